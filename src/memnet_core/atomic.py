@@ -1,0 +1,78 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["is_temporary", "remove_abandoned", "replaced_when_complete"]
+
+_HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())
+_NAME = re.compile(r"^\.memnet-(?P<host>[A-Za-z0-9]*)-(?P<process>\d+)-[0-9a-f]+")
+
+
+@contextlib.contextmanager
+def replaced_when_complete(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` and rename it to `path` at the end.
+
+    If the block raises, the temporary file is removed and `path` stays as it was.
+
+    Parameters
+    ----------
+    path : Path
+        The file to create or replace; its folder has to exist.
+
+    Yields
+    ------
+    Path
+        Where to write, in the same folder and with the same suffix.
+    """
+    token = secrets.token_hex(4)
+    temporary = path.with_name(f".memnet-{_HOST}-{os.getpid()}-{token}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether the name is one that `replaced_when_complete` gives."""
+    return _NAME.match(path.name) is not None
+
+
+def remove_abandoned(folder: Path) -> int:
+    """Delete temporary files of processes of this machine that no longer run.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder; its subfolders are left alone.
+
+    Returns
+    -------
+    int
+        How many files were deleted.
+    """
+    import psutil
+
+    removed = 0
+    for path in folder.glob(".memnet-*"):
+        match = _NAME.match(path.name)
+        if (
+            match
+            and match["host"] == _HOST
+            and not psutil.pid_exists(int(match["process"]))
+        ):
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed

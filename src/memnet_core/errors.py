@@ -1,0 +1,34 @@
+"""Errors that a user can act on: each says what was wrong, where, and what to do."""
+
+__all__ = [
+    "DeviceError",
+    "ImageError",
+    "LevelError",
+    "MemnetError",
+    "ModelError",
+    "TrainingError",
+]
+
+
+class MemnetError(Exception):
+    """Base of all errors whose message is meant for the user."""
+
+
+class DeviceError(MemnetError):
+    """A computing device is unknown or not present, or its memory does not suffice."""
+
+
+class ImageError(MemnetError):
+    """An image cannot be read, written, or restored."""
+
+
+class LevelError(MemnetError):
+    """No model covers a degradation level."""
+
+
+class ModelError(MemnetError):
+    """A model file is missing, damaged, or of a kind that is not accepted."""
+
+
+class TrainingError(MemnetError):
+    """Training data or settings do not allow a run, or the run went astray."""

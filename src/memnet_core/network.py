@@ -1,0 +1,307 @@
+"""MemNet: the network of Tai et al., ICCV 2017, in its training form.
+
+Equation and section numbers refer to Y. Tai, J. Yang, X. Liu, C. Xu, *MemNet: A
+Persistent Memory Network for Image Restoration*, ICCV 2017. The evaluation form, which
+computes the same function faster and in less memory, is in `memnet_core.inference`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = [
+    "Architecture",
+    "MemNet",
+    "Prediction",
+    "pad_to_multiple",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """The hyper-parameters that determine a MemNet.
+
+    The defaults are the paper's 80-layer network M6R6 (section 4.2).
+
+    Parameters
+    ----------
+    memory_blocks : int
+        Number M of memory blocks, at least 1.
+    recursions : int
+        Number R of residual building blocks in each recursive unit, at least 1.
+    channels : int
+        Number of filters of every inner convolution, at least 1.
+    unshuffle : int
+        Factor u of the pixel-unshuffle before FENet and the pixel-shuffle after
+        ReconNet; 1 is the paper's network.
+    multi_supervised : bool
+        Whether every memory block makes a prediction (eq. 11) or only the last (eq. 4).
+    long_term : bool
+        Whether the gate units see the outputs of earlier blocks; False is MemNet_NL.
+    short_term : bool
+        Whether the gate units see every recursion or only the last; False is MemNet_NS.
+    fenet_norm : bool
+        Whether BatchNorm and ReLU precede the first convolution, as in the authors'
+        Caffe graph; False is eq. 1 to the letter.
+
+    Raises
+    ------
+    ValueError
+        If a count is smaller than 1.
+    """
+
+    memory_blocks: int = 6
+    recursions: int = 6
+    channels: int = 64
+    unshuffle: int = 1
+    multi_supervised: bool = True
+    long_term: bool = True
+    short_term: bool = True
+    fenet_norm: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("memory_blocks", "recursions", "channels", "unshuffle"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, not {getattr(self, name)}."
+                )
+
+    @property
+    def depth(self) -> int:
+        """Number of layers on the longest path, 1 + M(2R + 1) + 1 (Table 6)."""
+        return 1 + self.memory_blocks * (2 * self.recursions + 1) + 1
+
+    @property
+    def predictions(self) -> int:
+        """Number of predictions the network makes: M, or 1 without supervision."""
+        return self.memory_blocks if self.multi_supervised else 1
+
+    def radius(self, exit_block: int | None = None) -> int:
+        """Receptive-field radius in pixels, u(2 + 2mR), of the m-th prediction.
+
+        Parameters
+        ----------
+        exit_block : int, optional
+            Memory block m = 1..M after which to stop; M by default.
+        """
+        blocks = self.memory_blocks if exit_block is None else exit_block
+        return self.unshuffle * (2 + 2 * blocks * self.recursions)
+
+    def gate_inputs(self, block: int) -> int:
+        """Return how many groups of feature maps enter the gate of `block` (0..)."""
+        long_term = block + 1 if self.long_term else 0
+        return long_term + (self.recursions if self.short_term else 1)
+
+    def multiply_adds(self, exit_block: int | None = None) -> float:
+        """Multiply-adds of the convolutions for one pixel of the m-th prediction."""
+        blocks = self.memory_blocks if exit_block is None else exit_block
+        ends = 2 * 9 * self.channels * self.unshuffle**2
+        recursive = blocks * self.recursions * 2 * 9 * self.channels**2
+        gates = sum(self.gate_inputs(m) for m in range(blocks)) * self.channels**2
+        return (ends + recursive + gates) / self.unshuffle**2
+
+    def check_exit_block(self, exit_block: int | None) -> None:
+        """Raise ValueError if the network makes no prediction after `exit_block`."""
+        if exit_block in (None, self.memory_blocks):
+            return
+        if not self.multi_supervised:
+            raise ValueError(
+                "A network without multi-supervision predicts only after its last "
+                f"memory block, {self.memory_blocks}; exit block {exit_block} does "
+                "not exist."
+            )
+        if exit_block not in range(1, self.memory_blocks):
+            raise ValueError(
+                f"Exit block {exit_block} does not exist: this network has memory "
+                f"blocks 1 to {self.memory_blocks}."
+            )
+
+
+class Prediction(NamedTuple):
+    """What a MemNet predicts for a batch of planes, each of shape (N, 1, H, W).
+
+    `output` is y (eq. 3 or 12); `intermediate` holds y_1 ... y_M (eq. 11), or nothing
+    for a network without multi-supervision.
+    """
+
+    output: Tensor
+    intermediate: tuple[Tensor, ...]
+
+
+class RecursiveUnit(nn.Module):
+    """R residual building blocks that share their two convolutions (eq. 5-6).
+
+    Every recursion has its own BatchNorm: the statistics of H^r change with r.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        channels = architecture.channels
+        recursions = range(architecture.recursions)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm1 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in recursions)
+        self.norm2 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in recursions)
+
+    def forward(self, h: Tensor) -> list[Tensor]:
+        """Return H^1 ... H^R."""
+        outputs = []
+        for norm1, norm2 in zip(self.norm1, self.norm2, strict=True):
+            inner = self.conv1(F.relu(norm1(h), inplace=True))
+            h = self.conv2(F.relu(norm2(inner), inplace=True)) + h
+            outputs.append(h)
+        return outputs
+
+
+class GateUnit(nn.Module):
+    """BatchNorm, ReLU and a 1×1 convolution over all memories (eq. 8-9)."""
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(inputs * channels)
+        self.conv = nn.Conv2d(inputs * channels, channels, 1)
+
+    def forward(self, memories: list[Tensor]) -> Tensor:
+        """Return B_m from the long-term, then the short-term memories."""
+        gated: Tensor = self.conv(
+            F.relu(self.norm(torch.cat(memories, 1)), inplace=True)
+        )
+        return gated
+
+
+class MemoryBlock(nn.Module):
+    """A recursive unit and the gate unit behind it (section 3.2)."""
+
+    def __init__(self, architecture: Architecture, block: int) -> None:
+        super().__init__()
+        self.long_term = architecture.long_term
+        self.short_term = architecture.short_term
+        self.recursive = RecursiveUnit(architecture)
+        self.gate = GateUnit(architecture.gate_inputs(block), architecture.channels)
+
+    def forward(self, memories: list[Tensor]) -> Tensor:
+        """Return B_m from [B_0 ... B_{m-1}]."""
+        recursions = self.recursive(memories[-1])
+        long_term = memories if self.long_term else []
+        short_term = recursions if self.short_term else recursions[-1:]
+        gated: Tensor = self.gate([*long_term, *short_term])
+        return gated
+
+
+class ReconNet(nn.Module):
+    """The reconstruction convolution, shared by all predictions (eq. 2, 11)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        channels = architecture.channels
+        self.norm = nn.ModuleList(
+            nn.BatchNorm2d(channels) for _ in range(architecture.predictions)
+        )
+        self.conv = nn.Conv2d(channels, architecture.unshuffle**2, 3, padding=1)
+
+    def forward(self, b: Tensor, prediction: int) -> Tensor:
+        """Return the residual that the features `b` predict."""
+        residual: Tensor = self.conv(F.relu(self.norm[prediction](b), inplace=True))
+        return residual
+
+
+class MemNet(nn.Module):
+    """A persistent memory network on single-channel planes.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        The hyper-parameters.
+
+    Notes
+    -----
+    Weights are drawn as He et al. propose; biases start at 0, fusion weights at 1/M.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        planes = architecture.unshuffle**2
+        self.fenet_norm = nn.BatchNorm2d(planes) if architecture.fenet_norm else None
+        self.fenet = nn.Conv2d(planes, architecture.channels, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            MemoryBlock(architecture, m) for m in range(architecture.memory_blocks)
+        )
+        self.reconnet = ReconNet(architecture)
+        if architecture.multi_supervised:
+            blocks = architecture.memory_blocks
+            self.fusion = nn.Parameter(torch.full((blocks,), 1 / blocks))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor, exit_block: int | None = None) -> Prediction:
+        """Restore a batch of planes.
+
+        Parameters
+        ----------
+        x : Tensor
+            Planes of shape (N, 1, H, W), values in [0, 1].
+        exit_block : int, optional
+            Stop after memory block m = 1..M and return y_m as the output.
+
+        Returns
+        -------
+        Prediction
+            Output and intermediate predictions, each of the shape of `x`.
+
+        Raises
+        ------
+        ValueError
+            If the network makes no prediction after `exit_block`.
+        """
+        self.architecture.check_exit_block(exit_block)
+        height, width = x.shape[-2:]
+        unshuffle = self.architecture.unshuffle
+        planes = F.pixel_unshuffle(pad_to_multiple(x, unshuffle), unshuffle)
+
+        def reconstruct(b: Tensor, prediction: int) -> Tensor:
+            y = F.pixel_shuffle(planes + self.reconnet(b, prediction), unshuffle)
+            return y[..., :height, :width]
+
+        features = (
+            planes if self.fenet_norm is None else F.relu(self.fenet_norm(planes))
+        )
+        memories = [self.fenet(features)]
+        for block in self.blocks[:exit_block]:
+            memories.append(block(memories))
+
+        if not self.architecture.multi_supervised:
+            return Prediction(reconstruct(memories[-1], 0), ())
+        intermediate = tuple(reconstruct(b, m) for m, b in enumerate(memories[1:]))
+        if exit_block is not None and exit_block < self.architecture.memory_blocks:
+            return Prediction(intermediate[-1], intermediate)
+        weighted = [w * y for w, y in zip(self.fusion, intermediate, strict=True)]
+        return Prediction(torch.stack(weighted).sum(0), intermediate)
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Extend the last two axes by reflection until `multiple` divides them.
+
+    Parameters
+    ----------
+    x : Tensor
+        Planes of shape (..., H, W), of any size from 1×1.
+    multiple : int
+        What has to divide the sides of the result.
+    """
+    for axis in (-2, -1):
+        size = x.shape[axis]
+        padded = -(-size // multiple) * multiple
+        if padded > size:
+            period = max(2 * (size - 1), 1)
+            index = torch.arange(padded, device=x.device) % period
+            x = x.index_select(axis, torch.minimum(index, period - index))
+    return x

@@ -1,0 +1,214 @@
+"""What restoration means for an image: from pixels to network planes and back.
+
+The network predicts planes in [0, 1]. What it changes is added to the pixels in their
+own unit, so that a network that changes nothing gives back every pixel exactly, and
+colours that share one luminance keep their chroma.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from memnet_core.color import add_luminance, full_range_luminance
+from memnet_core.degradations import imresize
+from memnet_core.engine import Restorer, TileDone
+from memnet_core.errors import ImageError, LevelError
+from memnet_core.estimation import QualityEstimate, estimate_quality, estimate_sigma
+from memnet_core.values import RangeChoice, ValueRange, to_dtype, value_range
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from numpy.typing import NDArray
+
+    from memnet_core.checkpoint import Task
+    from memnet_core.io.image import Image
+
+__all__ = [
+    "Channels",
+    "LevelFound",
+    "TaskSettings",
+    "find_level",
+    "image_sigma",
+    "jpeg_quality",
+    "restore_image",
+]
+
+Channels = Literal["luminance", "all"]
+
+_WELL_FITTING = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """What to do with the values of an image.
+
+    Attributes
+    ----------
+    task : str
+        ``deblock``, ``denoise`` or ``sr``.
+    level : float, optional
+        JPEG quality, noise deviation in grey levels of 255, or scale; None to find
+        it out for each image.
+    channels : str, optional
+        ``luminance`` restores luminance and carries chroma; ``all`` restores every
+        channel. The default is ``all`` for denoising, ``luminance`` for the others.
+    value_range : str or (float, float)
+        How values map to [0, 1]; see `memnet_core.values.value_range`.
+    """
+
+    task: Task
+    level: float | None = None
+    channels: Channels | None = None
+    value_range: RangeChoice = "dtype"
+
+    @property
+    def luminance_only(self) -> bool:
+        """Whether chroma is carried."""
+        default = "all" if self.task == "denoise" else "luminance"
+        return (self.channels or default) == "luminance"
+
+
+@dataclass(frozen=True)
+class LevelFound:
+    """The degradation level of an image, and how it was found."""
+
+    level: float
+    remark: str = ""
+
+
+def find_level(image: Image, settings: TaskSettings) -> LevelFound:
+    """Return the level that was given, or estimate that of an image.
+
+    Raises
+    ------
+    LevelError
+        If it cannot be found out.
+    """
+    if settings.level is not None:
+        return LevelFound(settings.level)
+    if settings.task == "denoise":
+        sigma = image_sigma(image, settings.value_range)
+        return LevelFound(round(sigma, 1), f"σ estimated as {sigma:.1f}")
+    if settings.task == "deblock":
+        estimate = jpeg_quality(image)
+        if estimate is None:
+            raise LevelError(
+                "There are no JPEG quantisation tables to read q from; give the quality "
+                "with --q."
+            )
+        remark = f"q {estimate.quality} by its quantisation table"
+        if estimate.misfit > _WELL_FITTING:
+            remark += f" (nearest: steps differ by {estimate.misfit:.0%})"
+        return LevelFound(estimate.quality, remark)
+    raise LevelError("The scale of super-resolution has to be given, with --scale.")
+
+
+def jpeg_quality(image: Image) -> QualityEstimate | None:
+    """Return the quality of the last JPEG compression, where the file tells."""
+    tables = image.metadata.jpeg_tables
+    return estimate_quality(tables[0]) if tables else None
+
+
+def image_sigma(image: Image, choice: RangeChoice) -> float:
+    """Return the estimated noise of the middle plane, in grey levels of 255."""
+    stack = image.stack
+    values = value_range(image.pixels, choice)
+    middle = stack[len(stack) // 2].astype(np.float64)
+    colour = _colour_samples(middle.shape[-1])
+    planes = values.normalized(np.moveaxis(middle[..., :colour], -1, 0))
+    return float(np.mean([estimate_sigma(plane) for plane in planes]))
+
+
+def restore_image(
+    image: Image, restorer: Restorer, settings: TaskSettings
+) -> Generator[TileDone, None, Image]:
+    """Restore every plane of an image; closing the generator cancels.
+
+    Parameters
+    ----------
+    image : Image
+        Pixels of any bool, integer or float dtype.
+    restorer : Restorer
+        The engine with a model for the task.
+    settings : TaskSettings
+        For super-resolution `level` is the scale.
+
+    Yields
+    ------
+    TileDone
+        After every tile, counted over all planes.
+
+    Returns
+    -------
+    Image
+        Pixels of the same dtype, axes and metadata; `level` times the height and
+        width for super-resolution.
+
+    Raises
+    ------
+    ImageError
+        If values are not finite or leave their range.
+    """
+    stack = image.stack
+    if stack.size == 0 or stack.dtype.kind not in "buif":
+        raise ImageError(
+            f"Pixels of type {stack.dtype} and shape {stack.shape} cannot be restored."
+        )
+    values = value_range(image.pixels, settings.value_range)
+    scale = int(settings.level or 1) if settings.task == "sr" else 1
+    count, height, width, samples = stack.shape
+    result = np.empty((count, height * scale, width * scale, samples), stack.dtype)
+    done = 0
+    for index, pixels in enumerate(stack):
+        work = _restore_plane(pixels, restorer, settings, values, scale)
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as stop:
+                result[index] = stop.value
+                break
+            done += 1
+            left = event.total - event.done + event.total * (count - 1 - index)
+            yield TileDone(done, done + left)
+    return image.with_stack(result, scale)
+
+
+def _restore_plane(
+    pixels: NDArray[Any],
+    restorer: Restorer,
+    settings: TaskSettings,
+    values: ValueRange,
+    scale: int,
+) -> Generator[TileDone, None, NDArray[Any]]:
+    """Restore (H, W, S) samples; alpha is carried, resized for super-resolution."""
+    base = pixels.astype(np.float64)
+    if scale > 1:
+        height, width = base.shape[:2]
+        base = imresize(base, (height * scale, width * scale))
+    colour = _colour_samples(base.shape[-1])
+    if colour == 3 and settings.luminance_only:
+        planes = full_range_luminance(base[..., :3])[None]
+    elif colour == 3 and _is_gray(pixels):
+        planes = base[None, ..., 0]
+    else:
+        planes = np.moveaxis(base[..., :colour], -1, 0)
+    normalized = values.normalized(planes)
+    restored = yield from restorer.restore(normalized)
+    change = (restored.astype(np.float64) - normalized) * values.span
+    if len(change) == 1:
+        base[..., :colour] = add_luminance(base[..., :colour], change[0])
+    else:
+        base[..., :colour] += np.moveaxis(change, 0, -1)
+    return to_dtype(base, pixels.dtype)
+
+
+def _colour_samples(samples: int) -> int:
+    """Return how many of 1 to 4 samples are not alpha."""
+    return samples if samples in (1, 3) else samples - 1
+
+
+def _is_gray(pixels: NDArray[Any]) -> bool:
+    return bool(np.all(pixels[..., :1] == pixels[..., 1:3]))

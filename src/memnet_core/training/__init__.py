@@ -1,0 +1,1 @@
+"""Training: configuration, samples, and the loop as a generator of events."""

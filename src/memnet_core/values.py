@@ -1,0 +1,95 @@
+"""How the values of an image map to the network's [0, 1], and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from memnet_core.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["RangeChoice", "ValueRange", "to_dtype", "value_range"]
+
+RangeChoice = Literal["dtype", "percentile"] | tuple[float, float]
+
+_PERCENTILES = (0.1, 99.9)
+_SAMPLE = 4_000_000
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """The values that become 0 and 1; one for a whole image or stack."""
+
+    low: float
+    high: float
+
+    @property
+    def span(self) -> float:
+        """High minus low."""
+        return self.high - self.low
+
+    def normalized(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Map values linearly, without clipping."""
+        return ((values - self.low) / self.span).astype(np.float32)
+
+
+def value_range(pixels: NDArray[Any], choice: RangeChoice) -> ValueRange:
+    """Return the range of an image or stack.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        All pixels, of any bool, integer or float dtype.
+    choice : str or (float, float)
+        ``dtype``: what the type can hold, for floats 0 to 1. ``percentile``: the
+        0.1th and the 99.9th percentile, of a sample where there are more than four
+        million values. A pair: these two values.
+
+    Raises
+    ------
+    ImageError
+        If pixels are not finite, or floats leave [0, 1] under ``dtype``.
+    """
+    dtype = pixels.dtype
+    if dtype.kind == "f":
+        _check_finite(pixels)
+    if choice == "percentile":
+        step = max(1, pixels.size // _SAMPLE)
+        sample = pixels.reshape(-1)[::step].astype(np.float64)
+        low, high = (float(v) for v in np.percentile(sample, _PERCENTILES))
+        return ValueRange(low, high if high > low else low + 1)
+    if choice != "dtype":
+        return ValueRange(*choice)
+    if dtype.kind in "ui":
+        limits = np.iinfo(dtype)
+        return ValueRange(float(limits.min), float(limits.max))
+    if dtype.kind == "f":
+        low, high = float(pixels.min()), float(pixels.max())
+        if low < 0 or high > 1:
+            raise ImageError(
+                f"The {dtype} values reach from {low:g} to {high:g}, not from 0 to 1; "
+                "choose the range 'percentile' or two values."
+            )
+    return ValueRange(0.0, 1.0)
+
+
+def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return values in a dtype: integers rounded and clipped, bool from one half."""
+    if dtype.kind == "b":
+        return values >= 0.5
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+
+
+def _check_finite(pixels: NDArray[Any]) -> None:
+    bad = pixels.size - int(np.isfinite(pixels).sum())
+    if bad:
+        raise ImageError(
+            f"{bad} of {pixels.size} values are NaN or infinite; replace them first."
+        )

@@ -1,0 +1,146 @@
+"""Names of models: those that ship with the package and those the user added."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memnet_core.atomic import replaced_when_complete
+from memnet_core.checkpoint import LEVEL_SYMBOLS, Card, load_model, read_card
+from memnet_core.errors import LevelError, ModelError
+
+if TYPE_CHECKING:
+    from memnet_core.checkpoint import Task
+
+__all__ = ["Entry", "add_model", "find_model", "installed", "model_for", "user_folder"]
+
+_SHIPPED = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model file and its card."""
+
+    path: Path
+    card: Card
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the file came with the package."""
+        return self.path.parent == _SHIPPED
+
+
+def user_folder() -> Path:
+    """Return the folder of added models: MEMNET_MODELS, or one in the user's data."""
+    import platformdirs
+
+    if folder := os.environ.get("MEMNET_MODELS"):
+        return Path(folder)
+    return Path(platformdirs.user_data_dir("napari-memnet")) / "models"
+
+
+def installed() -> tuple[list[Entry], list[ModelError]]:
+    """Return the usable models, the user's first, and what is wrong with others."""
+    entries: list[Entry] = []
+    problems: list[ModelError] = []
+    for folder in (user_folder(), _SHIPPED):
+        for path in sorted(folder.glob("*.safetensors")):
+            try:
+                entries.append(Entry(path, read_card(path)))
+            except ModelError as error:
+                problems.append(error)
+    return entries, problems
+
+
+def find_model(name_or_file: str) -> Entry:
+    """Return the model of a name, or in a file.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or the file is not acceptable.
+    """
+    path = Path(name_or_file)
+    if path.suffix or path.exists():
+        return Entry(path, read_card(path))
+    entries, _ = installed()
+    for entry in entries:
+        if entry.card.name == name_or_file:
+            return entry
+    names = ", ".join(sorted({entry.card.name for entry in entries})) or "none"
+    raise ModelError(
+        f"There is no model {name_or_file!r}; installed: {names}. "
+        "Give one of these or a model file."
+    )
+
+
+def model_for(task: Task, level: float, *, nearest: bool = False) -> Entry:
+    """Return the installed model that was trained for a task and level.
+
+    Of several, the one for the narrowest range of levels, and the user's before those
+    that ship with the package.
+
+    Parameters
+    ----------
+    task : str
+        ``deblock``, ``denoise`` or ``sr``.
+    level : float
+        JPEG quality, noise deviation, or scale.
+    nearest : bool
+        Whether to accept the model whose levels come closest.
+
+    Raises
+    ------
+    LevelError
+        If no model covers the level; the message names the nearest.
+    """
+    entries = [entry for entry in installed()[0] if entry.card.task == task]
+    symbol = LEVEL_SYMBOLS[task]
+    if not entries:
+        raise LevelError(
+            f"No model for {task} is installed; train one with 'memnet train' or add "
+            "one with 'memnet models add FILE'."
+        )
+    covering = [entry for entry in entries if entry.card.levels.covers(level)]
+    if covering:
+        return min(covering, key=_range_width)
+    best = min(entries, key=lambda e: abs(e.card.levels.nearest(level) - level))
+    if nearest:
+        return best
+    raise LevelError(
+        f"No model for {task} covers {symbol} {level:g}; the nearest is "
+        f"{best.card.name!r} ({symbol} {best.card.levels}). Accept it with --nearest."
+    )
+
+
+def add_model(file: Path) -> Entry:
+    """Check a model file completely and copy it to the user's folder.
+
+    Raises
+    ------
+    ModelError
+        If the file is not acceptable, or a model of its name was added before.
+    """
+    _, card = load_model(file)
+    folder = user_folder()
+    target = folder / f"{card.name}.safetensors"
+    if target.exists():
+        raise ModelError(
+            f"There is already a model {card.name!r} in {folder}; delete that file "
+            "first, or train under another name."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replaced_when_complete(target) as temporary:
+            shutil.copyfile(file, temporary)
+    except OSError as error:
+        raise ModelError(f"Cannot copy to {folder}: {error.strerror}.") from error
+    return Entry(target, card)
+
+
+def _range_width(entry: Entry) -> float:
+    values = entry.card.levels.values
+    return values[-1] - values[0]
