@@ -245,12 +245,10 @@ class Restorer:
 
     def _batch_size(self, tile: Tile) -> int:
         """Return how many windows to run at once."""
-        rows, columns = tile.window
-        pixels = (rows.stop - rows.start) * (columns.stop - columns.start)
         budget = available_memory(self.device) * _MEMORY_SHARE / self._bytes_per_pixel
         wanted = _CPU_BATCH_PIXELS if self.device.type == "cpu" else _GPU_BATCH_PIXELS
         most = min(wanted, int(budget))
-        return max(1, most // pixels)
+        return max(1, most // tile.window_pixels)
 
     def _run(self, windows: list[torch.Tensor]) -> NDArray[np.float32]:
         """Restore windows of one shape, in float32 where less does not suffice."""

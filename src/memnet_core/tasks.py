@@ -21,6 +21,7 @@ from memnet_core.values import RangeChoice, ValueRange, to_dtype, value_range
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
     from numpy.typing import NDArray
 
     from memnet_core.checkpoint import Task

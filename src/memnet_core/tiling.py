@@ -33,9 +33,9 @@ class Tile:
         return rows, columns
 
     @property
-    def pixels(self) -> int:
-        """Number of pixels in the core."""
-        rows, columns = self.core
+    def window_pixels(self) -> int:
+        """Number of pixels in the window."""
+        rows, columns = self.window
         return int((rows.stop - rows.start) * (columns.stop - columns.start))
 
 
