@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from memnet_core.devices import available_memory, is_out_of_memory, select_device
-from memnet_core.errors import DeviceError, ImageError
+from memnet_core.errors import DeviceError, ImageError, UsageError
 from memnet_core.inference import EvaluationNetwork, memory_per_pixel
 from memnet_core.network import pad_to_multiple
 from memnet_core.tiling import Tile, plan_tiles, round_up
@@ -78,7 +78,7 @@ class Restorer:
     ------
     DeviceError
         If the device does not exist.
-    ValueError
+    UsageError
         If a tile is smaller than 1 px, a halo negative, or the exit block unknown.
     """
 
@@ -95,11 +95,11 @@ class Restorer:
     ) -> None:
         sides = (tile, tile) if isinstance(tile, int) else tile
         if sides and min(sides) < 1:
-            raise ValueError(
+            raise UsageError(
                 f"A tile has to be at least 1 px wide and high, not {tile}."
             )
         if halo is not None and halo < 0:
-            raise ValueError(f"A halo cannot be negative: {halo}.")
+            raise UsageError(f"A halo cannot be negative: {halo}.")
         architecture = model.architecture
         self.device = select_device(device)
         self.radius = architecture.radius(exit_block)

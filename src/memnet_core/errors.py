@@ -7,6 +7,7 @@ __all__ = [
     "MemnetError",
     "ModelError",
     "TrainingError",
+    "UsageError",
 ]
 
 
@@ -28,6 +29,10 @@ class LevelError(MemnetError):
 
 class ModelError(MemnetError):
     """A model file is missing, damaged, or of a kind that is not accepted."""
+
+
+class UsageError(MemnetError, ValueError):
+    """A command or call asks for something that cannot be meant."""
 
 
 class TrainingError(MemnetError):

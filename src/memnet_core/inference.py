@@ -45,7 +45,7 @@ class EvaluationNetwork(nn.Module):
 
     Raises
     ------
-    ValueError
+    UsageError
         If the network makes no prediction after `exit_block`.
     """
 

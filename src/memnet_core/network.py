@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from memnet_core.errors import UsageError
+
 __all__ = [
     "Architecture",
     "MemNet",
@@ -106,17 +108,17 @@ class Architecture:
         return (ends + recursive + gates) / self.unshuffle**2
 
     def check_exit_block(self, exit_block: int | None) -> None:
-        """Raise ValueError if the network makes no prediction after `exit_block`."""
+        """Raise UsageError if the network makes no prediction after `exit_block`."""
         if exit_block in (None, self.memory_blocks):
             return
         if not self.multi_supervised:
-            raise ValueError(
+            raise UsageError(
                 "A network without multi-supervision predicts only after its last "
                 f"memory block, {self.memory_blocks}; exit block {exit_block} does "
                 "not exist."
             )
         if exit_block not in range(1, self.memory_blocks):
-            raise ValueError(
+            raise UsageError(
                 f"Exit block {exit_block} does not exist: this network has memory "
                 f"blocks 1 to {self.memory_blocks}."
             )
@@ -259,7 +261,7 @@ class MemNet(nn.Module):
 
         Raises
         ------
-        ValueError
+        UsageError
             If the network makes no prediction after `exit_block`.
         """
         self.architecture.check_exit_block(exit_block)

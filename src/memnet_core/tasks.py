@@ -97,8 +97,8 @@ def find_level(image: Image, settings: TaskSettings) -> LevelFound:
         estimate = jpeg_quality(image)
         if estimate is None:
             raise LevelError(
-                "There are no JPEG quantisation tables to read q from; give the quality "
-                "with --q."
+                "There are no JPEG quantisation tables to read q from; give the "
+                "quality with --q."
             )
         remark = f"q {estimate.quality} by its quantisation table"
         if estimate.misfit > _WELL_FITTING:

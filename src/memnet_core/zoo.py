@@ -15,7 +15,15 @@ from memnet_core.errors import LevelError, ModelError
 if TYPE_CHECKING:
     from memnet_core.checkpoint import Task
 
-__all__ = ["Entry", "add_model", "find_model", "installed", "model_for", "user_folder"]
+__all__ = [
+    "Entry",
+    "add_model",
+    "choose_model",
+    "find_model",
+    "installed",
+    "model_for",
+    "user_folder",
+]
 
 _SHIPPED = Path(__file__).parent / "weights"
 
@@ -114,6 +122,40 @@ def model_for(task: Task, level: float, *, nearest: bool = False) -> Entry:
         f"No model for {task} covers {symbol} {level:g}; the nearest is "
         f"{best.card.name!r} ({symbol} {best.card.levels}). Accept it with --nearest."
     )
+
+
+def choose_model(
+    task: Task, level: float, name: str | None = None, *, nearest: bool = False
+) -> Entry:
+    """Return the model of a name, if it serves, or else the one for a task and level.
+
+    Parameters
+    ----------
+    task, level, nearest
+        As for `model_for`.
+    name : str, optional
+        Name or file of a model.
+
+    Raises
+    ------
+    LevelError
+        If the model is for another task or, unless `nearest`, for other levels.
+    ModelError
+        If there is no such model.
+    """
+    if name is None:
+        return model_for(task, level, nearest=nearest)
+    entry = find_model(name)
+    if entry.card.task != task:
+        raise LevelError(
+            f"The model {entry.card.name!r} is for {entry.card.task}, not for {task}."
+        )
+    if not (nearest or entry.card.levels.covers(level)):
+        raise LevelError(
+            f"The model {entry.card.name!r} covers {LEVEL_SYMBOLS[task]} "
+            f"{entry.card.levels}, not {level:g}. Accept it with --nearest."
+        )
+    return entry
 
 
 def add_model(file: Path) -> Entry:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
 from memnet_core._version import __version__
+from memnet_core.cli._display import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from memnet_core.cli.batch import batch
+from memnet_core.cli.info import info
+from memnet_core.cli.models import models
+from memnet_core.cli.restore import restore
 from memnet_core.cli.train import train
 from memnet_core.errors import ImageError, MemnetError
 
 __all__ = ["main"]
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 
 class _Group(click.Group):
     """A group that turns the package's errors into messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        # PyTorch reads this when it first allocates memory. Huge pages save most of the
+        # time that large feature maps otherwise cost: see benchmarks/speed.py.
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -38,4 +43,5 @@ def main() -> None:
     """Restore noisy, blocky or too-small images with MemNet."""
 
 
-main.add_command(train)
+for command in (batch, restore, info, models, train):
+    main.add_command(command)

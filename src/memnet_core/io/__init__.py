@@ -5,6 +5,7 @@ from memnet_core.io.files import (
     READABLE_SUFFIXES,
     probe,
     read_image,
+    suffix_format,
     suffix_of_format,
     write_image,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "Probe",
     "probe",
     "read_image",
+    "suffix_format",
     "suffix_of_format",
     "write_image",
 ]

@@ -26,6 +26,7 @@ __all__ = [
     "READABLE_SUFFIXES",
     "probe",
     "read_image",
+    "suffix_format",
     "suffix_of_format",
     "write_image",
 ]

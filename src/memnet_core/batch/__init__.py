@@ -1,0 +1,32 @@
+"""Restoring many files: find inputs, plan outputs, run, resume, report."""
+
+from memnet_core.batch.inputs import Found, Source, find_inputs
+from memnet_core.batch.plan import Job, plan_jobs
+from memnet_core.batch.report import write_report
+from memnet_core.batch.run import (
+    BatchRun,
+    BatchSettings,
+    Event,
+    FileFinished,
+    FileStarted,
+    ModelReady,
+    Outcome,
+    TileFinished,
+)
+
+__all__ = [
+    "BatchRun",
+    "BatchSettings",
+    "Event",
+    "FileFinished",
+    "FileStarted",
+    "Found",
+    "Job",
+    "ModelReady",
+    "Outcome",
+    "Source",
+    "TileFinished",
+    "find_inputs",
+    "plan_jobs",
+    "write_report",
+]

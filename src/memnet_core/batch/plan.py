@@ -1,0 +1,131 @@
+"""Where the result of each input goes."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memnet_core.errors import ImageError, UsageError
+from memnet_core.io import Probe, probe, suffix_of_format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from memnet_core.batch.inputs import Source
+
+__all__ = ["Job", "plan_jobs"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to restore.
+
+    Attributes
+    ----------
+    source, output : Path
+        Files to read and to write.
+    header : Probe, optional
+        What the source's header says; None if it cannot be read.
+    skip : bool
+        Whether the output exists and stays as it is.
+    """
+
+    source: Path
+    output: Path
+    header: Probe | None = None
+    skip: bool = False
+
+    @property
+    def megapixels(self) -> float:
+        """Pixels of the input in millions, 0 where they are not known."""
+        return self.header.megapixels if self.header else 0.0
+
+
+def plan_jobs(
+    sources: Sequence[Source], folder: Path, file_format: str, *, overwrite: bool
+) -> list[Job]:
+    """Give every source an output of its own.
+
+    Stems are kept. Where two sources would share an output, those whose suffix
+    changes keep it within the name: ``a.jpg`` beside ``a.png`` becomes ``a.jpg.png``.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        What to restore.
+    folder : Path
+        The output folder.
+    file_format : str
+        A format as in `memnet_core.io.suffix_of_format`.
+    overwrite : bool
+        Whether to redo outputs that exist.
+
+    Raises
+    ------
+    UsageError
+        If two sources cannot be told apart, or an output would replace a source.
+    """
+    outputs = _outputs(sources, folder, file_format)
+    known = {os.path.realpath(source.path): source.path for source in sources}
+    for output in outputs:
+        if (real := os.path.realpath(output)) in known:
+            raise UsageError(
+                f"{known[real]} would be replaced by its result; choose another "
+                "output folder."
+            )
+    return [
+        plan_job(source.path, output, overwrite=overwrite)
+        for source, output in zip(sources, outputs, strict=True)
+    ]
+
+
+def plan_job(source: Path, output: Path, *, overwrite: bool) -> Job:
+    """Look at a source's header, unless there is nothing to do."""
+    if not overwrite and output.exists():
+        return Job(source, output, skip=True)
+    try:
+        return Job(source, output, probe(source))
+    except ImageError:
+        return Job(source, output)
+
+
+def _outputs(sources: Sequence[Source], folder: Path, file_format: str) -> list[Path]:
+    plain = [
+        folder / s.relative.with_suffix(suffix_of_format(file_format, s.path))
+        for s in sources
+    ]
+    crowded = {key for key, count in _counts(plain).items() if count > 1}
+    outputs = [
+        output.with_name(source.path.name + output.suffix)
+        if _key(output) in crowded and source.path.suffix != output.suffix
+        else output
+        for source, output in zip(sources, plain, strict=True)
+    ]
+    counts = _counts(outputs)
+    for output in outputs:
+        if counts[_key(output)] > 1:
+            first, second, *_ = (
+                source.path
+                for source, other in zip(sources, outputs, strict=True)
+                if _key(other) == _key(output)
+            )
+            raise UsageError(
+                f"{first} and {second} would both become {output}; restore them into "
+                "different folders, or use --recursive on a common folder."
+            )
+    return outputs
+
+
+def _counts(paths: Iterable[Path]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for path in paths:
+        counts[_key(path)] += 1
+    return counts
+
+
+def _key(path: Path) -> str:
+    """Return what file systems that ignore case go by."""
+    return str(path).casefold()

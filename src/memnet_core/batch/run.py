@@ -1,0 +1,282 @@
+"""Running jobs: reading ahead and writing behind while the network computes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from memnet_core.atomic import remove_abandoned
+from memnet_core.checkpoint import load_model, read_card
+from memnet_core.devices import select_device
+from memnet_core.engine import Precision, Restorer
+from memnet_core.errors import DeviceError, ImageError, LevelError
+from memnet_core.io import Image, read_image, write_image
+from memnet_core.tasks import LevelFound, TaskSettings, find_level, restore_image
+from memnet_core.zoo import Entry, choose_model
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
+
+    from memnet_core.batch.plan import Job
+
+__all__ = [
+    "BatchRun",
+    "BatchSettings",
+    "Event",
+    "FileFinished",
+    "FileStarted",
+    "ModelReady",
+    "Outcome",
+    "TileFinished",
+]
+
+_MOST_UNWRITTEN = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSettings:
+    """What to do with every file.
+
+    Attributes
+    ----------
+    task : TaskSettings
+        Task, level, channels and value range.
+    model : str, optional
+        Name or file of the model; by default the one that was trained for the level.
+    nearest : bool
+        Whether to accept the model that comes closest to the level.
+    device, tile, halo, exit_block, tta, precision
+        As for `memnet_core.engine.Restorer`.
+    """
+
+    task: TaskSettings
+    model: str | None = None
+    nearest: bool = False
+    device: str = "auto"
+    tile: tuple[int, int] | None = None
+    halo: int | None = None
+    exit_block: int | None = None
+    tta: bool = False
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a file; `message` says why it failed."""
+
+    job: Job
+    status: Literal["done", "skipped", "failed"]
+    message: str = ""
+    level: float | None = None
+    remark: str = ""
+    model: str = ""
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    seconds: float = 0.0
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelReady:
+    """A model is loaded and the device chosen, before the first file that needs it."""
+
+    entry: Entry
+    restorer: Restorer
+
+
+@dataclass(frozen=True)
+class FileStarted:
+    """The network begins with a file."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class TileFinished:
+    """A fraction in (0, 1] of a file is computed."""
+
+    job: Job
+    fraction: float
+
+
+@dataclass(frozen=True)
+class FileFinished:
+    """A file is written, skipped, or given up."""
+
+    outcome: Outcome
+
+
+Event = ModelReady | FileStarted | TileFinished | FileFinished
+
+
+@dataclass
+class BatchRun:
+    """One run over a list of jobs.
+
+    Attributes
+    ----------
+    jobs : sequence of Job
+        What to do, in this order.
+    settings : BatchSettings
+        How.
+    outcomes : list of Outcome
+        What became of the files so far; complete after the events have ended, also if
+        their generator was closed before.
+    """
+
+    jobs: Sequence[Job]
+    settings: BatchSettings
+    outcomes: list[Outcome] = field(default_factory=list)
+    _restorers: dict[Path, Restorer] = field(default_factory=dict)
+    _unwritten: deque[Future[Outcome]] = field(default_factory=deque)
+
+    def events(self) -> Generator[Event, None, None]:
+        """Restore the files; closing the generator ends the run within one tile.
+
+        Files that were being written then are still completed.
+
+        Raises
+        ------
+        MemnetError
+            If no file could be restored: the model or the device does not serve.
+        """
+        select_device(self.settings.device)
+        todo = [job for job in self.jobs if not job.skip]
+        if todo and self.settings.task.level is not None:
+            yield from self._prepare(self.settings.task.level)
+        for folder in {job.output.parent for job in todo}:
+            remove_abandoned(folder)
+        for job in self.jobs:
+            if job.skip:
+                yield self._finished(Outcome(job=job, status="skipped"))
+        with (
+            ThreadPoolExecutor(1, "memnet-reader") as reader,
+            ThreadPoolExecutor(1, "memnet-writer") as writer,
+        ):
+            try:
+                for job, image in _read_ahead(reader, todo):
+                    yield FileStarted(job)
+                    for event in self._restore(job, image, writer):
+                        yield event
+                        yield from self._collect(_MOST_UNWRITTEN)
+                yield from self._collect(0)
+            finally:
+                reader.shutdown(cancel_futures=True)
+                self.outcomes.extend(future.result() for future in self._unwritten)
+
+    def _collect(self, most: int) -> Iterator[FileFinished]:
+        """Yield what is written; wait until at most `most` files are not."""
+        while self._unwritten and (
+            len(self._unwritten) > most or self._unwritten[0].done()
+        ):
+            yield self._finished(self._unwritten.popleft().result())
+
+    def _prepare(
+        self, level: float
+    ) -> Generator[ModelReady, None, tuple[Restorer, Entry]]:
+        """Return the engine for a level; each model is loaded once."""
+        settings = self.settings
+        entry = choose_model(
+            settings.task.task, level, settings.model, nearest=settings.nearest
+        )
+        if entry.path not in self._restorers:
+            model, _ = load_model(entry.path)
+            restorer = self._restorers[entry.path] = Restorer(
+                model,
+                device=settings.device,
+                tile=settings.tile,
+                halo=settings.halo,
+                exit_block=settings.exit_block,
+                tta=settings.tta,
+                precision=settings.precision,
+            )
+            yield ModelReady(entry, restorer)
+        return self._restorers[entry.path], entry
+
+    def models(self) -> dict[str, str]:
+        """Return the SHA-256 of the weights of each model used, by name."""
+        cards = [read_card(path) for path in self._restorers]
+        return {card.name: card.sha256 for card in cards}
+
+    def _finished(self, outcome: Outcome) -> FileFinished:
+        self.outcomes.append(outcome)
+        return FileFinished(outcome)
+
+    def _restore(
+        self, job: Job, reading: Future[Image], writer: ThreadPoolExecutor
+    ) -> Iterator[ModelReady | TileFinished]:
+        """Restore one file and leave it to the writer."""
+        started = time.monotonic()
+        try:
+            image = reading.result()
+            found = find_level(image, self.settings.task)
+            restorer, entry = yield from self._prepare(found.level)
+            work = restore_image(image, restorer, self.settings.task)
+            while True:
+                try:
+                    event = next(work)
+                except StopIteration as stop:
+                    restored: Image = stop.value
+                    break
+                yield TileFinished(job, event.done / event.total)
+        except MemoryError:
+            self._unwritten.append(_failed(job, "it does not fit into memory."))
+        except (ImageError, LevelError, DeviceError) as error:
+            self._unwritten.append(_failed(job, str(error)))
+        else:
+            self._unwritten.append(
+                writer.submit(_write, job, restored, found, entry, started)
+            )
+
+
+def _read_ahead(
+    reader: ThreadPoolExecutor, jobs: Sequence[Job]
+) -> Iterator[tuple[Job, Future[Image]]]:
+    """Yield jobs with their images, of which one is read in advance."""
+    ahead: deque[tuple[Job, Future[Image]]] = deque()
+    for job in jobs:
+        ahead.append((job, reader.submit(read_image, job.source)))
+        if len(ahead) > 1:
+            yield ahead.popleft()
+    yield from ahead
+
+
+def _write(
+    job: Job, image: Image, found: LevelFound, entry: Entry, started: float
+) -> Outcome:
+    try:
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        dropped = write_image(job.output, image)
+    except OSError as error:
+        return _failure(job, f"{job.output.parent} cannot be made: {error.strerror}.")
+    except ImageError as error:
+        return _failure(job, str(error))
+    return Outcome(
+        job=job,
+        status="done",
+        level=found.level,
+        remark=found.remark,
+        model=entry.card.name,
+        shape=image.pixels.shape,
+        dtype=str(image.pixels.dtype),
+        seconds=time.monotonic() - started,
+        dropped=image.metadata.dropped + dropped,
+    )
+
+
+def _failure(job: Job, reason: str) -> Outcome:
+    """Say which file failed, where the reason does not."""
+    named = str(job.source) in reason or str(job.output) in reason
+    message = reason if named else f"{job.source} cannot be restored: {reason}"
+    return Outcome(job=job, status="failed", message=message)
+
+
+def _failed(job: Job, reason: str) -> Future[Outcome]:
+    """Return a failure as if a writer had reported it."""
+    future: Future[Outcome] = Future()
+    future.set_result(_failure(job, reason))
+    return future

@@ -1,0 +1,194 @@
+"""What a person sees of a run: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from memnet_core.batch import BatchRun, Event, FileFinished, ModelReady
+
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_INTERRUPTED",
+    "EXIT_USAGE",
+    "follow",
+    "shown",
+]
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def shown(path: Path) -> str:
+    """Return a path as text that any terminal can print."""
+    return click.format_filename(path)
+
+
+def follow(run: BatchRun) -> int:
+    """Run to the end, or to Ctrl-C, and tell what happens; return the exit code."""
+    display = _Bar(run) if sys.stderr.isatty() else _Lines(run)
+    started = time.monotonic()
+    interrupted = False
+    with display:
+        try:
+            for event in run.events():
+                display.show(event)
+        except KeyboardInterrupt:
+            interrupted = True
+    _summarise(run, time.monotonic() - started)
+    if interrupted:
+        click.echo(
+            "Interrupted; nothing is half-written. "
+            "Run the same command again to go on.",
+            err=True,
+        )
+        return EXIT_INTERRUPTED
+    failed = any(outcome.status == "failed" for outcome in run.outcomes)
+    return EXIT_FAILED if failed else 0
+
+
+class _Display(Protocol):
+    def __enter__(self) -> object: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def show(self, event: Event) -> None: ...
+
+
+class _Lines:
+    """One line for each file."""
+
+    def __init__(self, run: BatchRun) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def show(self, event: Event) -> None:
+        from memnet_core.batch import FileFinished, ModelReady
+
+        if isinstance(event, ModelReady):
+            click.echo(_header(event), err=True)
+        if isinstance(event, FileFinished):
+            position = f"[{len(self._run.outcomes)}/{len(self._run.jobs)}]"
+            click.echo(f"{position} {_line(event)}", err=True)
+
+
+class _Bar:
+    """A progress bar in megapixels; above it, lines for what is out of the ordinary."""
+
+    def __init__(self, run: BatchRun) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self._todo = [job for job in run.jobs if not job.skip]
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        total = sum(job.megapixels for job in self._todo)
+        self._bar = self._progress.add_task("", total=total, rate="")
+        self._before = 0.0
+        self._number = 0
+        self._started = time.monotonic()
+
+    def __enter__(self) -> object:
+        return self._progress.__enter__()
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def show(self, event: Event) -> None:
+        from memnet_core.batch import FileFinished, FileStarted, ModelReady
+
+        if isinstance(event, ModelReady):
+            self._console.print(_header(event), markup=False, highlight=False)
+            return
+        if isinstance(event, FileFinished):
+            outcome = event.outcome
+            if outcome.status == "failed" or outcome.remark or outcome.dropped:
+                self._console.print(_line(event), markup=False, highlight=False)
+            return
+        done = self._before
+        if isinstance(event, FileStarted):
+            self._number += 1
+        else:
+            done += event.fraction * event.job.megapixels
+            if event.fraction == 1:
+                self._before = done
+        elapsed = time.monotonic() - self._started
+        self._progress.update(
+            self._bar,
+            completed=done,
+            description=f"{self._number}/{len(self._todo)} {shown(event.job.source)}",
+            rate=f"{done / elapsed:.2f} Mpx/s" if done else "",
+        )
+
+
+def _header(event: ModelReady) -> str:
+    restorer = event.restorer
+    header = f"Model {event.entry.card.name} ({event.entry.card.serves})"
+    header += f" on {restorer.device}"
+    if not restorer.is_exact:
+        header += (
+            f"; halo {restorer.halo} px instead of {restorer.radius} px: "
+            "tiles may differ at their edges"
+        )
+    return header
+
+
+def _line(event: FileFinished) -> str:
+    outcome = event.outcome
+    if outcome.status == "failed":
+        return f"FAILED {outcome.message}".encode("utf-8", "replace").decode()
+    if outcome.status == "skipped":
+        return (
+            f"skipped {shown(outcome.job.source)}: {shown(outcome.job.output)} exists"
+        )
+    remarks = [f"{outcome.job.megapixels:.2f} Mpx in {outcome.seconds:.1f} s"]
+    if outcome.remark:
+        remarks.append(outcome.remark)
+    if outcome.dropped:
+        remarks.append(f"not kept: {', '.join(outcome.dropped)}")
+    arrow = f"{shown(outcome.job.source)} -> {shown(outcome.job.output)}"
+    return f"{arrow}  {'; '.join(remarks)}"
+
+
+def _summarise(run: BatchRun, seconds: float) -> None:
+    """Print the counts of what became of the files."""
+    statuses = [outcome.status for outcome in run.outcomes]
+    counts = [
+        f"{statuses.count(status)} {word}"
+        for status, word in (
+            ("done", "restored"),
+            ("skipped", "skipped (they exist)"),
+            ("failed", "failed"),
+        )
+        if status in statuses
+    ]
+    if waiting := len(run.jobs) - len(statuses):
+        counts.append(f"{waiting} not done")
+    megapixels = sum(o.job.megapixels for o in run.outcomes if o.status == "done")
+    speed = (
+        f" in {seconds:.1f} s ({megapixels / seconds:.2f} Mpx/s)" if megapixels else ""
+    )
+    click.echo(f"{', '.join(counts)}{speed}.", err=True)

@@ -1,0 +1,67 @@
+"""``memnet info``: what a file is, and which model would serve it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memnet_core.checkpoint import Task
+    from memnet_core.io import Image
+
+__all__ = ["info"]
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def info(*, file: Path) -> None:
+    """Tell what FILE is, how degraded it is, and which model would serve."""
+    from memnet_core.io import read_image
+
+    for name, value in _facts(read_image(file)):
+        click.echo(f"{name:<12} {value}")
+
+
+def _facts(image: Image) -> Iterator[tuple[str, str]]:
+    from memnet_core.errors import ImageError
+    from memnet_core.tasks import image_sigma, jpeg_quality
+
+    yield "format", image.format
+    yield "axes", f"{image.axes} {'×'.join(map(str, image.pixels.shape))}"
+    low, high = image.pixels.min(), image.pixels.max()
+    yield "values", f"{image.pixels.dtype}, {low:g} to {high:g}"
+    metadata = image.metadata
+    if metadata.resolution:
+        x, y = metadata.resolution
+        yield "resolution", f"{x:g} × {y:g} per {metadata.resolution_unit}"
+    carried = [name for name in ("icc", "exif", "xmp") if getattr(metadata, name)]
+    yield "metadata", ", ".join(carried).upper() or "none"
+    if metadata.dropped:
+        yield "not kept", ", ".join(metadata.dropped)
+    if quality := jpeg_quality(image):
+        fit = "exactly" if quality.misfit == 0 else f"within {quality.misfit:.0%}"
+        yield "JPEG quality", f"{quality.quality} (its table fits {fit})"
+        yield "deblock", _serving("deblock", quality.quality)
+    choice = "dtype"
+    try:
+        sigma = image_sigma(image, "dtype")
+    except ImageError:
+        choice = "percentile"
+        sigma = image_sigma(image, "percentile")
+    yield "noise", f"σ about {sigma:.1f} of 255 (range: {choice})"
+    yield "denoise", _serving("denoise", sigma)
+
+
+def _serving(task: Task, level: float) -> str:
+    """Return the name of the model for a level, or why there is none."""
+    from memnet_core.errors import LevelError
+    from memnet_core.zoo import model_for
+
+    try:
+        return f"model {model_for(task, level).card.name!r} would serve"
+    except LevelError as error:
+        return str(error)

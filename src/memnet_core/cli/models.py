@@ -1,0 +1,88 @@
+"""``memnet models``: the models that are installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from memnet_core.checkpoint import Card
+
+__all__ = ["models"]
+
+
+@click.group()
+def models() -> None:
+    """List, describe and add models."""
+
+
+@models.command("list")
+def list_models() -> None:
+    """List the installed models."""
+    from memnet_core.zoo import installed
+
+    entries, problems = installed()
+    for entry in entries:
+        origin = "shipped" if entry.is_shipped else "added"
+        click.echo(f"{entry.card.name:<20} {entry.card.serves:<24} {origin}")
+    for problem in problems:
+        click.echo(f"Unusable: {problem}", err=True)
+
+
+@models.command("info")
+@click.argument("model", metavar="NAME_OR_FILE")
+def model_info(*, model: str) -> None:
+    """Print the card of a model, after checking its weights."""
+    from memnet_core.checkpoint import load_model
+    from memnet_core.zoo import find_model
+
+    entry = find_model(model)
+    _, card = load_model(entry.path)
+    _print_card(card)
+    click.echo(f"{'file':<14} {entry.path}")
+
+
+@models.command("add")
+@click.argument("file", type=click.Path(path_type=Path))
+def add(*, file: Path) -> None:
+    """Check the model FILE and install it."""
+    from memnet_core.zoo import add_model
+
+    entry = add_model(file)
+    click.echo(f"Added {entry.card.name!r} ({entry.card.serves}) as {entry.path}.")
+
+
+def _print_card(card: Card) -> None:
+    network = card.architecture
+    facts = {
+        "name": f"{card.name} {card.version}",
+        "serves": card.serves,
+        "network": (
+            f"{network.memory_blocks} memory blocks, {network.recursions} recursions, "
+            f"{network.channels} channels, unshuffle {network.unshuffle}; "
+            f"{network.multiply_adds() / 1e3:.0f} K multiply-adds a pixel, "
+            f"halo {network.radius()} px"
+        ),
+        "description": card.description,
+        "licence": card.licence,
+    }
+    if training := card.training:
+        facts["trained on"] = f"{training.data}, {training.megapixels:g} megapixels"
+        facts["trained for"] = (
+            f"{training.minutes:g} minutes, {training.steps} steps, on "
+            f"{training.hardware}"
+        )
+        facts["started from"] = training.started_from
+        facts["command"] = training.command
+    for name, value in facts.items():
+        if value:
+            click.echo(f"{name:<14} {value}")
+    for score in card.scores:
+        click.echo(
+            f"{'score':<14} {score.dataset} {score.level:g}: "
+            f"{score.input_psnr:.2f} -> {score.psnr:.2f} dB, "
+            f"SSIM {score.input_ssim:.4f} -> {score.ssim:.4f}"
+        )
+    click.echo(f"{'sha256':<14} {card.sha256}")

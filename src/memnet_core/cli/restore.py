@@ -1,0 +1,34 @@
+"""``memnet restore``: restore one image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from memnet_core.cli._display import follow
+from memnet_core.cli._options import restoration_options, settings_of
+
+__all__ = ["restore"]
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@restoration_options
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+def restore(*, source: Path, output: Path, overwrite: bool, **options: Any) -> None:
+    """Restore the image IN to OUT, in the format of OUT's suffix."""
+    from memnet_core.batch import BatchRun, Job
+    from memnet_core.errors import UsageError
+    from memnet_core.io import probe, suffix_format
+
+    settings = settings_of(**options)
+    suffix_format(output)
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} exists; replace it with --overwrite.")
+    if output.exists() and output.samefile(source):
+        raise UsageError(f"{output} is the input itself; choose another output.")
+    run = BatchRun([Job(source, output, probe(source))], settings)
+    raise SystemExit(follow(run))
