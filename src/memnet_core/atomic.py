@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["is_temporary", "remove_abandoned", "replaced_when_complete"]
 
 _HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())
-_NAME = re.compile(r"^\.memnet-(?P<host>[A-Za-z0-9]*)-(?P<process>\d+)-[0-9a-f]+")
+_NAME = re.compile(r"^\.memnet-(?P<host>[A-Za-z0-9]*)-(?P<process>\d{1,9})-[0-9a-f]+")
 
 
 @contextlib.contextmanager
@@ -70,6 +70,7 @@ def remove_abandoned(folder: Path) -> int:
         match = _NAME.match(path.name)
         if (
             match
+            and path.is_file()
             and match["host"] == _HOST
             and not psutil.pid_exists(int(match["process"]))
         ):

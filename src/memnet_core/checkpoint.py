@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import struct
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    field_validator,
+)
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ModelError
@@ -38,6 +47,7 @@ LEVEL_SYMBOLS: dict[Task, str] = {"deblock": "q", "denoise": "σ", "sr": "×"}
 
 _METADATA_KEY = "memnet"
 _MAX_HEADER = 16 * 2**20
+_PICKLE_STARTS = (b"PK\3\4", *(bytes([0x80, protocol]) for protocol in range(2, 6)))
 _PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".ckpt", ".bin"}
 
 
@@ -56,8 +66,15 @@ class Levels(_Strict):
         Whether everything between the ends is covered, too.
     """
 
-    values: Annotated[tuple[float, ...], Field(min_length=1)]
+    values: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
     continuous: bool
+
+    @field_validator("values")
+    @classmethod
+    def _ascending(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if list(values) != sorted(set(values)):
+            raise ValueError("the levels have to be in ascending order")
+        return values
 
     def covers(self, level: float) -> bool:
         """Whether the model was trained for `level`."""
@@ -93,10 +110,10 @@ class Score(_Strict):
 
     dataset: str
     level: float
-    input_psnr: float
-    input_ssim: float
-    psnr: float
-    ssim: float
+    input_psnr: FiniteFloat
+    input_ssim: FiniteFloat
+    psnr: FiniteFloat
+    ssim: FiniteFloat
 
 
 class Card(_Strict):
@@ -113,6 +130,15 @@ class Card(_Strict):
     training: TrainingSummary | None = None
     scores: tuple[Score, ...] = ()
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @field_validator("architecture", mode="before")
+    @classmethod
+    def _complete(cls, value: Any) -> Any:
+        names = {field.name for field in fields(Architecture)}
+        if isinstance(value, dict) and set(value) != names:
+            differing = ", ".join(sorted(names ^ set(value)))
+            raise ValueError(f"missing or unknown: {differing}")
+        return value
 
     @property
     def serves(self) -> str:
@@ -138,7 +164,7 @@ def save_model(path: Path, model: MemNet, **card: Any) -> Card:
     path : Path
         Where to write; what is there is replaced.
     model : MemNet
-        The network; its weights are stored in their own precision.
+        The network; its weights are stored as float32.
     **card
         The fields of `Card` other than `architecture` and `sha256`.
 
@@ -146,18 +172,29 @@ def save_model(path: Path, model: MemNet, **card: Any) -> Card:
     -------
     Card
         The card that was written.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be written.
     """
     from safetensors.torch import save
 
     tensors = {
         name: tensor.detach().cpu().contiguous()
-        for name, tensor in model.state_dict().items()
+        for name, tensor in copy.deepcopy(model).float().state_dict().items()
     }
     written = Card(
         **card, architecture=model.architecture, sha256=tensors_sha256(tensors)
     )
-    with replaced_when_complete(path) as temporary:
-        temporary.write_bytes(save(tensors, {_METADATA_KEY: written.model_dump_json()}))
+    try:
+        with replaced_when_complete(path) as temporary:
+            data = save(tensors, {_METADATA_KEY: written.model_dump_json()})
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise ModelError(
+            f"Cannot write the model file {path}: {error.strerror}."
+        ) from error
     return written
 
 
@@ -174,8 +211,8 @@ def read_card(path: Path) -> Card:
     ModelError
         If the file is missing, a pickle, no safetensors file, or without a valid card.
     """
-    metadata = _read_header(path).get("__metadata__", {})
-    if _METADATA_KEY not in metadata:
+    metadata = _read_header(path).get("__metadata__")
+    if not isinstance(metadata, dict) or _METADATA_KEY not in metadata:
         raise ModelError(
             f"{path} is a safetensors file without a MemNet card; "
             "use a model that 'memnet train' wrote."
@@ -227,10 +264,14 @@ def load_model(path: Path) -> tuple[MemNet, Card]:
             f"The weights in {path} are not those its card describes "
             "(SHA-256 differs); get a fresh copy of the file."
         )
-    with torch.random.fork_rng(devices=[]):
+    if any(
+        t.is_floating_point() and t.dtype != torch.float32 for t in tensors.values()
+    ):
+        raise ModelError(f"The weights in {path} are not all float32.")
+    with torch.device("meta"):
         model = MemNet(card.architecture)
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()
         raise ModelError(
@@ -250,21 +291,17 @@ def _read_header(path: Path) -> dict[str, Any]:
         raise ModelError(
             f"Cannot read the model file {path}: {error.strerror}."
         ) from error
-    if path.suffix in _PICKLE_SUFFIXES or start[:2] in (
-        b"PK",
-        b"\x80\x02",
-        b"\x80\x04",
-    ):
+    try:
+        parsed = json.loads(header)
+    except (ValueError, RecursionError):
+        parsed = None
+    if isinstance(parsed, dict) and len(header) == size:
+        return parsed
+    if path.suffix in _PICKLE_SUFFIXES or start.startswith(_PICKLE_STARTS):
         raise ModelError(
             f"{path} looks like a Python pickle, which can run code when it is opened; "
             "only safetensors files are loaded."
         )
-    try:
-        parsed = json.loads(header)
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, dict) or len(header) != size:
-        raise ModelError(
-            f"{path} is not a safetensors file, or a damaged one; get a fresh copy."
-        )
-    return parsed
+    raise ModelError(
+        f"{path} is not a safetensors file, or a damaged one; get a fresh copy."
+    )

@@ -9,6 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_MATLAB_GRAY = (0.298936021293775, 0.587043074451121, 0.114020904255103)
+
 FloatT = TypeVar("FloatT", bound="np.floating[Any]")
 
 __all__ = ["add_luminance", "full_range_luminance", "rgb2gray", "rgb2ycbcr_luminance"]
@@ -50,7 +52,7 @@ def rgb2gray(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ndarray of uint8, shape (...)
         Gray levels in [0, 255].
     """
-    gray = full_range_luminance(rgb.astype(np.float64))
+    gray = rgb.astype(np.float64) @ np.array(_MATLAB_GRAY)
     rounded: NDArray[np.uint8] = np.floor(gray + 0.5).astype(np.uint8)
     return rounded
 

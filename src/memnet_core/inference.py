@@ -41,7 +41,7 @@ class EvaluationNetwork(nn.Module):
     model : MemNet
         The trained network; it is not changed.
     exit_block : int, optional
-        Stop after memory block m = 1..M and predict y_m (eq. 11).
+        Stop after memory block m = 1..M-1 and predict y_m (eq. 11).
 
     Raises
     ------
@@ -137,9 +137,9 @@ class _Convolution(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        weight = weight.detach().contiguous(memory_format=torch.channels_last)
+        weight = weight.detach().clone(memory_format=torch.channels_last)
         self.register_buffer("weight", weight)
-        self.register_buffer("bias", None if bias is None else bias.detach())
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
         self.padding = weight.shape[-1] // 2
 
     def forward(self, x: Tensor) -> Tensor:

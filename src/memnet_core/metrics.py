@@ -19,8 +19,16 @@ def psnr(reference: ArrayLike, image: ArrayLike) -> float:
     ----------
     reference, image : array_like
         Pixels of one shape, on a scale of 0 to 255; equal images give infinity.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
     """
-    error = np.asarray(reference, np.float64) - np.asarray(image, np.float64)
+    first, second = np.asarray(reference, np.float64), np.asarray(image, np.float64)
+    if first.shape != second.shape:
+        raise ValueError(f"The shapes differ: {first.shape} and {second.shape}.")
+    error = first - second
     with np.errstate(divide="ignore"):
         return float(10 * np.log10(255.0**2 / np.mean(error**2)))
 

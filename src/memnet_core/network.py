@@ -24,6 +24,9 @@ __all__ = [
 ]
 
 
+_LARGEST = {"memory_blocks": 100, "recursions": 100, "channels": 4096, "unshuffle": 16}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
     """The hyper-parameters that determine a MemNet.
@@ -54,7 +57,7 @@ class Architecture:
     Raises
     ------
     ValueError
-        If a count is smaller than 1.
+        If a count is smaller than 1, or beyond anything that can be computed.
     """
 
     memory_blocks: int = 6
@@ -67,10 +70,14 @@ class Architecture:
     fenet_norm: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("memory_blocks", "recursions", "channels", "unshuffle"):
+        for name, most in _LARGEST.items():
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"{name} must be at least 1, not {getattr(self, name)}."
+                )
+            if getattr(self, name) > most:
+                raise ValueError(
+                    f"{name} must be at most {most}, not {getattr(self, name)}."
                 )
 
     @property
@@ -85,6 +92,8 @@ class Architecture:
 
     def radius(self, exit_block: int | None = None) -> int:
         """Receptive-field radius in pixels, u(2 + 2mR), of the m-th prediction.
+
+        For u > 1 it counts from the u×u cell of a pixel, on a grid of multiples of u.
 
         Parameters
         ----------
@@ -252,7 +261,8 @@ class MemNet(nn.Module):
         x : Tensor
             Planes of shape (N, 1, H, W), values in [0, 1].
         exit_block : int, optional
-            Stop after memory block m = 1..M and return y_m as the output.
+            Stop after memory block m = 1..M-1 and return y_m as the output; M, like
+            None, gives y.
 
         Returns
         -------

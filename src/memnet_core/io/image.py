@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Image", "Metadata", "Probe", "oriented"]
+__all__ = ["Image", "Metadata", "Probe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +18,8 @@ class Metadata:
     Attributes
     ----------
     icc, exif, xmp : bytes, optional
-        As they stand in the file; the orientation is applied and reset.
+        As they stand in the file, EXIF with the mark that it has in a JPEG; the
+        orientation is applied to the pixels and reset.
     resolution : (float, float), optional
         Pixels per unit along x and y.
     resolution_unit : str
@@ -104,7 +103,7 @@ class Probe:
     format : str
         Kind of file, such as ``PNG``.
     shape : tuple of int
-        Sizes along the axes, as stored.
+        Sizes along the axes that `read_image` returns.
     dtype : str
         Type of a sample.
     megapixels : float
@@ -115,26 +114,3 @@ class Probe:
     shape: tuple[int, ...]
     dtype: str
     megapixels: float
-
-
-def oriented(pixels: NDArray[Any], orientation: int, y: int, x: int) -> NDArray[Any]:
-    """Return pixels as an EXIF orientation of 1 to 8 wants them to be seen.
-
-    Parameters
-    ----------
-    pixels : ndarray
-        Pixels as stored.
-    orientation : int
-        Value of the tag; others than 2 to 8 change nothing.
-    y, x : int
-        The two axes of the picture.
-    """
-    if orientation not in range(2, 9):
-        return pixels
-    if orientation in (5, 6, 7, 8):
-        pixels = np.swapaxes(pixels, y, x)
-    if orientation in (3, 4, 7, 8):
-        pixels = np.flip(pixels, y)
-    if orientation in (2, 3, 6, 7):
-        pixels = np.flip(pixels, x)
-    return pixels

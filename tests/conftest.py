@@ -1,0 +1,77 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from memnet_core.network import MemNet
+
+# Networks are tiny here: threads would cost far more time than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the public benchmark images, beside the repository."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        reason = (
+            f"The benchmark images are not at {folder}; they are public but not part "
+            "of the repository, and the published baselines are measured on them."
+        )
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def random_network() -> Callable[..., MemNet]:
+    """Make a network in evaluation mode none of whose parameters is at its default.
+
+    BatchNorm weights and fusion weights have both signs.
+    """
+    import torch
+    from torch import nn
+
+    from memnet_core.network import Architecture, MemNet
+
+    def make(**architecture: Any) -> MemNet:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            network = MemNet(Architecture(**architecture))
+            for module in network.modules():
+                if isinstance(module, nn.Conv2d) and module.bias is not None:
+                    module.bias.normal_(0, 0.1)
+                if isinstance(module, nn.BatchNorm2d):
+                    assert module.running_mean is not None
+                    assert module.running_var is not None
+                    module.running_mean.normal_(0, 0.3)
+                    module.running_var.uniform_(0.5, 2)
+                    module.weight.normal_(0.3, 0.7)
+                    module.bias.normal_(0, 0.5)
+            if network.architecture.multi_supervised:
+                network.fusion.normal_(0.3, 0.5)
+        return network.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def random_planes() -> Callable[..., Tensor]:
+    """Make planes of a given shape, in [0, 1]; they depend on the shape alone."""
+    import torch
+
+    def make(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
+
+    return make
