@@ -1,5 +1,67 @@
 """Image restoration with MemNet: network, engine, tasks, files and training."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from memnet_core._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from memnet_core.checkpoint import Card, load_model, read_card, save_model
+    from memnet_core.engine import Restorer, TileDone, result_of
+    from memnet_core.errors import MemnetError
+    from memnet_core.io import Image, read_image, write_image
+    from memnet_core.network import Architecture, MemNet
+    from memnet_core.tasks import TaskSettings, restore_image
+    from memnet_core.zoo import choose_model, find_model, model_for
+
+__all__ = [
+    "Architecture",
+    "Card",
+    "Image",
+    "MemNet",
+    "MemnetError",
+    "Restorer",
+    "TaskSettings",
+    "TileDone",
+    "__version__",
+    "choose_model",
+    "find_model",
+    "load_model",
+    "model_for",
+    "read_card",
+    "read_image",
+    "restore_image",
+    "result_of",
+    "save_model",
+    "write_image",
+]
+
+_HOMES = {
+    "Architecture": "network",
+    "Card": "checkpoint",
+    "Image": "io",
+    "MemNet": "network",
+    "MemnetError": "errors",
+    "Restorer": "engine",
+    "TaskSettings": "tasks",
+    "TileDone": "engine",
+    "choose_model": "zoo",
+    "find_model": "zoo",
+    "load_model": "checkpoint",
+    "model_for": "zoo",
+    "read_card": "checkpoint",
+    "read_image": "io",
+    "restore_image": "tasks",
+    "result_of": "engine",
+    "save_model": "checkpoint",
+    "write_image": "io",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used; PyTorch takes seconds to import."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -22,7 +22,7 @@ from memnet_core.network import MemNet, Prediction
 from memnet_core.training.data import Sampler, read_luminance_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from memnet_core.training.config import TrainingConfig
 
@@ -106,7 +106,7 @@ class Trainer:
         """Number of training images."""
         return self._sampler.images
 
-    def run(self) -> Iterator[Progress | Validated | Finished]:
+    def run(self) -> Generator[Progress | Validated | Finished, None, None]:
         """Train until the schedule ends; closing the generator saves the state."""
         report = _Meter()
         next_validation = self._seconds + self.config.validate_every

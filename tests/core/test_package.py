@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import memnet_core
+
+HEAVY = ("torch", "napari", "qtpy", "PyQt6", "PySide6")
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = f"import memnet_core, sys; print([m for m in {HEAVY} if m in sys.modules])"
+    run = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", memnet_core.__all__)
+def test_every_public_name_is_what_its_module_defines(name: str) -> None:
+    value = getattr(memnet_core, name)
+    assert isinstance(value, str) or value.__module__.startswith("memnet_core.")
+    assert isinstance(value, str) or value.__name__ == name
+
+
+def test_unknown_names_are_refused_as_in_any_module() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'denoise'"):
+        memnet_core.denoise  # noqa: B018
