@@ -106,6 +106,9 @@ class Restorer:
         self.halo = self.radius if halo is None else halo
         self._tile = sides
         self._largest = _LARGEST_TILE
+        self._batch_pixels = (
+            _CPU_BATCH_PIXELS if self.device.type == "cpu" else _GPU_BATCH_PIXELS
+        )
         self._multiple = architecture.unshuffle
         self._bytes_per_pixel = memory_per_pixel(architecture)
         self._transforms = range(8 if tta else 1)
@@ -184,11 +187,11 @@ class Restorer:
     ) -> Iterator[tuple[int, int]]:
         """Fill `result`; after each tile yield how many remain, and how many there are.
 
-        When memory runs out, what is unfinished is planned anew with smaller tiles.
+        When memory runs out, what is unfinished is planned anew.
         """
         count, *shape = source.shape
         unfinished = np.ones(shape, np.bool_)
-        while unfinished.any():
+        while count and unfinished.any():
             side = self._tile_for()
             turned = side[::-1] if sideways else side
             plan = plan_tiles((shape[0], shape[1]), turned, self.halo, self._multiple)
@@ -199,7 +202,7 @@ class Restorer:
                 batch = jobs[first : first + size]
                 outputs = self._attempt([source[p][t.window] for t, p in batch])
                 if outputs is None:
-                    self._shrink(side)
+                    self._make_room(len(batch), batch[0][0], side)
                     break
                 for done, ((tile, plane), output) in enumerate(
                     zip(batch, outputs, strict=True), start=first + 1
@@ -224,30 +227,37 @@ class Restorer:
                 raise
         return None
 
-    def _shrink(self, side: tuple[int, int]) -> None:
-        """Halve the automatic tile for the rest of this restorer's life."""
+    def _make_room(self, batch: int, tile: Tile, side: tuple[int, int]) -> None:
+        """After running out of memory, ask for less of it from now on.
+
+        First fewer windows at once; then, unless their size was given, smaller ones.
+        """
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        self._batch_pixels = batch * tile.window_pixels // 2
+        if batch > 1:
+            log.warning("Out of memory: going on with %d tiles at once.", batch // 2)
+            return
         if self._tile:
             raise DeviceError(
                 f"A tile of {side[0]}×{side[1]} px with a halo of {self.halo} px does "
                 f"not fit into the memory of {self.device}; choose a smaller tile, or "
                 "leave its size to memnet."
             )
-        if side[0] <= _SMALLEST_TILE:
+        tried = min(max(core.stop - core.start for core in tile.core), side[0])
+        if tried <= _SMALLEST_TILE:
             raise DeviceError(
-                f"Not even a tile of {side[0]} px with a halo of {self.halo} px fits "
+                f"Not even a tile of {tried} px with a halo of {self.halo} px fits "
                 f"into the memory of {self.device}; free some, or use another device."
             )
-        self._largest = max(side[0] // 2, _SMALLEST_TILE)
+        self._largest = max(tried // 2, _SMALLEST_TILE)
         log.warning("Out of memory: going on with tiles of %d px.", self._largest)
 
     def _batch_size(self, tile: Tile) -> int:
         """Return how many windows to run at once."""
         budget = available_memory(self.device) * _MEMORY_SHARE / self._bytes_per_pixel
-        wanted = _CPU_BATCH_PIXELS if self.device.type == "cpu" else _GPU_BATCH_PIXELS
-        most = min(wanted, int(budget))
+        most = min(self._batch_pixels, int(budget))
         return max(1, most // tile.window_pixels)
 
     def _run(self, windows: list[torch.Tensor]) -> NDArray[np.float32]:

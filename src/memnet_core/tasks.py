@@ -115,11 +115,10 @@ def jpeg_quality(image: Image) -> QualityEstimate | None:
 
 def image_sigma(image: Image, choice: RangeChoice) -> float:
     """Return the estimated noise of the middle plane, in grey levels of 255."""
-    stack = image.stack
-    values = value_range(image.pixels, choice)
-    middle = stack[len(stack) // 2].astype(np.float64)
-    colour = _colour_samples(middle.shape[-1])
-    planes = values.normalized(np.moveaxis(middle[..., :colour], -1, 0))
+    colours = _without_alpha(image.stack)
+    values = value_range(colours, choice)
+    middle = colours[len(colours) // 2].astype(np.float64)
+    planes = values.normalized(np.moveaxis(middle, -1, 0))
     return float(np.mean([estimate_sigma(plane) for plane in planes]))
 
 
@@ -158,13 +157,14 @@ def restore_image(
         raise ImageError(
             f"Pixels of type {stack.dtype} and shape {stack.shape} cannot be restored."
         )
-    values = value_range(image.pixels, settings.value_range)
+    values = value_range(_without_alpha(stack), settings.value_range)
     scale = int(settings.level or 1) if settings.task == "sr" else 1
     count, height, width, samples = stack.shape
     result = np.empty((count, height * scale, width * scale, samples), stack.dtype)
+    planes = [_planes_to_restore(pixels, settings) for pixels in stack]
     done = 0
     for index, pixels in enumerate(stack):
-        work = _restore_plane(pixels, restorer, settings, values, scale)
+        work = _restore_plane(pixels, restorer, values, scale, planes[index])
         while True:
             try:
                 event = next(work)
@@ -172,44 +172,51 @@ def restore_image(
                 result[index] = stop.value
                 break
             done += 1
-            left = event.total - event.done + event.total * (count - 1 - index)
-            yield TileDone(done, done + left)
+            later = event.total * sum(planes[index + 1 :]) // planes[index]
+            yield TileDone(done, done + event.total - event.done + later)
     return image.with_stack(result, scale)
+
+
+def _planes_to_restore(pixels: NDArray[Any], settings: TaskSettings) -> int:
+    """Return how many planes of (H, W, S) samples the network has to see."""
+    colours = _without_alpha(pixels)
+    if colours.shape[-1] == 1 or settings.luminance_only:
+        return 1
+    is_gray = bool(np.all(colours[..., :1] == colours[..., 1:]))
+    return 1 if is_gray else colours.shape[-1]
 
 
 def _restore_plane(
     pixels: NDArray[Any],
     restorer: Restorer,
-    settings: TaskSettings,
     values: ValueRange,
     scale: int,
+    count: int,
 ) -> Generator[TileDone, None, NDArray[Any]]:
-    """Restore (H, W, S) samples; alpha is carried, resized for super-resolution."""
+    """Restore (H, W, S) samples; alpha is carried, resized for super-resolution.
+
+    One plane is the luminance, which is every channel of a gray picture.
+    """
     base = pixels.astype(np.float64)
     if scale > 1:
         height, width = base.shape[:2]
         base = imresize(base, (height * scale, width * scale))
-    colour = _colour_samples(base.shape[-1])
-    if colour == 3 and settings.luminance_only:
-        planes = full_range_luminance(base[..., :3])[None]
-    elif colour == 3 and _is_gray(pixels):
-        planes = base[None, ..., 0]
+    colours = _without_alpha(base)
+    if count == 1 and colours.shape[-1] == 3:
+        planes = full_range_luminance(colours)[None]
     else:
-        planes = np.moveaxis(base[..., :colour], -1, 0)
+        planes = np.moveaxis(colours, -1, 0)
     normalized = values.normalized(planes)
     restored = yield from restorer.restore(normalized)
     change = (restored.astype(np.float64) - normalized) * values.span
-    if len(change) == 1:
-        base[..., :colour] = add_luminance(base[..., :colour], change[0])
+    if count == 1:
+        colours[...] = add_luminance(colours, change[0])
     else:
-        base[..., :colour] += np.moveaxis(change, 0, -1)
+        colours += np.moveaxis(change, 0, -1)
     return to_dtype(base, pixels.dtype)
 
 
-def _colour_samples(samples: int) -> int:
-    """Return how many of 1 to 4 samples are not alpha."""
-    return samples if samples in (1, 3) else samples - 1
-
-
-def _is_gray(pixels: NDArray[Any]) -> bool:
-    return bool(np.all(pixels[..., :1] == pixels[..., 1:3]))
+def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the 1 or 3 colour samples of (..., S) pixels, as a view."""
+    samples = pixels.shape[-1]
+    return pixels[..., : samples if samples in (1, 3) else samples - 1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from memnet_core.errors import ImageError
+from memnet_core.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,28 +42,33 @@ def value_range(pixels: NDArray[Any], choice: RangeChoice) -> ValueRange:
 
     Parameters
     ----------
-    pixels : ndarray
-        All pixels, of any bool, integer or float dtype.
+    pixels : ndarray, shape (..., W, S)
+        All pixels, of any bool, integer or float dtype, without alpha.
     choice : str or (float, float)
         ``dtype``: what the type can hold, for floats 0 to 1. ``percentile``: the
-        0.1th and the 99.9th percentile, of a sample where there are more than four
-        million values. A pair: these two values.
+        0.1th and the 99.9th percentile, of a sample of rows where there are more than
+        four million values. A pair: these two values.
 
     Raises
     ------
     ImageError
         If pixels are not finite, or floats leave [0, 1] under ``dtype``.
+    UsageError
+        If the first value of a pair is not the smaller one.
     """
     dtype = pixels.dtype
     if dtype.kind == "f":
         _check_finite(pixels)
     if choice == "percentile":
-        step = max(1, pixels.size // _SAMPLE)
-        sample = pixels.reshape(-1)[::step].astype(np.float64)
+        rows = pixels.reshape(-1, pixels.shape[-2] * pixels.shape[-1])
+        sample = rows[:: max(1, pixels.size // _SAMPLE)].astype(np.float64)
         low, high = (float(v) for v in np.percentile(sample, _PERCENTILES))
         return ValueRange(low, high if high > low else low + 1)
     if choice != "dtype":
-        return ValueRange(*choice)
+        low, high = choice
+        if not low < high:
+            raise UsageError(f"The range {low:g},{high:g} does not rise.")
+        return ValueRange(low, high)
     if dtype.kind in "ui":
         limits = np.iinfo(dtype)
         return ValueRange(float(limits.min), float(limits.max))
@@ -78,13 +83,19 @@ def value_range(pixels: NDArray[Any], choice: RangeChoice) -> ValueRange:
 
 
 def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return values in a dtype: integers rounded and clipped, bool from one half."""
+    """Return values in a dtype: integers rounded and clipped, bool from one half.
+
+    Integers of 64 bits are exact up to 2**53.
+    """
     if dtype.kind == "b":
         return values >= 0.5
     if dtype.kind == "f":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    high = float(limits.max)
+    if high > limits.max:
+        high = float(np.nextafter(high, 0))
+    return np.clip(np.rint(values), float(limits.min), high).astype(dtype)
 
 
 def _check_finite(pixels: NDArray[Any]) -> None:

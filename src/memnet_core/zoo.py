@@ -25,6 +25,7 @@ __all__ = [
     "user_folder",
 ]
 
+_SUFFIX = ".safetensors"
 _SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -55,7 +56,7 @@ def installed() -> tuple[list[Entry], list[ModelError]]:
     entries: list[Entry] = []
     problems: list[ModelError] = []
     for folder in (user_folder(), _SHIPPED):
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in sorted(folder.glob(f"[!.]*{_SUFFIX}")):
             try:
                 entries.append(Entry(path, read_card(path)))
             except ModelError as error:
@@ -71,13 +72,13 @@ def find_model(name_or_file: str) -> Entry:
     ModelError
         If there is no such model, or the file is not acceptable.
     """
-    path = Path(name_or_file)
-    if path.suffix or path.exists():
-        return Entry(path, read_card(path))
     entries, _ = installed()
     for entry in entries:
         if entry.card.name == name_or_file:
             return entry
+    path = Path(name_or_file)
+    if path.exists() or path.suffix == _SUFFIX or len(path.parts) > 1:
+        return Entry(path, read_card(path))
     names = ", ".join(sorted({entry.card.name for entry in entries})) or "none"
     raise ModelError(
         f"There is no model {name_or_file!r}; installed: {names}. "
@@ -168,7 +169,7 @@ def add_model(file: Path) -> Entry:
     """
     _, card = load_model(file)
     folder = user_folder()
-    target = folder / f"{card.name}.safetensors"
+    target = folder / f"{card.name}{_SUFFIX}"
     if target.exists():
         raise ModelError(
             f"There is already a model {card.name!r} in {folder}; delete that file "

@@ -17,7 +17,9 @@ FLOATS = ["float16", "float32", "float64"]
 def test_integers_range_over_what_their_type_holds(dtype: str) -> None:
     limits = np.iinfo(dtype)
     pixels = np.array([3, 5], dtype)
-    assert value_range(pixels, "dtype") == ValueRange(limits.min, limits.max)
+    assert value_range(pixels, "dtype") == ValueRange(
+        float(limits.min), float(limits.max)
+    )
 
 
 @pytest.mark.parametrize("dtype", ["bool", *FLOATS])
@@ -67,10 +69,6 @@ def test_percentiles_of_a_large_image_come_from_all_over_it() -> None:
     assert (values.low, values.high) == (0, 249)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Every third value of an RGB image is taken: all of one channel.",
-)
 def test_percentiles_of_a_large_image_come_from_every_channel() -> None:
     pixels = np.zeros((2000, 2000, 3), np.uint8)
     pixels[..., 2] = 200
@@ -99,11 +97,6 @@ def test_integers_are_rounded_and_clipped(dtype: str) -> None:
     assert converted.tolist() == [limits.min] * 2 + [5, 6] + [limits.max] * 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=RuntimeWarning,
-    reason="The largest 64-bit integers are not float64: the clipped value overflows.",
-)
 @pytest.mark.parametrize("dtype", WIDE_INTEGERS)
 def test_wide_integers_are_clipped_without_overflow(dtype: str) -> None:
     assert to_dtype(np.array([1e30]), np.dtype(dtype))[0] > 9e18

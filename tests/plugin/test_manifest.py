@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -23,4 +24,6 @@ def test_base_dependencies_carry_neither_napari_nor_qt() -> None:
     required = distribution("napari-memnet").requires or []
     base = [line for line in required if "extra ==" not in line]
     assert base
-    assert not [line for line in base if "napari" in line.lower() or "qt" in line.lower()]
+    assert not [
+        line for line in base if "napari" in line.lower() or "qt" in line.lower()
+    ]

@@ -50,21 +50,11 @@ _SYNONYMS |= {".dib": "bmp"} | {suffix: name for name, suffix in FORMATS.items()
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-_BROKEN_FILE = (
-    EOFError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    OSError,
-    PillowImage.DecompressionBombError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow, tifffile and imagecodecs raise on files that are broken."""
+_EXPLAINED = (EOFError, MemoryError, OSError, RuntimeError, SyntaxError, ValueError)
+"""What Pillow, tifffile and imagecodecs raise on damaged files, with a reason."""
+
+_UNEXPLAINED = (ArithmeticError, LookupError, TypeError, struct.error, zlib.error)
+"""What they stumble over, with messages that make no sense outside of them."""
 
 
 def read_image(path: Path) -> Image:
@@ -120,8 +110,8 @@ def write_image(path: Path, image: Image) -> tuple[str, ...]:
             if kind == "tiff":
                 return tiff.write(temporary, image)
             return ordinary.write(temporary, image, kind)
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or _sentence(error)
         raise ImageError(f"{path} cannot be written: {reason}.") from error
 
 
@@ -184,8 +174,20 @@ def _guarded(path: Path, reader: Callable[[Path], T]) -> T:
         return reader(path)
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{path} cannot be read: it is not an image of a known format."
+            f"{path} cannot be read: it is no intact PNG, JPEG, WebP, BMP or TIFF."
         ) from error
-    except _BROKEN_FILE as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise ImageError(f"{path} cannot be read: {reason}.") from error
+    except PillowImage.DecompressionBombError as error:
+        raise ImageError(
+            f"{path} cannot be read: it claims to have more than "
+            f"{2 * (PillowImage.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} megapixels, "
+            "which is accepted of a TIFF only."
+        ) from error
+    except _UNEXPLAINED as error:
+        raise ImageError(f"{path} cannot be read: the file is damaged.") from error
+    except _EXPLAINED as error:
+        raise ImageError(f"{path} cannot be read: {_sentence(error)}.") from error
+
+
+def _sentence(error: Exception) -> str:
+    """Return what an error says, on one line and without a full stop."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,8 @@ class Image:
         """The pixels as (N, H, W, S), with N and S at least 1."""
         height, width = (self.pixels.shape[self.axes.index(axis)] for axis in "YX")
         samples = self.pixels.shape[-1] if self.axes.endswith("S") else 1
-        return self.pixels.reshape(-1, height, width, samples)
+        count = math.prod(self.pixels.shape) // max(height * width * samples, 1)
+        return self.pixels.reshape(count, height, width, samples)
 
     def with_stack(self, stack: NDArray[Any], scale: int = 1) -> Image:
         """Return the image with other pixels, enlarged by `scale`.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL.ImageFile import ImageFile
 
 __all__ = ["probe", "read", "write"]
 
@@ -31,13 +34,43 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _SAMPLES = {"1": 1, "I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 3}
 _RAW_EXIF = "Raw profile type exif"
 
-_NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "bmp": "BMP"}
-_LARGEST_SIDE = {"png": 2**31 - 1, "jpeg": 65500, "webp": 16383, "bmp": 2**31 - 1}
-_FINEST = {"png": 2**31 * 0.0254, "jpeg": 65535.0, "bmp": 2**31 * 0.0254}
-_COARSEST = {"png": 0.0254, "jpeg": 1.0, "bmp": 0.0254}
-_JPEG_SEGMENT = 65533
-_JPEG_XMP_MARK = 29
 _JPEG_QUALITY = 95
+_JPEG_SEGMENT = 65533
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Limits:
+    """What a format can hold; lengths in bytes, resolutions in dots per inch."""
+
+    name: str
+    dtypes: tuple[str, ...] = ("bool", "uint8")
+    bool_planes: bool = True
+    gray: bool = True
+    alpha: bool = True
+    largest_side: int = 2**31 - 1
+    resolutions: tuple[float, float] | None = (0.0254, 2**31 * 0.0254)
+    icc: int = 2**31
+    exif: int = 2**31
+    xmp: int = 2**31
+
+
+_LIMITS = {
+    "png": _Limits(name="PNG", dtypes=("bool", "uint8", "uint16")),
+    "jpeg": _Limits(
+        name="JPEG",
+        bool_planes=False,
+        alpha=False,
+        largest_side=65500,
+        resolutions=(1, 65535),
+        icc=255 * (_JPEG_SEGMENT - 14),
+        exif=_JPEG_SEGMENT,
+        xmp=_JPEG_SEGMENT - 29,
+    ),
+    "webp": _Limits(
+        name="WebP", bool_planes=False, gray=False, largest_side=16383, resolutions=None
+    ),
+    "bmp": _Limits(name="BMP", alpha=False, icc=0, exif=0, xmp=0),
+}
 
 
 def probe(path: Path) -> Probe:
@@ -100,10 +133,11 @@ def write(path: Path, image: Image, kind: str) -> tuple[str, ...]:
     ValueError
         If the format cannot hold these pixels.
     """
+    limits = _LIMITS[kind]
     dropped: list[str] = []
-    pixels = _held_pixels(image, kind, dropped)
-    metadata = _held_metadata(image.metadata, kind, dropped)
-    dpi = _dots_per_inch(image.metadata, kind, dropped)
+    pixels = _held_pixels(image, limits, dropped)
+    metadata = _held_metadata(image.metadata, limits, dropped)
+    dpi = _dots_per_inch(image.metadata, limits, dropped)
     if kind == "png":
         path.write_bytes(png.encode(pixels, metadata, dpi))
         return tuple(dropped)
@@ -121,7 +155,7 @@ def write(path: Path, image: Image, kind: str) -> tuple[str, ...]:
     return tuple(dropped)
 
 
-def _opened(path: Path) -> PillowImage.Image:
+def _opened(path: Path) -> ImageFile:
     """Open a file, silent about large pictures and damaged EXIF.
 
     The filter stays: taking it away again is not safe where several threads read.
@@ -130,7 +164,7 @@ def _opened(path: Path) -> PillowImage.Image:
     return PillowImage.open(path, formats=_FORMATS)
 
 
-def _further_pictures(image: PillowImage.Image) -> list[str]:
+def _further_pictures(image: ImageFile) -> list[str]:
     """Name the pictures of a file that are not read.
 
     Raises
@@ -146,16 +180,13 @@ def _further_pictures(image: PillowImage.Image) -> list[str]:
     return ["further pictures of the MPO file"]
 
 
-def _sample_layout(image: PillowImage.Image) -> tuple[int, int]:
+def _sample_layout(image: ImageFile) -> tuple[int, int]:
     """Return bits of a sample and samples of a pixel; before pixels are loaded."""
     mode = image.mode
     bits = 1 if mode == "1" else 8
     keyed = "transparency" in image.info
     if image.format == "PNG":
-        tiles: list[Any] = getattr(image, "tile", None) or []
-        raw_mode, _, depth = (
-            str(tiles[0][3]).partition(";") if tiles else (mode, "", "")
-        )
+        raw_mode, _, depth = str(image.tile[0][3]).partition(";")
         if depth.startswith("16"):
             mode, bits = raw_mode, 16
     if mode == "P":
@@ -165,7 +196,7 @@ def _sample_layout(image: PillowImage.Image) -> tuple[int, int]:
     return max(bits, 8 if keyed else 1), _SAMPLES[mode] + keyed
 
 
-def _carried(image: PillowImage.Image, dropped: list[str]) -> PillowImage.Image:
+def _carried(image: ImageFile, dropped: list[str]) -> PillowImage.Image:
     """Convert a mode that is not restored as it is, and name what that costs."""
     if image.mode == "P":
         dropped.append("palette (expanded)")
@@ -176,24 +207,29 @@ def _carried(image: PillowImage.Image, dropped: list[str]) -> PillowImage.Image:
     return image
 
 
-def _exif(image: PillowImage.Image) -> bytes | None:
+def _exif(image: ImageFile) -> bytes | None:
     exif = image.info.get("exif")
     if exif is None and _RAW_EXIF in image.info:
-        exif = bytes.fromhex("".join(image.info[_RAW_EXIF].split("\n")[3:]))
+        with contextlib.suppress(ValueError):
+            exif = bytes.fromhex("".join(image.info[_RAW_EXIF].split("\n")[3:]))
     return EXIF_MARK + exif.removeprefix(EXIF_MARK) if exif else None
 
 
-def _xmp(image: PillowImage.Image) -> bytes | None:
+def _xmp(image: ImageFile) -> bytes | None:
     xmp = image.info.get("xmp") or image.info.get(png.XMP_KEYWORD)
     return xmp.encode() if isinstance(xmp, str) else xmp or None
 
 
-def _resolution(image: PillowImage.Image) -> tuple[float, float] | None:
+def _resolution(image: ImageFile) -> tuple[float, float] | None:
     x, y = (float(value) for value in image.info.get("dpi", (0, 0)))
-    return (x, y) if x > 0 and y > 0 else None
+    # Pillow invents 72 dpi for a JPEG with EXIF where neither JFIF nor EXIF tells.
+    invented = _format(image) == "JPEG" and not image.info.get("jfif_unit")
+    if (invented and x == y == 72) or not min(x, y) > 0:
+        return None
+    return x, y
 
 
-def _jpeg_tables(image: PillowImage.Image) -> tuple[tuple[int, ...], ...]:
+def _jpeg_tables(image: ImageFile) -> tuple[tuple[int, ...], ...]:
     """Return the tables in the order in which the components use them."""
     tables = getattr(image, "quantization", None) or {}
     used = [component[3] for component in getattr(image, "layer", [])]
@@ -201,7 +237,7 @@ def _jpeg_tables(image: PillowImage.Image) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(tables[key]) for key in order if key in tables)
 
 
-def _what_is_lost(image: PillowImage.Image) -> list[str]:
+def _what_is_lost(image: ImageFile) -> list[str]:
     info = image.info
     lost = []
     if "comment" in info:
@@ -216,11 +252,11 @@ def _what_is_lost(image: PillowImage.Image) -> list[str]:
     return lost
 
 
-def _format(image: PillowImage.Image) -> str:
+def _format(image: ImageFile) -> str:
     return "JPEG" if image.format == "MPO" else image.format or ""
 
 
-def _held_pixels(image: Image, kind: str, dropped: list[str]) -> NDArray[Any]:
+def _held_pixels(image: Image, limits: _Limits, dropped: list[str]) -> NDArray[Any]:
     """Return pixels that the format can hold, of shape (H, W) or (H, W, S).
 
     Raises
@@ -228,76 +264,70 @@ def _held_pixels(image: Image, kind: str, dropped: list[str]) -> NDArray[Any]:
     ValueError
         If it can hold none that come close.
     """
-    name = _NAMES[kind]
     stack = image.stack
     if len(stack) > 1:
         raise ValueError(
-            f"{name} holds one picture, not a stack of {len(stack)}; write it as TIFF"
+            f"{limits.name} holds one picture, not a stack of {len(stack)}; "
+            "write it as TIFF"
         )
-    allowed = ["bool", "uint8"] + (["uint16"] if kind == "png" else [])
-    if image.pixels.dtype not in allowed:
+    if image.pixels.dtype not in limits.dtypes:
         raise ValueError(
-            f"{name} cannot hold pixels of type {image.pixels.dtype}; "
+            f"{limits.name} cannot hold pixels of type {image.pixels.dtype}; "
             "write them as TIFF"
         )
-    if max(stack.shape[1:3]) > _LARGEST_SIDE[kind]:
-        raise ValueError(
-            f"{name} holds {_LARGEST_SIDE[kind]} pixels a side, "
-            f"not {max(stack.shape[1:3])}; write it as TIFF"
-        )
     pixels: NDArray[Any] = stack[0]
-    if pixels.shape[-1] in (2, 4) and kind in ("jpeg", "bmp"):
-        dropped.append(f"alpha ({name} has none)")
+    height, width, samples = pixels.shape
+    if max(height, width) > limits.largest_side:
+        raise ValueError(
+            f"{limits.name} holds {limits.largest_side} pixels a side, "
+            f"not {max(height, width)}; write it as TIFF"
+        )
+    if samples in (2, 4) and not limits.alpha:
+        dropped.append(f"alpha ({limits.name} has none)")
         pixels = pixels[..., :-1]
-    if pixels.shape[-1] in (1, 2) and kind == "webp":
-        dropped.append("gray (WebP stores it as RGB)")
-        pixels = pixels[..., [0, 0, 0, *range(1, pixels.shape[-1])]]
+    if samples in (1, 2) and not limits.gray:
+        dropped.append(f"gray ({limits.name} stores it as RGB)")
+        pixels = pixels[..., [0, 0, 0, 1][: samples + 2]]
     if pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
-    if pixels.dtype == np.bool_ and (kind in ("jpeg", "webp") or pixels.ndim == 3):
-        dropped.append(f"1-bit samples ({name} stores 8 bits)")
+    if pixels.dtype == np.bool_ and (pixels.ndim == 3 or not limits.bool_planes):
+        dropped.append(f"1-bit samples ({limits.name} stores 8 bits)")
         pixels = pixels.astype(np.uint8) * np.uint8(255)
     return np.ascontiguousarray(pixels)
 
 
-def _held_metadata(metadata: Metadata, kind: str, dropped: list[str]) -> Metadata:
+def _held_metadata(metadata: Metadata, limits: _Limits, dropped: list[str]) -> Metadata:
     """Return what the format can hold, and name the rest."""
-    room = {"icc": 2**31, "exif": 2**31, "xmp": 2**31}
-    if kind == "jpeg":
-        room = {
-            "icc": 255 * (_JPEG_SEGMENT - 14),
-            "exif": _JPEG_SEGMENT,
-            "xmp": _JPEG_SEGMENT - _JPEG_XMP_MARK,
-        }
-    names = {"icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}
     held = {}
-    for field, name in names.items():
-        value = getattr(metadata, field)
-        if value and kind == "bmp":
-            dropped.append(f"{name} (BMP has none)")
-        elif value and len(value) > room[field]:
-            dropped.append(f"{name} (too long for {_NAMES[kind]})")
+    for key, name in {"icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}.items():
+        value, room = getattr(metadata, key), getattr(limits, key)
+        if value and len(value) > room:
+            reason = (
+                f"too long for {limits.name}" if room else f"{limits.name} has none"
+            )
+            dropped.append(f"{name} ({reason})")
         else:
-            held[field] = value
+            held[key] = value
     if metadata.description:
-        dropped.append(f"TIFF description ({_NAMES[kind]} has none)")
+        dropped.append(f"TIFF description ({limits.name} has none)")
     return Metadata(**held)
 
 
 def _dots_per_inch(
-    metadata: Metadata, kind: str, dropped: list[str]
+    metadata: Metadata, limits: _Limits, dropped: list[str]
 ) -> tuple[float, float] | None:
     """Return the resolution in the unit of all ordinary formats, if they hold it."""
     if metadata.resolution is None:
         return None
     factor = 2.54 if metadata.resolution_unit == "cm" else 1.0
     x, y = (value * factor for value in metadata.resolution)
-    if kind == "webp":
-        dropped.append("resolution (WebP has none)")
+    if limits.resolutions is None:
+        reason = f"{limits.name} has none"
     elif metadata.resolution_unit == "none":
-        dropped.append(f"resolution without a unit (not written to {_NAMES[kind]})")
-    elif not _COARSEST[kind] <= min(x, y) <= max(x, y) <= _FINEST[kind]:
-        dropped.append(f"resolution (outside the range of {_NAMES[kind]})")
+        reason = f"without a unit; {limits.name} needs one"
+    elif not limits.resolutions[0] <= min(x, y) <= max(x, y) <= limits.resolutions[1]:
+        reason = f"out of range for {limits.name}"
     else:
         return x, y
+    dropped.append(f"resolution ({reason})")
     return None

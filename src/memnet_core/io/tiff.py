@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
 from PIL import Image as PillowImage
 
-from memnet_core.io.image import Image, Metadata, Probe, oriented
+from memnet_core.io.cmyk import rgb_of_cmyk
+from memnet_core.io.image import Image, Metadata, Probe
+from memnet_core.io.orientation import oriented, stored_orientation, upright_xmp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,18 +24,50 @@ __all__ = ["probe", "read", "write"]
 
 _ICC = 34675
 _XMP = 700
+_ORIENTATION = 274
 _UNITS = {1: "none", 2: "inch", 3: "cm"}
-_LOST_TAGS = {34665: "EXIF of a TIFF", 34853: "GPS of a TIFF"}
+_UNIT_NAMES = {"none": "NONE", "inch": "INCH", "cm": "CENTIMETER"}
+_LOST_TAGS = {
+    315: "artist",
+    33432: "copyright",
+    33723: "IPTC data",
+    34377: "Photoshop data",
+    34665: "EXIF of a TIFF",
+    34735: "GeoTIFF reference",
+    34853: "GPS of a TIFF",
+}
 _BIG = 2**32 - 2**25
+_SUSPICIOUS_BYTES = 2**28
+_LARGEST_COMPRESSION = 10_000
+
+_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 2, 3, 5, 6
+_UNCOMPRESSED, _JPEG = 1, (6, 7)
+_PREMULTIPLIED = 1
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def probe(path: Path) -> Probe:
     """Read the header of a TIFF."""
     with tifffile.TiffFile(path) as file:
         series = _only_series(file)
-        samples = series.keyframe.samplesperpixel
-        megapixels = math.prod(series.shape) / samples / 1e6
-        return Probe("TIFF", series.shape, str(series.dtype), megapixels)
+        page = series.keyframe
+        order, axes = _samples_last(series.axes, page, [])
+        shape = [series.shape[i] for i in order]
+        planes = shape[: len(axes) - axes.endswith("S")]
+        if _orientation(page) >= 5:
+            y, x = axes.index("Y"), axes.index("X")
+            shape[y], shape[x] = shape[x], shape[y]
+        if page.photometric == _PALETTE:
+            shape.append(3)
+        elif page.photometric == _CMYK:
+            shape[-1] = 3
+        return Probe(
+            format="TIFF",
+            shape=tuple(shape),
+            dtype="uint8" if page.photometric == _PALETTE else str(series.dtype),
+            megapixels=math.prod(planes) / 1e6,
+        )
 
 
 def read(path: Path) -> Image:
@@ -41,19 +77,21 @@ def read(path: Path) -> Image:
         page = series.keyframe
         _check_complete(file, series)
         dropped = _what_is_lost(file, series)
-        pixels, axes = series.asarray(), series.axes
-        pixels, axes = _samples_last(pixels, axes, page, dropped)
-        orientation = int(page.tags.valueof(274) or 1)
+        order, axes = _samples_last(series.axes, page, dropped)
+        orientation = _orientation(page)
+        pixels = series.asarray().transpose(order)
         pixels = oriented(pixels, orientation, axes.index("Y"), axes.index("X"))
         pixels = _as_seen(pixels, page, dropped)
-        axes = axes if pixels.ndim == len(axes) else axes + "S"
         resolution, unit = _resolution(page)
+        if resolution and orientation >= 5:
+            resolution = resolution[::-1]
+        xmp = _bytes_of_tag(page, _XMP)
         return Image(
-            pixels=np.ascontiguousarray(pixels),
-            axes=axes,
+            pixels=np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")),
+            axes=axes if pixels.ndim == len(axes) else axes + "S",
             metadata=Metadata(
-                icc=page.tags.valueof(_ICC),
-                xmp=page.tags.valueof(_XMP),
+                icc=None if page.photometric == _CMYK else _bytes_of_tag(page, _ICC),
+                xmp=upright_xmp(xmp) if xmp and orientation != 1 else xmp,
                 resolution=resolution,
                 resolution_unit=unit,
                 description="" if _is_machine_text(file) else page.description,
@@ -69,6 +107,7 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
     stack = image.stack
     samples = stack.shape[-1]
     pixels = stack[..., 0] if samples == 1 else stack
+    unit = _UNIT_NAMES[metadata.resolution_unit]
     extratags = []
     if metadata.xmp:
         extratags.append((_XMP, 1, len(metadata.xmp), metadata.xmp, True))
@@ -82,8 +121,8 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
         compression="zlib",
         predictor=pixels.dtype.kind in "ui",
         resolution=metadata.resolution,
-        resolutionunit=metadata.resolution_unit if metadata.resolution else None,
-        description=metadata.description or None,
+        resolutionunit=unit if metadata.resolution else None,
+        description=metadata.description.encode() or None,
         iccprofile=metadata.icc,
         extratags=extratags,
         metadata=None,
@@ -102,7 +141,7 @@ def _only_series(file: tifffile.TiffFile) -> Any:
     Raises
     ------
     ValueError
-        If there is none, or more than one.
+        If there is none, or more than one, or none whose pixels are supported.
     """
     if not file.series:
         raise ValueError("the TIFF holds no image")
@@ -111,59 +150,132 @@ def _only_series(file: tifffile.TiffFile) -> Any:
             f"its pages have {len(file.series)} different shapes or types; split it"
         )
     series = file.series[0]
-    if not {"Y", "X"} <= set(series.axes) or series.keyframe.samplesperpixel > 4:
-        raise ValueError(f"its axes {series.axes} {series.shape} are no picture's")
+    page, axes = series.keyframe, series.axes
+    if not {"Y", "X"} <= set(axes) or 0 in series.shape:
+        raise ValueError(f"its shape {series.shape}, {axes}, is not that of a picture")
+    if series.dtype is None or series.dtype.kind not in "buif":
+        raise ValueError(f"pixels of type {series.dtype} are not supported")
+    if not isinstance(page.bitspersample, int):
+        raise ValueError("samples of different sizes are not supported")
+    samples = page.samplesperpixel
+    allowed = {_RGB: (3, 4), _PALETTE: (1,), _CMYK: (4,), _YCBCR: (3,)}
+    if samples not in allowed.get(page.photometric, (samples,)):
+        raise ValueError(
+            f"{samples} samples a pixel are not supported "
+            f"in {tifffile.PHOTOMETRIC(page.photometric).name} pictures"
+        )
+    if page.photometric == _YCBCR and page.compression not in _JPEG:
+        raise ValueError("YCbCr is supported with JPEG compression only")
+    if page.photometric == _CMYK and (series.dtype != np.uint8 or len(axes) != 3):
+        raise ValueError("CMYK is supported with 8 bits and one page only")
     return series
 
 
 def _check_complete(file: tifffile.TiffFile, series: Any) -> None:
-    """Raise ValueError if the file ends before its pixels do, or holds none."""
+    """Check that what the directories promise can be in the file.
+
+    Raises
+    ------
+    ValueError
+        If the file ends before its pixels do, or holds none.
+    """
     size = file.filehandle.size
     for page in series.pages:
+        if page is None:
+            raise ValueError("a page is missing")
         offsets, counts = page.dataoffsets, page.databytecounts
-        if not offsets or not all(counts) or not all(offsets):
+        if len(offsets) != len(counts) or not all(counts) or not all(offsets):
             raise ValueError("a page has no pixels")
-        if any(o + c > size for o, c in zip(offsets, counts, strict=False)):
+        if any(o + c > size for o, c in zip(offsets, counts, strict=True)):
             raise ValueError("the file is truncated")
+    if _next_directory(file) >= size:
+        raise ValueError("the file is truncated, and pages are missing")
+    page = series.keyframe
+    largest = max(math.prod(page.shape), math.prod(page.chunks))
+    if page.compression == _UNCOMPRESSED:
+        too_much = largest * page.bitspersample // 8 > size
+    else:
+        promised = max(largest * series.dtype.itemsize, series.nbytes)
+        too_much = promised > max(_SUSPICIOUS_BYTES, _LARGEST_COMPRESSION * size)
+    if too_much:
+        raise ValueError(
+            f"it promises {page.imagewidth} × {page.imagelength} pixels, "
+            f"which its {size} bytes cannot hold"
+        )
+
+
+def _next_directory(file: tifffile.TiffFile) -> int:
+    """Return where the last page that was found says that there is another."""
+    layout, handle = file.tiff, file.filehandle
+    handle.seek(file.pages[-1].offset)
+    (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
+    handle.seek(tags * layout.tagsize, 1)
+    (offset,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
+    return int(offset)
 
 
 def _samples_last(
-    pixels: NDArray[Any], axes: str, page: Any, dropped: list[str]
-) -> tuple[NDArray[Any], str]:
-    """Move colour samples behind X; make other samples a leading axis."""
+    axes: str, page: Any, dropped: list[str]
+) -> tuple[tuple[int, ...], str]:
+    """Return the order of axes that puts colour last and other samples first."""
     if "S" not in axes:
-        return pixels, axes
+        return tuple(range(len(axes))), axes
     position = axes.index("S")
+    others = tuple(i for i in range(len(axes)) if i != position)
     rest = axes.replace("S", "")
-    colour = page.photometric in (2, 5, 6)
-    gray_and_alpha = pixels.shape[position] == 2 and bool(page.extrasamples)
-    if colour or gray_and_alpha:
-        return np.moveaxis(pixels, position, -1), rest + "S"
+    gray_and_alpha = page.samplesperpixel == 2 and bool(page.extrasamples)
+    if page.photometric in (_RGB, _CMYK, _YCBCR) or gray_and_alpha:
+        return (*others, position), rest + "S"
     dropped.append("samples of a pixel (written as pages)")
-    return np.moveaxis(pixels, position, 0), "C" + rest
+    return (position, *others), "C" + rest
 
 
 def _as_seen(pixels: NDArray[Any], page: Any, dropped: list[str]) -> NDArray[Any]:
-    """Turn inverted, palette and CMYK pixels into gray or RGB."""
-    if page.photometric == 0 and pixels.dtype.kind in "ub":
-        white = True if pixels.dtype.kind == "b" else np.iinfo(pixels.dtype).max
-        inverted: NDArray[Any] = white ^ pixels
-        return inverted
-    if page.photometric == 3 and page.colormap is not None:
+    """Turn inverted, palette, CMYK and 2- to 7-bit pixels into plain gray or RGB."""
+    if page.photometric == _PALETTE:
         dropped.append("palette (expanded)")
-        colours = np.asarray(page.colormap).T
-        table: NDArray[np.uint8] = (colours >> 8).astype(np.uint8)
+        table: NDArray[np.uint8] = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
         return np.take(table, pixels, axis=0)
-    if page.photometric == 5:
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 4:
-            raise ValueError("CMYK is supported with 8 bits and one page only")
+    if page.photometric == _CMYK:
         dropped.append("CMYK (converted to RGB)")
-        return np.asarray(PillowImage.fromarray(pixels, "CMYK").convert("RGB"))
+        cmyk = PillowImage.fromarray(np.ascontiguousarray(pixels), "CMYK")
+        return np.asarray(rgb_of_cmyk(cmyk, _bytes_of_tag(page, _ICC)))
+    if page.photometric == _WHITE_IS_ZERO:
+        pixels = _inverted(pixels, page.bitspersample, dropped)
+    if pixels.dtype == np.uint8 and page.bitspersample < 8:
+        white = 2**page.bitspersample - 1
+        spread: NDArray[np.uint8] = (pixels * np.uint16(255) // white).astype(np.uint8)
+        return spread
     return pixels
 
 
+def _inverted(pixels: NDArray[Any], bits: int, dropped: list[str]) -> NDArray[Any]:
+    if pixels.dtype.kind == "b":
+        return ~pixels
+    if pixels.dtype.kind == "u":
+        inverted: NDArray[Any] = pixels.dtype.type(2**bits - 1) - pixels
+        return inverted
+    dropped.append("white is zero (not inverted)")
+    return pixels
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.valueof(_ORIENTATION)
+    return int(tag or stored_orientation(None, _bytes_of_tag(page, _XMP)))
+
+
+def _bytes_of_tag(page: Any, tag: int) -> bytes | None:
+    value = page.tags.valueof(tag)
+    if isinstance(value, str):
+        return value.encode()
+    return value if isinstance(value, bytes) else None
+
+
 def _what_is_lost(file: tifffile.TiffFile, series: Any) -> list[str]:
-    lost = [name for tag, name in _LOST_TAGS.items() if tag in series.keyframe.tags]
+    page = series.keyframe
+    lost = [name for tag, name in _LOST_TAGS.items() if tag in page.tags]
+    if _PREMULTIPLIED in page.extrasamples:
+        lost.append("premultiplied alpha (taken for straight)")
     if file.is_ome:
         lost.append("OME metadata")
     if file.is_imagej:
@@ -179,9 +291,10 @@ def _is_machine_text(file: tifffile.TiffFile) -> bool:
 
 
 def _resolution(page: Any) -> tuple[tuple[float, float] | None, str]:
+    """Return pixels per unit, and the unit; (1, 1) without a unit says nothing."""
+    unit = _UNITS.get(int(page.tags.valueof(296, 2)), "none")
     values = page.tags.valueof(282), page.tags.valueof(283)
-    unit = _UNITS.get(int(page.tags.valueof(296) or 2), "none")
-    if not all(values) or not all(denominator for _, denominator in values):
-        return None, unit
+    if not all(values) or not all(n and d for n, d in values):
+        return None, "inch"
     x, y = (numerator / denominator for numerator, denominator in values)
-    return (x, y), unit
+    return (None, "inch") if (x, y, unit) == (1, 1, "none") else ((x, y), unit)

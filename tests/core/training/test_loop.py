@@ -58,7 +58,7 @@ def test_run_reports_validates_and_improves(
     make_config: Make, clean_images: Path
 ) -> None:
     config = make_config(
-        minutes=4 / 60, validation=clean_images, validate_every=0.5, learning_rate=5e-3
+        minutes=2 / 60, validation=clean_images, validate_every=0.7, average_decay=0.9
     )
     events = list(Trainer(config).run())
     progress = [e for e in events if isinstance(e, Progress)]
