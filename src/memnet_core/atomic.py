@@ -63,17 +63,33 @@ def remove_abandoned(folder: Path) -> int:
     int
         How many files were deleted.
     """
+    return sum(_remove(path) for path in _listed(folder) if _is_abandoned(path))
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return the temporary files of a folder; none where it may not be entered."""
+    try:
+        return list(folder.glob(".memnet-*"))
+    except OSError:
+        return []
+
+
+def _is_abandoned(path: Path) -> bool:
     import psutil
 
-    removed = 0
-    for path in folder.glob(".memnet-*"):
-        match = _NAME.match(path.name)
-        if (
-            match
-            and path.is_file()
-            and match["host"] == _HOST
-            and not psutil.pid_exists(int(match["process"]))
-        ):
-            path.unlink(missing_ok=True)
-            removed += 1
-    return removed
+    match = _NAME.match(path.name)
+    return (
+        match is not None
+        and path.is_file()
+        and match["host"] == _HOST
+        and not psutil.pid_exists(int(match["process"]))
+    )
+
+
+def _remove(path: Path) -> bool:
+    """Delete a file if that is allowed; whoever may will do it another time."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True

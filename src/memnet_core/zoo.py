@@ -56,7 +56,13 @@ def installed() -> tuple[list[Entry], list[ModelError]]:
     entries: list[Entry] = []
     problems: list[ModelError] = []
     for folder in (user_folder(), _SHIPPED):
-        for path in sorted(folder.glob(f"[!.]*{_SUFFIX}")):
+        try:
+            paths = sorted(folder.glob(f"[!.]*{_SUFFIX}"))
+        except OSError as error:
+            reason = f"Cannot read the folder {folder}: {error.strerror}."
+            problems.append(ModelError(reason))
+            continue
+        for path in paths:
             try:
                 entries.append(Entry(path, read_card(path)))
             except ModelError as error:
@@ -77,7 +83,7 @@ def find_model(name_or_file: str) -> Entry:
         if entry.card.name == name_or_file:
             return entry
     path = Path(name_or_file)
-    if path.exists() or path.suffix == _SUFFIX or len(path.parts) > 1:
+    if os.path.exists(path) or path.suffix == _SUFFIX or len(path.parts) > 1:
         return Entry(path, read_card(path))
     names = ", ".join(sorted({entry.card.name for entry in entries})) or "none"
     raise ModelError(
@@ -170,7 +176,7 @@ def add_model(file: Path) -> Entry:
     _, card = load_model(file)
     folder = user_folder()
     target = folder / f"{card.name}{_SUFFIX}"
-    if target.exists():
+    if os.path.exists(target):
         raise ModelError(
             f"There is already a model {card.name!r} in {folder}; delete that file "
             "first, or train under another name."

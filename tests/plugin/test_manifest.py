@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from importlib.metadata import distribution
 from pathlib import Path
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
+import math
 import os
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +41,8 @@ class Found:
     hidden : int
         Files passed over because their names begin with a dot.
     foreign : int
-        Files passed over because of their suffix.
+        Files passed over because of their suffix, or because they are pipes, sockets
+        or devices.
     unreadable : list of str
         Folders that could not be read, each with the reason.
     """
@@ -67,7 +71,7 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
     output : Path
         The output folder; a search does not descend into it.
     recursive : bool
-        Whether to descend into subfolders; their tree is mirrored.
+        Whether to descend into subfolders, and to mirror their tree.
 
     Raises
     ------
@@ -80,10 +84,10 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
         for path, relative in _expand(argument, output, recursive, found):
             if path.name.startswith("."):
                 found.hidden += 1
-            elif path.suffix.lower() not in READABLE_SUFFIXES:
+            elif path.suffix.lower() not in READABLE_SUFFIXES or _is_special(path):
                 found.foreign += 1
-            elif (real := os.path.realpath(path)) not in known:
-                known.add(real)
+            elif (absolute := os.path.abspath(path)) not in known:
+                known.add(absolute)
                 found.sources.append(Source(path, relative))
     return found
 
@@ -93,58 +97,95 @@ def _expand(
 ) -> Iterator[tuple[Path, Path]]:
     """Yield the files of one argument and their places below the output folder."""
     path = Path(argument)
-    if path.is_dir():
+    if os.path.isdir(argument):
         if _same(path, output):
             raise UsageError(
                 f"{path} is both input and output; choose another output folder."
             )
-        yield from _walk(path, output, recursive, found)
-    elif path.is_file() and path.suffix.lower() == _LIST_SUFFIX:
+        yield from _walk(path, output, math.inf if recursive else 0, found)
+    elif os.path.isfile(argument) and path.suffix.lower() == _LIST_SUFFIX:
         yield from _listed(path)
-    elif path.is_file() or path.is_symlink():
+    elif os.path.lexists(argument):
         yield path, Path(path.name)
     elif glob.has_magic(argument):
-        matches = [Path(m) for m in sorted(glob.glob(argument, recursive=True))]
-        files = [match for match in matches if match.is_file()]
-        if not files:
-            raise UsageError(f"No file matches {argument!r}; check the pattern.")
-        yield from ((file, Path(file.name)) for file in files)
+        yield from _matching(argument, output, recursive, found)
     else:
-        raise UsageError(f"{argument} does not exist; check the path.")
+        raise UsageError(f"{argument!r} does not exist; check the path.")
 
 
 def _walk(
-    folder: Path, output: Path, recursive: bool, found: Found
+    folder: Path, output: Path, depth: float, found: Found
 ) -> Iterator[tuple[Path, Path]]:
-    """Yield the files of a folder by name, entering every real folder once."""
-    visited: set[str] = set()
+    """Yield the files of a folder by name; links back into themselves end there."""
 
     def note(error: OSError) -> None:
         found.unreadable.append(f"{error.filename} cannot be read: {error.strerror}.")
 
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=note):
-        visited.add(os.path.realpath(parent))
+        inner = Path(parent).relative_to(folder)
         folders[:] = sorted(
             name
             for name in folders
-            if recursive
+            if len(inner.parts) < depth
             and not name.startswith(".")
-            and os.path.realpath(Path(parent, name)) not in visited
             and not _same(Path(parent, name), output)
+            and not _is_loop(folder, inner / name)
         )
         for name in sorted(files):
-            path = Path(parent, name)
-            yield path, path.relative_to(folder)
+            yield Path(parent, name), inner / name
+
+
+def _matching(
+    pattern: str, output: Path, recursive: bool, found: Found
+) -> Iterator[tuple[Path, Path]]:
+    """Yield the files that a glob pattern matches."""
+    parts = Path(pattern).parts
+    root = Path(*takewhile(lambda part: not glob.has_magic(part), parts))
+    magic = parts[len(root.parts) :]
+    depth = math.inf if "**" in magic else len(magic) - 1
+    files = [
+        (path, inner if recursive else Path(path.name))
+        for path, inner in _walk(root, output, depth, found)
+        if _fits(inner.parts, magic)
+    ]
+    if not files:
+        raise UsageError(f"No file matches {pattern!r}; check the pattern.")
+    yield from files
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether the parts of a path match those of a pattern."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**" and _fits(parts, pattern[1:]):
+        return True
+    if not parts or not fnmatch.fnmatch(parts[0], pattern[0]):
+        return False
+    return _fits(parts[1:], pattern if pattern[0] == "**" else pattern[1:])
 
 
 def _listed(path: Path) -> Iterator[tuple[Path, Path]]:
     """Yield the files that a list names."""
-    lines = path.read_text("utf-8", "surrogateescape").splitlines()
+    try:
+        lines = path.read_text("utf-8-sig", "surrogateescape").splitlines()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     for line in filter(None, map(str.strip, lines)):
         listed = path.parent / line
-        if not listed.is_file():
-            raise UsageError(f"{line}, listed in {path}, does not exist.")
+        if not os.path.isfile(listed):
+            raise UsageError(f"{line}, listed in {path}, is no file; correct the list.")
         yield listed, Path(listed.name)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether reading might wait for ever: a pipe, a socket, a device."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
+def _is_loop(root: Path, inner: Path) -> bool:
+    """Whether a folder below a root is one of those that lead to it, by a link."""
+    real, *way = (os.path.realpath(root / part) for part in (inner, *inner.parents))
+    return real in way
 
 
 def _same(first: Path, second: Path) -> bool:

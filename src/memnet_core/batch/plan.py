@@ -77,14 +77,14 @@ def plan_jobs(
                 "output folder."
             )
     return [
-        plan_job(source.path, output, overwrite=overwrite)
+        _planned(source.path, output, overwrite=overwrite)
         for source, output in zip(sources, outputs, strict=True)
     ]
 
 
-def plan_job(source: Path, output: Path, *, overwrite: bool) -> Job:
+def _planned(source: Path, output: Path, *, overwrite: bool) -> Job:
     """Look at a source's header, unless there is nothing to do."""
-    if not overwrite and output.exists():
+    if not overwrite and os.path.exists(output):
         return Job(source, output, skip=True)
     try:
         return Job(source, output, probe(source))

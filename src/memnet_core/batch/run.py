@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from memnet_core.atomic import remove_abandoned
-from memnet_core.checkpoint import load_model, read_card
+from memnet_core.checkpoint import load_model
 from memnet_core.devices import select_device
 from memnet_core.engine import Precision, Restorer
-from memnet_core.errors import DeviceError, ImageError, LevelError
+from memnet_core.errors import ImageError, MemnetError
 from memnet_core.io import Image, read_image, write_image
 from memnet_core.tasks import LevelFound, TaskSettings, find_level, restore_image
 from memnet_core.zoo import Entry, choose_model
@@ -131,7 +131,7 @@ class BatchRun:
     jobs: Sequence[Job]
     settings: BatchSettings
     outcomes: list[Outcome] = field(default_factory=list)
-    _restorers: dict[Path, Restorer] = field(default_factory=dict)
+    _ready: dict[Path, ModelReady] = field(default_factory=dict)
     _unwritten: deque[Future[Outcome]] = field(default_factory=deque)
 
     def events(self) -> Generator[Event, None, None]:
@@ -144,10 +144,13 @@ class BatchRun:
         MemnetError
             If no file could be restored: the model or the device does not serve.
         """
-        select_device(self.settings.device)
+        settings = self.settings
+        select_device(settings.device)
         todo = [job for job in self.jobs if not job.skip]
-        if todo and self.settings.task.level is not None:
-            yield from self._prepare(self.settings.task.level)
+        if todo:
+            entry = self._choose(settings.task.level)
+            if settings.model is not None or settings.task.level is not None:
+                yield from self._load(entry)
         for folder in {job.output.parent for job in todo}:
             remove_abandoned(folder)
         for job in self.jobs:
@@ -159,7 +162,6 @@ class BatchRun:
         ):
             try:
                 for job, image in _read_ahead(reader, todo):
-                    yield FileStarted(job)
                     for event in self._restore(job, image, writer):
                         yield event
                         yield from self._collect(_MOST_UNWRITTEN)
@@ -173,19 +175,25 @@ class BatchRun:
         while self._unwritten and (
             len(self._unwritten) > most or self._unwritten[0].done()
         ):
-            yield self._finished(self._unwritten.popleft().result())
+            outcome = self._unwritten[0].result()
+            self._unwritten.popleft()
+            yield self._finished(outcome)
 
-    def _prepare(
-        self, level: float
-    ) -> Generator[ModelReady, None, tuple[Restorer, Entry]]:
-        """Return the engine for a level; each model is loaded once."""
-        settings = self.settings
-        entry = choose_model(
-            settings.task.task, level, settings.model, nearest=settings.nearest
+    def _choose(self, level: float | None) -> Entry:
+        """Return the model for a level; any of the task as long as it is not known."""
+        return choose_model(
+            self.settings.task.task,
+            level or 0.0,
+            self.settings.model,
+            nearest=self.settings.nearest or level is None,
         )
-        if entry.path not in self._restorers:
-            model, _ = load_model(entry.path)
-            restorer = self._restorers[entry.path] = Restorer(
+
+    def _load(self, entry: Entry) -> Generator[ModelReady, None, Restorer]:
+        """Return the engine for a model; each is loaded once."""
+        if entry.path not in self._ready:
+            settings = self.settings
+            model, card = load_model(entry.path)
+            restorer = Restorer(
                 model,
                 device=settings.device,
                 tile=settings.tile,
@@ -194,12 +202,14 @@ class BatchRun:
                 tta=settings.tta,
                 precision=settings.precision,
             )
-            yield ModelReady(entry, restorer)
-        return self._restorers[entry.path], entry
+            ready = ModelReady(Entry(entry.path, card), restorer)
+            self._ready[entry.path] = ready
+            yield ready
+        return self._ready[entry.path].restorer
 
     def models(self) -> dict[str, str]:
         """Return the SHA-256 of the weights of each model used, by name."""
-        cards = [read_card(path) for path in self._restorers]
+        cards = [ready.entry.card for ready in self._ready.values()]
         return {card.name: card.sha256 for card in cards}
 
     def _finished(self, outcome: Outcome) -> FileFinished:
@@ -208,14 +218,17 @@ class BatchRun:
 
     def _restore(
         self, job: Job, reading: Future[Image], writer: ThreadPoolExecutor
-    ) -> Iterator[ModelReady | TileFinished]:
+    ) -> Iterator[FileStarted | ModelReady | TileFinished]:
         """Restore one file and leave it to the writer."""
         started = time.monotonic()
+        task = self.settings.task
+        yield FileStarted(job)
         try:
             image = reading.result()
-            found = find_level(image, self.settings.task)
-            restorer, entry = yield from self._prepare(found.level)
-            work = restore_image(image, restorer, self.settings.task)
+            found = find_level(image, task)
+            entry = self._choose(found.level)
+            restorer = yield from self._load(entry)
+            work = restore_image(image, restorer, task)
             while True:
                 try:
                     event = next(work)
@@ -223,10 +236,10 @@ class BatchRun:
                     restored: Image = stop.value
                     break
                 yield TileFinished(job, event.done / event.total)
-        except MemoryError:
-            self._unwritten.append(_failed(job, "it does not fit into memory."))
-        except (ImageError, LevelError, DeviceError) as error:
-            self._unwritten.append(_failed(job, str(error)))
+        except (MemnetError, MemoryError) as error:
+            failed: Future[Outcome] = Future()
+            failed.set_result(_failure(job, error))
+            self._unwritten.append(failed)
         else:
             self._unwritten.append(
                 writer.submit(_write, job, restored, found, entry, started)
@@ -252,9 +265,11 @@ def _write(
         job.output.parent.mkdir(parents=True, exist_ok=True)
         dropped = write_image(job.output, image)
     except OSError as error:
-        return _failure(job, f"{job.output.parent} cannot be made: {error.strerror}.")
-    except ImageError as error:
-        return _failure(job, str(error))
+        folder = job.output.parent
+        reason = f"the folder {folder} cannot be made: {error.strerror}."
+        return _failure(job, ImageError(reason))
+    except (ImageError, MemoryError) as error:
+        return _failure(job, error)
     return Outcome(
         job=job,
         status="done",
@@ -268,15 +283,10 @@ def _write(
     )
 
 
-def _failure(job: Job, reason: str) -> Outcome:
-    """Say which file failed, where the reason does not."""
+def _failure(job: Job, error: MemnetError | MemoryError) -> Outcome:
+    """Say which file failed, where the error does not."""
+    memory = isinstance(error, MemoryError)
+    reason = "it does not fit into memory." if memory else str(error)
     named = str(job.source) in reason or str(job.output) in reason
     message = reason if named else f"{job.source} cannot be restored: {reason}"
     return Outcome(job=job, status="failed", message=message)
-
-
-def _failed(job: Job, reason: str) -> Future[Outcome]:
-    """Return a failure as if a writer had reported it."""
-    future: Future[Outcome] = Future()
-    future.set_result(_failure(job, reason))
-    return future

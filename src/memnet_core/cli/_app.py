@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from typing import Any
 
 import click
 
 from memnet_core._version import __version__
-from memnet_core.cli._display import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from memnet_core.cli._display import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, shown
 from memnet_core.cli.batch import batch
 from memnet_core.cli.info import info
 from memnet_core.cli.models import models
@@ -26,13 +28,15 @@ class _Group(click.Group):
         # PyTorch reads this when it first allocates memory. Huge pages save most of the
         # time that large feature maps otherwise cost: see benchmarks/speed.py.
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(EXIT_INTERRUPTED)
         except MemnetError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {shown(error)}", err=True)
             failed = isinstance(error, ImageError)
             ctx.exit(EXIT_FAILED if failed else EXIT_USAGE)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import click
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from memnet_core.batch import BatchRun, Event, FileFinished, ModelReady
+    from memnet_core.batch import BatchRun, Event, FileFinished, Job, ModelReady
 
 __all__ = [
     "EXIT_FAILED",
@@ -26,27 +26,38 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
-def shown(path: Path) -> str:
-    """Return a path as text that any terminal can print."""
-    return click.format_filename(path)
+def shown(what: object) -> str:
+    """Return a path or message as one line that any terminal can print."""
+    return "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(what)
+    )
 
 
-def follow(run: BatchRun) -> int:
-    """Run to the end, or to Ctrl-C, and tell what happens; return the exit code."""
-    display = _Bar(run) if sys.stderr.isatty() else _Lines(run)
-    started = time.monotonic()
+def follow(run: BatchRun, *, resumes: bool) -> int:
+    """Run to the end, or to Ctrl-C, and tell what happens; return the exit code.
+
+    Parameters
+    ----------
+    run : BatchRun
+        What to do.
+    resumes : bool
+        Whether the same command, given again, skips what is done.
+    """
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    display = _Bar(run) if on_terminal else _Lines(run)
+    started = time.perf_counter()
     interrupted = False
-    with display:
-        try:
-            for event in run.events():
+    try:
+        with display, closing(run.events()) as events:
+            for event in events:
                 display.show(event)
-        except KeyboardInterrupt:
-            interrupted = True
-    _summarise(run, time.monotonic() - started)
+    except KeyboardInterrupt:
+        interrupted = True
+    _summarise(run, time.perf_counter() - started)
     if interrupted:
         click.echo(
-            "Interrupted; nothing is half-written. "
-            "Run the same command again to go on.",
+            "Interrupted; nothing is half-written. Run the same command again to "
+            f"{'go on' if resumes else 'start over'}.",
             err=True,
         )
         return EXIT_INTERRUPTED
@@ -87,29 +98,23 @@ class _Bar:
 
     def __init__(self, run: BatchRun) -> None:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self._todo = [job for job in run.jobs if not job.skip]
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, markup=False, emoji=False, highlight=False)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[pace]}"),
             console=self._console,
             transient=True,
         )
-        total = sum(job.megapixels for job in self._todo)
-        self._bar = self._progress.add_task("", total=total, rate="")
-        self._before = 0.0
+        self._total = sum(job.megapixels for job in self._todo)
+        self._bar = self._progress.add_task("starting", total=self._total, pace="")
         self._number = 0
-        self._started = time.monotonic()
+        self._done: dict[Job, float] = {}
+        self._started = time.perf_counter()
 
     def __enter__(self) -> object:
         return self._progress.__enter__()
@@ -121,27 +126,32 @@ class _Bar:
         from memnet_core.batch import FileFinished, FileStarted, ModelReady
 
         if isinstance(event, ModelReady):
-            self._console.print(_header(event), markup=False, highlight=False)
-            return
-        if isinstance(event, FileFinished):
+            self._console.print(_header(event), soft_wrap=True)
+        elif isinstance(event, FileStarted):
+            self._number += 1
+            name = shown(event.job.source.name)
+            description = f"{self._number}/{len(self._todo)} {name}"
+            self._progress.update(self._bar, description=description)
+        elif isinstance(event, FileFinished):
             outcome = event.outcome
             if outcome.status == "failed" or outcome.remark or outcome.dropped:
-                self._console.print(_line(event), markup=False, highlight=False)
-            return
-        done = self._before
-        if isinstance(event, FileStarted):
-            self._number += 1
+                self._console.print(_line(event), soft_wrap=True)
+            if outcome.status == "failed":
+                self._total -= outcome.job.megapixels
+                self._count(outcome.job, 0.0)
         else:
-            done += event.fraction * event.job.megapixels
-            if event.fraction == 1:
-                self._before = done
-        elapsed = time.monotonic() - self._started
-        self._progress.update(
-            self._bar,
-            completed=done,
-            description=f"{self._number}/{len(self._todo)} {shown(event.job.source)}",
-            rate=f"{done / elapsed:.2f} Mpx/s" if done else "",
-        )
+            self._count(event.job, event.fraction * event.job.megapixels)
+
+    def _count(self, job: Job, megapixels: float) -> None:
+        """Set how much of a job is done."""
+        self._done[job] = megapixels
+        done = sum(self._done.values())
+        pace = ""
+        if done:
+            rate = done / (time.perf_counter() - self._started)
+            left = timedelta(seconds=round((self._total - done) / rate))
+            pace = f"{rate:.2f} Mpx/s, {left} left"
+        self._progress.update(self._bar, completed=done, total=self._total, pace=pace)
 
 
 def _header(event: ModelReady) -> str:
@@ -159,7 +169,7 @@ def _header(event: ModelReady) -> str:
 def _line(event: FileFinished) -> str:
     outcome = event.outcome
     if outcome.status == "failed":
-        return f"FAILED {outcome.message}".encode("utf-8", "replace").decode()
+        return f"FAILED {shown(outcome.message)}"
     if outcome.status == "skipped":
         return (
             f"skipped {shown(outcome.job.source)}: {shown(outcome.job.output)} exists"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,7 +41,7 @@ def _range(text: str) -> str | tuple[float, float]:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
         low = high = 0.0
-    if not low < high:
+    if not (low < high and math.isfinite(high - low)):
         raise click.BadParameter(
             f"{text!r} is neither 'dtype' nor 'percentile' nor two rising values LO,HI."
         )
@@ -66,13 +67,14 @@ _OPTIONS = (
         "--q",
         type=_number_or_auto,
         metavar="N|auto",
-        help="deblock: JPEG quality 1-100; auto reads it from JPEG files.",
+        help="deblock: JPEG quality 1-100.  [default: auto, read from the JPEG file]",
     ),
     click.option(
         "--sigma",
         type=_number_or_auto,
         metavar="N|auto",
-        help="denoise: standard deviation in grey levels of 255; auto estimates it.",
+        help="denoise: standard deviation in grey levels of 255.  "
+        "[default: auto, estimated]",
     ),
     click.option("--scale", type=click.IntRange(2, 8), help="sr: how much larger."),
     click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ __all__ = ["batch"]
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write what became of each file to a JSON file.",
+    help="Write what became of each file to this JSON file.",
 )
 def batch(
     *,
@@ -63,15 +64,20 @@ def batch(
     from memnet_core.errors import UsageError
 
     settings = settings_of(**options)
-    if output.exists() and not output.is_dir():
+    if os.path.lexists(output) and not os.path.isdir(output):
         raise UsageError(f"{output} is a file; the output has to be a folder.")
+    if report and report.suffix.lower() != ".json":
+        raise UsageError(f"{report} is no name for a report; give it the suffix .json.")
+    if report and not os.access(report.parent, os.W_OK):
+        raise UsageError(f"{report} cannot be written; name an existing folder.")
     found = find_inputs(inputs, output, recursive=recursive)
     if found.passed_over:
         click.echo(found.passed_over, err=True)
     for problem in found.unreadable:
-        click.echo(f"FAILED {problem}", err=True)
+        click.echo(f"FAILED {shown(problem)}", err=True)
     if not found.sources:
-        hint = "" if recursive else "; --recursive also looks into subfolders"
+        deeper = not recursive and any(map(os.path.isdir, inputs))
+        hint = "; --recursive also looks into subfolders" if deeper else ""
         raise UsageError(f"No images found in {', '.join(inputs)}{hint}.")
     jobs = plan_jobs(found.sources, output, file_format, overwrite=overwrite)
     if dry_run:
@@ -79,7 +85,7 @@ def batch(
             click.echo(_planned(job))
         return
     run = BatchRun(jobs, settings)
-    code = follow(run)
+    code = follow(run, resumes=not overwrite)
     if report:
         write_report(report, run)
     raise SystemExit(code or (EXIT_FAILED if found.unreadable else 0))

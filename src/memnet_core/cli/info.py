@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from memnet_core.checkpoint import Task
     from memnet_core.io import Image
+    from memnet_core.values import RangeChoice
 
 __all__ = ["info"]
 
@@ -27,12 +28,11 @@ def info(*, file: Path) -> None:
 
 
 def _facts(image: Image) -> Iterator[tuple[str, str]]:
-    from memnet_core.errors import ImageError
-    from memnet_core.tasks import image_sigma, jpeg_quality
+    from memnet_core.tasks import jpeg_quality
 
     yield "format", image.format
     yield "axes", f"{image.axes} {'×'.join(map(str, image.pixels.shape))}"
-    low, high = image.pixels.min(), image.pixels.max()
+    low, high = float(image.pixels.min()), float(image.pixels.max())
     yield "values", f"{image.pixels.dtype}, {low:g} to {high:g}"
     metadata = image.metadata
     if metadata.resolution:
@@ -46,14 +46,25 @@ def _facts(image: Image) -> Iterator[tuple[str, str]]:
         fit = "exactly" if quality.misfit == 0 else f"within {quality.misfit:.0%}"
         yield "JPEG quality", f"{quality.quality} (its table fits {fit})"
         yield "deblock", _serving("deblock", quality.quality)
-    choice = "dtype"
-    try:
-        sigma = image_sigma(image, "dtype")
-    except ImageError:
-        choice = "percentile"
-        sigma = image_sigma(image, "percentile")
-    yield "noise", f"σ about {sigma:.1f} of 255 (range: {choice})"
-    yield "denoise", _serving("denoise", sigma)
+    yield from _noise(image)
+
+
+def _noise(image: Image) -> Iterator[tuple[str, str]]:
+    from memnet_core.errors import ImageError
+    from memnet_core.tasks import image_sigma
+
+    choices: tuple[RangeChoice, ...] = ("dtype", "percentile")
+    problem = ""
+    for choice in choices:
+        try:
+            sigma = round(image_sigma(image, choice), 1)
+        except ImageError as error:
+            problem = str(error)
+        else:
+            yield "noise", f"σ about {sigma} of 255 (range: {choice})"
+            yield "denoise", _serving("denoise", sigma)
+            return
+    yield "noise", f"unknown: {problem}"
 
 
 def _serving(task: Task, level: float) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core.cli._display import shown
+
 if TYPE_CHECKING:
     from memnet_core.checkpoint import Card
 
@@ -27,8 +29,10 @@ def list_models() -> None:
     for entry in entries:
         origin = "shipped" if entry.is_shipped else "added"
         click.echo(f"{entry.card.name:<20} {entry.card.serves:<24} {origin}")
+    if not entries:
+        click.echo("No model is installed; add one with 'memnet models add FILE'.")
     for problem in problems:
-        click.echo(f"Unusable: {problem}", err=True)
+        click.echo(f"Unusable: {shown(problem)}", err=True)
 
 
 @models.command("info")
@@ -41,7 +45,7 @@ def model_info(*, model: str) -> None:
     entry = find_model(model)
     _, card = load_model(entry.path)
     _print_card(card)
-    click.echo(f"{'file':<14} {entry.path}")
+    click.echo(f"{'file':<14} {shown(entry.path)}")
 
 
 @models.command("add")
@@ -51,7 +55,9 @@ def add(*, file: Path) -> None:
     from memnet_core.zoo import add_model
 
     entry = add_model(file)
-    click.echo(f"Added {entry.card.name!r} ({entry.card.serves}) as {entry.path}.")
+    click.echo(
+        f"Added {entry.card.name!r} ({entry.card.serves}) as {shown(entry.path)}."
+    )
 
 
 def _print_card(card: Card) -> None:

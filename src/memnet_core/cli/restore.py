@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,17 @@ __all__ = ["restore"]
 def restore(*, source: Path, output: Path, overwrite: bool, **options: Any) -> None:
     """Restore the image IN to OUT, in the format of OUT's suffix."""
     from memnet_core.batch import BatchRun, Job
-    from memnet_core.errors import UsageError
+    from memnet_core.errors import ImageError, UsageError
     from memnet_core.io import probe, suffix_format
 
     settings = settings_of(**options)
-    suffix_format(output)
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} exists; replace it with --overwrite.")
-    if output.exists() and output.samefile(source):
+    try:
+        suffix_format(output)
+    except ImageError as error:
+        raise UsageError(str(error)) from error
+    job = Job(source, output, probe(source))
+    if os.path.realpath(output) == os.path.realpath(source):
         raise UsageError(f"{output} is the input itself; choose another output.")
-    run = BatchRun([Job(source, output, probe(source))], settings)
-    raise SystemExit(follow(run))
+    if os.path.exists(output) and not overwrite:
+        raise UsageError(f"{output} exists; replace it with --overwrite.")
+    raise SystemExit(follow(BatchRun([job], settings), resumes=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -151,7 +152,10 @@ def write(path: Path, image: Image, kind: str) -> tuple[str, ...]:
         options |= {"quality": _JPEG_QUALITY, "subsampling": "4:4:4"}
     if kind == "webp":
         options |= {"lossless": True, "exact": True}
-    PillowImage.fromarray(pixels).save(path, kind.upper(), **options)
+    # Pillow does not notice when a full disk takes only a part of what it writes.
+    encoded = io.BytesIO()
+    PillowImage.fromarray(pixels).save(encoded, kind.upper(), **options)
+    path.write_bytes(encoded.getbuffer())
     return tuple(dropped)
 
 

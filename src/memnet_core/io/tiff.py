@@ -119,7 +119,7 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
         planarconfig="contig" if samples > 1 else None,
         extrasamples=["unassalpha"] if samples in (2, 4) else None,
         compression="zlib",
-        predictor=pixels.dtype.kind in "ui",
+        predictor=pixels.dtype.kind in "ui" and pixels.dtype.itemsize <= 4,
         resolution=metadata.resolution,
         resolutionunit=unit if metadata.resolution else None,
         description=metadata.description.encode() or None,

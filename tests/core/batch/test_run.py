@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from memnet_core.batch import (
+    BatchRun,
+    BatchSettings,
+    FileFinished,
+    FileStarted,
+    Job,
+    ModelReady,
+    Source,
+    TileFinished,
+    plan_jobs,
+)
+from memnet_core.checkpoint import load_model
+from memnet_core.engine import Restorer, result_of
+from memnet_core.errors import DeviceError, LevelError, ModelError, UsageError
+from memnet_core.io import probe, read_image
+from memnet_core.tasks import TaskSettings, restore_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from memnet_core.checkpoint import Task
+
+    Install = Callable[..., Path]
+    Picture = Callable[..., Path]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def run_of(
+    sources: list[Path],
+    out: Path,
+    level: float | None = 10,
+    *,
+    task: Task = "deblock",
+    overwrite: bool = False,
+    **settings: Any,
+) -> BatchRun:
+    found = [Source(path, path.relative_to(path.parent)) for path in sources]
+    jobs = plan_jobs(found, out, "auto", overwrite=overwrite)
+    values = TaskSettings(task=task, level=level)
+    return BatchRun(jobs, BatchSettings(task=values, **settings))
+
+
+def statuses(run: BatchRun) -> dict[str, str]:
+    list(run.events())
+    return {o.job.source.name: o.status for o in run.outcomes}
+
+
+def refuse_to_read(path: Path) -> None:
+    raise AssertionError(f"{path} is read")
+
+
+def test_events_tell_what_happens_to_each_file_in_order(
+    install: Install, picture: Picture, out: Path
+) -> None:
+    install("low", 5, 20)
+    out.mkdir()
+    (out / "b.png").touch()
+    run = run_of([picture(f"{name}.png") for name in "abc"], out, tile=(4, 4))
+    events = list(run.events())
+    a, b, c = run.jobs
+
+    assert isinstance(events[0], ModelReady)
+    assert events[0].entry.card.name == "low"
+    assert events[0].restorer.device.type == "cpu"
+
+    finished = [event for event in events if isinstance(event, FileFinished)]
+    assert [event.outcome.job for event in finished] == [b, a, c]
+    assert [event.outcome for event in finished] == run.outcomes
+    assert [o.status for o in run.outcomes] == ["skipped", "done", "done"]
+
+    rest = [e for e in events[1:] if not isinstance(e, FileFinished)]
+    second = rest.index(FileStarted(c))
+    for job, own in ((a, rest[:second]), (c, rest[second:])):
+        assert own[0] == FileStarted(job)
+        tiles = [event for event in own[1:] if isinstance(event, TileFinished)]
+        assert len(tiles) == len(own) - 1 > 1
+        assert {tile.job for tile in tiles} == {job}
+        fractions = [tile.fraction for tile in tiles]
+        assert fractions == sorted(set(fractions))
+        assert fractions[-1] == 1
+        last = events.index(tiles[-1])
+        (end,) = (event for event in finished if event.outcome.job == job)
+        assert events.index(end) > last
+
+
+def test_outcome_describes_the_result(
+    install: Install, picture: Picture, out: Path
+) -> None:
+    install("low", 5, 20)
+    run = run_of([picture("a.jpg", 9, 11, 3, quality=15)], out, None)
+    list(run.events())
+    (outcome,) = run.outcomes
+    assert outcome.job.output == out / "a.png"
+    assert (outcome.status, outcome.message) == ("done", "")
+    assert (outcome.level, outcome.model) == (15, "low")
+    assert outcome.remark == "q 15 by its quantisation table"
+    assert (outcome.shape, outcome.dtype) == ((9, 11, 3), "uint8")
+    assert outcome.seconds > 0
+
+
+@pytest.mark.parametrize("task", ["deblock", "sr"])
+def test_result_is_that_of_the_task(
+    install: Install, picture: Picture, out: Path, task: Task
+) -> None:
+    file = install("model", 2, 20, task=task)
+    source = picture("a.png")
+    run = run_of([source], out, 2, task=task)
+    list(run.events())
+    model, _ = load_model(file)
+    work = restore_image(read_image(source), Restorer(model), run.settings.task)
+    expected = result_of(work)
+    assert np.array_equal(read_image(out / "a.png").pixels, expected.pixels)
+    assert not np.array_equal(expected.pixels, read_image(source).pixels)
+
+
+def test_bad_files_do_not_stop_the_others(
+    install: Install, picture: Picture, out: Path
+) -> None:
+    install("low", 5, 20)
+    sources = [picture(f"{name}.png") for name in "abcd"]
+    sources[0].write_bytes(b"")
+    sources[2] = sources[2].with_name("nan.tif")
+    tifffile.imwrite(sources[2], np.full((5, 6), np.nan, np.float32))
+    run = run_of(sources, out)
+    assert statuses(run) == {
+        "a.png": "failed",
+        "b.png": "done",
+        "nan.tif": "failed",
+        "d.png": "done",
+    }
+    assert sorted(path.name for path in out.iterdir()) == ["b.png", "d.png"]
+    messages = [o.message for o in run.outcomes if o.status == "failed"]
+    assert messages[0] == f"{sources[0]} cannot be read: the file is empty."
+    assert messages[1].startswith(f"{sources[2]} cannot be restored: 30 of 30 values")
+
+
+def test_failures_are_told_while_the_run_goes_on(
+    install: Install, picture: Picture, out: Path
+) -> None:
+    install("low", 5, 20)
+    sources = [picture(f"{number}.png") for number in range(5)]
+    for source in sources:
+        source.write_bytes(b"no picture")
+    kinds = [type(event) for event in run_of(sources, out).events()]
+    last_started = len(kinds) - kinds[::-1].index(FileStarted)
+    assert kinds[:last_started].count(FileFinished) >= 3
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_second_run_does_what_is_missing_or_everything_if_asked(
+    install: Install, picture: Picture, out: Path, overwrite: bool
+) -> None:
+    install("low", 5, 20)
+    sources = [picture("a.png"), picture("b.png")]
+    list(run_of(sources[:1], out).events())
+    before = (out / "a.png").stat().st_mtime_ns
+    run = run_of(sources, out, overwrite=overwrite)
+    first = "done" if overwrite else "skipped"
+    assert statuses(run) == {"a.png": first, "b.png": "done"}
+    assert ((out / "a.png").stat().st_mtime_ns > before) == overwrite
+    assert (out / "b.png").exists()
+
+
+@pytest.mark.usefixtures("models_folder")
+def test_nothing_to_do_needs_no_model(picture: Picture, out: Path) -> None:
+    out.mkdir()
+    (out / "a.png").touch()
+    run = run_of([picture("a.png")], out)
+    assert statuses(run) == {"a.png": "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("file", "cannot be made: File exists"), ("folder", "cannot be written: Is a di")],
+)
+def test_output_that_cannot_be_written_fails_its_file_only(
+    install: Install,
+    picture: Picture,
+    out: Path,
+    content: str,
+    told: str,
+) -> None:
+    install("low", 5, 20)
+    good, bad = picture("good.png"), picture("bad.png")
+    output = out / "bad" / "bad.png"
+    if content == "file":
+        out.mkdir()
+        (out / "bad").touch()
+    else:
+        output.mkdir(parents=True)
+    jobs = [Job(bad, output, probe(bad)), Job(good, out / "good.png", probe(good))]
+    run = BatchRun(jobs, BatchSettings(task=TaskSettings(task="deblock", level=10)))
+    assert statuses(run) == {"bad.png": "failed", "good.png": "done"}
+    assert told in run.outcomes[0].message
+    assert str(out / "bad") in run.outcomes[0].message
+    assert not list(out.rglob(".memnet-*"))
+
+
+@pytest.mark.parametrize("function", ["restore_image", "write_image"])
+def test_lack_of_memory_fails_a_file_only(
+    install: Install,
+    picture: Picture,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+) -> None:
+    install("low", 5, 20)
+    sources = [picture("a.png"), picture("b.png")]
+    working = getattr(sys.modules["memnet_core.batch.run"], function)
+    calls = iter([None, working])
+
+    def first_fails(*arguments: Any) -> Any:
+        if call := next(calls):
+            return call(*arguments)
+        raise MemoryError
+
+    monkeypatch.setattr(f"memnet_core.batch.run.{function}", first_fails)
+    run = run_of(sources, out)
+    assert statuses(run) == {"a.png": "failed", "b.png": "done"}
+    message = run.outcomes[0].message
+    assert message == f"{sources[0]} cannot be restored: it does not fit into memory."
+
+
+def test_temporary_files_of_dead_processes_are_removed(
+    install: Install, picture: Picture, out: Path
+) -> None:
+    install("low", 5, 20)
+    out.mkdir()
+    script = (
+        "import os, sys, pathlib\n"
+        "from memnet_core.atomic import replaced_when_complete\n"
+        "with replaced_when_complete(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os._exit(9)\n"
+    )
+    command = [sys.executable, "-c", script, str(out / "a.png")]
+    subprocess.run(command, check=False)
+    (abandoned,) = out.iterdir()
+    assert abandoned.name.startswith(".memnet-")
+    list(run_of([picture("b.png")], out).events())
+    assert [path.name for path in out.iterdir()] == ["b.png"]
+
+
+def test_model_is_chosen_for_each_file_by_its_quality(
+    install: Install, picture: Picture, out: Path
+) -> None:
+    install("low", 5, 20)
+    install("high", 50, 90)
+    qualities = {"a.jpg": 10, "b.jpg": 60, "c.jpg": 12, "d.jpg": 30}
+    run = run_of([picture(n, quality=q) for n, q in qualities.items()], out, None)
+    events = list(run.events())
+    ready = [event for event in events if isinstance(event, ModelReady)]
+    assert [event.entry.card.name for event in ready] == ["low", "high"]
+    assert [o.level for o in run.outcomes[:3]] == [10, 60, 12]
+    assert [o.model for o in run.outcomes] == ["low", "high", "low", ""]
+    assert "covers q 30; the nearest is 'low'" in run.outcomes[3].message
+    assert set(run.models()) == {"low", "high"}
+
+
+def test_damaged_model_fails_the_files_that_need_it(
+    install: Install, picture: Picture, out: Path
+) -> None:
+    install("low", 5, 20)
+    damaged = install("high", 50, 90)
+    data = damaged.read_bytes()
+    damaged.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    sources = [picture("a.jpg", quality=60), picture("b.jpg", quality=10)]
+    run = run_of(sources, out, None)
+    assert statuses(run) == {"a.jpg": "failed", "b.jpg": "done"}
+    assert "SHA-256 differs" in run.outcomes[0].message
+
+
+@pytest.mark.parametrize(
+    ("level", "settings", "error", "told"),
+    [
+        (99, {}, LevelError, "covers q 99; the nearest is 'low'"),
+        (99, {"model": "low"}, LevelError, r"'low' covers q 5-20, not 99"),
+        (10, {"model": "noise"}, LevelError, "for denoise, not for deblock"),
+        (None, {"model": "noise"}, LevelError, "for denoise, not for deblock"),
+        (None, {"task": "sr"}, LevelError, "No model for sr is installed"),
+        (10, {"model": "other"}, ModelError, "no model 'other'; installed: low, noise"),
+        (None, {"model": "other"}, ModelError, "no model 'other'"),
+        (10, {"device": "abacus"}, DeviceError, "no device 'abacus'"),
+        (10, {"exit_block": 9}, UsageError, "block 9 does not exist"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_read(
+    install: Install,
+    picture: Picture,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    level: float | None,
+    settings: dict[str, Any],
+    error: type[Exception],
+    told: str,
+) -> None:
+    install("low", 5, 20)
+    install("noise", 5, 20, task="denoise")
+    monkeypatch.setattr("memnet_core.batch.run.read_image", refuse_to_read)
+    run = run_of([picture("a.png")], out, level, **settings)
+    with pytest.raises(error, match=told):
+        list(run.events())
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("settings", [{}, {"model": "low"}])
+def test_nearest_model_is_accepted_if_asked(
+    install: Install, picture: Picture, out: Path, settings: dict[str, Any]
+) -> None:
+    install("low", 5, 20)
+    run = run_of([picture("a.png")], out, 99, nearest=True, **settings)
+    assert statuses(run) == {"a.png": "done"}
+    assert (run.outcomes[0].model, run.outcomes[0].level) == ("low", 99)
+
+
+@pytest.mark.parametrize("by", ["name", "file"])
+def test_model_is_taken_by_name_or_file(
+    install: Install, picture: Picture, out: Path, tmp_path: Path, by: str
+) -> None:
+    install("narrow", 9, 11)
+    file = install("wide", 5, 75)
+    elsewhere = shutil.copy(file, tmp_path / "copy.safetensors")
+    run = run_of(
+        [picture("a.png")], out, model="wide" if by == "name" else str(elsewhere)
+    )
+    assert statuses(run) == {"a.png": "done"}
+    assert run.outcomes[0].model == "wide"
+
+
+def test_models_are_those_that_were_loaded_even_if_files_change(
+    install: Install, picture: Picture, out: Path
+) -> None:
+    file = install("low", 5, 20)
+    _, card = load_model(file)
+    run = run_of([picture("a.png")], out)
+    list(run.events())
+    file.unlink()
+    assert run.models() == {"low": card.sha256}

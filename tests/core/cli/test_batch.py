@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from memnet_core.batch import Found, find_inputs
+from memnet_core.checkpoint import load_model
+from memnet_core.engine import Restorer, result_of
+from memnet_core.io import read_image
+from memnet_core.tasks import TaskSettings, restore_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.testing import Result
+
+    Command = Callable[..., Result]
+    Install = Callable[..., Path]
+    Picture = Callable[..., Path]
+
+DEBLOCK = ["batch", "--task", "deblock", "--q", 10]
+
+
+def names(folder: str) -> list[str]:
+    found = [path for path in Path(folder).rglob("*") if path.is_file()]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def lines(result: Result) -> list[str]:
+    """Return what was said, with durations and rates left out."""
+    return re.sub(r"[\d.]+ (s\b|Mpx/s)", r"N \1", result.stderr).splitlines()
+
+
+def test_folder_is_restored_and_each_file_has_a_line(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    picture("in/a.jpg", 100, 100)
+    picture("in/b.png", 100, 100)
+    result = memnet(*DEBLOCK, "in", "out")
+    assert lines(result) == [
+        "Model low (deblock q 5-20) on cpu",
+        "[1/2] in/a.jpg -> out/a.png  0.01 Mpx in N s",
+        "[2/2] in/b.png -> out/b.png  0.01 Mpx in N s",
+        "2 restored in N s (N Mpx/s).",
+    ]
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert names("out") == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "task", "engine"),
+    [
+        ("--q 10", {"task": "deblock", "level": 10}, {}),
+        ("--q 10 --channels all", {"task": "deblock", "channels": "all"}, {}),
+        ("--q 10 --range 10,200", {"task": "deblock", "value_range": (10, 200)}, {}),
+        (
+            "--q 10 --range percentile",
+            {"task": "deblock", "value_range": "percentile"},
+            {},
+        ),
+        ("--sigma 10", {"task": "denoise"}, {}),
+        (
+            "--sigma 10 --channels luminance",
+            {"task": "denoise", "channels": "luminance"},
+            {},
+        ),
+        ("--scale 2", {"task": "sr", "level": 2}, {}),
+        ("--q 10 --tta", {"task": "deblock"}, {"tta": True}),
+        (
+            "--q 10 --tile 8x9 --halo 0",
+            {"task": "deblock"},
+            {"tile": (8, 9), "halo": 0},
+        ),
+        ("--q 10 --exit-block 1", {"task": "deblock"}, {"exit_block": 1}),
+        ("--q 10 --precision bfloat16", {"task": "deblock"}, {"precision": "bfloat16"}),
+    ],
+)
+def test_options_do_what_they_name(
+    memnet: Command,
+    install: Install,
+    picture: Picture,
+    options: str,
+    task: dict[str, Any],
+    engine: dict[str, Any],
+) -> None:
+    file = install("model", 2, 20, task=task["task"])
+    source = picture("a.png")
+    result = memnet(
+        "batch",
+        "--task",
+        task["task"],
+        *options.split(),
+        "--device",
+        "cpu",
+        source,
+        "out",
+    )
+    assert result.exit_code == 0, result.stderr
+    restorer = Restorer(load_model(file)[0], **engine)
+    expected = result_of(
+        restore_image(read_image(source), restorer, TaskSettings(**task))
+    )
+    assert np.array_equal(read_image(Path("out/a.png")).pixels, expected.pixels)
+
+
+def test_smaller_halo_is_announced(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    result = memnet(*DEBLOCK, "--halo", 3, picture("a.png"), "out")
+    assert lines(result)[0] == (
+        "Model low (deblock q 5-20) on cpu; "
+        "halo 3 px instead of 6 px: tiles may differ at their edges"
+    )
+
+
+def test_model_can_be_a_name_or_a_file(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    file = install("high", 80, 90)
+    source = picture("a.png")
+    for model in ("high", file):
+        refused = memnet(*DEBLOCK, "--model", model, source, "out")
+        assert (refused.exit_code, names("out")) == (2, [])
+        assert (
+            "'high' covers q 80-90, not 10. Accept it with --nearest." in refused.stderr
+        )
+    accepted = memnet(*DEBLOCK, "--model", "high", "--nearest", source, "out")
+    assert (accepted.exit_code, names("out")) == (0, ["a.png"])
+
+
+def test_remarks_are_on_the_line_of_the_file(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    palette = PillowImage.open(picture("a.png")).quantize(16)
+    palette.save("a.png")
+    picture("b.jpg", quality=12)
+    said = lines(
+        memnet(
+            "batch",
+            "--task",
+            "deblock",
+            "--nearest",
+            "--q",
+            10,
+            "a.png",
+            "b.jpg",
+            "out",
+        )
+    )
+    assert said[1].endswith("; not kept: palette (expanded)")
+    said = lines(memnet("batch", "--task", "deblock", "b.jpg", "auto"))
+    assert said[1].endswith("in N s; q 12 by its quantisation table")
+
+
+def test_second_run_skips_what_exists_and_overwrite_redoes_it(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    picture("in/a.png")
+    memnet(*DEBLOCK, "in", "out")
+    picture("in/b.png")
+    before = Path("out/a.png").stat().st_mtime_ns
+
+    second = memnet(*DEBLOCK, "in", "out")
+    assert "[1/2] skipped in/a.png: out/a.png exists" in lines(second)
+    assert lines(second)[-1].startswith("1 restored, 1 skipped (they exist) in")
+    assert Path("out/a.png").stat().st_mtime_ns == before
+
+    third = memnet(*DEBLOCK, "in", "out", "--overwrite")
+    assert lines(third)[-1].startswith("2 restored in")
+    assert Path("out/a.png").stat().st_mtime_ns > before
+
+
+def test_dry_run_says_what_would_be_done_and_writes_nothing(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    picture("in/a.jpg", 9, 11, 3)
+    picture("in/b.png", 5, 6)
+    picture("out/b.png")
+    Path("in/c.png").touch()
+    Path("in/.d.png").touch()
+    before = names(".")
+    result = memnet(*DEBLOCK, "in", "out", "--dry-run", "--report", "report.json")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "in/a.jpg -> out/a.png  (9×11×3 uint8 JPEG)",
+        "in/b.png -> out/b.png  (exists, skipped)",
+        "in/c.png -> out/c.png  (cannot be read)",
+    ]
+    assert result.stderr == "passed over: 1 hidden\n"
+    assert names(".") == before
+
+
+def test_report_is_written(memnet: Command, install: Install, picture: Picture) -> None:
+    install("low", 5, 20)
+    picture("in/a.png")
+    Path("in/b.png").touch()
+    result = memnet(*DEBLOCK, "in", "out", "--report", "report.json")
+    assert result.exit_code == 1
+    report = json.loads(Path("report.json").read_text())
+    assert report["counts"] == {"done": 1, "failed": 1}
+    assert report["settings"]["task"]["level"] == 10
+    assert (
+        report["files"][1]["message"] == "in/b.png cannot be read: the file is empty."
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"), [([], "go on"), (["--overwrite"], "start over")]
+)
+def test_interrupt_is_reported_and_says_how_to_go_on(
+    memnet: Command,
+    install: Install,
+    picture: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    advice: str,
+) -> None:
+    install("low", 5, 20)
+    for name in "abc":
+        picture(f"in/{name}.png")
+    calls = iter("ab")
+
+    def second_is_interrupted(*arguments: Any) -> Any:
+        if next(calls) == "b":
+            raise KeyboardInterrupt
+        return restore_image(*arguments)
+
+    monkeypatch.setattr("memnet_core.batch.run.restore_image", second_is_interrupted)
+    result = memnet(*DEBLOCK, "in", "out", "--report", "report.json", *options)
+    assert result.exit_code == 130
+    assert lines(result)[-2:] == [
+        "1 restored, 2 not done in N s (N Mpx/s).",
+        "Interrupted; nothing is half-written. "
+        f"Run the same command again to {advice}.",
+    ]
+    assert names("out") == ["a.png"]
+    report = json.loads(Path("report.json").read_text())
+    assert report["counts"] == {"done": 1, "pending": 2}
+
+
+def test_tree_is_mirrored_and_the_rest_is_counted(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    for name in ("a.png", "deep/er/b.jpg", "out/c.png", ".d.png"):
+        picture(f"in/{name}")
+    Path("in/notes.md").touch()
+    result = memnet(*DEBLOCK, "-r", "in", "in/out")
+    assert result.exit_code == 0
+    assert lines(result)[0] == "passed over: 1 hidden, 1 of other kinds"
+    assert names("in/out") == ["a.png", "c.png", "deep/er/b.png"]
+
+
+def test_folder_that_cannot_be_read_is_a_failure(
+    memnet: Command,
+    install: Install,
+    picture: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install("low", 5, 20)
+    picture("in/a.png")
+    real = find_inputs
+
+    def find(*arguments: Any, **options: Any) -> Found:
+        found = real(*arguments, **options)
+        found.unreadable.append("in/locked cannot be read: Permission denied.")
+        return found
+
+    monkeypatch.setattr("memnet_core.batch.find_inputs", find)
+    result = memnet(*DEBLOCK, "in", "out")
+    assert lines(result)[0] == "FAILED in/locked cannot be read: Permission denied."
+    assert (result.exit_code, names("out")) == (1, ["a.png"])

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image as PillowImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.testing import Result
+
+    Command = Callable[..., Result]
+    Install = Callable[..., Path]
+    Picture = Callable[..., Path]
+
+
+def facts(result: Result) -> dict[str, str]:
+    """Return what was printed, by name."""
+    assert (result.exit_code, result.stderr) == (0, "")
+    return {line[:13].strip(): line[13:] for line in result.stdout.splitlines() if line}
+
+
+def test_jpeg_tells_its_quality_and_the_model_for_it(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    told = facts(memnet("info", picture("a.jpg", 9, 11, 3, quality=10)))
+    assert told["format"] == "JPEG"
+    assert told["axes"] == "YXS 9×11×3"
+    assert told["values"].startswith("uint8, ")
+    assert told["JPEG quality"] == "10 (its table fits exactly)"
+    assert told["deblock"] == "model 'low' would serve"
+
+
+@pytest.mark.usefixtures("models_folder")
+def test_noise_is_estimated_and_missing_models_are_told(
+    memnet: Command, install: Install
+) -> None:
+    noise = np.random.default_rng(0).normal(128, 20, (200, 200))
+    PillowImage.fromarray(noise.clip(0, 255).astype(np.uint8)).save("a.png")
+    told = facts(memnet("info", "a.png"))
+    assert told["denoise"].startswith("No model for denoise is installed; train")
+    assert "JPEG quality" not in told
+    sigma = float(told["noise"].split()[2])
+    assert sigma == pytest.approx(20, abs=1)
+    install("noisy", 10, 50, task="denoise")
+    assert facts(memnet("info", "a.png"))["denoise"] == "model 'noisy' would serve"
+
+
+def test_what_belongs_to_the_file_is_told(memnet: Command, picture: Picture) -> None:
+    image = PillowImage.open(picture("a.png"))
+    exif = PillowImage.Exif()
+    exif[0x010E] = "described"
+    image.save("b.png", dpi=(300, 300), icc_profile=b"profile", exif=exif)
+    image.quantize(8).save("c.png")
+    told = facts(memnet("info", "b.png"))
+    assert told["resolution"].endswith("per inch")
+    assert told["metadata"] == "ICC, EXIF"
+    assert facts(memnet("info", "c.png"))["not kept"] == "palette (expanded)"
+
+
+@pytest.mark.parametrize(
+    ("pixels", "values", "noise"),
+    [
+        (np.eye(8, dtype=bool), "bool, 0 to 1", "range: dtype"),
+        (np.arange(64, dtype=np.uint16).reshape(8, 8), "uint16, 0 to 63", "σ about"),
+        (np.full((1, 1), 0.5, np.float32), "float32, 0.5 to 0.5", "σ about 0.0 "),
+        (np.eye(8, dtype=np.float32) * 9, "float32, 0 to 9", "range: percentile"),
+        (np.full((2, 3), np.nan, np.float32), "nan to nan", "unknown: 6 of 6 values"),
+    ],
+)
+def test_values_of_any_kind_are_told(
+    memnet: Command, pixels: np.ndarray, values: str, noise: str
+) -> None:
+    tifffile.imwrite("a.tif", pixels)
+    told = facts(memnet("info", "a.tif"))
+    assert values in told["values"]
+    assert noise in told["noise"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nothing.png", "No such file or directory."),
+        ("empty.png", "the file is empty."),
+        (".", "Is a directory."),
+    ],
+)
+def test_file_that_cannot_be_read_is_one_line(
+    memnet: Command, name: str, told: str
+) -> None:
+    Path("empty.png").touch()
+    result = memnet("info", name)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"Error: {name} cannot be read: {told}\n"
