@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["is_temporary", "remove_abandoned", "replaced_when_complete"]
+__all__ = ["remove_abandoned", "replaced_when_complete"]
 
 _HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())
 _NAME = re.compile(r"^\.memnet-(?P<host>[A-Za-z0-9]*)-(?P<process>\d{1,9})-[0-9a-f]+")
@@ -43,11 +43,6 @@ def replaced_when_complete(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def is_temporary(path: Path) -> bool:
-    """Whether the name is one that `replaced_when_complete` gives."""
-    return _NAME.match(path.name) is not None
 
 
 def remove_abandoned(folder: Path) -> int:

@@ -15,7 +15,7 @@ from memnet_core.devices import available_memory, is_out_of_memory, select_devic
 from memnet_core.errors import DeviceError, ImageError, UsageError
 from memnet_core.inference import EvaluationNetwork, memory_per_pixel
 from memnet_core.network import pad_to_multiple
-from memnet_core.tiling import Tile, plan_tiles, round_up
+from memnet_core.tiling import Tile, plan_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -166,12 +166,6 @@ class Restorer:
             restored += _turn_back(result, transform)
         restored /= len(self._transforms)
         return restored
-
-    def plan(self, shape: tuple[int, int], planes: int = 1) -> int:
-        """Return how many tiles planes of a shape will take, as far as is known now."""
-        height, width = (round_up(side, self._multiple) for side in shape)
-        tiles = plan_tiles((height, width), self._tile_for(), self.halo, self._multiple)
-        return len(tiles) * planes * len(self._transforms)
 
     def _tile_for(self) -> tuple[int, int]:
         """Return the given tile, or the largest square that fits into memory."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from memnet_core.atomic import is_temporary, remove_abandoned, replaced_when_complete
+from memnet_core.atomic import remove_abandoned, replaced_when_complete
 
 
 def names(folder: Path) -> list[str]:
@@ -87,15 +87,7 @@ def test_temporary_is_a_hidden_sibling_with_the_same_suffix(tmp_path: Path) -> N
             assert temporary.parent == tmp_path
             assert temporary.suffix == ".tif"
             assert temporary.name.startswith(".")
-            assert is_temporary(temporary)
             temporary.touch()
-
-
-@pytest.mark.parametrize(
-    "name", ["result.tif", ".memnet", ".memnet-models.json", "a.memnet-h-1-f.tif"]
-)
-def test_other_names_are_not_taken_for_temporary(tmp_path: Path, name: str) -> None:
-    assert not is_temporary(tmp_path / name)
 
 
 def test_only_files_of_dead_processes_are_abandoned(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import closing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
@@ -63,12 +63,6 @@ def follow(run: BatchRun, *, resumes: bool) -> int:
         return EXIT_INTERRUPTED
     failed = any(outcome.status == "failed" for outcome in run.outcomes)
     return EXIT_FAILED if failed else 0
-
-
-class _Display(Protocol):
-    def __enter__(self) -> object: ...
-    def __exit__(self, *exception: object) -> None: ...
-    def show(self, event: Event) -> None: ...
 
 
 class _Lines:
