@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.checkpoint import load_model
@@ -22,7 +22,7 @@ from memnet_core.network import MemNet, Prediction
 from memnet_core.training.data import Sampler, read_luminance_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from memnet_core.training.config import TrainingConfig
 
@@ -86,7 +86,7 @@ class Trainer:
         self._model = _initial_model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = AveragedModel(
             self._model,
-            multi_avg_fn=get_ema_multi_avg_fn(config.average_decay),  # type: ignore[no-untyped-call]
+            multi_avg_fn=_moving_average(config.average_decay),
         )
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(self._model, config.weight_decay),
@@ -291,6 +291,23 @@ def memnet_loss(prediction: Prediction, clean: Tensor, *, squared: bool) -> Tens
     alpha = 1 / (blocks + 1)
     supervised = torch.stack([error(y) for y in prediction.intermediate]).sum()
     return alpha * error(prediction.output) + (1 - alpha) / blocks * supervised
+
+
+def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Return an exponential average that forgets its first steps sooner.
+
+    Otherwise a run that is not much longer than 1/(1 - decay) steps would end with an
+    average of mostly untrained weights.
+    """
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        steps = int(count)
+        weight = 1 - min(decay, (1 + steps) / (10 + steps))
+        for average, parameter in zip(averages, current, strict=True):
+            average.lerp_(parameter, weight)
+
+    return update
 
 
 @dataclass

@@ -57,9 +57,7 @@ def test_loss_without_supervision_is_that_of_the_output() -> None:
 def test_run_reports_validates_and_improves(
     make_config: Make, clean_images: Path
 ) -> None:
-    config = make_config(
-        minutes=2 / 60, validation=clean_images, validate_every=0.7, average_decay=0.9
-    )
+    config = make_config(minutes=2 / 60, validation=clean_images, validate_every=0.7)
     events = list(Trainer(config).run())
     progress = [e for e in events if isinstance(e, Progress)]
     validated = [e for e in events if isinstance(e, Validated)]
@@ -124,6 +122,16 @@ def test_recalibrated_statistics_are_those_of_the_data(make_config: Make) -> Non
     mean = torch.cat(seen).mean((0, 2, 3))
     assert first.running_mean is not None
     torch.testing.assert_close(first.running_mean, mean, rtol=1e-3, atol=1e-4)
+
+
+def test_average_of_a_short_run_forgets_the_untrained_weights(
+    make_config: Make,
+) -> None:
+    trainer = Trainer(make_config(average_decay=0.9999, learning_rate=1e-2))
+    untrained = trainer.averaged_model().fenet.weight.clone()
+    averaged = finished(trainer).model.fenet.weight
+    trained = trainer._model.fenet.weight
+    assert (averaged - trained).norm() < 0.5 * (untrained - trained).norm()
 
 
 def test_norms_are_frozen_towards_the_end(make_config: Make) -> None:
