@@ -25,8 +25,8 @@ class _Group(click.Group):
     """A group that turns the package's errors into messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        # PyTorch reads this when it first allocates memory. Huge pages make large feature
-        # maps about 1.4 times as fast: compare benchmarks/speed.py with the value 0.
+        # PyTorch reads this when it first allocates memory. Huge pages make large
+        # feature maps 1.4 times as fast: try benchmarks/speed.py with the value 0.
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
