@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from memnet_core.network import MemNet
 
-__all__ = ["Restorer", "TileDone", "result_of"]
+__all__ = ["EventsWithResult", "Restorer", "TileDone", "result_of"]
 
 log = logging.getLogger(__name__)
 
@@ -272,13 +272,35 @@ class Restorer:
         return restored
 
 
+class EventsWithResult:
+    """The events of a generator, to loop over, and then its result.
+
+    Parameters
+    ----------
+    generator : generator
+        Yields events and returns a result.
+
+    Attributes
+    ----------
+    result
+        What the generator returned; there is none before the loop has ended.
+    """
+
+    result: Any
+
+    def __init__(self, generator: Generator[Any, None, Any]) -> None:
+        self._generator = generator
+
+    def __iter__(self) -> Iterator[Any]:
+        self.result = yield from self._generator
+
+
 def result_of(generator: Generator[Any, None, Any]) -> Any:
     """Run a generator of events to its end and return its result."""
-    while True:
-        try:
-            next(generator)
-        except StopIteration as stop:
-            return stop.value
+    events = EventsWithResult(generator)
+    for _ in events:
+        pass
+    return events.result
 
 
 def _turn(planes: NDArray[np.float32], transform: int) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from memnet_core.color import add_luminance, full_range_luminance
 from memnet_core.degradations import imresize
-from memnet_core.engine import Restorer, TileDone
+from memnet_core.engine import EventsWithResult, Restorer, TileDone
 from memnet_core.errors import ImageError, LevelError
 from memnet_core.estimation import QualityEstimate, estimate_quality, estimate_sigma
 from memnet_core.values import RangeChoice, ValueRange, to_dtype, value_range
@@ -164,16 +164,14 @@ def restore_image(
     planes = [_planes_to_restore(pixels, settings) for pixels in stack]
     done = 0
     for index, pixels in enumerate(stack):
-        work = _restore_plane(pixels, restorer, values, scale, planes[index])
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as stop:
-                result[index] = stop.value
-                break
+        events = EventsWithResult(
+            _restore_plane(pixels, restorer, values, scale, planes[index])
+        )
+        for event in events:
             done += 1
             later = event.total * sum(planes[index + 1 :]) // planes[index]
             yield TileDone(done, done + event.total - event.done + later)
+        result[index] = events.result
     return image.with_stack(result, scale)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -119,11 +119,8 @@ def _outputs(sources: Sequence[Source], folder: Path, file_format: str) -> list[
     return outputs
 
 
-def _counts(paths: Iterable[Path]) -> dict[str, int]:
-    counts: dict[str, int] = defaultdict(int)
-    for path in paths:
-        counts[_key(path)] += 1
-    return counts
+def _counts(paths: Iterable[Path]) -> Counter[str]:
+    return Counter(map(_key, paths))
 
 
 def _key(path: Path) -> str:

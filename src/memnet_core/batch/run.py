@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from memnet_core.atomic import remove_abandoned
 from memnet_core.checkpoint import load_model
 from memnet_core.devices import select_device
-from memnet_core.engine import Precision, Restorer
+from memnet_core.engine import EventsWithResult, Precision, Restorer
 from memnet_core.errors import ImageError, MemnetError
 from memnet_core.io import Image, read_image, write_image
 from memnet_core.tasks import LevelFound, TaskSettings, find_level, restore_image
@@ -228,13 +228,8 @@ class BatchRun:
             found = find_level(image, task)
             entry = self._choose(found.level)
             restorer = yield from self._load(entry)
-            work = restore_image(image, restorer, task)
-            while True:
-                try:
-                    event = next(work)
-                except StopIteration as stop:
-                    restored: Image = stop.value
-                    break
+            events = EventsWithResult(restore_image(image, restorer, task))
+            for event in events:
                 yield TileFinished(job, event.done / event.total)
         except (MemnetError, MemoryError) as error:
             failed: Future[Outcome] = Future()
@@ -242,7 +237,7 @@ class BatchRun:
             self._unwritten.append(failed)
         else:
             self._unwritten.append(
-                writer.submit(_write, job, restored, found, entry, started)
+                writer.submit(_write, job, events.result, found, entry, started)
             )
 
 

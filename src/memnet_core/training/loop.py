@@ -129,11 +129,12 @@ class Trainer:
                     if self._validation and self._seconds >= next_validation:
                         next_validation += self.config.validate_every
                         self._save_state()
-                        yield self._validate()
+                        yield self._validate(self.averaged_model())
+            model = self.averaged_model()
             if self._validation:
-                yield self._validate()
+                yield self._validate(model)
             yield Finished(
-                self.averaged_model(),
+                model,
                 self._step,
                 self._pixels / 1e6,
                 self._seconds / 60,
@@ -208,8 +209,7 @@ class Trainer:
             norm.momentum = momentum
 
     @torch.no_grad()
-    def _validate(self) -> Validated:
-        model = self.averaged_model()
+    def _validate(self, model: MemNet) -> Validated:
         before: dict[float, float] = {}
         after: dict[float, float] = {}
         for level, pairs in self._validation.items():
