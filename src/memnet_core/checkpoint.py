@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Card",
+    "CurvePoint",
     "Levels",
     "Score",
     "Task",
@@ -93,6 +94,14 @@ class Levels(_Strict):
         return joint.join(f"{value:g}" for value in self.values)
 
 
+class CurvePoint(_Strict):
+    """Mean PSNR in dB on the validation images at some time of training, by level."""
+
+    minutes: float
+    megapixels: float
+    psnr: dict[str, FiniteFloat]
+
+
 class TrainingSummary(_Strict):
     """How a model came to be."""
 
@@ -103,6 +112,7 @@ class TrainingSummary(_Strict):
     hardware: str
     command: str
     started_from: str = ""
+    curve: tuple[CurvePoint, ...] = ()
 
 
 class Score(_Strict):

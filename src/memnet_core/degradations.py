@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -12,7 +12,42 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["gaussian_noise", "imresize", "jpeg", "modcrop"]
+    from memnet_core.checkpoint import Task
+
+__all__ = ["degrade", "gaussian_noise", "imresize", "jpeg", "modcrop"]
+
+
+def degrade(
+    plane: NDArray[Any], task: Task, level: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Make of a clean plane what the network of a task is to restore (section 2).
+
+    Parameters
+    ----------
+    plane : ndarray of uint8 or float, shape (H, W)
+        Clean pixels in [0, 255]; for super-resolution `level` divides both sides.
+    task : str
+        ``deblock``, ``denoise`` or ``sr``.
+    level : float
+        JPEG quality, noise deviation in grey levels of 255, or scale.
+    rng : numpy.random.Generator
+        Source of the noise.
+
+    Returns
+    -------
+    ndarray of float, shape (H, W)
+        Degraded pixels on the same scale; super-resolution gives the small image
+        enlarged by bicubic interpolation. Only JPEG rounds and clips.
+    """
+    if task == "deblock":
+        pixels = np.clip(np.rint(plane), 0, 255).astype(np.uint8)
+        return jpeg(pixels, round(level)).astype(np.float64)
+    clean = plane.astype(np.float64)
+    if task == "denoise":
+        return gaussian_noise(clean, level, rng)
+    height, width = plane.shape
+    scale = int(level)
+    return imresize(imresize(clean, (height // scale, width // scale)), (height, width))
 
 
 def gaussian_noise(

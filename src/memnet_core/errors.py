@@ -2,6 +2,7 @@
 
 __all__ = [
     "DeviceError",
+    "EvaluationError",
     "ImageError",
     "LevelError",
     "MemnetError",
@@ -17,6 +18,10 @@ class MemnetError(Exception):
 
 class DeviceError(MemnetError):
     """A computing device is unknown or not present, or its memory does not suffice."""
+
+
+class EvaluationError(MemnetError):
+    """Images are not those that figures were published for."""
 
 
 class ImageError(MemnetError):

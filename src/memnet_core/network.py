@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from memnet_core.errors import UsageError
 
@@ -229,6 +230,12 @@ class MemNet(nn.Module):
     architecture : Architecture
         The hyper-parameters.
 
+    Attributes
+    ----------
+    checkpointing : bool
+        Whether to keep only the outputs of the memory blocks while training, and to
+        compute the rest again for the gradients.
+
     Notes
     -----
     Weights are drawn as He et al. propose; biases start at 0, fusion weights at 1/M.
@@ -237,6 +244,7 @@ class MemNet(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
+        self.checkpointing = False
         planes = architecture.unshuffle**2
         self.fenet_norm = nn.BatchNorm2d(planes) if architecture.fenet_norm else None
         self.fenet = nn.Conv2d(planes, architecture.channels, 3, padding=1)
@@ -288,7 +296,10 @@ class MemNet(nn.Module):
         )
         memories = [self.fenet(features)]
         for block in self.blocks[:exit_block]:
-            memories.append(block(memories))
+            if self.checkpointing and self.training:
+                memories.append(checkpoint(block, [*memories], use_reentrant=False))
+            else:
+                memories.append(block(memories))
 
         if not self.architecture.multi_supervised:
             return Prediction(reconstruct(memories[-1], 0), ())

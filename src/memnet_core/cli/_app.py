@@ -12,6 +12,7 @@ import click
 from memnet_core._version import __version__
 from memnet_core.cli._display import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, shown
 from memnet_core.cli.batch import batch
+from memnet_core.cli.evaluate import evaluate
 from memnet_core.cli.info import info
 from memnet_core.cli.models import models
 from memnet_core.cli.restore import restore
@@ -47,5 +48,5 @@ def main() -> None:
     """Restore noisy, blocky or too-small images with MemNet."""
 
 
-for command in (batch, restore, info, models, train):
+for command in (batch, restore, info, models, train, evaluate):
     main.add_command(command)

@@ -33,7 +33,7 @@ def _number_or_auto(text: str) -> float | str:
     return number
 
 
-def _range(text: str) -> str | tuple[float, float]:
+def parse_range(text: str) -> str | tuple[float, float]:
     """Return ``dtype``, ``percentile``, or two values."""
     if text in ("dtype", "percentile"):
         return text
@@ -91,7 +91,7 @@ _OPTIONS = (
     click.option(
         "--range",
         "value_range",
-        type=_range,
+        type=parse_range,
         metavar="dtype|percentile|LO,HI",
         default="dtype",
         show_default=True,

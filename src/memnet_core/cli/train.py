@@ -1,177 +1,273 @@
-"""``memnet train``: train a model from clean images."""
+"""``memnet train``: train a model from clean images, or from pairs."""
 
 from __future__ import annotations
 
-import csv
+import shlex
+import signal
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from memnet_core.cli._display import EXIT_INTERRUPTED
+from memnet_core.cli._options import parse_range
+
 if TYPE_CHECKING:
-    from memnet_core.training.loop import Progress, Validated
+    from types import FrameType
+
+    from memnet_core.training.config import TrainingConfig
+    from memnet_core.training.events import Event
 
 __all__ = ["train"]
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle")
 
 
 @click.command()
 @click.option(
     "--task",
-    type=click.Choice(["deblock"]),
-    default="deblock",
-    show_default=True,
-    help="What to learn; the clean images are degraded on the fly.",
+    type=click.Choice(["deblock", "denoise", "sr"]),
+    help="What to learn.  [default: deblock]",
 )
 @click.option(
     "--data",
-    required=True,
     multiple=True,
     metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with clean images; may be given several times.",
+    type=_FOLDER,
+    help="Folder with clean images, which are degraded on the fly; may be repeated.",
+)
+@click.option(
+    "--pairs",
+    nargs=2,
+    metavar="LOW HIGH",
+    type=_FOLDER,
+    help="Instead: folders with degraded and clean images of the same names.",
 )
 @click.option(
     "--val",
     "validation",
+    multiple=True,
     metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with clean images to validate on.",
+    type=_FOLDER,
+    help="Folder with clean images to validate on.  [default: training images]",
+)
+@click.option(
+    "--val-pairs", "validation_pairs", nargs=2, metavar="LOW HIGH", type=_FOLDER
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(["fast", "paper"]),
+    help="What learns most in a minute, or the paper's protocol.  [default: fast]",
+)
+@click.option(
+    "--config",
+    "file",
+    metavar="FILE.yaml",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settings; options given here take precedence.",
+)
+@click.option("--minutes", type=float, help="How long to train, by the clock.")
+@click.option("--steps", type=int, help="How long to train, reproducibly.")
+@click.option("--epochs", type=int, help="The same for patches on a grid.")
+@click.option(
+    "--stop-at",
+    type=click.IntRange(min=1),
+    metavar="STEP",
+    help="Pause at this step; the schedule stays that of the whole run.",
 )
 @click.option(
     "--out",
-    required=True,
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the run; a run found there is resumed.",
+    help="Folder of the run, such as runs/NAME.",
 )
-@click.option("--name", help="Name of the model.  [default: that of the folder]")
-@click.option("--minutes", type=float, required=True, help="How long to train.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option(
     "--init",
     "start",
     metavar="MODEL",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Model file of the same shape to start from.",
+    help="Start from a model (name or file), also one with fewer blocks or recursions.",
+)
+@click.option("--name", help="Name of the model.  [default: that of the folder]")
+@click.option("--licence", help="Licence of the model, for its card.")
+@click.option(
+    "--levels",
+    metavar="LO-HI|A,B",
+    help="Levels to learn: qualities, deviations or scales; a range or a list.",
 )
 @click.option(
-    "--q",
-    "levels",
-    nargs=2,
-    type=float,
-    default=(5, 75),
-    show_default=True,
-    help="Lowest and highest JPEG quality.",
+    "--range",
+    "value_range",
+    type=parse_range,
+    metavar="dtype|percentile|LO,HI",
+    help="Values that count as 0 and 1 in images of other than 8 bits.",
 )
-@click.option("--memory-blocks", type=int, default=4, show_default=True)
-@click.option("--recursions", type=int, default=4, show_default=True)
-@click.option("--channels", type=int, default=48, show_default=True)
-@click.option("--unshuffle", type=int, default=2, show_default=True)
-@click.option("--learning-rate", type=float, default=2e-3, show_default=True)
+@click.option("--memory-blocks", type=int)
+@click.option("--recursions", type=int)
+@click.option("--channels", type=int)
+@click.option("--unshuffle", type=int)
+@click.option("--learning-rate", type=float)
 @click.option(
-    "--licence",
-    default="unspecified",
-    show_default=True,
-    help="Licence of the model, for its card.",
+    "--checkpointing",
+    "activation_checkpointing",
+    is_flag=True,
+    help="Need less memory and more time.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, help="Determines weights and samples.  [default: 0]")
+@click.option("--device", default="auto", show_default=True)
 def train(
     *,
-    data: tuple[Path, ...],
-    out: Path,
-    name: str | None,
-    levels: tuple[float, float],
-    memory_blocks: int,
-    recursions: int,
-    channels: int,
-    unshuffle: int,
-    licence: str,
-    **settings: object,
+    file: Path | None,
+    out: Path | None,
+    resume: bool,
+    stop_at: int | None,
+    device: str,
+    **options: Any,
 ) -> None:
-    """Train a model on clean images.
+    """Train a model on clean images, or on pairs of images.
 
-    Ctrl-C saves the run; the same command goes on with it.
+    Ctrl-C saves the run; the same command with --resume goes on with it. The best
+    model so far is always in the folder of the run.
     """
-    from memnet_core.checkpoint import TrainingSummary, save_model
-    from memnet_core.training.config import validated_config
-    from memnet_core.training.hardware import describe_hardware
-    from memnet_core.training.loop import Finished, Trainer
+    from memnet_core.training.distributed import joined_processes
 
-    config = validated_config(
-        data=data,
-        out=out,
-        name=name or out.name,
-        levels={"values": sorted(levels), "continuous": True},
-        architecture={
-            "memory_blocks": memory_blocks,
-            "recursions": recursions,
-            "channels": channels,
-            "unshuffle": unshuffle,
-        },
-        **settings,
+    with joined_processes():
+        config = _config(file, out, options, resume=resume)
+        if not _run(config, device, stop_at):
+            click.get_current_context().exit(EXIT_INTERRUPTED)
+
+
+def _config(
+    file: Path | None, out: Path | None, options: dict[str, Any], *, resume: bool
+) -> TrainingConfig:
+    """Return the configuration of a new run, or of the one that is resumed."""
+    from memnet_core.errors import TrainingError, UsageError
+    from memnet_core.training.loop import STATE_FILE
+    from memnet_core.training.recipes import (
+        config_from,
+        config_of_run,
+        parse_levels,
+        read_settings,
     )
-    out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config)
-    (out / "config.json").write_text(config.model_dump_json(indent=2))
-    click.echo(f"Training on {trainer.images} images; the run is in {out}.", err=True)
-    for event in trainer.run():
-        if not isinstance(event, Finished):
-            click.echo(_line(event), err=True)
-            _log(out / "log.csv", event)
-            continue
-        path = out / f"{config.name}.safetensors"
-        card = save_model(
-            path,
-            event.model,
-            name=config.name,
-            task=config.task,
-            levels=config.levels,
-            version="1",
-            licence=licence,
-            training=TrainingSummary(
-                data=", ".join(folder.name for folder in data),
-                steps=event.steps,
-                megapixels=round(event.megapixels, 1),
-                minutes=round(event.minutes, 1),
-                hardware=describe_hardware(),
-                command=_command(),
-                started_from=config.start.name if config.start else "",
-            ),
+
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if not given.pop("activation_checkpointing"):
+        shape: dict[str, Any] = {}
+    else:
+        shape = {"activation_checkpointing": True}
+    architecture = {name: given.pop(name) for name in _SHAPE if name in given}
+    if architecture:
+        given["architecture"] = architecture
+    if "levels" in given:
+        given["levels"] = parse_levels(given["levels"])
+    given |= shape
+    if out is not None:
+        given["out"] = out
+    settings = read_settings(file) if file else {}
+    if "out" in settings:
+        settings["out"] = Path(settings["out"])
+    folder = given.get("out", settings.get("out"))
+    if folder is None:
+        raise UsageError("Give the folder of the run with --out, such as runs/NAME.")
+    if resume and set(given) <= {"out"} and not settings:
+        return config_of_run(folder)
+    config = config_from(settings, given)
+    if not resume and (folder / STATE_FILE).exists():
+        raise TrainingError(
+            f"{folder} holds a run; go on with it with --resume, or choose another "
+            "folder."
         )
-        click.echo(f"Wrote {path} ({card.serves}).", err=True)
+    return config
 
 
-def _line(event: Progress | Validated) -> str:
-    from memnet_core.training.loop import Progress
+def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
+    """Train, and return whether nobody interrupted it."""
+    from contextlib import closing
+
+    from memnet_core.training.distributed import is_first
+    from memnet_core.training.events import Validated
+    from memnet_core.training.export import export, model_file
+    from memnet_core.training.logs import RunLog
+    from memnet_core.training.loop import Trainer
+    from memnet_core.training.recipes import write_config
+
+    trainer = Trainer(config, device)
+    if is_first():
+        write_config(config)
+    stop = _StopSignal()
+    if not is_first():
+        with closing(trainer.run(stop_at)) as events:
+            for _ in events:
+                if stop.requested:
+                    break
+        return not stop.requested
+    at = f" from step {trainer.step}" if trainer.step else ""
+    click.echo(f"Training on {trainer.images} images{at}, in {config.out}.", err=True)
+    command = _remember_command(config.out)
+    with RunLog(config.out, trainer.step) as log, closing(trainer.run(stop_at)) as run:
+        for event in run:
+            log.add(event)
+            if isinstance(event, Validated) and event.is_best:
+                export(config, event, command)
+            if line := _line(event):
+                click.echo(line, err=True)
+            if stop.requested:
+                break
+    if stop.requested:
+        click.echo(f"Saved at step {trainer.step}; go on with --resume.", err=True)
+    elif model_file(config).exists():
+        click.echo(f"The best model is {model_file(config)}.", err=True)
+    return not stop.requested
+
+
+class _StopSignal:
+    """Turns the first Ctrl-C or SIGTERM into a request to stop after this step."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._request)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _remember_command(out: Path) -> str:
+    """Add this command to those of the run, and return all of them."""
+    path = out / "commands.txt"
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"memnet {shlex.join(sys.argv[1:])}\n")
+    return "; ".join(path.read_text(encoding="utf-8").splitlines())
+
+
+def _line(event: Event) -> str:
+    from memnet_core.training.events import Finished, Progress, Validated
 
     if isinstance(event, Progress):
         return (
             f"{event.minutes:6.1f} min {event.fraction:4.0%}  step {event.step:6d}  "
             f"loss {event.loss:.6f}  lr {event.learning_rate:.1e}  "
-            f"{event.pixels_per_second / 1e3:.0f} kpx/s"
+            f"{event.patches_per_second:.1f} patches/s  "
+            f"{event.pixels_per_second / 1e3:.0f} kpx/s  "
+            f"{event.minutes_left:.1f} min left"
         )
-    gains = "  ".join(
-        f"{level:g}: {event.input_psnr[level]:.2f} -> {event.psnr[level]:.2f} dB"
-        for level in event.psnr
-    )
-    return f"{event.minutes:6.1f} min validation  {gains}"
-
-
-def _log(path: Path, event: Progress | Validated) -> None:
-    """Append an event to the log: one row for each number."""
-    from memnet_core.training.loop import Progress
-
-    if isinstance(event, Progress):
-        rows = [("loss", event.loss), ("learning_rate", event.learning_rate)]
-    else:
-        rows = [(f"psnr_{level:g}", value) for level, value in event.psnr.items()]
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        for quantity, value in rows:
-            writer.writerow([event.step, f"{event.minutes:.3f}", quantity, value])
-
-
-def _command() -> str:
-    import shlex
-    import sys
-
-    return "memnet " + shlex.join(sys.argv[1:])
+    if isinstance(event, Validated):
+        gains = ", ".join(
+            f"{level} {event.input_psnr[level]:.2f} -> {event.psnr[level]:.2f} dB"
+            for level in event.psnr
+        )
+        best = "" if event.is_best else "  (not better than before)"
+        return (
+            f"{event.minutes:6.1f} min validation  {gains}  loss "
+            f"{event.training_loss:.6f} training, {event.evaluation_loss:.6f} "
+            f"evaluation{best}"
+        )
+    if isinstance(event, Finished):
+        return (
+            f"Finished after {event.minutes:.1f} min, {event.step} steps, "
+            f"{event.megapixels:.1f} megapixels."
+        )
+    return ""

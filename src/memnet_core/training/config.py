@@ -7,13 +7,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from memnet_core.checkpoint import Levels
+from memnet_core.checkpoint import Levels, Task
 from memnet_core.errors import TrainingError
 from memnet_core.network import Architecture
+from memnet_core.values import RangeChoice
 
 __all__ = ["Phase", "TrainingConfig", "validated_config"]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class Phase(BaseModel):
@@ -26,79 +29,161 @@ class Phase(BaseModel):
     patch : int
         Side of the square patches in pixels.
     batch : int
-        Patches in a step.
+        Patches in a step, over all processes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     until: Annotated[float, Field(gt=0, le=1)]
     patch: Annotated[int, Field(ge=8)]
-    batch: Annotated[int, Field(ge=1)]
+    batch: Count
 
 
 class TrainingConfig(BaseModel):
-    """A run of the recipe ``fast``: what learns most in a minute on a CPU.
-
-    AdamW with a warm-up and one cosine to zero, many small steps first and larger
-    batches late, Charbonnier loss and then squared error, an exponential average of
-    the weights, and BatchNorm frozen at recalibrated statistics towards the end.
+    """A training run; `memnet_core.training.recipes` fills in what is not given.
 
     Attributes
     ----------
-    task : str
-        What to learn; clean images are degraded on the fly.
+    recipe, task : str
+        The recipe that the settings come from, and what to learn.
     data : tuple of Path
-        Folders with clean images.
+        Folders with clean images, which are degraded on the fly.
+    pairs : (Path, Path), optional
+        Folders with degraded images and clean ones of the same names, instead.
+    validation, validation_pairs
+        As `data` and `pairs`, to validate on; the training images by default.
+    value_range : str or (float, float)
+        How images of other than 8 bits map to the network's [0, 1].
     out : Path
-        Folder for the model, the log and the state of the run.
-    name : str
-        Name of the model.
+        Folder for the model, the logs and the state of the run.
+    name, licence : str
+        For the card of the model.
     levels : Levels
-        Degradation levels; drawn log-uniformly from a continuous range.
+        Degradation levels.
     architecture : Architecture
         The network to train.
-    minutes : float
-        How long the run takes; the schedule follows the clock.
-    validation : Path, optional
-        Folder with clean images to validate on.
-    start : Path, optional
-        Model file whose weights the run starts from.
+    minutes, steps, epochs
+        How long the run takes; one of the three. With `minutes` the schedule follows
+        the clock, and a run cannot be repeated bit by bit.
+    start : str, optional
+        Name or file of a model to start from, of the same shape or with fewer memory
+        blocks or recursions.
     seed : int
         Determines the initial weights and every sample.
+    phases : tuple of Phase
+        Shapes of the batches.
+    stride : int, optional
+        Patches on a grid of this stride, every one once in an epoch; by default they
+        are drawn at random.
+    optimizer : str
+        ``adamw`` or ``sgd`` (momentum 0.9).
+    learning_rate, weight_decay : float
+        The decay is for the weights of convolutions.
+    schedule : str
+        ``cosine``: to zero at the end of the run. ``steps``: divided by ten every
+        `decay_epochs` epochs.
+    warmup_steps : int
+        Steps over which the learning rate rises from zero, in short runs fewer.
+    clip_norm, clip_theta : float, optional
+        Largest norm of all gradients; largest gradient times learning rate (adjustable
+        gradient clipping).
+    alpha : float, optional
+        Weight α of the final output in the loss (eq. 12); 1/(M + 1) by default.
+    loss : str
+        ``euclidean``: eq. 12, summed over the pixels of a patch. ``charbonnier``:
+        Charbonnier's smooth absolute error, and squared error from the fraction
+        `squared_error_from` of the run on, averaged over pixels.
+    average_decay : float
+        Decay of the exponential moving average of the weights; 0 for none.
+    freeze_norm_from : float
+        Fraction of the run from which BatchNorm uses fixed, recalibrated statistics.
+    recalibration_batches : int
+        Batches over which statistics are taken anew.
+    activation_checkpointing : bool
+        Whether to compute activations twice and keep few, for deep networks on small
+        cards.
+    validations : int, optional
+        How often to validate in the run; every ten minutes by default, at least four
+        times, and ten times in runs of given steps or epochs.
+    report_every, save_every : float
+        Seconds between two reports, and between two saved states.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: Literal["deblock"] = "deblock"
-    data: Annotated[tuple[Path, ...], Field(min_length=1)]
+    recipe: Literal["fast", "paper"]
+    task: Task
+    data: tuple[Path, ...] = ()
+    pairs: tuple[Path, Path] | None = None
+    validation: tuple[Path, ...] = ()
+    validation_pairs: tuple[Path, Path] | None = None
+    value_range: RangeChoice = "dtype"
     out: Path
-    name: str = "deblock"
-    levels: Levels = Levels(values=(5, 75), continuous=True)
-    architecture: Architecture = Architecture(
-        memory_blocks=4, recursions=4, channels=48, unshuffle=2
-    )
-    minutes: Annotated[float, Field(gt=0)]
-    validation: Path | None = None
-    start: Path | None = None
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    licence: str = "unspecified"
+    levels: Levels
+    architecture: Architecture
+    minutes: Positive | None = None
+    steps: Count | None = None
+    epochs: Count | None = None
+    start: str | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
-    phases: tuple[Phase, ...] = (
-        Phase(until=0.35, patch=48, batch=8),
-        Phase(until=1.0, patch=64, batch=16),
-    )
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    warmup_steps: Annotated[int, Field(ge=0)] = 300
-    clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    average_decay: Fraction = 0.999
+    phases: tuple[Phase, ...]
+    stride: Count | None
+    optimizer: Literal["adamw", "sgd"]
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["cosine", "steps"]
+    decay_epochs: Count = 20
+    warmup_steps: Annotated[int, Field(ge=0)]
+    clip_norm: Positive | None
+    clip_theta: Positive | None
+    alpha: Fraction | None
+    loss: Literal["charbonnier", "euclidean"]
     squared_error_from: Fraction = 0.7
-    freeze_norm_from: Fraction = 0.85
-    recalibration_batches: Annotated[int, Field(ge=1)] = 60
-    report_every: Annotated[float, Field(gt=0)] = 30.0
-    validate_every: Annotated[float, Field(gt=0)] = 600.0
+    average_decay: Fraction
+    freeze_norm_from: Fraction
+    recalibration_batches: Count = 30
+    activation_checkpointing: bool = False
+    validations: Count | None = None
+    report_every: Positive = 15.0
+    save_every: Positive = 60.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        lengths = [n for n in (self.minutes, self.steps, self.epochs) if n is not None]
+        if len(lengths) != 1:
+            raise ValueError("give one of minutes, steps and epochs")
+        if bool(self.data) == bool(self.pairs):
+            raise ValueError("give either data, folders of clean images, or pairs")
+        if self.validation_pairs and not self.pairs:
+            raise ValueError("validation_pairs go with pairs")
+        if self.validation and not self.data:
+            raise ValueError("validation goes with data; give validation_pairs")
+        if self.stride and (self.pairs or len(self.phases) != 1):
+            raise ValueError("a grid of patches needs clean images and a single phase")
+        if self.stride is None and (self.epochs or self.schedule == "steps"):
+            raise ValueError("only patches on a grid (stride) are counted in epochs")
+        self._check_levels()
+        self._check_phases()
+        return self
+
+    def _check_levels(self) -> None:
+        low, high = self.levels.values[0], self.levels.values[-1]
+        if self.task == "deblock" and not 1 <= low <= high <= 100:
+            raise ValueError("JPEG qualities are from 1 to 100")
+        if self.task == "denoise" and low < 0:
+            raise ValueError("a noise deviation is not negative")
+        if self.task == "sr" and (
+            self.levels.continuous
+            or any(scale not in range(2, 17) for scale in self.levels.values)
+        ):
+            raise ValueError("scales are whole numbers from 2 to 16")
+        if self.task == "sr" and self.pairs and low != high:
+            raise ValueError("pairs for super-resolution have a single scale")
+
+    def _check_phases(self) -> None:
         ends = [phase.until for phase in self.phases]
         if not ends or ends[-1] != 1 or ends != sorted(set(ends)):
             raise ValueError(
@@ -109,11 +194,17 @@ class TrainingConfig(BaseModel):
             raise ValueError(
                 f"a patch of {odd[0]} px is not a multiple of unshuffle {unshuffle}"
             )
-        return self
 
-    def phase(self, progress: float) -> Phase:
+    def phase(self, fraction: float) -> Phase:
         """Return the phase at a fraction of the run in [0, 1]."""
-        return next(p for p in self.phases if progress < p.until or p.until == 1)
+        return next(p for p in self.phases if fraction < p.until or p.until == 1)
+
+    @property
+    def validation_count(self) -> int:
+        """How often the run is validated."""
+        if self.validations is not None:
+            return self.validations
+        return max(4, round(self.minutes / 10)) if self.minutes else 10
 
 
 def validated_config(**settings: object) -> TrainingConfig:
@@ -129,4 +220,5 @@ def validated_config(**settings: object) -> TrainingConfig:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise TrainingError(f"Training setting {field}: {first['msg']}.") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise TrainingError(f"Training setting {field}: {message}.") from error

@@ -11,136 +11,161 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from memnet_core.atomic import replaced_when_complete
-from memnet_core.checkpoint import load_model
-from memnet_core.degradations import jpeg
+from memnet_core.checkpoint import CurvePoint, load_model
+from memnet_core.devices import select_device
 from memnet_core.errors import TrainingError
-from memnet_core.metrics import psnr
-from memnet_core.network import MemNet, Prediction
-from memnet_core.training.data import Sampler, read_luminance_folder
+from memnet_core.network import MemNet
+from memnet_core.training import distributed
+from memnet_core.training.data import training_images, validation_images
+from memnet_core.training.events import Event, Finished, Progress, StepDone, Validated
+from memnet_core.training.loss import (
+    charbonnier,
+    euclidean,
+    memnet_loss,
+    squared_error,
+)
+from memnet_core.training.normalization import norms, recalibrate, synchronize
+from memnet_core.training.optimization import (
+    clip_gradients,
+    learning_rate,
+    make_optimizer,
+    moving_average,
+)
+from memnet_core.training.samples import GridPatches, make_sampler
+from memnet_core.training.validation import RESERVED_STEPS, Validation
+from memnet_core.training.warm_start import grown
+from memnet_core.zoo import find_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from memnet_core.training.config import TrainingConfig
 
-__all__ = ["Finished", "Progress", "Trainer", "Validated", "memnet_loss"]
+__all__ = ["STATE_FILE", "Trainer"]
 
-_VALIDATION_SIDE = 256
-_VALIDATION_IMAGES = 10
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands: mean training loss since the last report, speed, schedule."""
-
-    step: int
-    minutes: float
-    fraction: float
-    loss: float
-    learning_rate: float
-    pixels_per_second: float
-
-
-@dataclass(frozen=True)
-class Validated:
-    """Mean PSNR in dB of degraded and restored validation images, by level."""
-
-    step: int
-    minutes: float
-    input_psnr: dict[float, float]
-    psnr: dict[float, float]
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The averaged network, BatchNorm recalibrated, in evaluation mode."""
-
-    model: MemNet
-    steps: int
-    megapixels: float
-    minutes: float
+STATE_FILE = "last.pt"
 
 
 class Trainer:
     """One training run, from the beginning or from where an earlier sitting ended.
 
+    In runs of given steps or epochs, every sample and so every weight follows from the
+    configuration, on one kind of CPU bit by bit, however often the run is interrupted.
+
     Parameters
     ----------
     config : TrainingConfig
         The run; ``config.out`` has to exist.
+    device : str
+        ``auto`` or one of `memnet_core.devices.available_devices`.
 
     Raises
     ------
-    TrainingError
-        If the data or the saved state does not serve.
+    MemnetError
+        If the data, the device or the saved state does not serve.
     """
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: TrainingConfig, device: str = "auto") -> None:
         self.config = config
-        self._sampler = Sampler(config)
-        self._validation = _validation_pairs(config)
+        self._device = select_device(distributed.local_device(device))
+        if uneven := [p.batch for p in config.phases if p.batch % distributed.world()]:
+            raise TrainingError(
+                f"A batch of {uneven[0]} patches cannot be shared evenly by "
+                f"{distributed.world()} processes; change their number or the phases."
+            )
+        images = training_images(config)
+        self.images = len(images.clean)
+        self._sampler = make_sampler(config, images)
+        self._validation = Validation(
+            config, validation_images(config) or images, self._device
+        )
         torch.manual_seed(config.seed)
-        self._model = _initial_model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model = _initial_model(config).to(
+            self._device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]
+        )
+        self._model.checkpointing = config.activation_checkpointing
         self._average = AveragedModel(
-            self._model,
-            multi_avg_fn=_moving_average(config.average_decay),
+            self._model, multi_avg_fn=moving_average(config.average_decay)
         )
-        self._optimizer = torch.optim.AdamW(
-            _parameter_groups(self._model, config.weight_decay),
-            lr=config.learning_rate,
-            betas=(0.9, 0.99),
-        )
+        self._optimizer = make_optimizer(config, self._model)
         self._step = 0
         self._pixels = 0
         self._seconds = 0.0
         self._norm_frozen = False
-        self._state_file = config.out / "last.pt"
+        self._validations = 0
+        self._best = -math.inf
+        self._curve: list[CurvePoint] = []
+        self._state_file = config.out / STATE_FILE
+        self._updating = False
         if self._state_file.exists():
             self._load_state()
+        self._forward: nn.Module = self._model
+        if distributed.world() > 1:
+            synchronize(self._model)
+            self._forward = DistributedDataParallel(
+                self._model, broadcast_buffers=False
+            )
 
     @property
-    def images(self) -> int:
-        """Number of training images."""
-        return self._sampler.images
+    def step(self) -> int:
+        """Steps taken so far."""
+        return self._step
 
-    def run(self) -> Generator[Progress | Validated | Finished, None, None]:
-        """Train until the schedule ends; closing the generator saves the state."""
-        report = _Meter()
-        next_validation = self._seconds + self.config.validate_every
+    def run(self, stop_at: int | None = None) -> Generator[Event, None, None]:
+        """Train until the schedule ends; closing the generator saves the state.
+
+        Parameters
+        ----------
+        stop_at : int, optional
+            Step at which to pause, without a change to the schedule.
+
+        Yields
+        ------
+        Event
+            `StepDone` after every step, and the others when they are due. Where there
+            are several processes only the first validates.
+
+        Raises
+        ------
+        TrainingError
+            If the loss or the gradients are no longer finite.
+        """
+        reported, validated = _Meter(), _Meter()
+        saved = clock = time.monotonic()
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="memnet-sampler") as pool:
-                ahead = pool.submit(self._sampler.batch, *self._request(self._step))
-                while self._fraction < 1:
-                    started = time.monotonic()
+                ahead = pool.submit(self._batch, self._step)
+                while True:
+                    if self._validation_due():
+                        yield self._validated(validated.loss)
+                        validated = _Meter()
+                    if self._fraction(self._step) >= 1 or self._step == stop_at:
+                        break
                     degraded, clean = ahead.result()
-                    ahead = pool.submit(
-                        self._sampler.batch, *self._request(self._step + 1)
-                    )
+                    ahead = pool.submit(self._batch, self._step + 1)
                     loss = self._train_step(degraded, clean)
-                    spent = time.monotonic() - started
-                    self._seconds += spent
-                    report.add(loss, clean.numel(), spent)
-                    if report.seconds >= self.config.report_every:
-                        yield self._progress(report)
-                        report = _Meter()
-                    if self._validation and self._seconds >= next_validation:
-                        next_validation += self.config.validate_every
+                    now = time.monotonic()
+                    self._advance(now - clock)
+                    for meter in (reported, validated):
+                        meter.add(loss, clean, now - clock)
+                    clock = now
+                    yield StepDone(self._step)
+                    if reported.seconds >= self.config.report_every:
+                        yield self._progress(reported)
+                        reported = _Meter()
+                    if now - saved >= self.config.save_every:
                         self._save_state()
-                        yield self._validate(self.averaged_model())
-            model = self.averaged_model()
-            if self._validation:
-                yield self._validate(model)
-            yield Finished(
-                model,
-                self._step,
-                self._pixels / 1e6,
-                self._seconds / 60,
-            )
+                        saved = now
+            if self._fraction(self._step) >= 1:
+                yield Finished(self._step, self._seconds / 60, self._pixels / 1e6)
         finally:
-            self._save_state()
+            if not self._updating:
+                self._save_state()
 
     def averaged_model(self) -> MemNet:
         """Return a copy of the averaged network, its BatchNorm statistics renewed."""
@@ -148,90 +173,139 @@ class Trainer:
         for name, buffer in model.named_buffers():
             buffer.copy_(self._model.get_buffer(name))
         if not self._norm_frozen:
-            self._recalibrate(model)
+            recalibrate(model, self._recalibration_batches())
         return model.eval()
 
+    def _fraction(self, step: int) -> float:
+        """Return the part of the schedule that is over before a step."""
+        if self.config.minutes is not None:
+            return min(self._seconds / (60 * self.config.minutes), 1.0)
+        return min(step / self._total_steps, 1.0)
+
     @property
-    def _fraction(self) -> float:
-        return min(self._seconds / (60 * self.config.minutes), 1.0)
+    def _total_steps(self) -> int:
+        if self.config.epochs is not None:
+            return self.config.epochs * self._steps_per_epoch
+        assert self.config.steps is not None
+        return self.config.steps
 
-    def _request(self, step: int) -> tuple[int, int, int]:
-        phase = self.config.phase(self._fraction)
-        return step, phase.patch, phase.batch
+    @property
+    def _steps_per_epoch(self) -> int:
+        sampler = self._sampler
+        return sampler.steps_per_epoch if isinstance(sampler, GridPatches) else 1
 
-    def _learning_rate(self) -> float:
-        """One cosine to zero, after a linear warm-up."""
-        warmup = min((self._step + 1) / (self.config.warmup_steps + 1), 1.0)
-        cosine = 0.5 * (1 + math.cos(math.pi * self._fraction))
-        return self.config.learning_rate * warmup * cosine
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return this process's share of the batch of a step."""
+        phase = self.config.phase(self._fraction(step))
+        share = phase.batch // distributed.world()
+        first = distributed.rank() * share
+        return self._sampler.batch(step, phase.patch, range(first, first + share))
 
     def _train_step(self, degraded: Tensor, clean: Tensor) -> float:
-        if not self._norm_frozen and self._fraction >= self.config.freeze_norm_from:
-            self._recalibrate(self._model)
+        fraction = self._fraction(self._step)
+        if not self._norm_frozen and fraction >= self.config.freeze_norm_from:
+            recalibrate(self._model, self._recalibration_batches())
             self._norm_frozen = True
         self._model.train()
         if self._norm_frozen:
-            for norm in _norms(self._model):
+            for norm in norms(self._model):
                 norm.eval()
+        epoch = self._step // self._steps_per_epoch
+        rate = learning_rate(self.config, self._step, fraction, epoch)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        squared = self._fraction >= self.config.squared_error_from
-        loss = memnet_loss(self._model(degraded), clean, squared=squared)
+            group["lr"] = rate
+        loss = memnet_loss(
+            self._forward(degraded.to(self._device)),
+            clean.to(self._device),
+            self._error(fraction),
+            self.config.alpha,
+        )
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
-                f"The loss is no longer finite at step {self._step}; "
-                "start again with a lower learning rate."
+                f"The loss is no longer finite at step {self._step}; start again with "
+                "a lower learning rate (--learning-rate)."
             )
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._model.parameters(), self.config.clip_norm)
+        clip_gradients(self.config, self._model, rate)
+        self._updating = True
         self._optimizer.step()
         self._average.update_parameters(self._model)
         self._step += 1
-        self._pixels += clean.numel()
+        self._pixels += clean.numel() * distributed.world()
+        self._updating = False
         return value
 
-    @torch.no_grad()
-    def _recalibrate(self, model: MemNet) -> None:
-        """Replace BatchNorm's running statistics by plain means over fresh batches."""
-        norms = _norms(model)
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None
-        model.train()
+    def _error(self, fraction: float) -> Callable[[Tensor, Tensor], Tensor]:
+        if self.config.loss == "euclidean":
+            return euclidean
+        late = fraction >= self.config.squared_error_from
+        return squared_error if late else charbonnier
+
+    def _advance(self, seconds: float) -> None:
+        self._seconds = distributed.agreed(self._seconds + seconds, self._device)
+
+    def _recalibration_batches(self) -> Iterator[Tensor]:
         phase = self.config.phases[-1]
-        for batch in range(self.config.recalibration_batches):
-            degraded, _ = self._sampler.batch(2**40 + batch, phase.patch, phase.batch)
-            model(degraded)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for number in range(self.config.recalibration_batches):
+            step = RESERVED_STEPS + number
+            degraded, _ = self._sampler.batch(step, phase.patch, range(phase.batch))
+            yield degraded.to(self._device)
 
-    @torch.no_grad()
-    def _validate(self, model: MemNet) -> Validated:
-        before: dict[float, float] = {}
-        after: dict[float, float] = {}
-        for level, pairs in self._validation.items():
-            before[level] = sum(psnr(c, d) for d, c in pairs) / len(pairs)
-            after[level] = sum(
-                psnr(c, 255 * model(_plane(d)).output[0, 0]) for d, c in pairs
-            ) / len(pairs)
-        return Validated(self._step, self._seconds / 60, before, after)
+    def _validation_due(self) -> bool:
+        due = int(self._fraction(self._step) * self.config.validation_count)
+        is_due = due > self._validations and distributed.is_first()
+        self._validations = max(due, self._validations)
+        return is_due
 
-    def _progress(self, report: _Meter) -> Progress:
+    def _validated(self, training_loss: float) -> Validated:
+        model = self.averaged_model()
+        psnr, examples = self._validation.restored(model)
+        mean = sum(psnr.values()) / len(psnr)
+        is_best = mean > self._best
+        self._best = max(mean, self._best)
+        minutes, megapixels = self._seconds / 60, self._pixels / 1e6
+        self._curve.append(
+            CurvePoint(minutes=minutes, megapixels=megapixels, psnr=psnr)
+        )
+        error = self._error(self._fraction(max(self._step - 1, 0)))
+        return Validated(
+            step=self._step,
+            minutes=minutes,
+            megapixels=megapixels,
+            training_loss=training_loss,
+            evaluation_loss=self._validation.loss(model, error),
+            input_psnr=self._validation.input_psnr,
+            psnr=psnr,
+            examples=examples,
+            model=model,
+            is_best=is_best,
+            curve=tuple(self._curve),
+        )
+
+    def _progress(self, meter: _Meter) -> Progress:
+        fraction = self._fraction(self._step)
+        if self.config.minutes is not None:
+            left = self.config.minutes - self._seconds / 60
+        else:
+            left = (self._total_steps - self._step) * meter.seconds / meter.steps / 60
         return Progress(
             step=self._step,
             minutes=self._seconds / 60,
-            fraction=self._fraction,
-            loss=report.loss / report.steps,
-            learning_rate=self._learning_rate(),
-            pixels_per_second=report.pixels / report.seconds,
+            minutes_left=max(left, 0.0),
+            fraction=fraction,
+            loss=meter.loss,
+            learning_rate=self._optimizer.param_groups[0]["lr"],
+            patches_per_second=meter.patches / meter.seconds,
+            pixels_per_second=meter.pixels / meter.seconds,
         )
 
     def _save_state(self) -> None:
+        if not distributed.is_first():
+            return
         state = {
-            "config": self.config.model_dump_json(),
+            "config": _identity(self.config),
             "model": self._model.state_dict(),
             "average": self._average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -239,22 +313,32 @@ class Trainer:
             "pixels": self._pixels,
             "seconds": self._seconds,
             "norm_frozen": self._norm_frozen,
+            "validations": self._validations,
+            "best": self._best,
+            "curve": [point.model_dump() for point in self._curve],
         }
-        with replaced_when_complete(self._state_file) as temporary:
-            torch.save(state, temporary)
+        try:
+            with replaced_when_complete(self._state_file) as temporary:
+                torch.save(state, temporary)
+        except OSError as error:
+            raise TrainingError(
+                f"Cannot save the run in {self._state_file}: {error.strerror}."
+            ) from error
 
     def _load_state(self) -> None:
         try:
-            state: dict[str, Any] = torch.load(self._state_file, weights_only=True)
+            state: dict[str, Any] = torch.load(
+                self._state_file, weights_only=True, map_location=self._device
+            )
         except Exception as error:
             raise TrainingError(
                 f"{self._state_file} is not the state of a run ({error}); "
                 "choose another output folder."
             ) from error
-        if state["config"] != self.config.model_dump_json():
+        if state["config"] != _identity(self.config):
             raise TrainingError(
                 f"{self.config.out} holds a run with other settings; choose another "
-                "output folder, or repeat the settings in its config.json."
+                "output folder, or resume it without settings."
             )
         self._model.load_state_dict(state["model"])
         self._average.load_state_dict(state["average"])
@@ -263,109 +347,41 @@ class Trainer:
         self._pixels = state["pixels"]
         self._seconds = state["seconds"]
         self._norm_frozen = state["norm_frozen"]
-
-
-def memnet_loss(prediction: Prediction, clean: Tensor, *, squared: bool) -> Tensor:
-    """Return the loss of eq. 12 with α = 1/(M + 1), averaged over pixels.
-
-    Parameters
-    ----------
-    prediction : Prediction
-        What the network made of the degraded planes, shape (N, 1, H, W).
-    clean : Tensor
-        The clean planes, of the same shape.
-    squared : bool
-        Half the squared error, as in the paper, or else Charbonnier's smooth absolute
-        error, which learns faster at first.
-    """
-
-    def error(y: Tensor) -> Tensor:
-        difference = y - clean
-        if squared:
-            return 0.5 * difference.square().mean()
-        return (difference.square() + 1e-6).sqrt().mean()
-
-    if not prediction.intermediate:
-        return error(prediction.output)
-    blocks = len(prediction.intermediate)
-    alpha = 1 / (blocks + 1)
-    supervised = torch.stack([error(y) for y in prediction.intermediate]).sum()
-    return alpha * error(prediction.output) + (1 - alpha) / blocks * supervised
-
-
-def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Return an exponential average that forgets its first steps sooner.
-
-    Otherwise a run that is not much longer than 1/(1 - decay) steps would end with an
-    average of mostly untrained weights.
-    """
-
-    @torch.no_grad()
-    def update(averages: list[Tensor], current: list[Tensor], count: Tensor) -> None:
-        steps = int(count)
-        weight = 1 - min(decay, (1 + steps) / (10 + steps))
-        for average, parameter in zip(averages, current, strict=True):
-            average.lerp_(parameter, weight)
-
-    return update
+        self._validations = state["validations"]
+        self._best = state["best"]
+        self._curve = [CurvePoint(**point) for point in state["curve"]]
 
 
 @dataclass
 class _Meter:
-    """Sums between two reports."""
+    """Sums between two reports, or two validations."""
 
     steps: int = 0
-    loss: float = 0.0
+    loss_sum: float = 0.0
+    patches: int = 0
     pixels: int = 0
     seconds: float = 0.0
 
-    def add(self, loss: float, pixels: int, seconds: float) -> None:
+    def add(self, loss: float, clean: Tensor, seconds: float) -> None:
         self.steps += 1
-        self.loss += loss
-        self.pixels += pixels
+        self.loss_sum += loss
+        self.patches += len(clean) * distributed.world()
+        self.pixels += clean.numel() * distributed.world()
         self.seconds += seconds
+
+    @property
+    def loss(self) -> float:
+        """Mean loss, or NaN before the first step."""
+        return self.loss_sum / self.steps if self.steps else math.nan
+
+
+def _identity(config: TrainingConfig) -> str:
+    """Return what has to be the same to go on with a run, wherever it is kept."""
+    return config.model_dump_json(exclude={"out"})
 
 
 def _initial_model(config: TrainingConfig) -> MemNet:
     if config.start is None:
         return MemNet(config.architecture)
-    model, card = load_model(config.start)
-    if card.architecture != config.architecture:
-        raise TrainingError(
-            f"{config.start} has another architecture than the run; "
-            "start from a model of the same shape."
-        )
-    return model
-
-
-def _norms(model: MemNet) -> list[nn.BatchNorm2d]:
-    return [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-
-
-def _parameter_groups(model: MemNet, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay the weights of convolutions; leave biases, norms and fusion alone."""
-    kernels = [p for p in model.parameters() if p.ndim == 4]
-    others = [p for p in model.parameters() if p.ndim < 4]
-    return [
-        {"params": kernels, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-
-
-def _validation_pairs(config: TrainingConfig) -> dict[float, list[tuple[Any, Any]]]:
-    """Return (degraded, clean) centre crops of the validation images, by level."""
-    if config.validation is None:
-        return {}
-    planes = read_luminance_folder(config.validation)[:_VALIDATION_IMAGES]
-    clean = [_centre(plane) for plane in planes]
-    levels = [q for q in (10.0, 20.0, 40.0) if config.levels.covers(q)]
-    return {q: [(jpeg(plane, int(q)), plane) for plane in clean] for q in levels}
-
-
-def _centre(plane: Any) -> Any:
-    top, left = (max(side - _VALIDATION_SIDE, 0) // 2 for side in plane.shape)
-    return plane[top : top + _VALIDATION_SIDE, left : left + _VALIDATION_SIDE].copy()
-
-
-def _plane(plane: Any) -> Tensor:
-    return torch.from_numpy(plane.copy())[None, None].float().div_(255)
+    model, _ = load_model(find_model(config.start).path)
+    return grown(model, config.architecture)

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memnet_core.errors import TrainingError
-from memnet_core.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from memnet_core.training.config import TrainingConfig
 
     Make = Callable[..., TrainingConfig]
 
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"minutes": 0}, "minutes: Input should be greater than 0"),
-        ({"data": []}, "data: "),
+        ({"steps": 0}, "steps: Input should be greater than or equal to 1"),
+        ({"steps": 5, "minutes": 2}, "give one of minutes, steps and epochs"),
+        ({"steps": None}, "give one of minutes, steps and epochs"),
+        ({"data": []}, "give either data"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"recipe": "slow"}, "recipe: give 'fast' or 'paper', not 'slow'"),
+        ({"task": "sharpen"}, "task: Input should be"),
         ({"architecture": {"channels": 0}}, "channels must be at least 1"),
         ({"phases": []}, "phases have to end at rising fractions"),
         (
@@ -31,6 +36,15 @@ if TYPE_CHECKING:
                 "phases": [{"until": 1, "patch": 16, "batch": 1}],
             },
             "a patch of 16 px is not a multiple of unshuffle 3",
+        ),
+        ({"epochs": 3, "steps": None}, "are counted in epochs"),
+        (
+            {"levels": {"values": [0, 200], "continuous": True}},
+            "JPEG qualities are from 1 to 100",
+        ),
+        (
+            {"task": "sr", "levels": {"values": [2, 4], "continuous": True}},
+            "scales are whole numbers from 2 to 16",
         ),
     ],
     ids=str,
@@ -59,6 +73,12 @@ def test_phase_follows_the_progress(
     assert config.phase(progress).patch == patch
 
 
-def test_configuration_survives_its_file(make_config: Make) -> None:
-    config = make_config(seed=7)
-    assert TrainingConfig.model_validate_json(config.model_dump_json()) == config
+@pytest.mark.parametrize(
+    ("length", "count"),
+    [({"minutes": 5}, 4), ({"minutes": 130}, 13), ({"steps": 7}, 10)],
+)
+def test_long_runs_are_validated_every_ten_minutes(
+    make_config: Make, length: dict[str, float], count: int
+) -> None:
+    given = {"steps": None, "validations": None} | length
+    assert make_config(**given).validation_count == count

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -9,15 +9,11 @@ from torch import nn
 
 from memnet_core.checkpoint import Levels, save_model
 from memnet_core.errors import TrainingError
-from memnet_core.network import Architecture, MemNet, Prediction
+from memnet_core.network import Architecture, MemNet
 from memnet_core.training import loop
-from memnet_core.training.loop import (
-    Finished,
-    Progress,
-    Trainer,
-    Validated,
-    memnet_loss,
-)
+from memnet_core.training.events import Finished, Progress, StepDone, Validated
+from memnet_core.training.loop import STATE_FILE, Trainer
+from memnet_core.training.validation import RESERVED_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +23,17 @@ if TYPE_CHECKING:
 
     Make = Callable[..., TrainingConfig]
 
+EVENTFUL: dict[str, Any] = {
+    "phases": [
+        {"until": 0.5, "patch": 16, "batch": 2},
+        {"until": 1, "patch": 24, "batch": 2},
+    ],
+    "steps": 8,
+    "squared_error_from": 0.6,
+    "freeze_norm_from": 0.7,
+    "validations": 2,
+}
+
 
 def finished(trainer: Trainer) -> Finished:
     *_, last = trainer.run()
@@ -34,91 +41,139 @@ def finished(trainer: Trainer) -> Finished:
     return last
 
 
-def test_loss_is_that_of_equation_12() -> None:
-    generator = torch.Generator().manual_seed(0)
-    clean, output, y1, y2, y3 = torch.rand(5, 2, 1, 4, 4, generator=generator)
-    loss = memnet_loss(Prediction(output, (y1, y2, y3)), clean, squared=True)
-    halves = [0.5 * float(((y - clean) ** 2).mean()) for y in (output, y1, y2, y3)]
-    alpha = 1 / 4
-    expected = alpha * halves[0] + (1 - alpha) / 3 * sum(halves[1:])
-    assert float(loss) == pytest.approx(expected)
+def validated(trainer: Trainer) -> list[Validated]:
+    return [event for event in trainer.run() if isinstance(event, Validated)]
 
 
-def test_loss_without_supervision_is_that_of_the_output() -> None:
-    clean, output = torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 0.5)
-    prediction = Prediction(output, ())
-    assert float(memnet_loss(prediction, clean, squared=True)) == pytest.approx(0.125)
-    charbonnier = math.sqrt(0.25 + 1e-6)
-    assert float(memnet_loss(prediction, clean, squared=False)) == pytest.approx(
-        charbonnier
+def state(config: TrainingConfig) -> dict[str, Any]:
+    loaded: dict[str, Any] = torch.load(config.out / STATE_FILE, weights_only=True)
+    return {key: value for key, value in loaded.items() if key != "seconds"}
+
+
+def assert_same_state(one: Any, other: Any, where: str = "state") -> None:
+    if isinstance(one, torch.Tensor):
+        assert one.equal(other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one.keys() - {"minutes"}:
+            assert_same_state(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list):
+        assert len(one) == len(other), where
+        for number, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same_state(a, b, f"{where}[{number}]")
+    else:
+        assert one == other, where
+
+
+def test_run_reports_validates_and_improves(make_config: Make) -> None:
+    config = make_config(
+        steps=150, validations=10, report_every=0.2, learning_rate=1e-2
     )
-
-
-def test_run_reports_validates_and_improves(
-    make_config: Make, clean_images: Path
-) -> None:
-    config = make_config(minutes=2 / 60, validation=clean_images, validate_every=0.7)
     events = list(Trainer(config).run())
+    assert [e.step for e in events if isinstance(e, StepDone)] == list(range(1, 151))
     progress = [e for e in events if isinstance(e, Progress)]
-    validated = [e for e in events if isinstance(e, Validated)]
+    assert all(0 < e.fraction <= 1 for e in progress)
+    assert all(e.minutes_left >= 0 and e.patches_per_second > 0 for e in progress)
+    checks = [e for e in events if isinstance(e, Validated)]
+    assert [event.step for event in checks] == list(range(15, 151, 15))
+    first, *_, second = checks
+    assert set(second.psnr) == {"q 10", "q 20", "q 40"}
+    assert second.psnr["q 10"] > first.psnr["q 10"]
+    assert second.input_psnr["q 10"] < second.input_psnr["q 40"]
+    best = max(sum(event.psnr.values()) for event in checks)
+    assert sum([e for e in checks if e.is_best][-1].psnr.values()) == best
+    assert [point.psnr for point in second.curve] == [event.psnr for event in checks]
+    assert not second.model.training
     last = events[-1]
     assert isinstance(last, Finished)
-    assert [e.step for e in progress] == sorted({e.step for e in progress})
-    assert all(0 < e.fraction <= 1 for e in progress)
-    assert progress[-1].learning_rate < progress[0].learning_rate
-    assert last.megapixels == pytest.approx(last.steps * 2 * 16 * 16 / 1e6)
-    assert set(validated[-1].psnr) == {10, 20, 40}
-    assert validated[-1].psnr[10] > validated[0].psnr[10] + 1
-    assert validated[-1].input_psnr[10] < validated[-1].input_psnr[40]
-    assert not last.model.training
+    assert last.megapixels == pytest.approx(150 * 2 * 16 * 16 / 1e6)
 
 
-def test_closed_run_goes_on_where_it_ended(make_config: Make) -> None:
-    config = make_config(report_every=0.05)
-    first = Trainer(config)
-    events = first.run()
-    ended = next(events)
-    assert isinstance(ended, Progress)
+@pytest.mark.parametrize("recipe", ["fast", "paper"])
+@pytest.mark.parametrize("pause", [1, 3, 5, 7])
+def test_run_in_two_sittings_is_that_in_one_bit_by_bit(
+    make_config: Make, tmp_path: Path, recipe: str, pause: int
+) -> None:
+    settings = EVENTFUL if recipe == "fast" else {"recipe": "paper", "steps": 8}
+    at_once, paused = (
+        make_config(**settings, out=tmp_path / folder, name="x")
+        for folder in ("one", "two")
+    )
+    finished(Trainer(at_once))
+    *_, last = Trainer(paused).run(stop_at=pause)
+    assert last == StepDone(pause) or isinstance(last, Validated)
+    assert state(paused)["step"] == pause
+    finished(Trainer(paused))
+    assert_same_state(state(at_once), state(paused))
+
+
+def test_run_that_is_closed_goes_on_where_it_ended(
+    make_config: Make, tmp_path: Path
+) -> None:
+    at_once = make_config(**EVENTFUL, out=tmp_path / "one", name="x")
+    closed = make_config(**EVENTFUL, out=tmp_path / "two", name="x")
+    finished(Trainer(at_once))
+    events = Trainer(closed).run()
+    for _ in range(4):
+        next(events)
     events.close()
-    second = Trainer(config)
-    reported = next(second.run())
-    assert isinstance(reported, Progress)
-    assert reported.step > ended.step
-    assert reported.minutes > ended.minutes
+    assert 0 < state(closed)["step"] < 8
+    finished(Trainer(closed))
+    assert_same_state(state(at_once), state(closed))
+
+
+def test_run_by_the_clock_follows_it(make_config: Make) -> None:
+    config = make_config(steps=None, minutes=1 / 60, report_every=0.1)
+    events = list(Trainer(config).run())
+    fractions = [e.fraction for e in events if isinstance(e, Progress)]
+    assert fractions == sorted(fractions)
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert last.minutes >= 1 / 60
 
 
 def test_finished_run_is_not_repeated(make_config: Make) -> None:
-    config = make_config(minutes=0.005)
-    steps = finished(Trainer(config)).steps
-    again = Trainer(config)
-    assert [type(event) for event in again.run()] == [Finished]
-    assert finished(Trainer(config)).steps == steps
+    config = make_config()
+    finished(Trainer(config))
+    assert [type(event) for event in Trainer(config).run()] == [Finished]
+
+
+def test_run_that_was_closed_before_its_last_validation_makes_up_for_it(
+    make_config: Make,
+) -> None:
+    config = make_config(steps=2)
+    events = Trainer(config).run()
+    next(events)
+    assert next(events) == StepDone(2)
+    events.close()
+    assert [type(event) for event in Trainer(config).run()] == [Validated, Finished]
 
 
 def test_folder_of_another_run_is_refused(make_config: Make) -> None:
-    finished(Trainer(make_config(minutes=0.005)))
+    finished(Trainer(make_config(steps=1)))
     with pytest.raises(TrainingError, match="holds a run with other settings"):
-        Trainer(make_config(minutes=0.005, seed=1))
+        Trainer(make_config(steps=1, seed=1))
 
 
 def test_damaged_state_is_refused(make_config: Make) -> None:
     config = make_config()
-    (config.out / "last.pt").write_bytes(b"PK\3\4 no state")
+    (config.out / STATE_FILE).write_bytes(b"PK\3\4 no state")
     with pytest.raises(TrainingError, match="is not the state of a run"):
         Trainer(config)
 
 
 def test_recalibrated_statistics_are_those_of_the_data(make_config: Make) -> None:
-    config = make_config(minutes=0.01, recalibration_batches=30, freeze_norm_from=1)
+    config = make_config(recalibration_batches=30, freeze_norm_from=1)
     trainer = Trainer(config)
-    model = finished(trainer).model
+    model = validated(trainer)[-1].model
     seen: list[torch.Tensor] = []
     first = model.blocks[0].recursive.norm1[0]  # type: ignore[union-attr, index]
     assert isinstance(first, nn.BatchNorm2d)
     first.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     with torch.no_grad():
-        for step in range(30):
-            model(trainer._sampler.batch(2**40 + step, 16, 2)[0])
+        for number in range(30):
+            step = RESERVED_STEPS + number
+            model(trainer._sampler.batch(step, 16, range(2))[0])
     mean = torch.cat(seen).mean((0, 2, 3))
     assert first.running_mean is not None
     torch.testing.assert_close(first.running_mean, mean, rtol=1e-3, atol=1e-4)
@@ -127,16 +182,24 @@ def test_recalibrated_statistics_are_those_of_the_data(make_config: Make) -> Non
 def test_average_of_a_short_run_forgets_the_untrained_weights(
     make_config: Make,
 ) -> None:
-    trainer = Trainer(make_config(average_decay=0.9999, learning_rate=1e-2))
+    trainer = Trainer(make_config(steps=40, average_decay=0.9999, learning_rate=1e-2))
     untrained = trainer.averaged_model().fenet.weight.clone()
-    averaged = finished(trainer).model.fenet.weight
+    averaged = validated(trainer)[-1].model.fenet.weight
     trained = trainer._model.fenet.weight
     assert (averaged - trained).norm() < 0.5 * (untrained - trained).norm()
 
 
+def test_without_an_average_the_weights_are_those_of_the_last_step(
+    make_config: Make,
+) -> None:
+    trainer = Trainer(make_config(average_decay=0))
+    model = validated(trainer)[-1].model
+    for name, parameter in model.named_parameters():
+        assert parameter.equal(trainer._model.get_parameter(name))
+
+
 def test_norms_are_frozen_towards_the_end(make_config: Make) -> None:
-    trainer = Trainer(make_config(freeze_norm_from=0.0))
-    model = finished(trainer).model
+    model = validated(Trainer(make_config(freeze_norm_from=0.0)))[-1].model
     tracked = [
         int(norm.num_batches_tracked)
         for norm in model.modules()
@@ -145,20 +208,54 @@ def test_norms_are_frozen_towards_the_end(make_config: Make) -> None:
     assert set(tracked) == {3}
 
 
+def test_activation_checkpointing_changes_no_gradient(
+    make_config: Make, tmp_path: Path
+) -> None:
+    plain, saving = (
+        make_config(activation_checkpointing=on, out=tmp_path / str(on))
+        for on in (False, True)
+    )
+    finished(Trainer(plain))
+    finished(Trainer(saving))
+    for name, tensor in state(plain)["model"].items():
+        if "running" not in name and "tracked" not in name:
+            assert tensor.equal(state(saving)["model"][name]), name
+
+
+def test_activation_checkpointing_keeps_fewer_activations() -> None:
+    def kept(*, checkpointing: bool) -> int:
+        model = MemNet(Architecture(memory_blocks=3, recursions=3, channels=4))
+        model.checkpointing = checkpointing
+        sizes: list[int] = []
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            model(torch.rand(1, 1, 16, 16))
+        return sum(sizes)
+
+    assert kept(checkpointing=True) < 0.25 * kept(checkpointing=False)
+
+
 def test_loss_that_is_not_finite_ends_the_run_with_advice(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nan(prediction: Prediction, clean: torch.Tensor, *, squared: bool) -> object:
-        return prediction.output.sum() * float("nan")
+    config = make_config()
+    trainer = Trainer(config)
+    events = trainer.run()
+    next(events)
+    monkeypatch.setattr(loop, "memnet_loss", lambda *_: torch.tensor(math.nan))
+    with pytest.raises(TrainingError, match=r"at step 1; .* lower learning rate"):
+        list(events)
+    assert state(config)["step"] == 1
+    assert all(t.isfinite().all() for t in state(config)["model"].values())
 
-    monkeypatch.setattr(loop, "memnet_loss", nan)
-    with pytest.raises(TrainingError, match="lower learning rate"):
-        finished(Trainer(make_config()))
 
-
-def test_run_starts_from_a_model(make_config: Make, tmp_path: Path) -> None:
+def test_run_starts_from_a_smaller_model(make_config: Make, tmp_path: Path) -> None:
     torch.manual_seed(5)
-    model = MemNet(Architecture(memory_blocks=2, recursions=1, channels=4))
+    model = MemNet(Architecture(memory_blocks=1, recursions=1, channels=4))
     path = tmp_path / "start.safetensors"
     save_model(
         path,
@@ -169,8 +266,18 @@ def test_run_starts_from_a_model(make_config: Make, tmp_path: Path) -> None:
         version="1",
         licence="BSD-3-Clause",
     )
-    trainer = Trainer(make_config(start=path))
-    for name, parameter in trainer.averaged_model().named_parameters():
-        assert parameter.equal(model.get_parameter(name))
-    with pytest.raises(TrainingError, match="another architecture"):
-        Trainer(make_config(start=path, architecture={"channels": 5}))
+    trained = Trainer(make_config(start=str(path))).averaged_model()
+    assert trained.fenet.weight.equal(model.fenet.weight)
+    with pytest.raises(TrainingError, match="fewer memory blocks or recursions"):
+        Trainer(make_config(start=str(path), architecture={"channels": 5}))
+
+
+def test_pairs_teach_what_lies_between_them(
+    make_config: Make, paired_images: tuple[Path, Path]
+) -> None:
+    config = make_config(
+        data=(), pairs=paired_images, task="denoise", steps=120, learning_rate=1e-2
+    )
+    [event] = validated(Trainer(config))
+    assert event.input_psnr["pairs"] == pytest.approx(16.09, abs=0.01)
+    assert event.psnr["pairs"] > 25

@@ -1,49 +1,171 @@
+"""``memnet train`` as it is typed."""
+
 from __future__ import annotations
 
-import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from memnet_core.checkpoint import load_model
 from memnet_core.cli import main
+from memnet_core.training.logs import read_log
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from click.testing import Result
 
-TINY = "--memory-blocks 1 --recursions 1 --channels 4 --minutes 0.02".split()  # noqa: SIM905
+TINY = "--memory-blocks 1 --recursions 1 --channels 4".split()  # noqa: SIM905
+
+
+def memnet(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["train", *map(str, arguments)])
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """Settings for short steps."""
+    file = tmp_path / "short.yaml"
+    file.write_text(
+        "phases: [{until: 1, patch: 16, batch: 2}]\n"
+        "recalibration_batches: 2\nvalidations: 2\nreport_every: 0.05\n"
+        "save_every: 0.05\n"
+    )
+    return file
 
 
 def test_train_writes_a_model_that_describes_itself(
-    clean_images: Path, tmp_path: Path
+    clean_images: Path, settings: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "runs" / "tiny"
-    arguments = ["train", "--data", clean_images, "--out", out, "--q", 10, 40, *TINY]
-    result = CliRunner().invoke(main, list(map(str, arguments)))
+    result = memnet(
+        *("--data", clean_images, "--val", clean_images, "--out", out),
+        *("--levels", "10-40", "--steps", 6, "--config", settings, *TINY),
+    )
     assert result.exit_code == 0, result.output
     _, card = load_model(out / "tiny.safetensors")
     assert card.serves == "deblock q 10-40"
-    assert card.training is not None
-    assert card.training.steps > 0
-    assert card.training.data == "clean"
-    assert (out / "config.json").exists()
+    assert card.architecture.channels == 4
+    training = card.training
+    assert training is not None
+    assert (training.steps, training.data) == (6, "clean")
+    assert [set(p.psnr) for p in training.curve] == [{"q 10", "q 20", "q 40"}] * 2
+    assert "Finished after" in result.output
 
 
-def test_train_logs_the_validation(clean_images: Path, tmp_path: Path) -> None:
-    out = tmp_path / "tiny"
-    arguments = ["train", "--data", clean_images, "--val", clean_images, "--out", out]
-    result = CliRunner().invoke(main, list(map(str, [*arguments, *TINY])))
-    assert result.exit_code == 0, result.output
-    with (out / "log.csv").open() as file:
-        quantities = {row[2] for row in csv.reader(file)}
-    assert {"psnr_10", "psnr_20", "psnr_40"} <= quantities
-
-
-def test_wrong_setting_is_one_sentence_and_a_usage_error(
-    clean_images: Path, tmp_path: Path
+def test_train_logs_losses_side_by_side_and_draws_them(
+    clean_images: Path, settings: Path, tmp_path: Path
 ) -> None:
-    arguments = ["train", "--data", clean_images, "--out", tmp_path / "x", *TINY]
-    result = CliRunner().invoke(main, [*map(str, arguments), "--channels", "0"])
+    out = tmp_path / "tiny"
+    result = memnet(
+        "--data", clean_images, "--out", out, "--steps", 40, "--config", settings, *TINY
+    )
+    assert result.exit_code == 0, result.output
+    rows = read_log(out)
+    for quantity in ("loss/training mean", "loss/evaluation", "PSNR/q 20"):
+        assert [row[0] for row in rows if row[2] == quantity] == [20, 40]
+    assert [row for row in rows if row[2] == "loss/training"]
+    for picture in ("curves.png", "patches.png"):
+        with Image.open(out / picture) as image:
+            assert min(image.size) > 200
+    assert list((out / "tensorboard").iterdir())
+
+
+def test_paused_run_is_resumed_by_its_folder_alone(
+    clean_images: Path, settings: Path, tmp_path: Path
+) -> None:
+    common = ["--data", clean_images, "--steps", 6, "--config", settings, *TINY]
+    common += ["--name", "x"]
+    assert memnet("--out", tmp_path / "one", *common).exit_code == 0
+    two = tmp_path / "two"
+    assert memnet("--out", two, *common, "--stop-at", 3).exit_code == 0
+    again = memnet("--out", two, *common)
+    assert again.exit_code == 2
+    assert "go on with it with --resume" in again.output
+    other = memnet("--out", two, *common, "--seed", 5, "--resume")
+    assert other.exit_code == 2
+    assert "holds a run with other settings" in other.output
+    assert memnet("--out", two, "--resume").exit_code == 0
+    models = [load_model(tmp_path / name / "x.safetensors") for name in ("one", "two")]
+    assert models[0][1].sha256 == models[1][1].sha256
+    training = models[1][1].training
+    assert training is not None
+    assert training.command.count("memnet ") == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_run_that_is_killed_is_resumed_bit_by_bit(
+    clean_images: Path, settings: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    common = ["--data", clean_images, "--steps", 600, "--config", settings, *TINY]
+    common += ["--name", "x"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    command = [Path(sys.executable).parent / "memnet", "train", "--out", killed]
+    process = subprocess.Popen(
+        [str(part) for part in [*command, *common]],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (killed / "last.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, messages = process.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "go on with --resume" in messages
+    state = torch.load(killed / "last.pt", weights_only=True)
+    assert 0 < state["step"] < 600
+    assert memnet("--out", killed, "--resume").exit_code == 0
+    assert memnet("--out", whole, *common).exit_code == 0
+    results = [
+        torch.load(out / "last.pt", weights_only=True) for out in (whole, killed)
+    ]
+    for part in ("model", "average"):
+        for name, tensor in results[0][part].items():
+            assert tensor.equal(results[1][part][name]), name
+    steps = [row[0] for row in read_log(killed)]
+    assert steps == sorted(steps)
+
+
+def test_pairs_train_a_model_for_every_level(
+    paired_images: tuple[Path, Path], settings: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "mine"
+    result = memnet(
+        *("--task", "denoise", "--pairs", *paired_images, "--out", out),
+        *("--steps", 2, "--config", settings, *TINY),
+    )
+    assert result.exit_code == 0, result.output
+    assert load_model(out / "mine.safetensors")[1].serves == "denoise σ 0-255"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Give the folder of the run with --out"),
+        (["--out", "x"], "give one of minutes, steps and epochs"),
+        (["--out", "x", "--steps", 2], "give either data"),
+        (["--out", "x", "--resume"], "holds no run to resume"),
+        (["--out", "x", "--levels", "few"], "write a range such as 5-75"),
+        (["--out", "x", "--steps", 2, "--data", "."], "holds no image"),
+    ],
+    ids=str,
+)
+def test_wrong_use_is_explained_in_one_sentence(
+    arguments: list[object], message: str, tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        result = memnet(*arguments)
     assert result.exit_code == 2
-    assert "channels must be at least 1" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    assert message in " ".join(result.output.split())
+    assert "Traceback" not in result.output

@@ -1,0 +1,89 @@
+"""``memnet evaluate``: PSNR and SSIM by the paper's protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from memnet_core.cli._display import shown
+
+__all__ = ["evaluate"]
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@click.argument(
+    "folders",
+    metavar="FOLDER...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+)
+@click.option(
+    "--levels",
+    metavar="A,B",
+    help="Levels to score.  [default: those with published figures, or usual ones]",
+)
+@click.option("--json", "json_file", metavar="FILE", type=_FILE)
+@click.option("--csv", "csv_file", metavar="FILE", type=_FILE)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Determines the noise.")
+def evaluate(
+    *,
+    model: str,
+    folders: tuple[Path, ...],
+    levels: str | None,
+    json_file: Path | None,
+    csv_file: Path | None,
+    device: str,
+    seed: int,
+) -> None:
+    """Score MODEL (a name or file) on the clean images of each FOLDER.
+
+    Known sets (Classic5, LIVE1, Set5, ..., recognised by the folder's name) are
+    compared with published figures; they are refused if their degraded images do not
+    score as published.
+    """
+    from memnet_core.atomic import replaced_when_complete
+    from memnet_core.checkpoint import load_model
+    from memnet_core.engine import Restorer
+    from memnet_core.evaluation.report import as_csv, as_json, as_text
+    from memnet_core.evaluation.run import evaluate as evaluations
+    from memnet_core.zoo import find_model
+
+    chosen = _levels(levels)
+    for file in (json_file, csv_file):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise click.UsageError(
+                f"There is no folder {shown(file.absolute().parent)} to write to; "
+                "create it first."
+            )
+    network, card = load_model(find_model(model).path)
+    restorer = Restorer(network, device=device)
+    found = []
+    for folder in folders:
+        for evaluation in evaluations(restorer, card, folder, chosen, seed=seed):
+            found.append(evaluation)
+            click.echo(_printable(as_text(card, evaluation)) + "\n")
+    for file, text in ((json_file, as_json(card, found)), (csv_file, as_csv(found))):
+        if file is not None:
+            with replaced_when_complete(file) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+
+
+def _printable(text: str) -> str:
+    return "\n".join(shown(line) for line in text.splitlines())
+
+
+def _levels(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.UsageError(
+            f"{text!r} are no levels; write a list such as 10,20."
+        ) from None

@@ -1,0 +1,1 @@
+"""Scores by the paper's protocol, beside the published ones."""

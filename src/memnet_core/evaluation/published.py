@@ -1,0 +1,120 @@
+"""Figures of the paper's Tables 3-5: what other systems reach on the known sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memnet_core.checkpoint import Task
+
+__all__ = ["KnownSet", "known_set", "published"]
+
+_Figures = dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class KnownSet:
+    """A set of images that figures were published for.
+
+    Attributes
+    ----------
+    name : str
+        As the paper writes it.
+    images : int
+        Number of images.
+    halved : bool
+        Whether they are scored at half their size.
+    """
+
+    name: str
+    images: int
+    halved: bool = False
+
+
+_SETS = {
+    "classic5": KnownSet("Classic5", 5),
+    "live1": KnownSet("LIVE1", 29),
+    "set5": KnownSet("Set5", 5),
+    "set14": KnownSet("Set14", 14),
+    "bsd100": KnownSet("BSD100", 100),
+    "b100": KnownSet("BSD100", 100),
+    "urban100": KnownSet("Urban100", 100),
+    "s14": KnownSet("14 images", 14),
+    "14images": KnownSet("14 images", 14),
+    "bsd200": KnownSet("BSD200", 200, halved=True),
+}
+
+_SYSTEMS: dict[Task, tuple[str, ...]] = {
+    "denoise": ("BM3D", "EPLL", "PCLR", "PGPD", "WNNM", "RED", "MemNet"),
+    "sr": (*("Bicubic", "SRCNN", "VDSR", "DRCN", "DnCNN", "LapSRN", "DRRN", "MemNet"),),
+    "deblock": ("JPEG", "ARCNN", "TNRD", "DnCNN", "MemNet"),
+}
+"""Columns of Tables 3, 4 and 5."""
+
+# ruff: noqa: E501
+_TABLES: dict[Task, str] = {
+    "denoise": """
+14 images 30 28.49/.8204 28.35/.8200 28.68/.8263 28.55/.8199 28.74/.8273 29.17/.8423 29.22/.8444
+14 images 50 26.08/.7427 25.97/.7354 26.29/.7538 26.19/.7442 26.32/.7517 26.81/.7733 26.91/.7775
+14 images 70 24.65/.6882 24.47/.6712 24.79/.6997 24.71/.6913 24.80/.6975 25.31/.7206 25.43/.7260
+BSD200 30 27.31/.7755 27.38/.7825 27.54/.7827 27.33/.7717 27.48/.7807 27.95/.8019 28.04/.8053
+BSD200 50 25.06/.6831 25.17/.6870 25.30/.6947 25.18/.6841 25.26/.6928 25.75/.7167 25.86/.7202
+BSD200 70 23.82/.6240 23.81/.6168 23.94/.6336 23.89/.6245 23.95/.6346 24.37/.6551 24.53/.6608
+""",
+    "sr": """
+Set5 2 33.66/.9299 36.66/.9542 37.53/.9587 37.63/.9588 37.58/.9590 37.52/.959 37.74/.9591 37.78/.9597
+Set5 3 30.39/.8682 32.75/.9090 33.66/.9213 33.82/.9226 33.75/.9222 - 34.03/.9244 34.09/.9248
+Set5 4 28.42/.8104 30.48/.8628 31.35/.8838 31.53/.8854 31.40/.8845 31.54/.885 31.68/.8888 31.74/.8893
+Set14 2 30.24/.8688 32.45/.9067 33.03/.9124 33.04/.9118 33.03/.9128 33.08/.913 33.23/.9136 33.28/.9142
+Set14 3 27.55/.7742 29.30/.8215 29.77/.8314 29.76/.8311 29.81/.8321 - 29.96/.8349 30.00/.8350
+Set14 4 26.00/.7027 27.50/.7513 28.01/.7674 28.02/.7670 28.04/.7672 28.19/.772 28.21/.7721 28.26/.7723
+BSD100 2 29.56/.8431 31.36/.8879 31.90/.8960 31.85/.8942 31.90/.8961 31.80/.895 32.05/.8973 32.08/.8978
+BSD100 3 27.21/.7385 28.41/.7863 28.82/.7976 28.80/.7963 28.85/.7981 - 28.95/.8004 28.96/.8001
+BSD100 4 25.96/.6675 26.90/.7101 27.29/.7251 27.23/.7233 27.29/.7253 27.32/.728 27.38/.7284 27.40/.7281
+Urban100 2 26.88/.8403 29.50/.8946 30.76/.9140 30.75/.9133 30.74/.9139 30.41/.910 31.23/.9188 31.31/.9195
+Urban100 3 24.46/.7349 26.24/.7989 27.14/.8279 27.15/.8276 27.15/.8276 - 27.53/.8378 27.56/.8376
+Urban100 4 23.14/.6577 24.52/.7221 25.18/.7524 25.14/.7510 25.20/.7521 25.21/.756 25.44/.7638 25.50/.7630
+""",
+    "deblock": """
+Classic5 10 27.82/.7595 29.03/.7929 29.28/.7992 29.40/.8026 29.69/.8107
+Classic5 20 30.12/.8344 31.15/.8517 31.47/.8576 31.63/.8610 31.90/.8658
+LIVE1 10 27.77/.7730 28.96/.8076 29.15/.8111 29.19/.8123 29.45/.8193
+LIVE1 20 30.07/.8512 31.29/.8733 31.46/.8769 31.59/.8802 31.83/.8846
+""",
+}
+
+
+def known_set(folder_name: str) -> KnownSet | None:
+    """Return the set that a folder is named after, if it is known."""
+    return _SETS.get("".join(c for c in folder_name.lower() if c.isalnum()))
+
+
+def published(task: Task, name: str) -> dict[float, _Figures]:
+    """Return PSNR in dB and SSIM of all systems on a set, by level.
+
+    Parameters
+    ----------
+    task : str
+        ``deblock``, ``denoise`` or ``sr``.
+    name : str
+        Name of a `KnownSet`.
+
+    Returns
+    -------
+    dict of float to dict of str to (float, float)
+        Nothing where the paper has no figures.
+    """
+    tables: dict[float, _Figures] = {}
+    systems = _SYSTEMS[task]
+    for line in _TABLES[task].strip().splitlines():
+        *names, level = line.split()[: -len(systems)]
+        if " ".join(names) != name:
+            continue
+        cells = line.split()[-len(systems) :]
+        tables[float(level)] = {
+            system: (float(cell.split("/")[0]), float(cell.split("/")[1]))
+            for system, cell in zip(systems, cells, strict=True)
+            if cell != "-"
+        }
+    return tables

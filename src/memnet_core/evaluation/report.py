@@ -1,0 +1,81 @@
+"""Evaluations as text, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from memnet_core.checkpoint import LEVEL_SYMBOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memnet_core.checkpoint import Card
+    from memnet_core.evaluation.run import Evaluation
+
+__all__ = ["as_csv", "as_json", "as_text"]
+
+_FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
+
+
+def as_text(card: Card, evaluation: Evaluation) -> str:
+    """Return a table: each image, the mean, and the published figures."""
+    symbol = LEVEL_SYMBOLS[card.task]
+    title = f"{evaluation.dataset}, {symbol} {evaluation.level:g}: {card.name}"
+    width = max(24, *(len(row.image) + 2 for row in evaluation.images))
+    lines = [title, f"{'image':<{width}}{'input':<18}{'restored':<18}gain"]
+    for row in (*evaluation.images, evaluation.mean):
+        lines.append(
+            f"{row.image:<{width}}{_cell(row.input_psnr, row.input_ssim):<18}"
+            f"{_cell(row.psnr, row.ssim):<18}{_gain(row.psnr, row.input_psnr)}"
+        )
+    for system, (psnr, ssim) in evaluation.published.items():
+        name = f"{system} (published)"
+        gain = _gain(psnr, evaluation.mean.input_psnr)
+        lines.append(f"{name:<{width}}{'':<18}{_cell(psnr, ssim):<18}{gain}")
+    return "\n".join(lines)
+
+
+def as_csv(evaluations: Sequence[Evaluation]) -> str:
+    """Return one line for each image and level, and one for each mean."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["dataset", "level", "image", *_FIELDS])
+    for evaluation in evaluations:
+        for row in (*evaluation.images, evaluation.mean):
+            values = [getattr(row, field) for field in _FIELDS]
+            writer.writerow([evaluation.dataset, f"{row.level:g}", row.image, *values])
+    return text.getvalue()
+
+
+def as_json(card: Card, evaluations: Sequence[Evaluation]) -> str:
+    """Return everything; a PSNR that is infinite becomes null."""
+    rows = [
+        {
+            **asdict(evaluation),
+            "mean": {field: getattr(evaluation.mean, field) for field in _FIELDS},
+        }
+        for evaluation in evaluations
+    ]
+    model = {"name": card.name, "task": card.task, "sha256": card.sha256}
+    return json.dumps(_finite({"model": model, "evaluations": rows}), indent=2)
+
+
+def _cell(psnr: float, ssim: float) -> str:
+    return f"{psnr:.2f} / {ssim:.4f}"
+
+
+def _gain(psnr: float, before: float) -> str:
+    return f"{round(psnr - before, 2) + 0.0:+.2f}"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

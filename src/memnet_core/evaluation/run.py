@@ -1,0 +1,219 @@
+"""Evaluation of a model on a folder: baselines first, then what is restored."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.checkpoint import LEVEL_SYMBOLS
+from memnet_core.degradations import imresize
+from memnet_core.engine import result_of
+from memnet_core.errors import EvaluationError, LevelError
+from memnet_core.evaluation.protocol import degraded_input, reference, scores
+from memnet_core.evaluation.published import known_set, published
+from memnet_core.planes import read_planes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from memnet_core.checkpoint import Card, Task
+    from memnet_core.engine import Restorer
+
+__all__ = ["Evaluation", "ImageScore", "default_levels", "evaluate"]
+
+_STANDARD: dict[Task, tuple[float, ...]] = {
+    "deblock": (10, 20),
+    "denoise": (30, 50, 70),
+    "sr": (2, 3, 4),
+}
+_PSNR_SLACK = 0.015
+_SSIM_SLACK = 0.0003
+_NOISE_SLACK = 0.05
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """PSNR in dB and SSIM of one image, degraded and restored."""
+
+    image: str
+    level: float
+    input_psnr: float
+    input_ssim: float
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a model on a folder at one level.
+
+    Attributes
+    ----------
+    dataset : str
+        Name of the folder.
+    level : float
+        Quality, deviation or scale.
+    images : tuple of ImageScore
+        One for each plane.
+    published : dict of str to (float, float)
+        PSNR and SSIM of other systems, for known sets.
+    """
+
+    dataset: str
+    level: float
+    images: tuple[ImageScore, ...]
+    published: dict[str, tuple[float, float]]
+
+    @property
+    def mean(self) -> ImageScore:
+        """Means over the images."""
+        names = ("input_psnr", "input_ssim", "psnr", "ssim")
+        means = {
+            name: sum(getattr(row, name) for row in self.images) / len(self.images)
+            for name in names
+        }
+        return ImageScore("mean", self.level, **means)
+
+
+def default_levels(card: Card, folder: Path) -> tuple[float, ...]:
+    """Return the levels to score a model at: published, standard, or its own."""
+    known = known_set(folder.name)
+    tables = published(card.task, known.name) if known else {}
+    for levels in (tuple(tables), _STANDARD[card.task]):
+        if covered := tuple(level for level in levels if card.levels.covers(level)):
+            return covered
+    return card.levels.values
+
+
+def evaluate(
+    restorer: Restorer,
+    card: Card,
+    folder: Path,
+    levels: Sequence[float] | None = None,
+    *,
+    seed: int = 0,
+) -> Iterator[Evaluation]:
+    """Score a model by the paper's protocol, level by level.
+
+    Parameters
+    ----------
+    restorer : Restorer
+        The engine with the model.
+    card : Card
+        What the model says of itself.
+    folder : Path
+        Clean images.
+    levels : sequence of float, optional
+        Those of `default_levels` by default.
+    seed : int
+        Determines the noise.
+
+    Yields
+    ------
+    Evaluation
+        For each level.
+
+    Raises
+    ------
+    LevelError
+        If the model does not cover a level.
+    EvaluationError
+        If a known set is not the published one; nothing is restored then.
+    """
+    chosen = default_levels(card, folder) if levels is None else levels
+    for level in chosen:
+        if not card.levels.covers(level):
+            raise LevelError(
+                f"The model {card.name!r} covers {LEVEL_SYMBOLS[card.task]} "
+                f"{card.levels}, not {level:g}; choose other --levels."
+            )
+    planes = _planes(folder, card.task)
+    baselines = {
+        level: [
+            scores(clean, degraded, card.task, level)
+            for clean, degraded in _inputs(planes, card.task, level, seed)
+        ]
+        for level in chosen
+    }
+    for level, rows in baselines.items():
+        _check_baseline(folder, card.task, level, rows)
+    known = known_set(folder.name)
+    tables = published(card.task, known.name) if known else {}
+    for level in chosen:
+        inputs = _inputs(planes, card.task, level, seed)
+        images = [
+            ImageScore(name, level, *before, *scores(clean, image, card.task, level))
+            for (name, _), before, (clean, image) in zip(
+                planes,
+                baselines[level],
+                ((c, _restored(restorer, d)) for c, d in inputs),
+                strict=True,
+            )
+        ]
+        yield Evaluation(folder.name, level, tuple(images), tables.get(level, {}))
+
+
+def _planes(folder: Path, task: Task) -> list[tuple[str, NDArray[Any]]]:
+    planes = read_planes(folder, task)
+    known = known_set(folder.name)
+    if known is None or not published(task, known.name):
+        return planes
+    if len(planes) != known.images:
+        raise EvaluationError(
+            f"{folder} holds {len(planes)} images, but {known.name} has "
+            f"{known.images}; complete it, or rename the folder to score it as a set "
+            "of your own."
+        )
+    return [(n, _halved(p)) for n, p in planes] if known.halved else planes
+
+
+def _halved(plane: NDArray[Any]) -> NDArray[Any]:
+    height, width = plane.shape
+    half = imresize(plane.astype(np.float64), ((height + 1) // 2, (width + 1) // 2))
+    return np.clip(np.floor(half + 0.5), 0, 255).astype(np.uint8)
+
+
+def _inputs(
+    planes: list[tuple[str, NDArray[Any]]], task: Task, level: float, seed: int
+) -> Iterator[tuple[NDArray[Any], NDArray[np.float64]]]:
+    for number, (_, plane) in enumerate(planes):
+        clean = reference(plane, task, level)
+        yield clean, degraded_input(clean, task, level, seed=seed, number=number)
+
+
+def _restored(restorer: Restorer, degraded: NDArray[np.float64]) -> NDArray[Any]:
+    planes = (degraded / 255).astype(np.float32)[None]
+    restored: NDArray[Any] = 255 * result_of(restorer.restore(planes))[0]
+    return restored
+
+
+def _check_baseline(
+    folder: Path, task: Task, level: float, rows: list[tuple[float, float]]
+) -> None:
+    """Refuse a known set whose degraded images do not score as published."""
+    known = known_set(folder.name)
+    figures = published(task, known.name).get(level) if known else None
+    if figures is None:
+        return
+    psnr, ssim = (sum(column) / len(rows) for column in zip(*rows, strict=True))
+    if task == "denoise":
+        expected, slack = 20 * math.log10(255 / level), _NOISE_SLACK
+        differs = abs(psnr - expected) > slack
+    else:
+        expected, similarity = figures["JPEG" if task == "deblock" else "Bicubic"]
+        differs = (
+            abs(psnr - expected) > _PSNR_SLACK or abs(ssim - similarity) > _SSIM_SLACK
+        )
+    if differs:
+        raise EvaluationError(
+            f"The degraded images of {folder} at {LEVEL_SYMBOLS[task]} {level:g} score "
+            f"{psnr:.2f} dB (SSIM {ssim:.4f}), not {expected:.2f} dB as published: "
+            "these are other images; rename the folder to score it as a set of your "
+            "own."
+        )

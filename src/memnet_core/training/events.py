@@ -1,0 +1,112 @@
+"""What a training run tells those who drive it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from memnet_core.checkpoint import CurvePoint
+    from memnet_core.network import MemNet
+
+__all__ = ["Event", "Example", "Finished", "Progress", "StepDone", "Validated"]
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One more step is taken; closing the run now loses nothing."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, with means since the last report.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken so far.
+    minutes, minutes_left : float
+        Time that the run took so far, and that it will still take.
+    fraction : float
+        Part of the schedule that is over.
+    loss : float
+        Mean training loss.
+    learning_rate : float
+        That of the last step.
+    patches_per_second, pixels_per_second : float
+        Training speed.
+    """
+
+    step: int
+    minutes: float
+    minutes_left: float
+    fraction: float
+    loss: float
+    learning_rate: float
+    patches_per_second: float
+    pixels_per_second: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """A validation patch on a scale of 0 to 255, each of shape (H, W)."""
+
+    name: str
+    degraded: NDArray[Any]
+    restored: NDArray[Any]
+    clean: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Validated:
+    """How good the averaged network is, in evaluation mode.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken so far.
+    minutes, megapixels : float
+        Time and training pixels so far.
+    training_loss : float
+        Mean since the last validation.
+    evaluation_loss : float
+        The same loss in evaluation mode, on patches of the validation images.
+    input_psnr, psnr : dict of str to float
+        Mean PSNR in dB of degraded and restored images, by level.
+    examples : tuple of Example
+        Some of the patches.
+    model : MemNet
+        The network.
+    is_best : bool
+        Whether no earlier one had a higher mean PSNR.
+    curve : tuple of CurvePoint
+        This and all earlier validations of the run.
+    """
+
+    step: int
+    minutes: float
+    megapixels: float
+    training_loss: float
+    evaluation_loss: float
+    input_psnr: dict[str, float]
+    psnr: dict[str, float]
+    examples: tuple[Example, ...]
+    model: MemNet
+    is_best: bool
+    curve: tuple[CurvePoint, ...]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The schedule is over."""
+
+    step: int
+    minutes: float
+    megapixels: float
+
+
+Event = StepDone | Progress | Validated | Finished

@@ -1,0 +1,60 @@
+"""The model file of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memnet_core.checkpoint import Card, TrainingSummary, save_model
+from memnet_core.training.hardware import describe_hardware
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from memnet_core.training.config import TrainingConfig
+    from memnet_core.training.events import Validated
+
+__all__ = ["export", "model_file"]
+
+
+def model_file(config: TrainingConfig) -> Path:
+    """Return where the best model of a run is kept."""
+    return config.out / f"{config.name}.safetensors"
+
+
+def export(config: TrainingConfig, validated: Validated, command: str = "") -> Card:
+    """Write the model of a validation, with a card that tells how it came to be.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The run.
+    validated : Validated
+        What to write.
+    command : str
+        How to repeat the run.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be written.
+    """
+    folders = config.data or config.pairs or ()
+    return save_model(
+        model_file(config),
+        validated.model,
+        name=config.name,
+        task=config.task,
+        levels=config.levels,
+        version="1",
+        licence=config.licence,
+        training=TrainingSummary(
+            data=", ".join(folder.name for folder in folders),
+            steps=validated.step,
+            megapixels=round(validated.megapixels, 1),
+            minutes=round(validated.minutes, 1),
+            hardware=describe_hardware(),
+            command=command,
+            started_from=config.start or "",
+            curve=validated.curve,
+        ),
+    )

@@ -1,0 +1,94 @@
+"""The logs of a run: a table, TensorBoard, and pictures."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from memnet_core.atomic import replaced_when_complete
+from memnet_core.training.events import Progress, Validated
+from memnet_core.training.pictures import draw_curves, draw_examples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from memnet_core.training.events import Event
+
+__all__ = ["Row", "RunLog", "read_log"]
+
+_LOG = "log.csv"
+_HEADER = ["step", "minutes", "quantity", "value"]
+
+Row = tuple[int, float, str, float]
+"""Step, minutes, quantity, value."""
+
+
+def read_log(out: Path) -> list[Row]:
+    """Return the rows of a run's log; a last line that is incomplete is left out."""
+    path = out / _LOG
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.reader(file) if len(row) == len(_HEADER)]
+    return [(int(s), float(m), name, float(v)) for s, m, name, v in rows[1:]]
+
+
+class RunLog:
+    """Writes ``log.csv``, TensorBoard events, ``curves.png`` and ``patches.png``.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the run.
+    step : int
+        Where it goes on; what an interrupted sitting logged after that is left out.
+    """
+
+    def __init__(self, out: Path, step: int) -> None:
+        from tensorboardX import SummaryWriter
+
+        self._out = out
+        rows = [row for row in read_log(out) if row[0] <= step]
+        with (
+            replaced_when_complete(out / _LOG) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            csv.writer(file).writerows([_HEADER, *rows])
+        self._file = (out / _LOG).open("a", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._board = SummaryWriter(
+            str(out / "tensorboard"), purge_step=step + 1 if rows else None
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._board.close()
+
+    def add(self, event: Event) -> None:
+        """Log reports and validations; after a validation draw the pictures."""
+        if isinstance(event, Progress):
+            self._write(event, "loss/training", event.loss)
+            self._write(event, "learning rate", event.learning_rate)
+            self._write(event, "pixels per second", event.pixels_per_second)
+        elif isinstance(event, Validated):
+            self._write(event, "loss/training mean", event.training_loss)
+            self._write(event, "loss/evaluation", event.evaluation_loss)
+            for level, value in event.psnr.items():
+                self._write(event, f"PSNR/{level}", value)
+            draw_curves(read_log(self._out), event.input_psnr, self._out / "curves.png")
+            draw_examples(event.examples, self._out / "patches.png")
+
+    def _write(self, event: Progress | Validated, quantity: str, value: float) -> None:
+        self._writer.writerow([event.step, f"{event.minutes:.3f}", quantity, value])
+        self._file.flush()
+        self._board.add_scalar(quantity.replace(" ", "_"), value, event.step)

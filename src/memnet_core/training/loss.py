@@ -1,0 +1,58 @@
+"""The loss of eq. 12, with the paper's squared error or a smooth absolute one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from memnet_core.network import Prediction
+
+__all__ = ["charbonnier", "euclidean", "memnet_loss", "squared_error"]
+
+
+def euclidean(y: Tensor, clean: Tensor) -> Tensor:
+    """Return ½‖x̃ − y‖², summed over the pixels and averaged over the patches."""
+    return 0.5 * (y - clean).square().sum() / len(y)
+
+
+def squared_error(y: Tensor, clean: Tensor) -> Tensor:
+    """Return ½(x̃ − y)², averaged over the pixels."""
+    return 0.5 * (y - clean).square().mean()
+
+
+def charbonnier(y: Tensor, clean: Tensor) -> Tensor:
+    """Return √((x̃ − y)² + ε), averaged over the pixels; it learns faster at first."""
+    return ((y - clean).square() + 1e-6).sqrt().mean()
+
+
+def memnet_loss(
+    prediction: Prediction,
+    clean: Tensor,
+    error: Callable[[Tensor, Tensor], Tensor],
+    alpha: float | None = None,
+) -> Tensor:
+    """Return α·error(y) + (1 − α)/M·Σ error(y_m), eq. 12.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        What the network made of the degraded planes, shape (N, 1, H, W).
+    clean : Tensor
+        The clean planes, of the same shape.
+    error : callable
+        Error of a prediction, such as `squared_error`.
+    alpha : float, optional
+        Weight of the output; 1/(M + 1) by default.
+    """
+    if not prediction.intermediate:
+        return error(prediction.output, clean)
+    blocks = len(prediction.intermediate)
+    weight = 1 / (blocks + 1) if alpha is None else alpha
+    supervised = torch.stack([error(y, clean) for y in prediction.intermediate]).sum()
+    return weight * error(prediction.output, clean) + (1 - weight) / blocks * supervised

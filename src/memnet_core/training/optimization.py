@@ -1,0 +1,98 @@
+"""Optimiser, learning rate, clipping and moving average of a run."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from memnet_core.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memnet_core.training.config import TrainingConfig
+
+__all__ = ["clip_gradients", "learning_rate", "make_optimizer", "moving_average"]
+
+_LONGEST_WARMUP = 0.05
+
+
+def make_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser; it decays the weights of convolutions and nothing else."""
+    groups = [
+        {
+            "params": [p for p in model.parameters() if p.ndim == 4],
+            "weight_decay": config.weight_decay,
+        },
+        {
+            "params": [p for p in model.parameters() if p.ndim < 4],
+            "weight_decay": 0.0,
+        },
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99))
+
+
+def learning_rate(
+    config: TrainingConfig, step: int, fraction: float, epoch: int
+) -> float:
+    """Return the learning rate of a step.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Schedule and warm-up.
+    step, epoch : int
+        Number of the step and of its epoch, from 0.
+    fraction : float
+        Part of the run that is over.
+    """
+    warmup = (step + 1) / (config.warmup_steps + 1)
+    warmup = min(max(warmup, fraction / _LONGEST_WARMUP), 1.0)
+    if config.schedule == "steps":
+        decay: float = 0.1 ** (epoch // config.decay_epochs)
+    else:
+        decay = 0.5 * (1 + math.cos(math.pi * fraction))
+    return config.learning_rate * warmup * decay
+
+
+def clip_gradients(config: TrainingConfig, model: nn.Module, rate: float) -> None:
+    """Limit the gradients, by their norm or to ±θ/rate each (adjustable clipping).
+
+    Raises
+    ------
+    TrainingError
+        If one is not finite; the weights are still good.
+    """
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
+    if not math.isfinite(norm):
+        raise TrainingError(
+            "The gradients are no longer finite; start again with a lower learning "
+            "rate (--learning-rate)."
+        )
+    if config.clip_norm is not None:
+        nn.utils.clip_grads_with_norm_(model.parameters(), config.clip_norm, norm)
+    if config.clip_theta is not None:
+        nn.utils.clip_grad_value_(model.parameters(), config.clip_theta / rate)
+
+
+def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Return an exponential average that forgets its first steps sooner.
+
+    Otherwise a run that is not much longer than 1/(1 - decay) steps would end with an
+    average of mostly untrained weights.
+    """
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        steps = int(count)
+        weight = 1 - min(decay, (1 + steps) / (10 + steps))
+        for average, parameter in zip(averages, current, strict=True):
+            average.lerp_(parameter, weight)
+
+    return update

@@ -1,0 +1,216 @@
+"""Recipes: the settings of a run that a user does not have to think of."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+import yaml
+
+from memnet_core.checkpoint import Levels, Task
+from memnet_core.errors import TrainingError
+from memnet_core.training.config import TrainingConfig, validated_config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = [
+    "CONFIG_FILE",
+    "config_from",
+    "config_of_run",
+    "parse_levels",
+    "read_settings",
+    "write_config",
+]
+
+CONFIG_FILE = "config.yaml"
+
+_FAST: dict[str, Any] = {
+    "architecture": {
+        "memory_blocks": 4,
+        "recursions": 4,
+        "channels": 48,
+        "unshuffle": 2,
+    },
+    "phases": [
+        {"until": 0.35, "patch": 40, "batch": 8},
+        {"until": 0.7, "patch": 48, "batch": 12},
+        {"until": 1.0, "patch": 64, "batch": 16},
+    ],
+    "stride": None,
+    "optimizer": "adamw",
+    "learning_rate": 2e-3,
+    "weight_decay": 1e-4,
+    "schedule": "cosine",
+    "warmup_steps": 300,
+    "clip_norm": 1.0,
+    "clip_theta": None,
+    "alpha": None,
+    "loss": "charbonnier",
+    "squared_error_from": 0.7,
+    "average_decay": 0.999,
+    "freeze_norm_from": 0.85,
+}
+"""Many small steps first and larger batches late, with AdamW and one cosine."""
+
+_PAPER: dict[str, Any] = {
+    "architecture": {
+        "memory_blocks": 6,
+        "recursions": 6,
+        "channels": 64,
+        "unshuffle": 1,
+    },
+    "phases": [{"until": 1.0, "patch": 31, "batch": 64}],
+    "stride": 21,
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "weight_decay": 1e-4,
+    "schedule": "steps",
+    "decay_epochs": 20,
+    "warmup_steps": 0,
+    "clip_norm": None,
+    "clip_theta": 0.01,
+    "alpha": None,
+    "loss": "euclidean",
+    "average_decay": 0.0,
+    "freeze_norm_from": 1.0,
+    "epochs": 60,
+}
+"""Section 4.1-4.2 of the paper, which does not say how many epochs it took."""
+
+_RECIPES = {"fast": _FAST, "paper": _PAPER}
+
+_LEVELS: dict[str, dict[Task, dict[str, Any]]] = {
+    "fast": {
+        "deblock": {"values": [5, 75], "continuous": True},
+        "denoise": {"values": [5, 75], "continuous": True},
+        "sr": {"values": [2, 3, 4], "continuous": False},
+    },
+    "paper": {
+        "deblock": {"values": [10, 20], "continuous": False},
+        "denoise": {"values": [30, 50, 70], "continuous": False},
+        "sr": {"values": [2, 3, 4], "continuous": False},
+    },
+    "pairs": {
+        "deblock": {"values": [1, 100], "continuous": True},
+        "denoise": {"values": [0, 255], "continuous": True},
+    },
+}
+
+_LENGTHS = ("minutes", "steps", "epochs")
+
+
+def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
+    """Return the configuration of a run.
+
+    Parameters
+    ----------
+    *layers : mapping
+        Settings, named as in `TrainingConfig`; later ones take precedence, and all of
+        them do before the recipe. An architecture may be given in part. A model that
+        is trained on pairs serves every level of its task, unless levels are given.
+
+    Raises
+    ------
+    TrainingError
+        If a setting is unknown, missing, or out of range.
+    """
+    given: dict[str, Any] = {"recipe": "fast", "task": "deblock"}
+    for layer in layers:
+        if any(layer.get(length) is not None for length in _LENGTHS):
+            given = {k: v for k, v in given.items() if k not in _LENGTHS}
+        shape = {**_part(given, "architecture"), **_part(layer, "architecture")}
+        given |= {**layer, "architecture": shape}
+    if given["recipe"] not in _RECIPES:
+        raise TrainingError(
+            f"Training setting recipe: give 'fast' or 'paper', not {given['recipe']!r}."
+        )
+    recipe = _RECIPES[given["recipe"]]
+    settings = {**recipe, **given}
+    if any(given.get(length) is not None for length in _LENGTHS):
+        settings |= {length: given.get(length) for length in _LENGTHS}
+    settings["architecture"] = recipe["architecture"] | given["architecture"]
+    levels = _LEVELS["pairs" if given.get("pairs") else given["recipe"]]
+    if "levels" not in settings and given["task"] in levels:
+        settings["levels"] = levels[cast("Task", given["task"])]
+    if "name" not in settings and "out" in settings:
+        settings["name"] = settings["out"].name
+    return validated_config(**settings)
+
+
+def _part(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = settings.get(name, {})
+    if not isinstance(value, dict):
+        raise TrainingError(f"Training setting {name}: give a mapping, not {value!r}.")
+    return value
+
+
+def parse_levels(text: str) -> Levels:
+    """Return the levels that ``5-75`` (a range) or ``10,20`` (a list) stand for.
+
+    Raises
+    ------
+    TrainingError
+        If the text is neither.
+    """
+    number = r"\d+(?:\.\d+)?"
+    if match := re.fullmatch(rf"({number})-({number})", text.strip()):
+        values = sorted({float(match[1]), float(match[2])})
+        return Levels(values=tuple(values), continuous=True)
+    if re.fullmatch(rf"{number}(?:\s*,\s*{number})*", text.strip()):
+        values = sorted({float(part) for part in text.split(",")})
+        return Levels(values=tuple(values), continuous=False)
+    raise TrainingError(
+        f"{text!r} are no levels; write a range such as 5-75 or a list such as 10,20."
+    )
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read settings from a YAML file; folders in it are relative to where you are.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be read or holds no mapping.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(f"Cannot read the settings in {path}: {reason}.") from error
+    if not isinstance(settings, dict):
+        raise TrainingError(
+            f"{path} holds no settings; write lines such as 'learning_rate: 0.001'."
+        )
+    if isinstance(settings.get("levels"), str):
+        settings["levels"] = parse_levels(settings["levels"]).model_dump()
+    return settings
+
+
+def write_config(config: TrainingConfig) -> None:
+    """Write a configuration into the folder of its run, which is created."""
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        (config.out / CONFIG_FILE).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise TrainingError(
+            f"Cannot write to the folder {config.out}: {error.strerror}."
+        ) from error
+
+
+def config_of_run(out: Path) -> TrainingConfig:
+    """Return the configuration of the run in a folder, wherever that has moved.
+
+    Raises
+    ------
+    TrainingError
+        If there is none.
+    """
+    path = out / CONFIG_FILE
+    if not path.exists():
+        raise TrainingError(
+            f"{out} holds no run to resume; start one without --resume."
+        )
+    return validated_config(**{**read_settings(path), "out": out})

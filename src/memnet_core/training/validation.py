@@ -1,0 +1,127 @@
+"""How good a network is in evaluation mode, on images that stay the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from memnet_core.checkpoint import LEVEL_SYMBOLS
+from memnet_core.degradations import degrade, modcrop
+from memnet_core.metrics import psnr
+from memnet_core.training.events import Example
+from memnet_core.training.loss import memnet_loss
+from memnet_core.training.samples import make_sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from memnet_core.network import MemNet
+    from memnet_core.training.config import TrainingConfig
+    from memnet_core.training.data import TrainingImages
+
+__all__ = ["RESERVED_STEPS", "Validation"]
+
+RESERVED_STEPS = 2**40
+"""Samples of steps from here on are never trained on."""
+
+_IMAGES = 8
+_SIDE = 240
+_EXAMPLE_SIDE = 120
+_EXAMPLES = 3
+_LOSS_BATCHES = 4
+_LEVELS = {"deblock": (10, 20, 40), "denoise": (15, 30, 50), "sr": (2, 3, 4)}
+
+
+class Validation:
+    """Fixed images and patches.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Task, levels, seed and loss.
+    images : TrainingImages
+        The centres of the first eight are restored.
+    device : torch.device
+        Where the network is.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, images: TrainingImages, device: torch.device
+    ) -> None:
+        self._alpha = config.alpha
+        self._device = device
+        phase = config.phases[-1]
+        sampler = make_sampler(config, images)
+        self._batches = [
+            sampler.batch(RESERVED_STEPS + n, phase.patch, range(phase.batch))
+            for n in range(_LOSS_BATCHES)
+        ]
+        self._pairs = _pairs(config, images)
+        self.input_psnr = {
+            label: _mean([psnr(clean, degraded) for degraded, clean in pairs])
+            for label, pairs in self._pairs.items()
+        }
+
+    @torch.no_grad()
+    def loss(self, model: MemNet, error: Callable[[Tensor, Tensor], Tensor]) -> float:
+        """Return the mean loss of a network in evaluation mode."""
+        losses = []
+        for batch in self._batches:
+            degraded, clean = (planes.to(self._device) for planes in batch)
+            losses.append(
+                float(memnet_loss(model(degraded), clean, error, self._alpha))
+            )
+        return _mean(losses)
+
+    @torch.no_grad()
+    def restored(self, model: MemNet) -> tuple[dict[str, float], tuple[Example, ...]]:
+        """Return the mean PSNR by level, and some patches of the middle level."""
+        means = {}
+        examples: list[Example] = []
+        shown = list(self._pairs)[len(self._pairs) // 2]
+        for label, pairs in self._pairs.items():
+            values = []
+            for degraded, clean in pairs:
+                plane = torch.from_numpy(degraded.astype(np.float32) / 255)
+                output = model(plane[None, None].to(self._device)).output[0, 0]
+                image = 255 * output.cpu().numpy()
+                values.append(psnr(clean, image))
+                if label == shown and len(examples) < _EXAMPLES:
+                    planes = (degraded, image, clean)
+                    cut = (_centre(plane, _EXAMPLE_SIDE) for plane in planes)
+                    examples.append(Example(label, *cut))
+            means[label] = _mean(values)
+        return means, tuple(examples)
+
+
+def _pairs(
+    config: TrainingConfig, images: TrainingImages
+) -> dict[str, list[tuple[NDArray[Any], NDArray[Any]]]]:
+    """Return degraded and clean centres of images, by level."""
+    clean = [_centre(plane, _SIDE) for plane in images.clean[:_IMAGES]]
+    if images.degraded is not None:
+        degraded = [_centre(plane, _SIDE) for plane in images.degraded[:_IMAGES]]
+        return {"pairs": list(zip(degraded, clean, strict=True))}
+    levels = [v for v in _LEVELS[config.task] if config.levels.covers(v)]
+    pairs = {}
+    for level in levels or config.levels.values:
+        rng = np.random.default_rng(config.seed)
+        multiple = int(level) if config.task == "sr" else 1
+        cropped = [modcrop(plane, multiple) for plane in clean]
+        label = f"{LEVEL_SYMBOLS[config.task]} {level:g}"
+        pairs[label] = [(degrade(p, config.task, level, rng), p) for p in cropped]
+    return pairs
+
+
+def _centre(plane: NDArray[Any], side: int) -> NDArray[Any]:
+    top, left = (max(length - side, 0) // 2 for length in plane.shape)
+    return np.ascontiguousarray(plane[top : top + side, left : left + side])
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

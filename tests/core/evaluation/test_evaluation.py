@@ -1,0 +1,189 @@
+"""Scores by the paper's protocol."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from memnet_core.checkpoint import Card, Levels, Task
+from memnet_core.degradations import imresize
+from memnet_core.errors import EvaluationError, LevelError
+from memnet_core.evaluation.protocol import degraded_input, reference, scores
+from memnet_core.evaluation.published import known_set, published
+from memnet_core.evaluation.report import as_csv, as_json, as_text
+from memnet_core.evaluation.run import default_levels, evaluate
+from memnet_core.metrics import psnr
+from memnet_core.network import Architecture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from memnet_core.engine import Restorer
+
+    Stub = Callable[[Callable[[Any], Any]], Restorer]
+
+
+def card(task: Task, *levels: float, continuous: bool = False) -> Card:
+    return Card(
+        name="mine",
+        task=task,
+        levels=Levels(values=levels, continuous=continuous),
+        architecture=Architecture(),
+        version="1",
+        licence="none",
+        sha256="0" * 64,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two small pictures."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for index in range(2):
+        rng = np.random.default_rng(index)
+        small = Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8))
+        small.resize((50, 45), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("task", "levels"), [("deblock", (10, 40)), ("denoise", (25,)), ("sr", (2, 3))]
+)
+def test_model_that_changes_nothing_scores_as_its_input(
+    folder: Path, stub_restorer: Stub, task: Task, levels: tuple[float, ...]
+) -> None:
+    found = list(
+        evaluate(stub_restorer(lambda x: x), card(task, *levels), folder, levels)
+    )
+    assert [evaluation.level for evaluation in found] == list(levels)
+    for evaluation in found:
+        assert [row.image for row in evaluation.images] == ["0.png", "1.png"]
+        for row in evaluation.images:
+            assert row.psnr == pytest.approx(row.input_psnr, abs=1e-3)
+            assert row.ssim == pytest.approx(row.input_ssim, abs=1e-4)
+        first, second = evaluation.images
+        assert evaluation.mean.psnr == pytest.approx((first.psnr + second.psnr) / 2)
+
+
+def test_super_resolution_is_rounded_and_shaved() -> None:
+    plane = np.random.default_rng(0).integers(0, 256, (31, 29), np.uint8)
+    clean = reference(plane, "sr", 3)
+    assert clean.shape == (30, 27)
+    degraded = degraded_input(clean, "sr", 3, seed=0, number=0)
+    small = imresize(clean.astype(np.float64), (10, 9))
+    np.testing.assert_allclose(degraded, imresize(small, (30, 27)))
+    rounded = np.clip(np.rint(degraded), 0, 255)[3:-3, 3:-3]
+    found, _ = scores(clean, degraded, "sr", 3)
+    assert found == pytest.approx(psnr(clean[3:-3, 3:-3], rounded))
+
+
+def test_noise_depends_on_seed_and_image_alone() -> None:
+    clean = np.full((20, 20), 100, np.uint8)
+
+    def noisy(seed: int, number: int) -> Any:
+        return degraded_input(clean, "denoise", 25, seed=seed, number=number)
+
+    np.testing.assert_array_equal(noisy(0, 1), noisy(0, 1))
+    assert not np.array_equal(noisy(0, 1), noisy(0, 2))
+    assert not np.array_equal(noisy(0, 1), noisy(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "level", "system", "figures"),
+    [
+        ("deblock", "Classic5", 10, "MemNet", (29.69, 0.8107)),
+        ("deblock", "LIVE1", 20, "TNRD", (31.46, 0.8769)),
+        ("denoise", "14 images", 50, "BM3D", (26.08, 0.7427)),
+        ("denoise", "BSD200", 70, "RED", (24.37, 0.6551)),
+        ("sr", "Set5", 3, "DRRN", (34.03, 0.9244)),
+        ("sr", "Urban100", 4, "Bicubic", (23.14, 0.6577)),
+    ],
+)
+def test_published_figures_are_those_of_the_paper(
+    task: Task, name: str, level: float, system: str, figures: tuple[float, float]
+) -> None:
+    assert published(task, name)[level][system] == figures
+
+
+def test_system_without_figures_is_left_out() -> None:
+    assert "LapSRN" not in published("sr", "Set5")[3]
+    assert published("denoise", "Set5") == {}
+
+
+@pytest.mark.parametrize("name", ["classic5", "Classic-5", "S14", "B100", "bsd_200"])
+def test_known_sets_are_recognised_by_the_name_of_their_folder(name: str) -> None:
+    assert known_set(name) is not None
+    assert known_set("mine") is None
+
+
+def test_levels_are_published_ones_usual_ones_or_those_of_the_model(
+    tmp_path: Path,
+) -> None:
+    wide = card("denoise", 5, 75, continuous=True)
+    assert default_levels(wide, tmp_path / "S14") == (30, 50, 70)
+    assert default_levels(card("denoise", 30, 50), tmp_path / "S14") == (30, 50)
+    assert default_levels(wide, tmp_path / "mine") == (30, 50, 70)
+    assert default_levels(card("denoise", 15), tmp_path / "mine") == (15,)
+
+
+def test_other_images_under_a_known_name_are_refused_before_anything_is_restored(
+    folder: Path, stub_restorer: Stub
+) -> None:
+    def restore(planes: Any) -> Any:
+        raise AssertionError("nothing may be restored")
+
+    classic = folder.rename(folder.parent / "classic5")
+    with pytest.raises(EvaluationError, match="holds 2 images, but Classic5 has 5"):
+        list(evaluate(stub_restorer(restore), card("deblock", 10), classic))
+    for index in range(2, 5):
+        (classic / f"{index}.png").write_bytes((classic / "0.png").read_bytes())
+    with pytest.raises(EvaluationError, match=r"not 27\.82 dB .* rename the folder"):
+        list(evaluate(stub_restorer(restore), card("deblock", 10), classic))
+
+
+def test_level_that_the_model_does_not_cover_is_refused(
+    folder: Path, stub_restorer: Stub
+) -> None:
+    with pytest.raises(LevelError, match="covers q 10, not 40"):
+        list(evaluate(stub_restorer(lambda x: x), card("deblock", 10), folder, [40]))
+
+
+def test_reports_hold_the_same_numbers(folder: Path, stub_restorer: Stub) -> None:
+    model = card("deblock", 10)
+    [found] = evaluate(stub_restorer(lambda x: x), model, folder)
+    rows = list(csv.DictReader(io.StringIO(as_csv([found]))))
+    data = json.loads(as_json(model, [found]))
+    assert [row["image"] for row in rows] == ["0.png", "1.png", "mean"]
+    assert float(rows[2]["psnr"]) == data["evaluations"][0]["mean"]["psnr"]
+    assert data["evaluations"][0]["images"][0]["psnr"] == found.images[0].psnr
+    assert f"{found.mean.psnr:.2f} / {found.mean.ssim:.4f}" in as_text(model, found)
+
+
+def test_perfect_result_is_valid_json(folder: Path, stub_restorer: Stub) -> None:
+    for index in range(2):
+        flat = Image.fromarray(np.full((32, 32), 128, np.uint8))
+        flat.save(folder / f"{index}.png")
+    model = card("deblock", 90)
+    [found] = evaluate(stub_restorer(lambda x: x), model, folder)
+    assert found.mean.input_psnr == float("inf")
+    data = json.loads(as_json(model, [found]), parse_constant=pytest.fail)
+    assert data["evaluations"][0]["mean"]["input_psnr"] is None
+
+
+@pytest.mark.parametrize(("task", "name"), [("sr", "Set5"), ("denoise", "S14")])
+def test_known_sets_have_their_published_baselines(
+    shared_data: Path, stub_restorer: Stub, task: Task, name: str
+) -> None:
+    levels = (2,) if task == "sr" else (30,)
+    [found] = evaluate(
+        stub_restorer(lambda x: x), card(task, *levels), shared_data / "bench" / name
+    )
+    assert "MemNet" in found.published

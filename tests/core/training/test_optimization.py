@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch import nn
+
+from memnet_core.errors import TrainingError
+from memnet_core.training.optimization import (
+    clip_gradients,
+    learning_rate,
+    make_optimizer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memnet_core.training.config import TrainingConfig
+
+    Make = Callable[..., TrainingConfig]
+
+
+def layer(gradient: float) -> nn.Conv2d:
+    conv = nn.Conv2d(1, 1, 1)
+    for parameter in conv.parameters():
+        parameter.grad = torch.full_like(parameter, gradient)
+    return conv
+
+
+def test_paper_divides_the_learning_rate_by_ten_every_twenty_epochs(
+    make_config: Make,
+) -> None:
+    config = make_config(recipe="paper")
+    rates = [learning_rate(config, 0, 0.5, epoch) for epoch in (0, 19, 20, 39, 40)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
+
+
+def test_fast_recipe_warms_up_and_follows_a_cosine_to_zero(make_config: Make) -> None:
+    config = make_config(learning_rate=1e-3, warmup_steps=99)
+    assert learning_rate(config, 0, 0, 0) == pytest.approx(1e-5)
+    assert learning_rate(config, 49, 0, 0) == pytest.approx(5e-4)
+    assert learning_rate(config, 1000, 0.5, 0) == pytest.approx(5e-4)
+    assert learning_rate(config, 2000, 1.0, 0) == pytest.approx(0, abs=1e-12)
+
+
+def test_warmup_takes_a_twentieth_of_a_short_run(make_config: Make) -> None:
+    config = make_config(learning_rate=1e-3, warmup_steps=10_000)
+    assert learning_rate(config, 5, 0.025, 0) == pytest.approx(5e-4, rel=0.01)
+    assert learning_rate(config, 10, 0.05, 0) == pytest.approx(1e-3, rel=0.01)
+
+
+def test_adjustable_clipping_limits_each_gradient_by_theta_over_rate(
+    make_config: Make,
+) -> None:
+    config = make_config(recipe="paper")
+    conv = layer(-7.0)
+    clip_gradients(config, conv, 0.1)
+    assert conv.weight.grad is not None
+    assert float(conv.weight.grad.squeeze()) == pytest.approx(-0.1)
+    clip_gradients(config, small := layer(0.05), 0.1)
+    assert small.weight.grad is not None
+    assert float(small.weight.grad.squeeze()) == pytest.approx(0.05)
+
+
+def test_clipping_by_norm_keeps_the_direction(make_config: Make) -> None:
+    conv = layer(3.0)
+    clip_gradients(make_config(clip_norm=1.0), conv, 0.1)
+    assert conv.weight.grad is not None
+    assert conv.bias is not None
+    assert conv.bias.grad is not None
+    assert float(conv.weight.grad.squeeze()) == pytest.approx(0.5**0.5, rel=1e-4)
+    assert float(conv.bias.grad.squeeze()) == pytest.approx(0.5**0.5, rel=1e-4)
+
+
+def test_gradient_that_is_not_finite_is_reported(make_config: Make) -> None:
+    with pytest.raises(TrainingError, match="lower learning rate"):
+        clip_gradients(make_config(), layer(float("inf")), 0.1)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_only_the_weights_of_convolutions_decay(
+    make_config: Make, optimizer: str
+) -> None:
+    config = make_config(optimizer=optimizer, weight_decay=0.5, learning_rate=0.1)
+    conv = layer(0.0)
+    before = [parameter.clone() for parameter in conv.parameters()]
+    make_optimizer(config, conv).step()
+    torch.testing.assert_close(conv.weight, before[0] * 0.95)
+    torch.testing.assert_close(conv.bias, before[1])
