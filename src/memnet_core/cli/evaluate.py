@@ -29,6 +29,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--json", "json_file", metavar="FILE", type=_FILE)
 @click.option("--csv", "csv_file", metavar="FILE", type=_FILE)
+@click.option(
+    "--html",
+    "html_file",
+    metavar="FILE",
+    type=_FILE,
+    help="One page with tables, a plot, and pictures before and after.",
+)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Determines the noise.")
 def evaluate(
@@ -38,6 +45,7 @@ def evaluate(
     levels: str | None,
     json_file: Path | None,
     csv_file: Path | None,
+    html_file: Path | None,
     device: str,
     seed: int,
 ) -> None:
@@ -50,12 +58,13 @@ def evaluate(
     from memnet_core.atomic import replaced_when_complete
     from memnet_core.checkpoint import load_model
     from memnet_core.engine import Restorer
+    from memnet_core.evaluation.html import as_html
     from memnet_core.evaluation.report import as_csv, as_json, as_text
     from memnet_core.evaluation.run import evaluate as evaluations
     from memnet_core.zoo import find_model
 
     chosen = _levels(levels)
-    for file in (json_file, csv_file):
+    for file in (json_file, csv_file, html_file):
         if file is not None and not file.absolute().parent.is_dir():
             raise click.UsageError(
                 f"There is no folder {shown(file.absolute().parent)} to write to; "
@@ -68,7 +77,11 @@ def evaluate(
         for evaluation in evaluations(restorer, card, folder, chosen, seed=seed):
             found.append(evaluation)
             click.echo(_printable(as_text(card, evaluation)) + "\n")
-    for file, text in ((json_file, as_json(card, found)), (csv_file, as_csv(found))):
+    for file, text in (
+        (json_file, as_json(card, found)),
+        (csv_file, as_csv(found)),
+        (html_file, as_html(card, found) if html_file else ""),
+    ):
         if file is not None:
             with replaced_when_complete(file) as temporary:
                 temporary.write_text(text, encoding="utf-8")

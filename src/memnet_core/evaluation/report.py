@@ -56,7 +56,10 @@ def as_json(card: Card, evaluations: Sequence[Evaluation]) -> str:
     """Return everything; a PSNR that is infinite becomes null."""
     rows = [
         {
-            **asdict(evaluation),
+            "dataset": evaluation.dataset,
+            "level": evaluation.level,
+            "images": [asdict(row) for row in evaluation.images],
+            "published": evaluation.published,
             "mean": {field: getattr(evaluation.mean, field) for field in _FIELDS},
         }
         for evaluation in evaluations

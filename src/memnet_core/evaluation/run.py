@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from memnet_core.checkpoint import Card, Task
     from memnet_core.engine import Restorer
 
-__all__ = ["Evaluation", "ImageScore", "default_levels", "evaluate"]
+__all__ = ["Crop", "Evaluation", "ImageScore", "default_levels", "evaluate"]
 
 _STANDARD: dict[Task, tuple[float, ...]] = {
     "deblock": (10, 20),
@@ -35,6 +35,8 @@ _STANDARD: dict[Task, tuple[float, ...]] = {
 _PSNR_SLACK = 0.015
 _SSIM_SLACK = 0.0003
 _NOISE_SLACK = 0.05
+_CROPS = 3
+_CROP_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,15 @@ class ImageScore:
     input_ssim: float
     psnr: float
     ssim: float
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The centre of an image, degraded and restored, uint8 of shape (H, W)."""
+
+    image: str
+    degraded: NDArray[np.uint8]
+    restored: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -63,12 +74,15 @@ class Evaluation:
         One for each plane.
     published : dict of str to (float, float)
         PSNR and SSIM of other systems, for known sets.
+    crops : tuple of Crop
+        Centres of the first images.
     """
 
     dataset: str
     level: float
     images: tuple[ImageScore, ...]
     published: dict[str, tuple[float, float]]
+    crops: tuple[Crop, ...]
 
     @property
     def mean(self) -> ImageScore:
@@ -146,17 +160,27 @@ def evaluate(
     known = known_set(folder.name)
     tables = published(card.task, known.name) if known else {}
     for level in chosen:
+        images: list[ImageScore] = []
+        crops: list[Crop] = []
         inputs = _inputs(planes, card.task, level, seed)
-        images = [
-            ImageScore(name, level, *before, *scores(clean, image, card.task, level))
-            for (name, _), before, (clean, image) in zip(
-                planes,
-                baselines[level],
-                ((c, _restored(restorer, d)) for c, d in inputs),
-                strict=True,
-            )
-        ]
-        yield Evaluation(folder.name, level, tuple(images), tables.get(level, {}))
+        for (name, _), before, (clean, degraded) in zip(
+            planes, baselines[level], inputs, strict=True
+        ):
+            restored = _restored(restorer, degraded)
+            after = scores(clean, restored, card.task, level)
+            images.append(ImageScore(name, level, *before, *after))
+            if len(crops) < _CROPS:
+                crops.append(Crop(name, _centre(degraded), _centre(restored)))
+        yield Evaluation(
+            folder.name, level, tuple(images), tables.get(level, {}), tuple(crops)
+        )
+
+
+def _centre(plane: NDArray[Any]) -> NDArray[np.uint8]:
+    top, left = (max(side - _CROP_SIDE, 0) // 2 for side in plane.shape)
+    cropped = plane[top : top + _CROP_SIDE, left : left + _CROP_SIDE]
+    pixels: NDArray[np.uint8] = np.clip(np.rint(cropped), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _planes(folder: Path, task: Task) -> list[tuple[str, NDArray[Any]]]:

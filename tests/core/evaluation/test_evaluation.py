@@ -14,6 +14,7 @@ from PIL import Image
 from memnet_core.checkpoint import Card, Levels, Task
 from memnet_core.degradations import imresize
 from memnet_core.errors import EvaluationError, LevelError
+from memnet_core.evaluation.html import as_html
 from memnet_core.evaluation.protocol import degraded_input, reference, scores
 from memnet_core.evaluation.published import known_set, published
 from memnet_core.evaluation.report import as_csv, as_json, as_text
@@ -187,3 +188,17 @@ def test_known_sets_have_their_published_baselines(
         stub_restorer(lambda x: x), card(task, *levels), shared_data / "bench" / name
     )
     assert "MemNet" in found.published
+
+
+def test_page_needs_nothing_else_and_escapes_names(
+    folder: Path, stub_restorer: Stub
+) -> None:
+    (folder / "0.png").rename(folder / "<b>&.png")
+    model = card("deblock", 10)
+    found = list(evaluate(stub_restorer(lambda x: x), model, folder))
+    page = as_html(model, found)
+    assert "&lt;b&gt;&amp;.png" in page
+    assert "<b>&" not in page
+    assert "http" not in page
+    assert page.count('src="data:image/png;base64,') == 1 + 2 * 2
+    assert f"{found[0].mean.input_psnr:.2f}" in page

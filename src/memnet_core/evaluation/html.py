@@ -1,0 +1,88 @@
+"""Evaluations as one page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from memnet_core.checkpoint import LEVEL_SYMBOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from memnet_core.checkpoint import Card
+    from memnet_core.evaluation.run import Evaluation
+
+__all__ = ["as_html"]
+
+
+def as_html(card: Card, evaluations: Sequence[Evaluation]) -> str:
+    """Return a self-contained page: tables, gain by level, pictures with a slider.
+
+    Parameters
+    ----------
+    card : Card
+        Of the model.
+    evaluations : sequence of Evaluation
+        One for each set and level.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("memnet_core.evaluation", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = _data_uri
+    return environment.get_template("page.html.j2").render(
+        card=card,
+        symbol=LEVEL_SYMBOLS[card.task],
+        evaluations=evaluations,
+        plot=_plot(card, evaluations),
+    )
+
+
+def _data_uri(pixels: NDArray[np.uint8]) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return _uri(buffer.getvalue(), "image/png")
+
+
+def _plot(card: Card, evaluations: Sequence[Evaluation]) -> str:
+    """Return a picture of the gain in PSNR by level, beside the published systems."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((8, 3.6), layout="constrained")
+    axes = figure.subplots()
+    gains: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for evaluation in evaluations:
+        mean = evaluation.mean
+        own = f"{card.name}, {evaluation.dataset}"
+        gains[own].append((evaluation.level, mean.psnr - mean.input_psnr))
+        for system, (psnr, _) in evaluation.published.items():
+            if round(psnr - mean.input_psnr, 2) > 0.01:
+                label = f"{system}, {evaluation.dataset} (published)"
+                gains[label].append((evaluation.level, psnr - mean.input_psnr))
+    for label, points in gains.items():
+        style = "o--" if label.endswith("(published)") else "o-"
+        width = 1.0 if label.endswith("(published)") else 2.5
+        axes.plot(*zip(*points, strict=True), style, label=label, linewidth=width)
+    axes.set_xticks(sorted({evaluation.level for evaluation in evaluations}))
+    axes.set(xlabel=LEVEL_SYMBOLS[card.task], ylabel="gain in PSNR (dB)")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize="small")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return _uri(buffer.getvalue(), "image/png")
+
+
+def _uri(data: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
