@@ -8,6 +8,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from memnet_core.checkpoint import LEVEL_SYMBOLS
+from memnet_core.evaluation.report import gain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ def as_html(card: Card, evaluations: Sequence[Evaluation]) -> str:
     environment.filters["data_uri"] = _data_uri
     return environment.get_template("page.html.j2").render(
         card=card,
+        gain=gain,
         symbol=LEVEL_SYMBOLS[card.task],
         evaluations=evaluations,
         plot=_plot(card, evaluations),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from memnet_core.checkpoint import Card
     from memnet_core.evaluation.run import Evaluation
 
-__all__ = ["as_csv", "as_json", "as_text"]
+__all__ = ["as_csv", "as_json", "as_text", "gain"]
 
 _FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
 
@@ -31,12 +31,12 @@ def as_text(card: Card, evaluation: Evaluation) -> str:
     for row in (*evaluation.images, evaluation.mean):
         lines.append(
             f"{row.image:<{width}}{_cell(row.input_psnr, row.input_ssim):<18}"
-            f"{_cell(row.psnr, row.ssim):<18}{_gain(row.psnr, row.input_psnr)}"
+            f"{_cell(row.psnr, row.ssim):<18}{gain(row.psnr, row.input_psnr)}"
         )
     for system, (psnr, ssim) in evaluation.published.items():
         name = f"{system} (published)"
-        gain = _gain(psnr, evaluation.mean.input_psnr)
-        lines.append(f"{name:<{width}}{'':<18}{_cell(psnr, ssim):<18}{gain}")
+        difference = gain(psnr, evaluation.mean.input_psnr)
+        lines.append(f"{name:<{width}}{'':<18}{_cell(psnr, ssim):<18}{difference}")
     return "\n".join(lines)
 
 
@@ -72,7 +72,8 @@ def _cell(psnr: float, ssim: float) -> str:
     return f"{psnr:.2f} / {ssim:.4f}"
 
 
-def _gain(psnr: float, before: float) -> str:
+def gain(psnr: float, before: float) -> str:
+    """Return the difference of two PSNRs in dB, in words."""
     return f"{round(psnr - before, 2) + 0.0:+.2f}"
 
 
