@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,9 @@ def draw_points(axis: Axes, panel: Panel) -> None:
     seconds = [point.seconds for point in panel.points]
     gains = [point.gain for point in panel.points]
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlim(min(seconds) / 4, max(seconds) * 4)
     axis.set_ylim(min(0, *gains), max(gains) * 1.2)
     axis.set_title(panel.title, fontsize=14)
