@@ -35,12 +35,11 @@ def draw_curves(rows: list[Row], input_psnr: dict[str, float], path: Path) -> No
     figure = Figure((11, 4), layout="constrained")
     losses, gains = figure.subplots(1, 2)
     for quantity, label in (
-        ("loss/training", "training"),
+        ("loss/training mean", "training"),
         ("loss/evaluation", "evaluation"),
     ):
-        marker = "o-" if quantity == "loss/evaluation" else "-"
         points = [(minutes, v) for _, minutes, name, v in rows if name == quantity]
-        losses.plot(*zip(*points, strict=True), marker, label=label) if points else None
+        losses.plot(*zip(*points, strict=True), "o-", label=label)
     losses.set(xlabel="minutes", ylabel="loss", yscale="log")
     for level, before in input_psnr.items():
         points = [(m, v - before) for _, m, name, v in rows if name == f"PSNR/{level}"]
