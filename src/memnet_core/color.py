@@ -13,7 +13,13 @@ _MATLAB_GRAY = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 
 FloatT = TypeVar("FloatT", bound="np.floating[Any]")
 
-__all__ = ["add_luminance", "full_range_luminance", "rgb2gray", "rgb2ycbcr_luminance"]
+__all__ = [
+    "add_luminance",
+    "full_range_luminance",
+    "rgb2gray",
+    "rgb2ycbcr_luminance",
+    "without_alpha",
+]
 
 
 def rgb2ycbcr_luminance(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -92,3 +98,9 @@ def add_luminance(rgb: NDArray[FloatT], difference: NDArray[FloatT]) -> NDArray[
         The new colours; gray stays gray.
     """
     return rgb + difference[..., None]
+
+
+def without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the 1 or 3 colour samples of (..., S) pixels, as a view."""
+    samples = pixels.shape[-1]
+    return pixels[..., : samples if samples in (1, 3) else samples - 1]

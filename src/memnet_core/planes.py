@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.color import full_range_luminance, rgb2gray, rgb2ycbcr_luminance
+from memnet_core.color import (
+    full_range_luminance,
+    rgb2gray,
+    rgb2ycbcr_luminance,
+    without_alpha,
+)
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.io import READABLE_SUFFIXES, read_image
 from memnet_core.values import value_range
@@ -108,12 +113,11 @@ def image_planes(
         If values are not finite or leave their range.
     """
     stack = image.stack
-    samples = stack.shape[-1]
     if stack.size == 0 or stack.dtype.kind not in "buif":
         raise ImageError(
             f"Pixels of type {stack.dtype} and shape {stack.shape} are no image."
         )
-    colours = stack[..., : samples if samples in (1, 3) else samples - 1]
+    colours = without_alpha(stack)
     if stack.dtype == np.uint8 and choice == "dtype":
         gray = rgb2gray if task == "denoise" else rgb2ycbcr_luminance
         return [gray(p) if p.shape[-1] == 3 else p[..., 0] for p in colours]

@@ -8,16 +8,23 @@ colours that share one luminance keep their chroma.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from memnet_core.color import add_luminance, full_range_luminance
+from memnet_core.color import add_luminance, full_range_luminance, without_alpha
 from memnet_core.degradations import imresize
 from memnet_core.engine import EventsWithResult, Restorer, TileDone
 from memnet_core.errors import ImageError, LevelError
 from memnet_core.estimation import QualityEstimate, estimate_quality, estimate_sigma
-from memnet_core.values import RangeChoice, ValueRange, to_dtype, value_range
+from memnet_core.values import (
+    PlaneSource,
+    RangeChoice,
+    ValueRange,
+    check_finite,
+    to_dtype,
+    value_range,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -30,11 +37,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Channels",
     "LevelFound",
+    "PlaneSink",
     "TaskSettings",
     "find_level",
     "image_sigma",
     "jpeg_quality",
+    "plane_sigma",
     "restore_image",
+    "restore_stack",
+    "restored_shape",
 ]
 
 Channels = Literal["luminance", "all"]
@@ -70,6 +81,11 @@ class TaskSettings:
         """Whether chroma is carried."""
         default = "all" if self.task == "denoise" else "luminance"
         return (self.channels or default) == "luminance"
+
+    @property
+    def scale(self) -> int:
+        """How many times higher and wider the result is."""
+        return int(self.level or 1) if self.task == "sr" else 1
 
 
 @dataclass(frozen=True)
@@ -115,11 +131,85 @@ def jpeg_quality(image: Image) -> QualityEstimate | None:
 
 def image_sigma(image: Image, choice: RangeChoice) -> float:
     """Return the estimated noise of the middle plane, in grey levels of 255."""
-    colours = _without_alpha(image.stack)
-    values = value_range(colours, choice)
-    middle = colours[len(colours) // 2].astype(np.float64)
-    planes = values.normalized(np.moveaxis(middle, -1, 0))
+    stack = image.stack
+    values = value_range(without_alpha(stack), choice)
+    return plane_sigma(stack[len(stack) // 2], values)
+
+
+def plane_sigma(pixels: NDArray[Any], values: ValueRange) -> float:
+    """Return the estimated noise of (H, W, S) samples, in grey levels of 255."""
+    colours = without_alpha(pixels).astype(np.float64)
+    planes = values.normalized(np.moveaxis(colours, -1, 0))
     return float(np.mean([estimate_sigma(plane) for plane in planes]))
+
+
+class PlaneSink(Protocol):
+    """Where restored planes go, one by one; every array of shape (N, H, W, S) is."""
+
+    def __setitem__(self, index: int, pixels: NDArray[Any], /) -> None: ...
+
+
+def restored_shape(
+    shape: tuple[int, ...], settings: TaskSettings
+) -> tuple[int, int, int, int]:
+    """Return the shape that a stack of shape (N, H, W, S) is restored to."""
+    count, height, width, samples = shape
+    return count, height * settings.scale, width * settings.scale, samples
+
+
+def restore_stack(
+    stack: PlaneSource,
+    result: PlaneSink,
+    restorer: Restorer,
+    settings: TaskSettings,
+    values: ValueRange,
+) -> Generator[TileDone, None, None]:
+    """Restore planes one by one, each read when its turn comes; closing cancels.
+
+    Parameters
+    ----------
+    stack : PlaneSource
+        Planes of bool, integer or float samples.
+    result : PlaneSink
+        Takes the planes, as soon as each is restored, in the dtype of the stack; it
+        has to be of `restored_shape`.
+    restorer : Restorer
+        The engine with a model for the task.
+    settings : TaskSettings
+        For super-resolution `level` is the scale.
+    values : ValueRange
+        What becomes 0 and 1.
+
+    Yields
+    ------
+    TileDone
+        After every tile, counted over all planes. The total changes where planes that
+        are not in memory turn out to be gray pictures in colour.
+
+    Raises
+    ------
+    ImageError
+        If the planes are no image, or values are not finite.
+    """
+    if 0 in stack.shape or stack.dtype.kind not in "buif":
+        raise ImageError(
+            f"Pixels of type {stack.dtype} and shape {stack.shape} cannot be restored."
+        )
+    expected = _expected_planes(stack, settings)
+    done = 0
+    for index in range(stack.shape[0]):
+        pixels = stack[index]
+        check_finite(pixels)
+        to_come = sum(expected[index + 1 :])
+        count = _planes_to_restore(pixels, settings)
+        events = EventsWithResult(
+            _restore_plane(pixels, restorer, values, settings.scale, count)
+        )
+        for event in events:
+            done += 1
+            later = event.total * to_come // count
+            yield TileDone(done, done + event.total - event.done + later)
+        result[index] = events.result
 
 
 def restore_image(
@@ -153,31 +243,24 @@ def restore_image(
         If values are not finite or leave their range.
     """
     stack = image.stack
-    if stack.size == 0 or stack.dtype.kind not in "buif":
-        raise ImageError(
-            f"Pixels of type {stack.dtype} and shape {stack.shape} cannot be restored."
-        )
-    values = value_range(_without_alpha(stack), settings.value_range)
-    scale = int(settings.level or 1) if settings.task == "sr" else 1
-    count, height, width, samples = stack.shape
-    result = np.empty((count, height * scale, width * scale, samples), stack.dtype)
-    planes = [_planes_to_restore(pixels, settings) for pixels in stack]
-    done = 0
-    for index, pixels in enumerate(stack):
-        events = EventsWithResult(
-            _restore_plane(pixels, restorer, values, scale, planes[index])
-        )
-        for event in events:
-            done += 1
-            later = event.total * sum(planes[index + 1 :]) // planes[index]
-            yield TileDone(done, done + event.total - event.done + later)
-        result[index] = events.result
-    return image.with_stack(result, scale)
+    result = np.empty(restored_shape(stack.shape, settings), stack.dtype)
+    values = value_range(without_alpha(stack), settings.value_range)
+    yield from restore_stack(stack, result, restorer, settings, values)
+    return image.with_stack(result, settings.scale)
+
+
+def _expected_planes(stack: PlaneSource, settings: TaskSettings) -> list[int]:
+    """Return how many planes of each the network will see, without reading any."""
+    if isinstance(stack, np.ndarray):
+        return [_planes_to_restore(pixels, settings) for pixels in stack]
+    samples = stack.shape[-1]
+    colour = samples >= 3 and not settings.luminance_only
+    return [3 if colour else 1] * stack.shape[0]
 
 
 def _planes_to_restore(pixels: NDArray[Any], settings: TaskSettings) -> int:
     """Return how many planes of (H, W, S) samples the network has to see."""
-    colours = _without_alpha(pixels)
+    colours = without_alpha(pixels)
     if colours.shape[-1] == 1 or settings.luminance_only:
         return 1
     is_gray = bool(np.all(colours[..., :1] == colours[..., 1:]))
@@ -199,7 +282,7 @@ def _restore_plane(
     if scale > 1:
         height, width = base.shape[:2]
         base = imresize(base, (height * scale, width * scale))
-    colours = _without_alpha(base)
+    colours = without_alpha(base)
     if count == 1 and colours.shape[-1] == 3:
         planes = full_range_luminance(colours)[None]
     else:
@@ -212,9 +295,3 @@ def _restore_plane(
     else:
         colours += np.moveaxis(change, 0, -1)
     return to_dtype(base, pixels.dtype)
-
-
-def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return the 1 or 3 colour samples of (..., S) pixels, as a view."""
-    samples = pixels.shape[-1]
-    return pixels[..., : samples if samples in (1, 3) else samples - 1]

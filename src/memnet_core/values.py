@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from memnet_core.color import without_alpha
 from memnet_core.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["RangeChoice", "ValueRange", "to_dtype", "value_range"]
+__all__ = [
+    "PlaneSource",
+    "RangeChoice",
+    "ValueRange",
+    "check_finite",
+    "stack_range",
+    "to_dtype",
+    "value_range",
+]
 
 RangeChoice = Literal["dtype", "percentile"] | tuple[float, float]
 
 _PERCENTILES = (0.1, 99.9)
 _SAMPLE = 4_000_000
+_SAMPLED_PLANES = 16
+
+
+class PlaneSource(Protocol):
+    """Planes that are read one by one; every array of shape (N, H, W, S) is."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, S): planes, height, width, samples."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a sample."""
+
+    def __getitem__(self, index: int, /) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +82,7 @@ def value_range(pixels: NDArray[Any], choice: RangeChoice) -> ValueRange:
     """
     dtype = pixels.dtype
     if dtype.kind == "f":
-        _check_finite(pixels)
+        check_finite(pixels)
     if choice == "percentile":
         rows = pixels.reshape(-1, pixels.shape[-2] * pixels.shape[-1])
         sample = rows[:: max(1, pixels.size // _SAMPLE)].astype(np.float64)
@@ -82,6 +106,31 @@ def value_range(pixels: NDArray[Any], choice: RangeChoice) -> ValueRange:
     return ValueRange(0.0, 1.0)
 
 
+def stack_range(stack: PlaneSource, choice: RangeChoice) -> ValueRange:
+    """Return the one range of a stack that is not in memory.
+
+    Parameters
+    ----------
+    stack : PlaneSource
+        Planes, of which 16 at most are read, evenly spaced, and none at all where the
+        dtype or the choice decides.
+    choice : str or (float, float)
+        As for `value_range`.
+
+    Raises
+    ------
+    ImageError, UsageError
+        As `value_range`, as far as the planes that are read tell.
+    """
+    count, height, width, samples = stack.shape
+    if choice != "percentile" and (choice != "dtype" or stack.dtype.kind != "f"):
+        return value_range(np.zeros((1, 1, 1), stack.dtype), choice)
+    planes = np.unique(np.linspace(0, count - 1, min(count, _SAMPLED_PLANES)).round())
+    step = max(1, len(planes) * height * width * samples // _SAMPLE)
+    sample = [without_alpha(stack[int(index)][::step]) for index in planes]
+    return value_range(np.stack(sample), choice)
+
+
 def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return values in a dtype: integers rounded and clipped, bool from one half.
 
@@ -98,7 +147,14 @@ def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.clip(np.rint(values), float(limits.min), high).astype(dtype)
 
 
-def _check_finite(pixels: NDArray[Any]) -> None:
+def check_finite(pixels: NDArray[Any]) -> None:
+    """Check that no value is NaN or infinite.
+
+    Raises
+    ------
+    ImageError
+        If one is; the message counts them.
+    """
     bad = pixels.size - int(np.isfinite(pixels).sum())
     if bad:
         raise ImageError(

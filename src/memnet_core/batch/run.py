@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch.plan import Job
+    from memnet_core.network import MemNet
 
 __all__ = [
     "BatchRun",
@@ -62,6 +63,39 @@ class BatchSettings:
     exit_block: int | None = None
     tta: bool = False
     precision: Precision = "float32"
+
+    def choose(self, level: float | None) -> Entry:
+        """Return the model for a level; any of the task as long as it is not known.
+
+        Raises
+        ------
+        MemnetError
+            If none serves.
+        """
+        return choose_model(
+            self.task.task,
+            level or 0.0,
+            self.model,
+            nearest=self.nearest or level is None,
+        )
+
+    def restorer(self, model: MemNet) -> Restorer:
+        """Return the engine for a model.
+
+        Raises
+        ------
+        MemnetError
+            If the device, the tile or the exit block does not serve.
+        """
+        return Restorer(
+            model,
+            device=self.device,
+            tile=self.tile,
+            halo=self.halo,
+            exit_block=self.exit_block,
+            tta=self.tta,
+            precision=self.precision,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +182,7 @@ class BatchRun:
         select_device(settings.device)
         todo = [job for job in self.jobs if not job.skip]
         if todo:
-            entry = self._choose(settings.task.level)
+            entry = self.settings.choose(settings.task.level)
             if settings.model is not None or settings.task.level is not None:
                 yield from self._load(entry)
         for folder in {job.output.parent for job in todo}:
@@ -179,29 +213,11 @@ class BatchRun:
             self._unwritten.popleft()
             yield self._finished(outcome)
 
-    def _choose(self, level: float | None) -> Entry:
-        """Return the model for a level; any of the task as long as it is not known."""
-        return choose_model(
-            self.settings.task.task,
-            level or 0.0,
-            self.settings.model,
-            nearest=self.settings.nearest or level is None,
-        )
-
     def _load(self, entry: Entry) -> Generator[ModelReady, None, Restorer]:
         """Return the engine for a model; each is loaded once."""
         if entry.path not in self._ready:
-            settings = self.settings
             model, card = load_model(entry.path)
-            restorer = Restorer(
-                model,
-                device=settings.device,
-                tile=settings.tile,
-                halo=settings.halo,
-                exit_block=settings.exit_block,
-                tta=settings.tta,
-                precision=settings.precision,
-            )
+            restorer = self.settings.restorer(model)
             ready = ModelReady(Entry(entry.path, card), restorer)
             self._ready[entry.path] = ready
             yield ready
@@ -226,7 +242,7 @@ class BatchRun:
         try:
             image = reading.result()
             found = find_level(image, task)
-            entry = self._choose(found.level)
+            entry = self.settings.choose(found.level)
             restorer = yield from self._load(entry)
             events = EventsWithResult(restore_image(image, restorer, task))
             for event in events:
