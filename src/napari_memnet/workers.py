@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import progress
-from napari.utils.notifications import show_error
+from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, Signal
 
 from memnet_core.errors import MemnetError
@@ -17,11 +17,7 @@ from memnet_core.errors import MemnetError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["UnexpectedError", "Work", "remaining"]
-
-
-class UnexpectedError(Exception):
-    """A fault of the program, which its cause explains."""
+__all__ = ["Work", "remaining"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +31,16 @@ class _Failed:
 
 
 @dataclass(frozen=True)
+class _Broken:
+    error: Exception
+
+
+@dataclass(frozen=True)
 class _Cancelled:
     pass
+
+
+_Outcome = _Succeeded | _Failed | _Broken | _Cancelled
 
 
 class _StoppableWorker(GeneratorWorker):  # type: ignore[misc]
@@ -58,7 +62,7 @@ class _StoppableWorker(GeneratorWorker):  # type: ignore[misc]
 
 def _drive(
     work: Generator[Any, None, Any], stop: threading.Event
-) -> Generator[Any, None, _Succeeded | _Failed | _Cancelled]:
+) -> Generator[Any, None, _Outcome]:
     """Pass on events until the work is done, has failed, or is to stop."""
     try:
         while not stop.is_set():
@@ -75,9 +79,8 @@ def _drive(
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         return _Failed(f"{name}{error.strerror or error}.")
-    except RuntimeError as error:
-        # superqt takes a RuntimeError for a deleted worker and would never end.
-        raise UnexpectedError(str(error)) from error
+    except Exception as error:  # noqa: BLE001 - shown with its traceback
+        return _Broken(error)
     finally:
         work.close()
     return _Cancelled()
@@ -169,12 +172,16 @@ class Work(QObject):  # type: ignore[misc]
             # Last, as napari's bar handles events that wait while it is drawn.
             self._bar.update(round(1000 * fraction) - self._bar.n)
 
-    def _on_outcome(self, outcome: _Succeeded | _Failed | _Cancelled) -> None:
+    def _on_outcome(self, outcome: _Outcome) -> None:
         if isinstance(outcome, _Succeeded):
             self.succeeded.emit(outcome.result)
         elif isinstance(outcome, _Failed):
             show_error(outcome.sentence)
             self.failed.emit(outcome.sentence)
+        elif isinstance(outcome, _Broken):
+            error = outcome.error
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+            self.failed.emit(f"A fault of the program: {error!r}; please report it.")
         else:
             self.cancelled.emit()
 

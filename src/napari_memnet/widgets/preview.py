@@ -119,8 +119,8 @@ class Preview(QObject):  # type: ignore[misc]
         self._timer.setInterval(_DELAY_MS)
         self._timer.timeout.connect(self._start)
         self._events = (
-            viewer.camera.events.center,
-            viewer.camera.events.zoom,
+            viewer.scene.camera.events.center,
+            viewer.scene.camera.events.zoom,
             viewer.dims.events.current_step,
             viewer.dims.events.ndisplay,
             viewer.dims.events.order,
@@ -239,6 +239,6 @@ class Preview(QObject):  # type: ignore[misc]
             self._viewer.layers.remove(layer)
 
     def _on_removed(self, event: Any) -> None:
-        if self._layer is not None and event.value is self._layer:
+        if self._layer is not None and self._layer not in self._viewer.layers:
             self._layer = None
             self.closed.emit()
