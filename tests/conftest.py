@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Networks are tiny here: threads would cost far more time than they save.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where both bindings are installed, pytest-qt would choose the other one.
+os.environ.setdefault("PYTEST_QT_API", "pyqt6")
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,11 @@ def form(qtbot: Any, wait: Any) -> Iterator[RestorationForm]:
 
 
 def test_only_fields_of_the_task_are_shown(form: RestorationForm) -> None:
-    fields = {"quality": form.quality, "sigma": form.sigma, "scale": form.scale}
+    fields: dict[str, Any] = {
+        "quality": form.quality,
+        "sigma": form.sigma,
+        "scale": form.scale,
+    }
     for task, shown in (("deblock", "quality"), ("denoise", "sigma"), ("sr", "scale")):
         form.task.value = task
         form.automatic.value = False
@@ -46,7 +50,7 @@ def test_models_are_those_of_the_task_with_their_cards_as_tooltip(
     form.task.value = "deblock"
     assert form.model.choices == ("best for the level", "blocks")
     form.model.value = "blocks"
-    assert "blocks: deblock q 1-100" in form.model.tooltip
+    assert "blocks: deblock q 1-100" in str(form.model.tooltip)
     assert form.exit_block.max == 2
     form.task.value = "sr"
     assert form.model.choices == ("best for the level", "large")

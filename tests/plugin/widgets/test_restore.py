@@ -63,7 +63,7 @@ def test_the_whole_layer_is_restored_into_a_new_layer(
     assert result.data.shape == (3, 20, 24)
     assert not np.array_equal(result.data, source.data)
     np.testing.assert_array_equal(result.extent.world, source.extent.world)
-    assert widget.layer.value.name == "cells"
+    assert str(widget.layer.value) == "cells"
 
 
 def test_the_current_slice_lies_at_its_place_in_the_stack(

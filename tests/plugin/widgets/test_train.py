@@ -143,7 +143,7 @@ def test_a_name_that_is_taken_is_refused_before_training(
     widget.start()
     wait(lambda: widget.run.work is None)
     assert "There is already a model 'mine'" in widget.run.status.text()
-    assert not (widget.out.value / "mine").exists()
+    assert not (models_folder.parent / "runs" / "mine").exists()
 
 
 def test_images_that_do_not_serve_are_one_sentence(
