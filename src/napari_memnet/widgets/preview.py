@@ -210,6 +210,7 @@ class Preview(QObject):  # type: ignore[misc]
         self._work = None
 
     def _show(self, source: Image, restored: Restored) -> None:
+        self._source = source
         data, attributes, kind = result_layer(source, restored)
         attributes |= {"name": _NAME, "visible": self._visible}
         attributes["metadata"]["memnet"]["preview"] = True
@@ -241,4 +242,9 @@ class Preview(QObject):  # type: ignore[misc]
     def _on_removed(self, event: Any) -> None:
         if self._layer is not None and self._layer not in self._viewer.layers:
             self._layer = None
+            # All layers may be on their way out, of which the source is but the next.
+            QTimer.singleShot(0, self._on_preview_removed)
+
+    def _on_preview_removed(self) -> None:
+        if self._source is not None and self._source in self._viewer.layers:
             self.closed.emit()

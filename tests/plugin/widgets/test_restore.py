@@ -146,7 +146,7 @@ def test_other_layers_cannot_be_chosen_and_stay_as_they_are(
     labels = np.arange(480).reshape(20, 24)
     viewer.add_labels(labels.copy(), name="labels")
     viewer.add_image(noise(20, 24), name="cells")
-    assert [layer.name for layer in widget.layer.choices] == ["cells"]
+    assert list(map(str, widget.layer.choices)) == ["cells"]
     widget.apply()
     wait(lambda: widget.run.work is None)
     np.testing.assert_array_equal(viewer.layers["labels"].data, labels)
@@ -268,12 +268,25 @@ def test_before_and_after_can_be_switched(
 
 
 def test_removing_the_preview_by_hand_switches_it_off(
-    widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+    widget: RestoreWidget, viewer: Any, wait: Any, live: Callable[[], Any]
 ) -> None:
     viewer.add_image(noise(40, 48), name="cells")
     viewer.layers.remove(live())
-    assert not widget.live.value
+    wait(lambda: not widget.live.value)
     assert live() is None
+
+
+def test_removing_the_source_leaves_the_preview_on_for_the_next_layer(
+    widget: RestoreWidget, viewer: Any, live: Callable[[], Any], qtbot: Any
+) -> None:
+    viewer.add_image(noise(40, 48), name="cells")
+    assert live() is not None
+    viewer.layers.clear()
+    qtbot.wait(50)
+    assert live() is None
+    assert widget.live.value
+    viewer.add_image(noise(30, 34), name="others")
+    assert live().data.shape == (30, 34)
 
 
 def test_a_3d_view_has_no_preview_and_it_is_said(
