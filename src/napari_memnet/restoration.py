@@ -57,11 +57,14 @@ class LayerSource:
         All planes of the layer, and those that are to be restored.
     path : str, optional
         The file that the layer came from.
+    remark : str
+        What has to be said of the choice of planes.
     """
 
     whole: LayerPlanes
     planes: LayerPlanes
     path: str | None
+    remark: str = ""
 
     @classmethod
     def of(cls, layer: Image, region: Region | None = None) -> LayerSource:
@@ -74,7 +77,8 @@ class LayerSource:
         """
         whole = layer_planes(layer)
         planes = whole.part(region) if region else whole
-        return cls(whole, planes, layer.source.path)
+        remark = "level 0 of the multiscale layer" if layer.multiscale else ""
+        return cls(whole, planes, layer.source.path, remark)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Prepared:
     level : float, optional
         The level, where it is known.
     remark : str
-        How it was found.
+        How it was found, and what else has to be said.
     values : ValueRange
         The values that count as 0 and 1.
     """
@@ -179,7 +183,8 @@ def restore_region(
     task = settings.task
     values = stack_range(source.whole, task.value_range)
     task = replace(task, value_range=(values.low, values.high))
-    level, remark = _level(source, task)
+    level, found = _level(source, task)
+    remark = ", ".join(filter(None, (source.remark, found)))
     entry = settings.choose(level)
     restorer = settings.restorer(load_model(entry.path)[0])
     prepared = Prepared(entry, str(restorer.device), level, remark, values)
@@ -329,7 +334,7 @@ def _provenance(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": settings.task.task,
         "level": prepared.level,
-        "level_remark": prepared.remark,
+        "remark": prepared.remark,
         "model": card.name,
         "model_sha256": card.sha256,
         "device": prepared.device,

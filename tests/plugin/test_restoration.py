@@ -164,7 +164,7 @@ def test_quality_is_read_from_the_file_that_a_layer_came_from(tmp_path: Path) ->
     events = EventsWithResult(restore_region(source, settings_for("deblock", None)))
     list(events)
     assert events.result.provenance["level"] == 23
-    assert events.result.provenance["level_remark"] == "q 23 by its quantisation table"
+    assert events.result.provenance["remark"] == "q 23 by its quantisation table"
 
 
 def test_an_unknown_quality_is_said_to_be_so() -> None:
@@ -237,8 +237,9 @@ def test_planes_of_a_dask_layer_are_computed_one_at_a_time() -> None:
 def test_the_full_resolution_of_a_multiscale_layer_is_restored() -> None:
     pixels = noise(40, 48, dtype="uint8")
     layer = Image([pixels, pixels[::2, ::2]])
-    result, _ = restored(layer, settings_for())
+    result, events = restored(layer, settings_for())
     expected, _ = restored(Image(pixels), settings_for())
+    assert str(events[0]).startswith("level 0 of the multiscale layer, model noise")
     np.testing.assert_array_equal(result.data, expected.data)
     assert not Image(*result_layer(layer, result)[:1]).multiscale
 

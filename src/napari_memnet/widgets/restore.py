@@ -169,9 +169,6 @@ class RestoreWidget(DockWidget):
 
     def _on_layer(self) -> None:
         self.extent.reset_choices()
-        layer = self.layer.value
-        if layer is not None and layer.multiscale:
-            self._tell("Multiscale layer: level 0, the full resolution, is restored.")
         self.preview.refresh()
 
     def _on_event(self, event: Any) -> None:

@@ -157,9 +157,9 @@ def test_a_multiscale_layer_is_restored_in_full_resolution_and_it_is_said(
 ) -> None:
     pixels = noise(40, 48)
     viewer.add_image([pixels, pixels[::2, ::2]], name="pyramid")
-    assert "level 0" in widget.run.status.text()
     widget.apply()
     wait(lambda: widget.run.work is None)
+    assert "level 0 of the multiscale layer" in widget.run.status.text()
     assert viewer.layers[-1].data.shape == (40, 48)
 
 
