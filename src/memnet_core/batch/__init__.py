@@ -1,11 +1,6 @@
 """Restoring many files: find inputs, plan outputs, run, resume, report."""
 
-from memnet_core.batch.inputs import Found, Source, find_inputs
-from memnet_core.batch.plan import Job, plan_jobs
-from memnet_core.batch.report import write_report
-from memnet_core.batch.run import (
-    BatchRun,
-    BatchSettings,
+from memnet_core.batch.events import (
     Event,
     FileFinished,
     FileStarted,
@@ -13,6 +8,11 @@ from memnet_core.batch.run import (
     Outcome,
     TileFinished,
 )
+from memnet_core.batch.inputs import Found, Source, find_inputs
+from memnet_core.batch.plan import Job, plan_jobs
+from memnet_core.batch.report import write_report
+from memnet_core.batch.run import BatchRun
+from memnet_core.batch.settings import BatchSettings
 
 __all__ = [
     "BatchRun",
