@@ -24,10 +24,13 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a file; `message` says why it failed."""
+    """What became of a file; `message` says why it failed.
+
+    A file that is ``partial`` waits for other processes to do their share.
+    """
 
     job: Job
-    status: Literal["done", "skipped", "failed"]
+    status: Literal["done", "partial", "skipped", "failed"]
     message: str = ""
     level: float | None = None
     remark: str = ""

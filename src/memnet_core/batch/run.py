@@ -22,6 +22,7 @@ from memnet_core.batch.events import (
 from memnet_core.batch.folders import make_folder
 from memnet_core.batch.models import LoadedModels
 from memnet_core.batch.stacks import restore_to_tiff
+from memnet_core.batch.volumes import Share, restore_to_zarr
 from memnet_core.devices import select_device
 from memnet_core.engine import EventsWithResult
 from memnet_core.errors import ImageError, MemnetError
@@ -50,6 +51,8 @@ class BatchRun:
         What to do, in this order.
     settings : BatchSettings
         How.
+    share : Share
+        Which part of OME-Zarr results to make; the jobs are those of the part already.
     outcomes : list of Outcome
         What became of the files so far; complete after the events have ended, also if
         their generator was closed before.
@@ -57,6 +60,7 @@ class BatchRun:
 
     jobs: Sequence[Job]
     settings: BatchSettings
+    share: Share = field(default_factory=Share)
     outcomes: list[Outcome] = field(default_factory=list)
     _models: LoadedModels = field(init=False)
     _unwritten: deque[Future[Outcome]] = field(default_factory=deque)
@@ -126,13 +130,19 @@ class BatchRun:
         try:
             image = reading.result()
             if image is None:
-                streamed = restore_to_tiff(job, self.settings, self._models)
-                self._leave((yield from streamed))
+                self._leave((yield from self._restore_streamed(job)))
             else:
                 finish = yield from self._restore_image(job, image, started)
                 self._unwritten.append(writer.submit(finish))
         except (MemnetError, MemoryError) as error:
             self._leave(failure(job, error))
+
+    def _restore_streamed(
+        self, job: Job
+    ) -> Generator[ModelReady | TileFinished, None, Outcome]:
+        if suffix_format(job.output) == "ome-zarr":
+            return restore_to_zarr(job, self.settings, self._models, self.share)
+        return restore_to_tiff(job, self.settings, self._models)
 
     def _leave(self, outcome: Outcome) -> None:
         """Put an outcome behind those of files that are being written."""
@@ -155,14 +165,17 @@ class BatchRun:
 
 
 def _is_streamed(job: Job, settings: BatchSettings) -> bool:
-    """Whether a stack goes plane by plane into another.
+    """Whether a result is made plane by plane or block by block.
 
     Raises
     ------
     ImageError
         If axes are named for a result that has none.
     """
-    if suffix_format(job.output) == "tiff":
+    kind = suffix_format(job.output)
+    if kind == "ome-zarr":
+        return True
+    if kind == "tiff":
         return bool(settings.axes) or (job.header is not None and job.header.is_stack)
     if settings.axes:
         raise ImageError(

@@ -184,6 +184,7 @@ def _summarise(run: BatchRun, seconds: float) -> None:
         f"{statuses.count(status)} {word}"
         for status, word in (
             ("done", "restored"),
+            ("partial", "restored in part"),
             ("skipped", "skipped (they exist)"),
             ("failed", "failed"),
         )

@@ -27,7 +27,9 @@ __all__ = ["batch"]
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["auto", "same", "png", "tiff", "jpeg", "webp", "bmp"]),
+    type=click.Choice(
+        ["auto", "same", "png", "tiff", "jpeg", "webp", "bmp", "ome-zarr"]
+    ),
     default="auto",
     show_default=True,
     help="Format of the results; auto is that of the input, but PNG for JPEG.",

@@ -12,6 +12,7 @@ from memnet_core.io.files import (
     write_image,
 )
 from memnet_core.io.image import Image, Metadata, Probe
+from memnet_core.io.ome_zarr import is_zarr
 from memnet_core.io.stack import PlaneCrops, Stack
 from memnet_core.io.tiff_stack import tiff_like, write_ome_tiff
 
@@ -24,6 +25,7 @@ __all__ = [
     "PlaneCrops",
     "Probe",
     "Stack",
+    "is_zarr",
     "open_stack",
     "probe",
     "read_image",

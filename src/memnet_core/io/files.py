@@ -8,6 +8,7 @@ from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ImageError
 from memnet_core.io import ordinary, tiff
 from memnet_core.io.damage import reading, writing
+from memnet_core.io.ome_zarr import is_zarr, open_ome_zarr, probe_ome_zarr
 from memnet_core.io.stack import Stack, StackMetadata, named_axes
 from memnet_core.io.tiff_stack import open_tiff_stack
 
@@ -33,6 +34,7 @@ FORMATS = {
     "jpeg": ".jpg",
     "webp": ".webp",
     "bmp": ".bmp",
+    "ome-zarr": ".ome.zarr",
 }
 """Formats that can be written, with the suffix they get."""
 
@@ -42,7 +44,9 @@ READABLE_SUFFIXES = frozenset(
 """Suffixes of files that are taken for images."""
 
 _SYNONYMS = {".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tiff": "tiff"}
-_SYNONYMS |= {".dib": "bmp"} | {suffix: name for name, suffix in FORMATS.items()}
+_SYNONYMS |= {".dib": "bmp", ".zarr": "ome-zarr"} | {
+    suffix: name for name, suffix in FORMATS.items()
+}
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -70,7 +74,8 @@ def open_stack(path: Path, axes: str = "") -> Stack:
     Parameters
     ----------
     path : Path
-        A TIFF of any kind; of other pictures the pixels are read at once.
+        A TIFF of any kind, or the folder of an OME-Zarr image; of other pictures the
+        pixels are read at once.
     axes : str
         Letters out of TZCYXS, one for each axis of the file, instead of what it tells.
 
@@ -79,6 +84,8 @@ def open_stack(path: Path, axes: str = "") -> Stack:
     ImageError
         As `read_image`, or if the axes do not fit.
     """
+    if is_zarr(path):
+        return open_ome_zarr(path, axes)
     with reading(path):
         if is_tiff(path) and (axes or tiff.probe(path).is_stack):
             return open_tiff_stack(path, axes)
@@ -91,13 +98,15 @@ def open_stack(path: Path, axes: str = "") -> Stack:
 
 
 def probe(path: Path) -> Probe:
-    """Read the header of a file.
+    """Read the header of a file, or of the folder of an OME-Zarr image.
 
     Raises
     ------
     ImageError
         As `read_image`, as far as the header tells.
     """
+    if is_zarr(path):
+        return probe_ome_zarr(path)
     with reading(path):
         return tiff.probe(path) if is_tiff(path) else ordinary.probe(path)
 
@@ -123,6 +132,10 @@ def write_image(path: Path, image: Image) -> tuple[str, ...]:
         If the format cannot hold these pixels, or the file cannot be written.
     """
     kind = suffix_format(path)
+    if kind == "ome-zarr":
+        raise ImageError(
+            f"{path} cannot be written at once; OME-Zarr is made by 'memnet batch'."
+        )
     with writing(path), replaced_when_complete(path) as temporary:
         if kind == "tiff":
             return tiff.write(temporary, image)

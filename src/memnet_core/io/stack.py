@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
-    from typing import Self
+    from typing import Literal, Self
 
     from numpy.typing import NDArray
 
@@ -58,7 +58,7 @@ class StackMetadata:
     imagej_tags: Mapping[str, Any] = field(default_factory=dict)
     shaped: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    zarr_format: int = 3
+    zarr_format: Literal[2, 3] = 3
 
 
 class Stack:
