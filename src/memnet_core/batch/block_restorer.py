@@ -21,8 +21,6 @@ from memnet_core.values import ValueRange, value_range
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from types import TracebackType
-    from typing import Self
 
     from numpy.typing import NDArray
 
@@ -57,23 +55,16 @@ class BlockRestorer:
         self, work: BlockWork, settings: BatchSettings, models: LoadedModels
     ) -> None:
         plan = work.plan
-        self._work = work
+        self.work = work
         self._task = replace(settings.task, level=plan.level)
         self._restorer = result_of(models.load(work.model())).with_tile(plan.tile)
         self._stack = open_stack(Path(plan.source), settings.axes)
         self._values = ValueRange(*plan.values) if plan.values else None
         self._range_of = lru_cache(maxsize=64)(self._plane_range)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Close the source."""
+        self._stack.close()
 
     def make(
         self, level: int, index: int, *, wait: bool
@@ -92,7 +83,7 @@ class BlockRestorer:
         MemnetError
             If it cannot be read, restored or written; then the shard is not marked.
         """
-        work = self._work
+        work = self.work
         if work.is_done(level, index):
             return True
         with work.claimed(f"{level}-{index}", wait=wait) as held:
@@ -112,7 +103,7 @@ class BlockRestorer:
         self, block: tuple[slice, ...]
     ) -> Generator[TileDone, None, NDArray[Any]]:
         """Restore a block of the full resolution, along the axes of the result."""
-        stack, layout = self._stack, self._work.plan.layout
+        stack, layout = self._stack, self.work.plan.layout
         chosen = dict(zip(layout.axes, block, strict=True))
         rows, columns = (
             self._window(chosen[axis], size)
@@ -151,7 +142,7 @@ class BlockRestorer:
 
     def _arranged(self, planes: NDArray[Any], counts: tuple[int, ...]) -> NDArray[Any]:
         """Return planes (N, h, w, S) along the axes of the result."""
-        stack, axes = self._stack, self._work.plan.layout.axes
+        stack, axes = self._stack, self.work.plan.layout.axes
         named = f"{stack.leading}YX"
         pixels = planes.reshape(*counts, *planes.shape[1:])
         if "S" in stack.axes and "C" in axes:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from memnet_core.zoo import Entry
 
 __all__ = [
+    "ClusterReady",
     "Event",
     "FileFinished",
     "FileStarted",
@@ -50,6 +51,14 @@ class ModelReady:
 
 
 @dataclass(frozen=True)
+class ClusterReady:
+    """Other processes are ready for the work; `address` is that of their scheduler."""
+
+    address: str
+    workers: int
+
+
+@dataclass(frozen=True)
 class FileStarted:
     """The network begins with a file."""
 
@@ -71,7 +80,7 @@ class FileFinished:
     outcome: Outcome
 
 
-Event = ModelReady | FileStarted | TileFinished | FileFinished
+Event = ModelReady | ClusterReady | FileStarted | TileFinished | FileFinished
 
 
 def failure(job: Job, error: MemnetError | MemoryError) -> Outcome:

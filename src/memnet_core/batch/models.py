@@ -39,7 +39,8 @@ class LoadedModels:
         MemnetError
             If the model or the device does not serve.
         """
-        if entry.path not in self._ready:
+        known = self._ready.get(entry.path)
+        if known is None or known.entry.card.sha256 != entry.card.sha256:
             model, card = load_model(entry.path)
             restorer = self._settings.restorer(model)
             ready = ModelReady(Entry(entry.path, card), restorer)

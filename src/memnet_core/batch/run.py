@@ -53,6 +53,8 @@ class BatchRun:
         How.
     share : Share
         Which part of OME-Zarr results to make; the jobs are those of the part already.
+    engines : LoadedModels, optional
+        Models that are loaded already.
     outcomes : list of Outcome
         What became of the files so far; complete after the events have ended, also if
         their generator was closed before.
@@ -61,12 +63,12 @@ class BatchRun:
     jobs: Sequence[Job]
     settings: BatchSettings
     share: Share = field(default_factory=Share)
+    engines: LoadedModels | None = None
     outcomes: list[Outcome] = field(default_factory=list)
-    _models: LoadedModels = field(init=False)
     _unwritten: deque[Future[Outcome]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self._models = LoadedModels(self.settings)
+        self._models = self.engines or LoadedModels(self.settings)
 
     def events(self) -> Generator[Event, None, None]:
         """Restore the files; closing the generator ends the run within one tile.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from memnet_core.batch.block_restorer import BlockRestorer
 from memnet_core.batch.blocks import BlockWork, begin
 from memnet_core.batch.events import ModelReady, Outcome, TileFinished
 from memnet_core.engine import EventsWithResult
+from memnet_core.io import suffix_format
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -37,12 +39,13 @@ class Share:
     index: int = 0
     count: int = 1
 
-    def of_jobs(self, jobs: Sequence[Job], divided: Iterable[bool]) -> list[Job]:
-        """Return the jobs of this part, and those that are divided themselves."""
+    def of_jobs(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return the jobs of this part, and those that are divided into blocks."""
         return [
             job
-            for number, (job, in_blocks) in enumerate(zip(jobs, divided, strict=True))
-            if in_blocks or number % self.count == self.index
+            for number, job in enumerate(jobs)
+            if suffix_format(job.output) == "ome-zarr"
+            or number % self.count == self.index
         ]
 
     def of_blocks(self, job: Job, blocks: Iterable[int]) -> list[int]:
@@ -69,7 +72,7 @@ def restore_to_zarr(
         return Outcome(job=job, status="skipped")
     work = yield from begin(job, settings, models)
     total = sum(map(work.plan.layout.blocks, work.levels))
-    with BlockRestorer(work, settings, models) as restorer:
+    with closing(BlockRestorer(work, settings, models)) as restorer:
         for level in work.levels:
             todo = work.remaining(level)
             before = sum(map(work.plan.layout.blocks, range(level + 1))) - len(todo)

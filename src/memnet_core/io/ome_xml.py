@@ -20,6 +20,7 @@ __all__ = ["calibration_of_ome", "new_ome_xml", "updated_ome_xml"]
 _STORAGE = ("TiffData", "BinData", "MetadataOnly")
 _NAMESPACE = re.compile(r"\{(.*)\}")
 _PLACED = {"T": "TimeIncrement"} | {axis: f"PhysicalSize{axis}" for axis in "ZYX"}
+_NO_UNIT = "reference frame"
 _DEFAULT_UNITS = {"T": "s"} | dict.fromkeys("ZYX", "µm")
 
 
@@ -35,7 +36,9 @@ def calibration_of_ome(xml: str) -> Calibration:
     for axis, name in _PLACED.items():
         if size := float(pixels.get(name) or 0):
             spacing[axis] = size
-            units[axis] = unit_name(pixels.get(f"{name}Unit", _DEFAULT_UNITS[axis]))
+            unit = pixels.get(f"{name}Unit", _DEFAULT_UNITS[axis])
+            if unit not in (_NO_UNIT, "pixel"):
+                units[axis] = unit_name(unit)
     names = [c.get("Name") for c in _children(pixels, "Channel")]
     known = tuple(name for name in names if name)
     return Calibration(
@@ -112,10 +115,10 @@ def new_ome_xml(
     stored = (pages, 1, 1, lengths["Y"], lengths["X"], lengths.get("S", 1))
     described: dict[str, object] = {}
     for axis, name in _PLACED.items():
-        if axis in known.spacing:
-            described[name] = known.spacing[axis]
-            if axis in known.units:
-                described[f"{name}Unit"] = unit_symbol(known.units[axis])
+        size, unit = known.spacing.get(axis), known.units.get(axis)
+        if size and (unit or (size != 1 and axis != "T")):
+            described[name] = size
+            described[f"{name}Unit"] = unit_symbol(unit or _NO_UNIT)
     if known.channel_names and len(known.channel_names) == lengths.get("C", 1):
         described["Channel"] = {"Name": list(known.channel_names)}
     xml = tifffile.OmeXml()
