@@ -19,7 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core._version import __version__
-from memnet_core.atomic import replaced_when_complete, temporary_beside
+from memnet_core.atomic import (
+    remove_abandoned,
+    replaced_when_complete,
+    temporary_beside,
+)
 from memnet_core.batch.folders import make_folder
 from memnet_core.batch.stacks import find_values
 from memnet_core.errors import ImageError, ModelError
@@ -287,6 +291,7 @@ def _planned(
 def _make(folder: Path, plan: BlockPlan, stack: Stack, settings: BatchSettings) -> None:
     """Make the folder with everything but the pixels; the first one to do so wins."""
     make_folder(folder.parent)
+    remove_abandoned(folder.parent)
     temporary = temporary_beside(folder)
     display = None
     if stack.metadata.calibration.channel_names:
