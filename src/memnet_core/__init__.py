@@ -11,9 +11,15 @@ if TYPE_CHECKING:
     from memnet_core.checkpoint import Card, load_model, read_card, save_model
     from memnet_core.engine import Restorer, TileDone, result_of
     from memnet_core.errors import MemnetError
-    from memnet_core.io import Image, read_image, write_image
+    from memnet_core.io import (
+        Image,
+        open_stack,
+        read_image,
+        write_image,
+        write_ome_tiff,
+    )
     from memnet_core.network import Architecture, MemNet
-    from memnet_core.tasks import TaskSettings, restore_image
+    from memnet_core.tasks import TaskSettings, restore_image, restore_stack
     from memnet_core.zoo import choose_model, find_model, model_for
 
 __all__ = [
@@ -30,12 +36,15 @@ __all__ = [
     "find_model",
     "load_model",
     "model_for",
+    "open_stack",
     "read_card",
     "read_image",
     "restore_image",
+    "restore_stack",
     "result_of",
     "save_model",
     "write_image",
+    "write_ome_tiff",
 ]
 
 _HOMES = {
@@ -51,12 +60,15 @@ _HOMES = {
     "find_model": "zoo",
     "load_model": "checkpoint",
     "model_for": "zoo",
+    "open_stack": "io",
     "read_card": "checkpoint",
     "read_image": "io",
     "restore_image": "tasks",
+    "restore_stack": "tasks",
     "result_of": "engine",
     "save_model": "checkpoint",
     "write_image": "io",
+    "write_ome_tiff": "io",
 }
 
 

@@ -7,13 +7,14 @@ import os
 import platform
 import re
 import secrets
+import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["remove_abandoned", "replaced_when_complete"]
+__all__ = ["remove_abandoned", "replaced_when_complete", "temporary_beside"]
 
 _HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())
 _NAME = re.compile(r"^\.memnet-(?P<host>[A-Za-z0-9]*)-(?P<process>\d{1,9})-[0-9a-f]+")
@@ -35,8 +36,7 @@ def replaced_when_complete(path: Path) -> Iterator[Path]:
     Path
         Where to write, in the same folder and with the same suffix.
     """
-    token = secrets.token_hex(4)
-    temporary = path.with_name(f".memnet-{_HOST}-{os.getpid()}-{token}{path.suffix}")
+    temporary = temporary_beside(path)
     try:
         yield temporary
         temporary.replace(path)
@@ -45,8 +45,14 @@ def replaced_when_complete(path: Path) -> Iterator[Path]:
         raise
 
 
+def temporary_beside(path: Path) -> Path:
+    """Return a name in the folder of `path` that `remove_abandoned` knows."""
+    token = secrets.token_hex(4)
+    return path.with_name(f".memnet-{_HOST}-{os.getpid()}-{token}{path.suffix}")
+
+
 def remove_abandoned(folder: Path) -> int:
-    """Delete temporary files of processes of this machine that no longer run.
+    """Delete what processes of this machine that no longer run have left behind.
 
     Parameters
     ----------
@@ -56,7 +62,7 @@ def remove_abandoned(folder: Path) -> int:
     Returns
     -------
     int
-        How many files were deleted.
+        How many were deleted.
     """
     return sum(_remove(path) for path in _listed(folder) if _is_abandoned(path))
 
@@ -75,15 +81,16 @@ def _is_abandoned(path: Path) -> bool:
     match = _NAME.match(path.name)
     return (
         match is not None
-        and path.is_file()
         and match["host"] == _HOST
         and not psutil.pid_exists(int(match["process"]))
     )
 
 
 def _remove(path: Path) -> bool:
-    """Delete a file if that is allowed; whoever may will do it another time."""
+    """Delete if that is allowed; whoever may will do it another time."""
     try:
+        if path.is_dir():
+            shutil.rmtree(path)
         path.unlink(missing_ok=True)
     except OSError:
         return False

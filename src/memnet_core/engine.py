@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import math
@@ -109,7 +110,7 @@ class Restorer:
         self._batch_pixels = (
             _CPU_BATCH_PIXELS if self.device.type == "cpu" else _GPU_BATCH_PIXELS
         )
-        self._multiple = architecture.unshuffle
+        self.multiple = architecture.unshuffle
         self._bytes_per_pixel = memory_per_pixel(architecture)
         self._transforms = range(8 if tta else 1)
         self._exact = EvaluationNetwork(model, exit_block).to(self.device)
@@ -156,7 +157,7 @@ class Restorer:
         done = 0
         for transform in self._transforms:
             turned = np.array(_turn(planes, transform), np.float32, order="C")
-            source = pad_to_multiple(torch.from_numpy(turned), self._multiple)
+            source = pad_to_multiple(torch.from_numpy(turned), self.multiple)
             result = np.empty(turned.shape, np.float32)
             later = len(self._transforms) - 1 - transform
             sideways = transform % 2 == 1
@@ -167,7 +168,13 @@ class Restorer:
         restored /= len(self._transforms)
         return restored
 
-    def _tile_for(self) -> tuple[int, int]:
+    def with_tile(self, tile: tuple[int, int]) -> Restorer:
+        """Return the same engine, with the same network, for tiles of a given size."""
+        twin = copy.copy(self)
+        twin._tile = tile
+        return twin
+
+    def tile_size(self) -> tuple[int, int]:
         """Return the given tile, or the largest square that fits into memory."""
         if self._tile:
             return self._tile
@@ -186,9 +193,9 @@ class Restorer:
         count, *shape = source.shape
         unfinished = np.ones(shape, np.bool_)
         while count and unfinished.any():
-            side = self._tile_for()
+            side = self.tile_size()
             turned = side[::-1] if sideways else side
-            plan = plan_tiles((shape[0], shape[1]), turned, self.halo, self._multiple)
+            plan = plan_tiles((shape[0], shape[1]), turned, self.halo, self.multiple)
             tiles = [tile for tile in plan if unfinished[tile.core].any()]
             jobs = [(tile, plane) for tile in tiles for plane in range(count)]
             size = self._batch_size(tiles[0])

@@ -22,12 +22,13 @@ from memnet_core.values import (
     RangeChoice,
     ValueRange,
     check_finite,
+    stack_range,
     to_dtype,
     value_range,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
@@ -40,6 +41,7 @@ __all__ = [
     "PlaneSink",
     "TaskSettings",
     "find_level",
+    "find_stack_level",
     "image_sigma",
     "jpeg_quality",
     "plane_sigma",
@@ -49,6 +51,7 @@ __all__ = [
 ]
 
 Channels = Literal["luminance", "all"]
+Tables = tuple[tuple[int, ...], ...]
 
 _WELL_FITTING = 0.02
 
@@ -104,18 +107,55 @@ def find_level(image: Image, settings: TaskSettings) -> LevelFound:
     LevelError
         If it cannot be found out.
     """
+
+    def sigma() -> float:
+        return image_sigma(image, settings.value_range)
+
+    return _level(settings, sigma, image.metadata.jpeg_tables)
+
+
+def find_stack_level(
+    sample: PlaneSource, settings: TaskSettings, tables: Tables = ()
+) -> LevelFound:
+    """Return the level that was given, or estimate that of a stack.
+
+    Parameters
+    ----------
+    sample : PlaneSource
+        The stack, or planes that stand for it; noise is that of the middle one.
+    settings : TaskSettings
+        As for `restore_stack`.
+    tables : tuple of tuple of int
+        Quantisation tables of a JPEG, luminance first.
+
+    Raises
+    ------
+    LevelError
+        If it cannot be found out.
+    """
+
+    def sigma() -> float:
+        values = stack_range(sample, settings.value_range)
+        return plane_sigma(sample[sample.shape[0] // 2], values)
+
+    return _level(settings, sigma, tables)
+
+
+def _level(
+    settings: TaskSettings, sigma: Callable[[], float], tables: Tables
+) -> LevelFound:
     if settings.level is not None:
         return LevelFound(settings.level)
     if settings.task == "denoise":
-        sigma = image_sigma(image, settings.value_range)
-        return LevelFound(round(sigma, 1), f"σ estimated as {sigma:.1f}")
+        found = sigma()
+        return LevelFound(round(found, 1), f"σ estimated as {found:.1f}")
     if settings.task == "deblock":
-        estimate = jpeg_quality(image)
-        if estimate is None:
+        if not tables:
             raise LevelError(
                 "There are no JPEG quantisation tables to read q from; give the "
                 "quality with --q."
             )
+        estimate = estimate_quality(tables[0])
         remark = f"q {estimate.quality} by its quantisation table"
         if estimate.misfit > _WELL_FITTING:
             remark += f" (nearest: steps differ by {estimate.misfit:.0%})"
@@ -162,7 +202,7 @@ def restore_stack(
     result: PlaneSink,
     restorer: Restorer,
     settings: TaskSettings,
-    values: ValueRange,
+    values: ValueRange | None,
 ) -> Generator[TileDone, None, None]:
     """Restore planes one by one, each read when its turn comes; closing cancels.
 
@@ -177,8 +217,8 @@ def restore_stack(
         The engine with a model for the task.
     settings : TaskSettings
         For super-resolution `level` is the scale.
-    values : ValueRange
-        What becomes 0 and 1.
+    values : ValueRange, optional
+        What becomes 0 and 1; None for the percentiles of each plane.
 
     Yields
     ------
@@ -202,8 +242,9 @@ def restore_stack(
         check_finite(pixels)
         to_come = sum(expected[index + 1 :])
         count = _planes_to_restore(pixels, settings)
+        limits = values or value_range(without_alpha(pixels), "percentile")
         events = EventsWithResult(
-            _restore_plane(pixels, restorer, values, settings.scale, count)
+            _restore_plane(pixels, restorer, limits, settings.scale, count)
         )
         for event in events:
             done += 1
@@ -244,7 +285,9 @@ def restore_image(
     """
     stack = image.stack
     result = np.empty(restored_shape(stack.shape, settings), stack.dtype)
-    values = value_range(without_alpha(stack), settings.value_range)
+    values = None
+    if settings.value_range != "plane":
+        values = value_range(without_alpha(stack), settings.value_range)
     yield from restore_stack(stack, result, restorer, settings, values)
     return image.with_stack(result, settings.scale)
 

@@ -23,7 +23,7 @@ __all__ = [
     "value_range",
 ]
 
-RangeChoice = Literal["dtype", "percentile"] | tuple[float, float]
+RangeChoice = Literal["dtype", "percentile", "plane"] | tuple[float, float]
 
 _PERCENTILES = (0.1, 99.9)
 _SAMPLE = 4_000_000
@@ -71,7 +71,8 @@ def value_range(pixels: NDArray[Any], choice: RangeChoice) -> ValueRange:
     choice : str or (float, float)
         ``dtype``: what the type can hold, for floats 0 to 1. ``percentile``: the
         0.1th and the 99.9th percentile, of a sample of rows where there are more than
-        four million values. A pair: these two values.
+        four million values; ``plane`` is the same, as for one plane. A pair: these two
+        values.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def value_range(pixels: NDArray[Any], choice: RangeChoice) -> ValueRange:
     dtype = pixels.dtype
     if dtype.kind == "f":
         check_finite(pixels)
-    if choice == "percentile":
+    if choice == "percentile" or choice == "plane":
         rows = pixels.reshape(-1, pixels.shape[-2] * pixels.shape[-1])
         sample = rows[:: max(1, pixels.size // _SAMPLE)].astype(np.float64)
         low, high = (float(v) for v in np.percentile(sample, _PERCENTILES))
@@ -123,7 +124,7 @@ def stack_range(stack: PlaneSource, choice: RangeChoice) -> ValueRange:
         As `value_range`, as far as the planes that are read tell.
     """
     count, height, width, samples = stack.shape
-    if choice != "percentile" and (choice != "dtype" or stack.dtype.kind != "f"):
+    if isinstance(choice, tuple) or (choice == "dtype" and stack.dtype.kind != "f"):
         return value_range(np.zeros((1, 1, 1), stack.dtype), choice)
     planes = np.unique(np.linspace(0, count - 1, min(count, _SAMPLED_PLANES)).round())
     step = max(1, len(planes) * height * width * samples // _SAMPLE)

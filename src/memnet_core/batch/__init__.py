@@ -1,11 +1,7 @@
 """Restoring many files: find inputs, plan outputs, run, resume, report."""
 
-from memnet_core.batch.inputs import Found, Source, find_inputs
-from memnet_core.batch.plan import Job, plan_jobs
-from memnet_core.batch.report import write_report
-from memnet_core.batch.run import (
-    BatchRun,
-    BatchSettings,
+from memnet_core.batch.events import (
+    ClusterReady,
     Event,
     FileFinished,
     FileStarted,
@@ -13,10 +9,17 @@ from memnet_core.batch.run import (
     Outcome,
     TileFinished,
 )
+from memnet_core.batch.inputs import Found, Source, find_inputs
+from memnet_core.batch.plan import Job, plan_jobs
+from memnet_core.batch.report import write_report
+from memnet_core.batch.run import BatchRun
+from memnet_core.batch.settings import BatchSettings
+from memnet_core.batch.volumes import Share
 
 __all__ = [
     "BatchRun",
     "BatchSettings",
+    "ClusterReady",
     "Event",
     "FileFinished",
     "FileStarted",
@@ -24,6 +27,7 @@ __all__ = [
     "Job",
     "ModelReady",
     "Outcome",
+    "Share",
     "Source",
     "TileFinished",
     "find_inputs",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import UsageError
-from memnet_core.io import READABLE_SUFFIXES
+from memnet_core.io import READABLE_SUFFIXES, is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class Found:
     Attributes
     ----------
     sources : list of Source
-        Image files by their suffix, each once.
+        Image files by their suffix, and Zarr folders, each once.
     hidden : int
         Files passed over because their names begin with a dot.
     foreign : int
@@ -66,8 +66,8 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
     Parameters
     ----------
     arguments : sequence of str
-        Image files, folders, glob patterns (``**`` included), or ``.txt`` files with
-        one path on each line, relative to the list.
+        Image files, OME-Zarr images, folders, glob patterns (``**`` included), or
+        ``.txt`` files with one path on each line, relative to the list.
     output : Path
         The output folder; a search does not descend into it.
     recursive : bool
@@ -84,7 +84,9 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
         for path, relative in _expand(argument, output, recursive, found):
             if path.name.startswith("."):
                 found.hidden += 1
-            elif path.suffix.lower() not in READABLE_SUFFIXES or _is_special(path):
+            elif not is_zarr(path) and (
+                path.suffix.lower() not in READABLE_SUFFIXES or _is_special(path)
+            ):
                 found.foreign += 1
             elif (absolute := os.path.abspath(path)) not in known:
                 known.add(absolute)
@@ -97,7 +99,9 @@ def _expand(
 ) -> Iterator[tuple[Path, Path]]:
     """Yield the files of one argument and their places below the output folder."""
     path = Path(argument)
-    if os.path.isdir(argument):
+    if is_zarr(path):
+        yield path, Path(path.name)
+    elif os.path.isdir(argument):
         if _same(path, output):
             raise UsageError(
                 f"{path} is both input and output; choose another output folder."
@@ -116,22 +120,23 @@ def _expand(
 def _walk(
     folder: Path, output: Path, depth: float, found: Found
 ) -> Iterator[tuple[Path, Path]]:
-    """Yield the files of a folder by name; links back into themselves end there."""
+    """Yield files and Zarr images by name; links back into themselves end there."""
 
     def note(error: OSError) -> None:
         found.unreadable.append(f"{error.filename} cannot be read: {error.strerror}.")
 
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=note):
         inner = Path(parent).relative_to(folder)
+        images = [name for name in folders if is_zarr(Path(parent, name))]
         folders[:] = sorted(
             name
-            for name in folders
+            for name in set(folders).difference(images)
             if len(inner.parts) < depth
             and not name.startswith(".")
             and not _same(Path(parent, name), output)
             and not _is_loop(folder, inner / name)
         )
-        for name in sorted(files):
+        for name in sorted([*files, *images]):
             yield Path(parent, name), inner / name
 
 
@@ -172,7 +177,7 @@ def _listed(path: Path) -> Iterator[tuple[Path, Path]]:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     for line in filter(None, map(str.strip, lines)):
         listed = path.parent / line
-        if not os.path.isfile(listed):
+        if not (os.path.isfile(listed) or is_zarr(listed)):
             raise UsageError(f"{line}, listed in {path}, is no file; correct the list.")
         yield listed, Path(listed.name)
 

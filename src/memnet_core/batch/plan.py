@@ -31,12 +31,15 @@ class Job:
         What the source's header says; None if it cannot be read.
     skip : bool
         Whether the output exists and stays as it is.
+    overwrite : bool
+        Whether to redo it if it exists.
     """
 
     source: Path
     output: Path
     header: Probe | None = None
     skip: bool = False
+    overwrite: bool = False
 
     @property
     def megapixels(self) -> float:
@@ -87,14 +90,14 @@ def _planned(source: Path, output: Path, *, overwrite: bool) -> Job:
     if not overwrite and os.path.exists(output):
         return Job(source, output, skip=True)
     try:
-        return Job(source, output, probe(source))
+        return Job(source, output, probe(source), overwrite=overwrite)
     except ImageError:
-        return Job(source, output)
+        return Job(source, output, overwrite=overwrite)
 
 
 def _outputs(sources: Sequence[Source], folder: Path, file_format: str) -> list[Path]:
     plain = [
-        folder / s.relative.with_suffix(suffix_of_format(file_format, s.path))
+        folder / _renamed(s.relative, suffix_of_format(file_format, s.path))
         for s in sources
     ]
     crowded = {key for key, count in _counts(plain).items() if count > 1}
@@ -117,6 +120,13 @@ def _outputs(sources: Sequence[Source], folder: Path, file_format: str) -> list[
                 "different folders, or use --recursive on a common folder."
             )
     return outputs
+
+
+def _renamed(path: Path, suffix: str) -> Path:
+    """Exchange a suffix; that of OME-Zarr takes the place of all of ``.ome.tif``."""
+    if suffix == path.suffix or not suffix.startswith(".ome"):
+        return path.with_suffix(suffix)
+    return path.with_suffix("").with_name(path.stem.removesuffix(".ome") + suffix)
 
 
 def _counts(paths: Iterable[Path]) -> Counter[str]:

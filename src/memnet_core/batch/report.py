@@ -13,7 +13,8 @@ from memnet_core.errors import ImageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from memnet_core.batch.run import BatchRun, Outcome
+    from memnet_core.batch.events import Outcome
+    from memnet_core.batch.run import BatchRun
 
 __all__ = ["report_of", "write_report"]
 

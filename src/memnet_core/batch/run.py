@@ -6,145 +6,39 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING
 
 from memnet_core.atomic import remove_abandoned
-from memnet_core.checkpoint import load_model
+from memnet_core.batch.events import (
+    Event,
+    FileFinished,
+    FileStarted,
+    ModelReady,
+    Outcome,
+    TileFinished,
+    failure,
+)
+from memnet_core.batch.folders import make_folder
+from memnet_core.batch.models import LoadedModels
+from memnet_core.batch.stacks import restore_to_tiff
+from memnet_core.batch.volumes import Share, restore_to_zarr
 from memnet_core.devices import select_device
-from memnet_core.engine import EventsWithResult, Precision, Restorer
+from memnet_core.engine import EventsWithResult
 from memnet_core.errors import ImageError, MemnetError
-from memnet_core.io import Image, read_image, write_image
-from memnet_core.tasks import LevelFound, TaskSettings, find_level, restore_image
-from memnet_core.zoo import Entry, choose_model
+from memnet_core.io import Image, read_image, suffix_format, write_image
+from memnet_core.tasks import LevelFound, find_level, restore_image
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from memnet_core.batch.plan import Job
-    from memnet_core.network import MemNet
+    from memnet_core.batch.settings import BatchSettings
+    from memnet_core.zoo import Entry
 
-__all__ = [
-    "BatchRun",
-    "BatchSettings",
-    "Event",
-    "FileFinished",
-    "FileStarted",
-    "ModelReady",
-    "Outcome",
-    "TileFinished",
-]
+__all__ = ["BatchRun"]
 
 _MOST_UNWRITTEN = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchSettings:
-    """What to do with every file.
-
-    Attributes
-    ----------
-    task : TaskSettings
-        Task, level, channels and value range.
-    model : str, optional
-        Name or file of the model; by default the one that was trained for the level.
-    nearest : bool
-        Whether to accept the model that comes closest to the level.
-    device, tile, halo, exit_block, tta, precision
-        As for `memnet_core.engine.Restorer`.
-    """
-
-    task: TaskSettings
-    model: str | None = None
-    nearest: bool = False
-    device: str = "auto"
-    tile: tuple[int, int] | None = None
-    halo: int | None = None
-    exit_block: int | None = None
-    tta: bool = False
-    precision: Precision = "float32"
-
-    def choose(self, level: float | None) -> Entry:
-        """Return the model for a level; any of the task as long as it is not known.
-
-        Raises
-        ------
-        MemnetError
-            If none serves.
-        """
-        return choose_model(
-            self.task.task,
-            level or 0.0,
-            self.model,
-            nearest=self.nearest or level is None,
-        )
-
-    def restorer(self, model: MemNet) -> Restorer:
-        """Return the engine for a model.
-
-        Raises
-        ------
-        MemnetError
-            If the device, the tile or the exit block does not serve.
-        """
-        return Restorer(
-            model,
-            device=self.device,
-            tile=self.tile,
-            halo=self.halo,
-            exit_block=self.exit_block,
-            tta=self.tta,
-            precision=self.precision,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a file; `message` says why it failed."""
-
-    job: Job
-    status: Literal["done", "skipped", "failed"]
-    message: str = ""
-    level: float | None = None
-    remark: str = ""
-    model: str = ""
-    shape: tuple[int, ...] = ()
-    dtype: str = ""
-    seconds: float = 0.0
-    dropped: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ModelReady:
-    """A model is loaded and the device chosen, before the first file that needs it."""
-
-    entry: Entry
-    restorer: Restorer
-
-
-@dataclass(frozen=True)
-class FileStarted:
-    """The network begins with a file."""
-
-    job: Job
-
-
-@dataclass(frozen=True)
-class TileFinished:
-    """A fraction in (0, 1] of a file is computed."""
-
-    job: Job
-    fraction: float
-
-
-@dataclass(frozen=True)
-class FileFinished:
-    """A file is written, skipped, or given up."""
-
-    outcome: Outcome
-
-
-Event = ModelReady | FileStarted | TileFinished | FileFinished
 
 
 @dataclass
@@ -157,6 +51,10 @@ class BatchRun:
         What to do, in this order.
     settings : BatchSettings
         How.
+    share : Share
+        Which part of OME-Zarr results to make; the jobs are those of the part already.
+    engines : LoadedModels, optional
+        Models that are loaded already.
     outcomes : list of Outcome
         What became of the files so far; complete after the events have ended, also if
         their generator was closed before.
@@ -164,9 +62,13 @@ class BatchRun:
 
     jobs: Sequence[Job]
     settings: BatchSettings
+    share: Share = field(default_factory=Share)
+    engines: LoadedModels | None = None
     outcomes: list[Outcome] = field(default_factory=list)
-    _ready: dict[Path, ModelReady] = field(default_factory=dict)
     _unwritten: deque[Future[Outcome]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._models = self.engines or LoadedModels(self.settings)
 
     def events(self) -> Generator[Event, None, None]:
         """Restore the files; closing the generator ends the run within one tile.
@@ -184,7 +86,7 @@ class BatchRun:
         if todo:
             entry = self.settings.choose(settings.task.level)
             if settings.model is not None or settings.task.level is not None:
-                yield from self._load(entry)
+                yield from self._models.load(entry)
         for folder in {job.output.parent for job in todo}:
             remove_abandoned(folder)
         for job in self.jobs:
@@ -195,7 +97,7 @@ class BatchRun:
             ThreadPoolExecutor(1, "memnet-writer") as writer,
         ):
             try:
-                for job, image in _read_ahead(reader, todo):
+                for job, image in _read_ahead(reader, todo, settings):
                     for event in self._restore(job, image, writer):
                         yield event
                         yield from self._collect(_MOST_UNWRITTEN)
@@ -213,57 +115,89 @@ class BatchRun:
             self._unwritten.popleft()
             yield self._finished(outcome)
 
-    def _load(self, entry: Entry) -> Generator[ModelReady, None, Restorer]:
-        """Return the engine for a model; each is loaded once."""
-        if entry.path not in self._ready:
-            model, card = load_model(entry.path)
-            restorer = self.settings.restorer(model)
-            ready = ModelReady(Entry(entry.path, card), restorer)
-            self._ready[entry.path] = ready
-            yield ready
-        return self._ready[entry.path].restorer
-
     def models(self) -> dict[str, str]:
         """Return the SHA-256 of the weights of each model used, by name."""
-        cards = [ready.entry.card for ready in self._ready.values()]
-        return {card.name: card.sha256 for card in cards}
+        return self._models.checksums()
 
     def _finished(self, outcome: Outcome) -> FileFinished:
         self.outcomes.append(outcome)
         return FileFinished(outcome)
 
     def _restore(
-        self, job: Job, reading: Future[Image], writer: ThreadPoolExecutor
+        self, job: Job, reading: Future[Image | None], writer: ThreadPoolExecutor
     ) -> Iterator[FileStarted | ModelReady | TileFinished]:
         """Restore one file and leave it to the writer."""
         started = time.monotonic()
-        task = self.settings.task
         yield FileStarted(job)
         try:
             image = reading.result()
-            found = find_level(image, task)
-            entry = self.settings.choose(found.level)
-            restorer = yield from self._load(entry)
-            events = EventsWithResult(restore_image(image, restorer, task))
-            for event in events:
-                yield TileFinished(job, event.done / event.total)
+            if image is None:
+                self._leave((yield from self._restore_streamed(job)))
+            else:
+                finish = yield from self._restore_image(job, image, started)
+                self._unwritten.append(writer.submit(finish))
         except (MemnetError, MemoryError) as error:
-            failed: Future[Outcome] = Future()
-            failed.set_result(_failure(job, error))
-            self._unwritten.append(failed)
-        else:
-            self._unwritten.append(
-                writer.submit(_write, job, events.result, found, entry, started)
-            )
+            self._leave(failure(job, error))
+
+    def _restore_streamed(
+        self, job: Job
+    ) -> Generator[ModelReady | TileFinished, None, Outcome]:
+        if suffix_format(job.output) == "ome-zarr":
+            return restore_to_zarr(job, self.settings, self._models, self.share)
+        return restore_to_tiff(job, self.settings, self._models)
+
+    def _leave(self, outcome: Outcome) -> None:
+        """Put an outcome behind those of files that are being written."""
+        known: Future[Outcome] = Future()
+        known.set_result(outcome)
+        self._unwritten.append(known)
+
+    def _restore_image(
+        self, job: Job, image: Image, started: float
+    ) -> Generator[ModelReady | TileFinished, None, Callable[[], Outcome]]:
+        """Restore an image; return what writes it."""
+        task = self.settings.task
+        found = find_level(image, task)
+        entry = self.settings.choose(found.level)
+        restorer = yield from self._models.load(entry)
+        events = EventsWithResult(restore_image(image, restorer, task))
+        for event in events:
+            yield TileFinished(job, event.done / event.total)
+        return partial(_write, job, events.result, found, entry, started)
+
+
+def _is_streamed(job: Job, settings: BatchSettings) -> bool:
+    """Whether a result is made plane by plane or block by block.
+
+    Raises
+    ------
+    ImageError
+        If axes are named for a result that has none.
+    """
+    kind = suffix_format(job.output)
+    if kind == "ome-zarr":
+        return True
+    if kind == "tiff":
+        return bool(settings.axes) or (job.header is not None and job.header.is_stack)
+    if settings.axes:
+        raise ImageError(
+            f"{job.output} holds no axes to name; choose --format tiff or ome-zarr."
+        )
+    return False
+
+
+def _read(job: Job, settings: BatchSettings) -> Image | None:
+    """Read an image; None for a stack that is not read at once."""
+    return None if _is_streamed(job, settings) else read_image(job.source)
 
 
 def _read_ahead(
-    reader: ThreadPoolExecutor, jobs: Sequence[Job]
-) -> Iterator[tuple[Job, Future[Image]]]:
+    reader: ThreadPoolExecutor, jobs: Sequence[Job], settings: BatchSettings
+) -> Iterator[tuple[Job, Future[Image | None]]]:
     """Yield jobs with their images, of which one is read in advance."""
-    ahead: deque[tuple[Job, Future[Image]]] = deque()
+    ahead: deque[tuple[Job, Future[Image | None]]] = deque()
     for job in jobs:
-        ahead.append((job, reader.submit(read_image, job.source)))
+        ahead.append((job, reader.submit(_read, job, settings)))
         if len(ahead) > 1:
             yield ahead.popleft()
     yield from ahead
@@ -273,14 +207,10 @@ def _write(
     job: Job, image: Image, found: LevelFound, entry: Entry, started: float
 ) -> Outcome:
     try:
-        job.output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(job.output.parent)
         dropped = write_image(job.output, image)
-    except OSError as error:
-        folder = job.output.parent
-        reason = f"the folder {folder} cannot be made: {error.strerror}."
-        return _failure(job, ImageError(reason))
     except (ImageError, MemoryError) as error:
-        return _failure(job, error)
+        return failure(job, error)
     return Outcome(
         job=job,
         status="done",
@@ -292,12 +222,3 @@ def _write(
         seconds=time.monotonic() - started,
         dropped=image.metadata.dropped + dropped,
     )
-
-
-def _failure(job: Job, error: MemnetError | MemoryError) -> Outcome:
-    """Say which file failed, where the error does not."""
-    memory = isinstance(error, MemoryError)
-    reason = "it does not fit into memory." if memory else str(error)
-    named = str(job.source) in reason or str(job.output) in reason
-    message = reason if named else f"{job.source} cannot be restored: {reason}"
-    return Outcome(job=job, status="failed", message=message)

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from memnet_core.batch import BatchRun, Event, FileFinished, Job, ModelReady
+    from memnet_core.batch import (
+        BatchRun,
+        ClusterReady,
+        Event,
+        FileFinished,
+        Job,
+        ModelReady,
+    )
 
 __all__ = [
     "EXIT_FAILED",
@@ -78,9 +85,9 @@ class _Lines:
         return None
 
     def show(self, event: Event) -> None:
-        from memnet_core.batch import FileFinished, ModelReady
+        from memnet_core.batch import ClusterReady, FileFinished, ModelReady
 
-        if isinstance(event, ModelReady):
+        if isinstance(event, ModelReady | ClusterReady):
             click.echo(_header(event), err=True)
         if isinstance(event, FileFinished):
             position = f"[{len(self._run.outcomes)}/{len(self._run.jobs)}]"
@@ -117,9 +124,14 @@ class _Bar:
         self._progress.stop()
 
     def show(self, event: Event) -> None:
-        from memnet_core.batch import FileFinished, FileStarted, ModelReady
+        from memnet_core.batch import (
+            ClusterReady,
+            FileFinished,
+            FileStarted,
+            ModelReady,
+        )
 
-        if isinstance(event, ModelReady):
+        if isinstance(event, ModelReady | ClusterReady):
             self._console.print(_header(event), soft_wrap=True)
         elif isinstance(event, FileStarted):
             self._number += 1
@@ -148,7 +160,11 @@ class _Bar:
         self._progress.update(self._bar, completed=done, total=self._total, pace=pace)
 
 
-def _header(event: ModelReady) -> str:
+def _header(event: ModelReady | ClusterReady) -> str:
+    from memnet_core.batch import ClusterReady
+
+    if isinstance(event, ClusterReady):
+        return f"{event.workers} workers of {event.address}"
     restorer = event.restorer
     header = f"Model {event.entry.card.name} ({event.entry.card.serves})"
     header += f" on {restorer.device}"
@@ -184,6 +200,7 @@ def _summarise(run: BatchRun, seconds: float) -> None:
         f"{statuses.count(status)} {word}"
         for status, word in (
             ("done", "restored"),
+            ("partial", "restored in part"),
             ("skipped", "skipped (they exist)"),
             ("failed", "failed"),
         )

@@ -34,8 +34,8 @@ def _number_or_auto(text: str) -> float | str:
 
 
 def parse_range(text: str) -> str | tuple[float, float]:
-    """Return ``dtype``, ``percentile``, or two values."""
-    if text in ("dtype", "percentile"):
+    """Return ``dtype``, ``percentile``, ``plane``, or two values."""
+    if text in ("dtype", "percentile", "plane"):
         return text
     try:
         low, high = (float(part) for part in text.split(","))
@@ -43,7 +43,8 @@ def parse_range(text: str) -> str | tuple[float, float]:
         low = high = 0.0
     if not (low < high and math.isfinite(high - low)):
         raise click.BadParameter(
-            f"{text!r} is neither 'dtype' nor 'percentile' nor two rising values LO,HI."
+            f"{text!r} is neither 'dtype', 'percentile' nor 'plane', "
+            "nor two rising values LO,HI."
         )
     return low, high
 
@@ -54,6 +55,20 @@ def _tile(text: str) -> tuple[int, int]:
     if len(parts) > 2 or not all(part.isdigit() and int(part) for part in parts):
         raise click.BadParameter(f"{text!r} is neither a side in pixels nor HxW.")
     return int(parts[0]), int(parts[-1])
+
+
+def _axes(text: str) -> str:
+    """Return letters of axes in upper case."""
+    axes = text.upper()
+    if axes and (not {"Y", "X"} <= set(axes) <= set("TZCYXS") or _repeats(axes)):
+        raise click.BadParameter(
+            f"{text!r} are no axes; name each of Y, X and any of T, Z, C, S once."
+        )
+    return axes
+
+
+def _repeats(text: str) -> bool:
+    return len(set(text)) < len(text)
 
 
 _OPTIONS = (
@@ -92,10 +107,17 @@ _OPTIONS = (
         "--range",
         "value_range",
         type=parse_range,
-        metavar="dtype|percentile|LO,HI",
+        metavar="dtype|percentile|plane|LO,HI",
         default="dtype",
         show_default=True,
-        help="Which values are black and white.",
+        help="Which values are black and white; plane: percentiles of each plane.",
+    ),
+    click.option(
+        "--axes",
+        type=_axes,
+        default="",
+        metavar="LETTERS",
+        help="Axes of stacks, out of TZCYXS, if their files tell them wrongly.",
     ),
     click.option(
         "--device",

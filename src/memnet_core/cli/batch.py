@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["batch"]
 
 
+def _share(text: str) -> tuple[int, int]:
+    """Return which part of how many from ``0/4``."""
+    try:
+        index, count = map(int, text.split("/"))
+    except ValueError:
+        index, count = 0, 0
+    if not 0 <= index < count:
+        raise click.BadParameter(f"{text!r} is no part; of 4 they are 0/4 to 3/4.")
+    return index, count
+
+
 @click.command()
 @click.argument("inputs", nargs=-1, required=True)
 @click.argument("output", type=click.Path(path_type=Path))
@@ -27,13 +38,32 @@ __all__ = ["batch"]
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["auto", "same", "png", "tiff", "jpeg", "webp", "bmp"]),
+    type=click.Choice(
+        ["auto", "same", "png", "tiff", "jpeg", "webp", "bmp", "ome-zarr"]
+    ),
     default="auto",
     show_default=True,
     help="Format of the results; auto is that of the input, but PNG for JPEG.",
 )
 @click.option("--overwrite", is_flag=True, help="Redo results that exist.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Share the work between so many processes on this machine.",
+)
+@click.option(
+    "--scheduler",
+    metavar="tcp://HOST:PORT",
+    help="Share the work between the workers of this Dask scheduler.",
+)
+@click.option(
+    "--shard",
+    "share",
+    type=_share,
+    metavar="I/N",
+    help="Do the Ith of N parts, from 0/N: for job arrays.",
+)
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -47,6 +77,9 @@ def batch(
     file_format: str,
     overwrite: bool,
     dry_run: bool,
+    workers: int | None,
+    scheduler: str | None,
+    share: tuple[int, int] | None,
     report: Path | None,
     **options: Any,
 ) -> None:
@@ -59,11 +92,19 @@ def batch(
     memnet batch --task deblock --q 10 in/ out/
     memnet batch --task denoise --sigma 30 in/ out/
     memnet batch --task sr --scale 3 in/ out/
+    memnet batch --task denoise --sigma auto --format ome-zarr in/ out/ --workers 4
     """  # noqa: D301
-    from memnet_core.batch import BatchRun, find_inputs, plan_jobs, write_report
+    from memnet_core.batch import (
+        BatchRun,
+        Share,
+        find_inputs,
+        plan_jobs,
+        write_report,
+    )
     from memnet_core.errors import UsageError
 
     settings = settings_of(**options)
+    _check_sharing(workers, scheduler, share, overwrite=overwrite)
     if os.path.lexists(output) and not os.path.isdir(output):
         raise UsageError(f"{output} is a file; the output has to be a folder.")
     if report and report.suffix.lower() != ".json":
@@ -80,15 +121,50 @@ def batch(
         hint = "; --recursive also looks into subfolders" if deeper else ""
         raise UsageError(f"No images found in {', '.join(inputs)}{hint}.")
     jobs = plan_jobs(found.sources, output, file_format, overwrite=overwrite)
+    part = Share(*share) if share else Share()
+    jobs = part.of_jobs(jobs)
     if dry_run:
         for job in jobs:
             click.echo(_planned(job))
         return
-    run = BatchRun(jobs, settings)
+    run = BatchRun(jobs, settings, part)
+    if workers or scheduler:
+        from memnet_core.batch.cluster import ClusterRun
+
+        run = ClusterRun(
+            jobs, settings, workers=workers or 0, scheduler=scheduler or ""
+        )
     code = follow(run, resumes=not overwrite)
     if report:
         write_report(report, run)
     raise SystemExit(code or (EXIT_FAILED if found.unreadable else 0))
+
+
+def _check_sharing(
+    workers: int | None,
+    scheduler: str | None,
+    share: tuple[int, int] | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Refuse ways to share the work that do not go together.
+
+    Raises
+    ------
+    click.UsageError
+        If there is more than one, or parts would undo each other's work.
+    """
+    if sum(map(bool, (workers, scheduler, share))) > 1:
+        raise click.UsageError("Give one of --workers, --scheduler and --shard.")
+    if scheduler and "://" not in scheduler:
+        raise click.UsageError(
+            f"--scheduler {scheduler} is no address; give one like tcp://host:8786."
+        )
+    if share and overwrite:
+        raise click.UsageError(
+            "--shard does not go with --overwrite: parts would redo each other's "
+            "results; delete these instead."
+        )
 
 
 def _planned(job: Job) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memnet_core.checkpoint import Task
-    from memnet_core.io import Image
+    from memnet_core.io import Image, Stack
     from memnet_core.values import RangeChoice
 
 __all__ = ["info"]
@@ -21,10 +21,39 @@ __all__ = ["info"]
 @click.argument("file", type=click.Path(path_type=Path))
 def info(*, file: Path) -> None:
     """Tell what FILE is, how degraded it is, and which model would serve."""
-    from memnet_core.io import read_image
+    from memnet_core.io import open_stack, probe, read_image
 
-    for name, value in _facts(read_image(file)):
+    if probe(file).is_stack:
+        with open_stack(file) as stack:
+            facts = [*_stack_facts(stack)]
+    else:
+        facts = [*_facts(read_image(file))]
+    for name, value in facts:
         click.echo(f"{name:<12} {value}")
+
+
+def _stack_facts(stack: Stack) -> Iterator[tuple[str, str]]:
+    """Yield what a stack tells, and a sample of its planes."""
+    from memnet_core.io import PlaneCrops
+    from memnet_core.tasks import plane_sigma
+    from memnet_core.values import stack_range
+
+    yield "format", stack.format
+    yield "axes", f"{stack.axes} {'×'.join(map(str, stack.sizes))}"
+    crops = PlaneCrops(stack)
+    values = stack_range(crops, "percentile")
+    sample = f"(a sample of {crops.shape[0]} of {stack.shape[0]} planes)"
+    yield "values", f"{stack.dtype}, mostly {values.low:g} to {values.high:g} {sample}"
+    known = stack.metadata.calibration
+    for axis, size in known.spacing.items():
+        yield f"step of {axis}", f"{size:g} {known.units.get(axis, '')}".rstrip()
+    if known.channel_names:
+        yield "channels", ", ".join(known.channel_names)
+    if dropped := stack.metadata.page.dropped:
+        yield "not kept", ", ".join(dropped)
+    sigma = round(plane_sigma(crops[crops.shape[0] // 2], values), 1)
+    yield "noise", f"σ about {sigma} of 255 (range: percentile)"
+    yield "denoise", _serving("denoise", sigma)
 
 
 def _facts(image: Image) -> Iterator[tuple[str, str]]:

@@ -30,7 +30,7 @@ def restore(*, source: Path, output: Path, overwrite: bool, **options: Any) -> N
         suffix_format(output)
     except ImageError as error:
         raise UsageError(str(error)) from error
-    job = Job(source, output, probe(source))
+    job = Job(source, output, probe(source), overwrite=overwrite)
     if os.path.realpath(output) == os.path.realpath(source):
         raise UsageError(f"{output} is the input itself; choose another output.")
     if os.path.exists(output) and not overwrite:

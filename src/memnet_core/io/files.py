@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-from typing import TYPE_CHECKING, TypeVar
-
-from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
+from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ImageError
 from memnet_core.io import ordinary, tiff
+from memnet_core.io.damage import reading, writing
+from memnet_core.io.ome_zarr import is_zarr, open_ome_zarr, probe_ome_zarr
+from memnet_core.io.stack import Stack, StackMetadata, named_axes
+from memnet_core.io.tiff_stack import open_tiff_stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from memnet_core.io.image import Image, Probe
 
-T = TypeVar("T")
-
 __all__ = [
     "FORMATS",
     "READABLE_SUFFIXES",
+    "open_stack",
     "probe",
     "read_image",
     "suffix_format",
@@ -37,6 +34,7 @@ FORMATS = {
     "jpeg": ".jpg",
     "webp": ".webp",
     "bmp": ".bmp",
+    "ome-zarr": ".ome.zarr",
 }
 """Formats that can be written, with the suffix they get."""
 
@@ -46,15 +44,11 @@ READABLE_SUFFIXES = frozenset(
 """Suffixes of files that are taken for images."""
 
 _SYNONYMS = {".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tiff": "tiff"}
-_SYNONYMS |= {".dib": "bmp"} | {suffix: name for name, suffix in FORMATS.items()}
+_SYNONYMS |= {".dib": "bmp", ".zarr": "ome-zarr"} | {
+    suffix: name for name, suffix in FORMATS.items()
+}
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-_EXPLAINED = (EOFError, MemoryError, OSError, RuntimeError, SyntaxError, ValueError)
-"""What Pillow, tifffile and imagecodecs raise on damaged files, with a reason."""
-
-_UNEXPLAINED = (ArithmeticError, LookupError, TypeError, struct.error, zlib.error)
-"""What they stumble over, with messages that make no sense outside of them."""
 
 
 def read_image(path: Path) -> Image:
@@ -70,18 +64,51 @@ def read_image(path: Path) -> Image:
     ImageError
         If the file is missing, empty, damaged, or of a kind that is not supported.
     """
-    return _guarded(path, tiff.read if _is_tiff(path) else ordinary.read)
+    with reading(path):
+        return tiff.read(path) if is_tiff(path) else ordinary.read(path)
+
+
+def open_stack(path: Path, axes: str = "") -> Stack:
+    """Open a file for reading plane by plane; use the result in a ``with`` statement.
+
+    Parameters
+    ----------
+    path : Path
+        A TIFF of any kind, or the folder of an OME-Zarr image; of other pictures the
+        pixels are read at once.
+    axes : str
+        Letters out of TZCYXS, one for each axis of the file, instead of what it tells.
+
+    Raises
+    ------
+    ImageError
+        As `read_image`, or if the axes do not fit.
+    """
+    if is_zarr(path):
+        return open_ome_zarr(path, axes)
+    with reading(path):
+        if is_tiff(path) and (axes or tiff.probe(path).is_stack):
+            return open_tiff_stack(path, axes)
+    image = read_image(path)
+    metadata = StackMetadata(
+        calibration=image.metadata.calibration, page=image.metadata
+    )
+    named = named_axes(path, image.axes, image.pixels.shape, axes)
+    return Stack(path, image.pixels, named, format=image.format, metadata=metadata)
 
 
 def probe(path: Path) -> Probe:
-    """Read the header of a file.
+    """Read the header of a file, or of the folder of an OME-Zarr image.
 
     Raises
     ------
     ImageError
         As `read_image`, as far as the header tells.
     """
-    return _guarded(path, tiff.probe if _is_tiff(path) else ordinary.probe)
+    if is_zarr(path):
+        return probe_ome_zarr(path)
+    with reading(path):
+        return tiff.probe(path) if is_tiff(path) else ordinary.probe(path)
 
 
 def write_image(path: Path, image: Image) -> tuple[str, ...]:
@@ -105,14 +132,14 @@ def write_image(path: Path, image: Image) -> tuple[str, ...]:
         If the format cannot hold these pixels, or the file cannot be written.
     """
     kind = suffix_format(path)
-    try:
-        with replaced_when_complete(path) as temporary:
-            if kind == "tiff":
-                return tiff.write(temporary, image)
-            return ordinary.write(temporary, image, kind)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or _sentence(error)
-        raise ImageError(f"{path} cannot be written: {reason}.") from error
+    if kind == "ome-zarr":
+        raise ImageError(
+            f"{path} cannot be written at once; OME-Zarr is made by 'memnet batch'."
+        )
+    with writing(path), replaced_when_complete(path) as temporary:
+        if kind == "tiff":
+            return tiff.write(temporary, image)
+        return ordinary.write(temporary, image, kind)
 
 
 def suffix_format(path: Path) -> str:
@@ -150,7 +177,7 @@ def suffix_of_format(name: str, source: Path) -> str:
     return FORMATS[name]
 
 
-def _is_tiff(path: Path) -> bool:
+def is_tiff(path: Path) -> bool:
     """Look at the first bytes of a file.
 
     Raises
@@ -166,28 +193,3 @@ def _is_tiff(path: Path) -> bool:
     if not start:
         raise ImageError(f"{path} cannot be read: the file is empty.")
     return start in _TIFF_STARTS
-
-
-def _guarded(path: Path, reader: Callable[[Path], T]) -> T:
-    """Call a reader and turn what it raises on broken files into one sentence."""
-    try:
-        return reader(path)
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{path} cannot be read: it is no intact PNG, JPEG, WebP, BMP or TIFF."
-        ) from error
-    except PillowImage.DecompressionBombError as error:
-        raise ImageError(
-            f"{path} cannot be read: it claims to have more than "
-            f"{2 * (PillowImage.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} megapixels, "
-            "which is accepted of a TIFF only."
-        ) from error
-    except _UNEXPLAINED as error:
-        raise ImageError(f"{path} cannot be read: the file is damaged.") from error
-    except _EXPLAINED as error:
-        raise ImageError(f"{path} cannot be read: {_sentence(error)}.") from error
-
-
-def _sentence(error: Exception) -> str:
-    """Return what an error says, on one line and without a full stop."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from memnet_core.io.calibration import Calibration, unit_name
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -41,6 +43,15 @@ class Metadata:
     description: str = ""
     jpeg_tables: tuple[tuple[int, ...], ...] = ()
     dropped: tuple[str, ...] = ()
+
+    @property
+    def calibration(self) -> Calibration:
+        """What the resolution says of pixels, where it has a unit."""
+        if self.resolution is None or self.resolution_unit == "none":
+            return Calibration()
+        spacing = {a: 1 / r for a, r in zip("XY", self.resolution, strict=True)}
+        unit = unit_name(self.resolution_unit)
+        return Calibration(spacing=spacing, units=dict.fromkeys(spacing, unit))
 
 
 @dataclass(frozen=True)
@@ -110,9 +121,13 @@ class Probe:
         Type of a sample.
     megapixels : float
         Pixels of all planes, in millions.
+    is_stack : bool
+        Whether `memnet_core.io.open_stack` reads it plane by plane, with more of its
+        metadata than `read_image`.
     """
 
     format: str
     shape: tuple[int, ...]
     dtype: str
     megapixels: float
+    is_stack: bool = False

@@ -20,7 +20,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["probe", "read", "write"]
+__all__ = [
+    "as_seen",
+    "check_complete",
+    "is_upright_and_plain",
+    "needs_bigtiff",
+    "only_series",
+    "page_metadata",
+    "page_options",
+    "probe",
+    "read",
+    "samples_last",
+    "what_is_lost",
+    "write",
+]
 
 _ICC = 34675
 _XMP = 700
@@ -50,12 +63,12 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 def probe(path: Path) -> Probe:
     """Read the header of a TIFF."""
     with tifffile.TiffFile(path) as file:
-        series = _only_series(file)
+        series = only_series(file)
         page = series.keyframe
-        order, axes = _samples_last(series.axes, page, [])
+        order, axes = samples_last(series.axes, page, [])
         shape = [series.shape[i] for i in order]
         planes = shape[: len(axes) - axes.endswith("S")]
-        if _orientation(page) >= 5:
+        if page_orientation(page) >= 5:
             y, x = axes.index("Y"), axes.index("X")
             shape[y], shape[x] = shape[x], shape[y]
         if page.photometric == _PALETTE:
@@ -67,66 +80,62 @@ def probe(path: Path) -> Probe:
             shape=tuple(shape),
             dtype="uint8" if page.photometric == _PALETTE else str(series.dtype),
             megapixels=math.prod(planes) / 1e6,
+            is_stack=is_upright_and_plain(page)
+            and (len(planes) > 2 or bool(_machine_texts(file))),
         )
 
 
 def read(path: Path) -> Image:
     """Read a TIFF whose pages have one shape."""
     with tifffile.TiffFile(path) as file:
-        series = _only_series(file)
+        series = only_series(file)
         page = series.keyframe
-        _check_complete(file, series)
-        dropped = _what_is_lost(file, series)
-        order, axes = _samples_last(series.axes, page, dropped)
-        orientation = _orientation(page)
+        check_complete(file, series)
+        dropped = what_is_lost(page)
+        dropped += [f"{kind} metadata" for kind in _machine_texts(file)]
+        if len(series.levels) > 1:
+            dropped.append("pyramid levels")
+        order, axes = samples_last(series.axes, page, dropped)
+        orientation = page_orientation(page)
         pixels = series.asarray().transpose(order)
         pixels = oriented(pixels, orientation, axes.index("Y"), axes.index("X"))
-        pixels = _as_seen(pixels, page, dropped)
-        resolution, unit = _resolution(page)
-        if resolution and orientation >= 5:
-            resolution = resolution[::-1]
-        xmp = _bytes_of_tag(page, _XMP)
+        pixels = as_seen(pixels, page, dropped)
         return Image(
             pixels=np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")),
             axes=axes if pixels.ndim == len(axes) else axes + "S",
-            metadata=Metadata(
-                icc=None if page.photometric == _CMYK else _bytes_of_tag(page, _ICC),
-                xmp=upright_xmp(xmp) if xmp and orientation != 1 else xmp,
-                resolution=resolution,
-                resolution_unit=unit,
-                description="" if _is_machine_text(file) else page.description,
-                dropped=tuple(dropped),
-            ),
+            metadata=page_metadata(file, page, dropped),
             format="TIFF",
         )
+
+
+def page_metadata(file: tifffile.TiffFile, page: Any, dropped: list[str]) -> Metadata:
+    """Return what the tags of a page tell besides its pixels."""
+    orientation = page_orientation(page)
+    resolution, unit = _resolution(page)
+    if resolution and orientation >= 5:
+        resolution = resolution[::-1]
+    xmp = bytes_of_tag(page, _XMP)
+    return Metadata(
+        icc=None if page.photometric == _CMYK else bytes_of_tag(page, _ICC),
+        xmp=upright_xmp(xmp) if xmp and orientation != 1 else xmp,
+        resolution=resolution,
+        resolution_unit=unit,
+        description="" if _is_machine_text(file) else page.description,
+        dropped=tuple(dropped),
+    )
 
 
 def write(path: Path, image: Image) -> tuple[str, ...]:
     """Write a TIFF, losslessly compressed; return what could not be kept."""
     metadata = image.metadata
     stack = image.stack
-    samples = stack.shape[-1]
-    pixels = stack[..., 0] if samples == 1 else stack
-    unit = _UNIT_NAMES[metadata.resolution_unit]
-    extratags = []
-    if metadata.xmp:
-        extratags.append((_XMP, 1, len(metadata.xmp), metadata.xmp, True))
+    pixels = stack[..., 0] if stack.shape[-1] == 1 else stack
     tifffile.imwrite(
         path,
         pixels if len(pixels) > 1 else pixels[0],
-        bigtiff=pixels.nbytes > _BIG,
-        photometric="rgb" if samples >= 3 else "minisblack",
-        planarconfig="contig" if samples > 1 else None,
-        extrasamples=["unassalpha"] if samples in (2, 4) else None,
-        compression="zlib",
-        predictor=pixels.dtype.kind in "ui" and pixels.dtype.itemsize <= 4,
-        resolution=metadata.resolution,
-        resolutionunit=unit if metadata.resolution else None,
+        bigtiff=needs_bigtiff(pixels.nbytes),
         description=metadata.description.encode() or None,
-        iccprofile=metadata.icc,
-        extratags=extratags,
-        metadata=None,
-        software=False,
+        **page_options(metadata, stack.shape[-1], pixels.dtype),
     )
     dropped = ["EXIF (not written to TIFF)"] if metadata.exif else []
     leading = image.axes.rstrip("S").removesuffix("YX")
@@ -135,7 +144,43 @@ def write(path: Path, image: Image) -> tuple[str, ...]:
     return tuple(dropped)
 
 
-def _only_series(file: tifffile.TiffFile) -> Any:
+def needs_bigtiff(size: int) -> bool:
+    """Whether so many bytes of pixels need the offsets of BigTIFF."""
+    return size > _BIG
+
+
+def page_options(
+    metadata: Metadata, samples: int, dtype: np.dtype[Any]
+) -> dict[str, Any]:
+    """Return how a page is written: losslessly compressed, with its tags.
+
+    Parameters
+    ----------
+    metadata : Metadata
+        What the tags tell.
+    samples : int
+        Samples of a pixel.
+    dtype : dtype
+        Type of a sample.
+    """
+    unit = _UNIT_NAMES[metadata.resolution_unit]
+    xmp = metadata.xmp
+    return {
+        "photometric": "rgb" if samples >= 3 else "minisblack",
+        "planarconfig": "contig" if samples > 1 else None,
+        "extrasamples": ["unassalpha"] if samples in (2, 4) else None,
+        "compression": "zlib",
+        "predictor": dtype.kind in "ui" and dtype.itemsize <= 4,
+        "resolution": metadata.resolution,
+        "resolutionunit": unit if metadata.resolution else None,
+        "iccprofile": metadata.icc,
+        "extratags": [(_XMP, 1, len(xmp), xmp, True)] if xmp else [],
+        "metadata": None,
+        "software": False,
+    }
+
+
+def only_series(file: tifffile.TiffFile) -> Any:
     """Return the one image or stack of a file.
 
     Raises
@@ -171,7 +216,7 @@ def _only_series(file: tifffile.TiffFile) -> Any:
     return series
 
 
-def _check_complete(file: tifffile.TiffFile, series: Any) -> None:
+def check_complete(file: tifffile.TiffFile, series: Any) -> None:
     """Check that what the directories promise can be in the file.
 
     Raises
@@ -214,7 +259,7 @@ def _next_directory(file: tifffile.TiffFile) -> int:
     return int(offset)
 
 
-def _samples_last(
+def samples_last(
     axes: str, page: Any, dropped: list[str]
 ) -> tuple[tuple[int, ...], str]:
     """Return the order of axes that puts colour last and other samples first."""
@@ -230,7 +275,7 @@ def _samples_last(
     return (position, *others), "C" + rest
 
 
-def _as_seen(pixels: NDArray[Any], page: Any, dropped: list[str]) -> NDArray[Any]:
+def as_seen(pixels: NDArray[Any], page: Any, dropped: list[str]) -> NDArray[Any]:
     """Turn inverted, palette, CMYK and 2- to 7-bit pixels into plain gray or RGB."""
     if page.photometric == _PALETTE:
         dropped.append("palette (expanded)")
@@ -239,7 +284,7 @@ def _as_seen(pixels: NDArray[Any], page: Any, dropped: list[str]) -> NDArray[Any
     if page.photometric == _CMYK:
         dropped.append("CMYK (converted to RGB)")
         cmyk = PillowImage.fromarray(np.ascontiguousarray(pixels), "CMYK")
-        return np.asarray(rgb_of_cmyk(cmyk, _bytes_of_tag(page, _ICC)))
+        return np.asarray(rgb_of_cmyk(cmyk, bytes_of_tag(page, _ICC)))
     if page.photometric == _WHITE_IS_ZERO:
         pixels = _inverted(pixels, page.bitspersample, dropped)
     if pixels.dtype == np.uint8 and page.bitspersample < 8:
@@ -259,30 +304,33 @@ def _inverted(pixels: NDArray[Any], bits: int, dropped: list[str]) -> NDArray[An
     return pixels
 
 
-def _orientation(page: Any) -> int:
+def page_orientation(page: Any) -> int:
     tag = page.tags.valueof(_ORIENTATION)
-    return int(tag or stored_orientation(None, _bytes_of_tag(page, _XMP)))
+    return int(tag or stored_orientation(None, bytes_of_tag(page, _XMP)))
 
 
-def _bytes_of_tag(page: Any, tag: int) -> bytes | None:
+def bytes_of_tag(page: Any, tag: int) -> bytes | None:
     value = page.tags.valueof(tag)
     if isinstance(value, str):
         return value.encode()
     return value if isinstance(value, bytes) else None
 
 
-def _what_is_lost(file: tifffile.TiffFile, series: Any) -> list[str]:
-    page = series.keyframe
+def what_is_lost(page: Any) -> list[str]:
+    """Name what the tags of a page hold that is not carried."""
     lost = [name for tag, name in _LOST_TAGS.items() if tag in page.tags]
     if _PREMULTIPLIED in page.extrasamples:
         lost.append("premultiplied alpha (taken for straight)")
-    if file.is_ome:
-        lost.append("OME metadata")
-    if file.is_imagej:
-        lost.append("ImageJ metadata")
-    if len(series.levels) > 1:
-        lost.append("pyramid levels")
     return lost
+
+
+def is_upright_and_plain(page: Any) -> bool:
+    """Whether pixels need no table, no profile and no turning to be seen."""
+    return page.photometric not in (_PALETTE, _CMYK) and page_orientation(page) == 1
+
+
+def _machine_texts(file: tifffile.TiffFile) -> list[str]:
+    return [k for k, held in (("OME", file.is_ome), ("ImageJ", file.is_imagej)) if held]
 
 
 def _is_machine_text(file: tifffile.TiffFile) -> bool:

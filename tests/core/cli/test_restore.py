@@ -69,7 +69,7 @@ def test_output_of_no_known_format_is_refused(
 ) -> None:
     result = memnet("restore", picture("a.png"), output, *DEBLOCK)
     assert result.exit_code == 2
-    assert "is none of .png, .tif, .jpg, .webp, .bmp." in result.stderr
+    assert "is none of .png, .tif, .jpg, .webp, .bmp, .ome.zarr." in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def assert_refused(result: Result, told: str) -> None:
         ("--task denoise --sigma 10 --q 5", "--q does not go with --task denoise"),
         ("--task sr", "--task sr needs --scale"),
         ("--task sr --scale 1", "1 is not in the range 2<=x<=8"),
-        ("--task deblock --q 10 --range 5,5", "'5,5' is neither 'dtype' nor"),
+        ("--task deblock --q 10 --range 5,5", "'5,5' is neither 'dtype'"),
         ("--task deblock --q 10 --range 9,5", "two rising values LO,HI"),
         ("--task deblock --q 10 --range 0,inf", "two rising values LO,HI"),
         ("--task deblock --q 10 --range nan,1", "two rising values LO,HI"),

@@ -145,6 +145,7 @@ def test_probe_agrees_with_read(name: str, tmp_path: Path) -> None:
         shape=image.pixels.shape,
         dtype=str(image.pixels.dtype),
         megapixels=image.stack[..., 0].size / 1e6,
+        is_stack=name in ("pages.tif", "bands.tif"),
     )
 
 

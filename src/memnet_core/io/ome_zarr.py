@@ -1,0 +1,327 @@
+"""OME-Zarr images: opening one as a stack, and making one shard by shard."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.errors import ImageError
+from memnet_core.io.damage import reading, writing
+from memnet_core.io.image import Metadata, Probe
+from memnet_core.io.ngff import image_attributes, multiscale_of
+from memnet_core.io.stack import Stack, StackMetadata, named_axes
+from memnet_core.values import to_dtype
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from memnet_core.io.calibration import Calibration
+
+__all__ = [
+    "ZarrLayout",
+    "create_ome_zarr",
+    "is_zarr",
+    "layout_for",
+    "open_level",
+    "open_ome_zarr",
+    "probe_ome_zarr",
+    "shrink_block",
+]
+
+_MARKS = ("zarr.json", ".zgroup", ".zattrs")
+_CHUNK = 256
+_SHARD = 1024
+_SHARD_BYTES = 2**25
+_SMALLEST_LEVEL = 512
+_ORDER = "TCZ"
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is named or laid out as Zarr."""
+    return os.path.isdir(path) and (
+        path.suffix.lower() == ".zarr"
+        or any((path / mark).is_file() for mark in _MARKS)
+    )
+
+
+def open_ome_zarr(path: Path, named: str = "") -> Stack:
+    """Open the full resolution of an OME-Zarr image (NGFF 0.4 or 0.5).
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the image.
+    named : str
+        Axes instead of those that the attributes tell.
+    """
+    import zarr
+
+    with reading(path):
+        try:
+            group = zarr.open_group(path, mode="r")
+        except FileNotFoundError as error:
+            raise ImageError(
+                f"{path} cannot be read: it is no OME-Zarr image, but a folder without "
+                "zarr.json or .zattrs; give the folder of an image."
+            ) from error
+        attributes = dict(group.attrs)
+        image = multiscale_of(attributes)
+        array = group[image.path]
+        if not isinstance(array, zarr.Array) or array.ndim != len(image.axes):
+            raise ValueError(f"{image.path!r} is no array with the axes {image.axes}")
+        if np.dtype(array.dtype).kind not in "buif" or 0 in array.shape:
+            raise ValueError(f"pixels of type {array.dtype} are not supported")
+        axes = named_axes(path, image.axes, array.shape, named)
+        native = axes == image.axes
+        dropped = ["label images"] if "labels" in group else []
+        if not native:
+            dropped.append("attributes besides pixel sizes and names")
+        return Stack(
+            path,
+            array,
+            axes,
+            format="OME-Zarr",
+            metadata=StackMetadata(
+                calibration=image.calibration,
+                page=Metadata(dropped=tuple(dropped)),
+                attributes=attributes if native else {},
+                zarr_format=2 if array.metadata.zarr_format == 2 else 3,
+            ),
+        )
+
+
+def probe_ome_zarr(path: Path) -> Probe:
+    """Read the header of an OME-Zarr image."""
+    with open_ome_zarr(path) as stack:
+        return Probe(
+            format=stack.format,
+            shape=stack.sizes,
+            dtype=str(stack.dtype),
+            megapixels=math.prod(stack.shape[:3]) / 1e6,
+            is_stack=True,
+        )
+
+
+@dataclass(frozen=True)
+class ZarrLayout:
+    """Arrays of an image, of which every shard is written as a whole.
+
+    Attributes
+    ----------
+    axes : str
+        One letter for each axis; Y and X are the last.
+    shapes : tuple of tuple of int
+        Sizes of each level, the first being the full resolution.
+    chunk, shard : tuple of int
+        What is read and what is written at once; a shard consists of whole chunks.
+    """
+
+    axes: str
+    shapes: tuple[tuple[int, ...], ...]
+    chunk: tuple[int, ...]
+    shard: tuple[int, ...]
+
+    def grid(self, level: int) -> tuple[int, ...]:
+        """Return how many shards a level has along each axis."""
+        sizes = zip(self.shapes[level], self.shard, strict=True)
+        return tuple(-(-size // side) for size, side in sizes)
+
+    def blocks(self, level: int) -> int:
+        """Return how many shards a level has."""
+        return math.prod(self.grid(level))
+
+    def block(self, level: int, index: int) -> tuple[slice, ...]:
+        """Return the part of a level that a shard holds."""
+        place = np.unravel_index(index, self.grid(level))
+        starts = [int(p) * side for p, side in zip(place, self.shard, strict=True)]
+        return tuple(
+            slice(start, min(start + side, size))
+            for start, side, size in zip(
+                starts, self.shard, self.shapes[level], strict=True
+            )
+        )
+
+
+def layout_for(stack: Stack, scale: int) -> ZarrLayout:
+    """Return how the result of a stack is laid out.
+
+    Chunks are 256×256 px of one plane, shards 1024×1024 px of as many planes along
+    the last axis before Y as make up 32 MiB; levels halve until 512 px suffice.
+
+    Parameters
+    ----------
+    stack : Stack
+        What is restored.
+    scale : int
+        How many of the new pixels stand for one of its own along Y and X.
+
+    Raises
+    ------
+    ImageError
+        If colour and channels cannot both be kept.
+    """
+    sizes = dict(zip(stack.axes, stack.sizes, strict=True))
+    leading = stack.leading
+    if not stack.metadata.attributes:
+        leading = "".join(sorted(leading, key=lambda a: (_ORDER + a).index(a)))
+    if "S" in sizes and sizes["S"] > 1:
+        if "C" in leading:
+            raise ImageError(
+                f"{stack.path} has colours in channels, which OME-Zarr cannot hold; "
+                "choose --format tiff."
+            )
+        sizes["C"] = sizes["S"]
+        leading = "".join(sorted(f"C{leading}", key=lambda a: (_ORDER + a).index(a)))
+    height, width = sizes["Y"] * scale, sizes["X"] * scale
+    first = tuple(sizes[axis] for axis in leading)
+    shapes = [(*first, height, width)]
+    while max(shapes[-1][-2:]) > _SMALLEST_LEVEL:
+        height, width = (-(-side // 2) for side in shapes[-1][-2:])
+        shapes.append((*first, height, width))
+    chunk = [min(_CHUNK, side) for side in shapes[0][-2:]]
+    shard = [
+        min(-(-side // part) * part, _SHARD)
+        for side, part in zip(shapes[0][-2:], chunk, strict=True)
+    ]
+    depth = [1] * len(leading)
+    if leading:
+        planes = _SHARD_BYTES // (math.prod(shard) * stack.dtype.itemsize)
+        depth[-1] = max(1, min(planes, first[-1]))
+    if "S" in stack.axes and "C" in leading:
+        depth[leading.index("C")] = sizes["C"]
+    return ZarrLayout(
+        axes=f"{leading}YX",
+        shapes=tuple(shapes),
+        chunk=(*[1] * len(leading), *chunk),
+        shard=(*depth, *shard),
+    )
+
+
+def create_ome_zarr(
+    path: Path,
+    stack: Stack,
+    layout: ZarrLayout,
+    scale: int,
+    display: tuple[float, float, float, float] | None,
+) -> None:
+    """Make an image without pixels, with the attributes of a stack.
+
+    Parameters
+    ----------
+    path : Path
+        Folder to make; the one above it exists.
+    stack : Stack
+        What is restored.
+    layout : ZarrLayout
+        Its result.
+    scale : int
+        How many of the new pixels stand for one of its own along Y and X.
+    display : tuple of float, optional
+        As for `memnet_core.io.ngff.image_attributes`.
+
+    Raises
+    ------
+    ImageError
+        If the folder cannot be written.
+    """
+    import numcodecs
+    import zarr
+    from zarr.codecs import BloscCodec
+
+    kept = stack.metadata
+    v3 = kept.zarr_format == 3
+    attributes = image_attributes(
+        kept.attributes,
+        layout.axes,
+        kept.calibration,
+        _transforms(kept, layout, scale),
+        zarr_format=kept.zarr_format,
+        display=display,
+    )
+    options: dict[str, Any]
+    if v3:
+        options = {
+            "shards": layout.shard,
+            "dimension_names": [*layout.axes.lower()],
+            "compressors": BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+        }
+    else:
+        options = {
+            "chunk_key_encoding": {"name": "v2", "separator": "/"},
+            "compressors": numcodecs.Blosc(cname="zstd", clevel=3, shuffle=1),
+        }
+    with writing(path):
+        group = zarr.open_group(
+            path, mode="w-", zarr_format=kept.zarr_format, attributes=attributes
+        )
+        for level, shape in enumerate(layout.shapes):
+            group.create_array(
+                str(level),
+                shape=shape,
+                chunks=layout.chunk,
+                dtype=stack.dtype,
+                **options,
+            )
+
+
+def open_level(path: Path, level: int) -> Any:
+    """Open the array of a level of an image in the making, to read and write it."""
+    import zarr
+
+    return zarr.open_array(path / str(level), mode="r+")
+
+
+def shrink_block(finer: Any, block: tuple[slice, ...]) -> NDArray[Any]:
+    """Return a block of a level: the means of 2×2 pixels of the next finer one.
+
+    Parameters
+    ----------
+    finer : array
+        The finer level.
+    block : tuple of slice
+        Part of the level to make.
+    """
+    *leading, rows, columns = block
+    fine = (*leading, *(slice(2 * s.start, 2 * s.stop) for s in (rows, columns)))
+    pixels = np.asarray(finer[tuple(fine)])
+    odd = [(0, pixels.shape[axis] % 2) for axis in (-2, -1)]
+    pixels = np.pad(pixels, [(0, 0)] * len(leading) + odd, "edge")
+    total = np.zeros((*pixels.shape[:-2], *(s // 2 for s in pixels.shape[-2:])))
+    for y, x in product((0, 1), (0, 1)):
+        total += pixels[..., y::2, x::2]
+    return to_dtype(total / 4, pixels.dtype)
+
+
+def _transforms(
+    kept: StackMetadata, layout: ZarrLayout, scale: int
+) -> list[tuple[list[float], list[float]]]:
+    """Return scale and translation of each level; centres of pixels are what counts."""
+    step, origin = _first_transform(kept, layout.axes)
+    transforms = []
+    for level in range(len(layout.shapes)):
+        factor = 2**level / scale
+        scales, shifts = list(step), list(origin)
+        for axis in (-2, -1):
+            scales[axis] = step[axis] * factor
+            shifts[axis] = origin[axis] + (factor - 1) / 2 * step[axis]
+        transforms.append((scales, shifts))
+    return transforms
+
+
+def _first_transform(kept: StackMetadata, axes: str) -> tuple[list[float], list[float]]:
+    if kept.attributes:
+        image = multiscale_of(kept.attributes)
+        places = [image.axes.index(axis) for axis in axes]
+        return [image.scale[i] for i in places], [image.translation[i] for i in places]
+    return _steps(kept.calibration, axes), [0.0] * len(axes)
+
+
+def _steps(known: Calibration, axes: str) -> list[float]:
+    return [known.spacing.get(axis, 1.0) for axis in axes]

@@ -1,0 +1,311 @@
+"""OME-Zarr results: block by block, resumed, shared, readable elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from memnet_core.batch import BatchRun, BatchSettings, Job, TileFinished
+from memnet_core.batch.blocks import BlockWork, work_folder
+from memnet_core.batch.volumes import Share
+from memnet_core.io import probe
+from memnet_core.tasks import TaskSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from memnet_core.batch import Outcome
+
+    Install = Callable[..., Path]
+
+METADATA = {
+    "axes": "TZCYX",
+    "PhysicalSizeX": 0.5,
+    "PhysicalSizeXUnit": "µm",
+    "PhysicalSizeY": 0.25,
+    "PhysicalSizeYUnit": "µm",
+    "PhysicalSizeZ": 2.0,
+    "PhysicalSizeZUnit": "µm",
+    "TimeIncrement": 3.0,
+    "TimeIncrementUnit": "s",
+    "Channel": {"Name": ["red", "green"]},
+}
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small images have many shards and levels."""
+    for name, value in (("CHUNK", 8), ("SHARD", 32), ("SMALLEST_LEVEL", 40)):
+        monkeypatch.setattr(f"memnet_core.io.ome_zarr._{name}", value)
+    monkeypatch.setattr("memnet_core.io.ome_zarr._SHARD_BYTES", 2 * 32 * 32 * 4)
+
+
+@pytest.fixture(autouse=True)
+def model(install: Install) -> Path:
+    """Install a model of a receptive field of radius 6."""
+    return install("low", 5, 75, task="denoise")
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    """Write an OME-TIFF of floats, some shards wide and high."""
+    path = tmp_path / "in" / "a.ome.tif"
+    path.parent.mkdir()
+    tifffile.imwrite(path, pixels(), photometric="minisblack", metadata=METADATA)
+    return path
+
+
+def pixels() -> NDArray[Any]:
+    shape = (2, 2, 2, 70, 45)
+    return np.random.default_rng(0).random(shape).astype(np.float32)
+
+
+def run_of(
+    source: Path,
+    target: Path,
+    *,
+    share: Share | None = None,
+    overwrite: bool = False,
+    **settings: Any,
+) -> BatchRun:
+    task = settings.pop("task", TaskSettings(task="denoise", level=30))
+    job = Job(source, target, probe(source), overwrite=overwrite)
+    return BatchRun([job], BatchSettings(task=task, **settings), share=share or Share())
+
+
+def only_outcome(run: BatchRun) -> Outcome:
+    list(run.events())
+    (outcome,) = run.outcomes
+    assert outcome.message == ""
+    return outcome
+
+
+def level_of(path: Path, level: int = 0) -> NDArray[Any]:
+    found: NDArray[Any] = zarr.open_array(path / str(level), mode="r")[...]  # type: ignore[assignment]
+    return found
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_blocks_become_what_planes_become(stack: Path, tmp_path: Path) -> None:
+    plain = only_outcome(run_of(stack, tmp_path / "out" / "a.ome.tif"))
+    blocks = only_outcome(run_of(stack, tmp_path / "out" / "a.ome.zarr"))
+    assert plain.shape == (2, 2, 2, 70, 45)
+    assert blocks.shape == (2, 2, 2, 70, 45)
+    restored = level_of(blocks.job.output)
+    expected = tifffile.imread(plain.job.output).transpose(0, 2, 1, 3, 4)
+    np.testing.assert_allclose(restored, expected, atol=2e-6)
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.ome.tif", "a.ome.zarr"]
+
+
+def test_whole_shards_are_written_and_levels_are_means(
+    stack: Path, tmp_path: Path
+) -> None:
+    target = only_outcome(run_of(stack, tmp_path / "a.ome.zarr")).job.output
+    array = zarr.open_array(target / "0", mode="r")
+    assert (array.chunks, array.shards) == ((1, 1, 1, 8, 8), (1, 1, 2, 32, 32))
+    full, half = level_of(target), level_of(target, 1)
+    assert half.shape == (2, 2, 2, 35, 23)
+    means = full[..., :44].reshape(2, 2, 2, 35, 2, 22, 2).mean((4, 6))
+    np.testing.assert_allclose(half[..., :22], means, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_enlarged_blocks_fit_together(
+    scale: int, stack: Path, tmp_path: Path, install: Install
+) -> None:
+    install("larger", 2, 3, task="sr")
+    plane = pixels()[:1, :1, :1, :40]
+    tifffile.imwrite(
+        stack,
+        plane,
+        photometric="minisblack",
+        metadata=METADATA | {"Channel": {"Name": ["red"]}},
+    )
+    task = TaskSettings(task="sr", level=scale)
+    plain = only_outcome(run_of(stack, tmp_path / "a.ome.tif", task=task))
+    blocks = only_outcome(run_of(stack, tmp_path / "a.ome.zarr", task=task))
+    expected = np.squeeze(tifffile.imread(plain.job.output))
+    np.testing.assert_allclose(level_of(blocks.job.output), expected, atol=2e-6)
+    attributes: Any = zarr.open_group(blocks.job.output, mode="r").attrs["ome"]
+    first, second = attributes["multiscales"][0]["datasets"][0][
+        "coordinateTransformations"
+    ]
+    assert first["scale"] == [0.25 / scale, 0.5 / scale]
+    assert second["translation"] == pytest.approx(
+        [(1 / scale - 1) / 2 * 0.25, (1 / scale - 1) / 2 * 0.5]
+    )
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_zarr_becomes_what_its_tiff_becomes(
+    zarr_format: Any, stack: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "in" / "b.zarr"
+    group = zarr.open_group(source, mode="w", zarr_format=zarr_format)
+    moved = pixels().transpose(0, 2, 1, 3, 4)
+    group.create_array("s0", shape=moved.shape, chunks=(1, 2, 2, 11, 70), dtype="f4")
+    group["s0"][...] = moved  # type: ignore[index]
+    image = {
+        "axes": [{"name": name} for name in "tczyx"],
+        "datasets": [{"path": "s0"}],
+    }
+    described: dict[str, Any] = {"multiscales": [image], "mine": 3}
+    group.attrs.update(described if zarr_format == 2 else {"ome": described})
+    target = only_outcome(run_of(source, tmp_path / "b.zarr")).job.output
+    reference = only_outcome(run_of(stack, tmp_path / "a.ome.zarr")).job.output
+    np.testing.assert_array_equal(level_of(target), level_of(reference))
+    attributes: Any = dict(zarr.open_group(target, mode="r").attrs)
+    assert (attributes if zarr_format == 2 else attributes["ome"])["mine"] == 3
+    back = only_outcome(run_of(source, tmp_path / "b.ome.tif")).job.output
+    with tifffile.TiffFile(back) as file:
+        assert file.series[0].axes == "TCZYX"
+
+
+def test_planes_have_ranges_of_their_own_only_when_asked(
+    stack: Path, tmp_path: Path
+) -> None:
+    task = TaskSettings(task="denoise", level=30, value_range="plane")
+    plain = only_outcome(run_of(stack, tmp_path / "a.ome.tif", task=task))
+    blocks = only_outcome(run_of(stack, tmp_path / "a.ome.zarr", task=task))
+    expected = tifffile.imread(plain.job.output).transpose(0, 2, 1, 3, 4)
+    np.testing.assert_allclose(level_of(blocks.job.output), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_colours_become_channels(samples: int, tmp_path: Path) -> None:
+    source = tmp_path / "in" / "a.tif"
+    source.parent.mkdir()
+    shape = (2, 40, 50, samples)
+    colours = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    tifffile.imwrite(source, colours, photometric="rgb")
+    plain = only_outcome(run_of(source, tmp_path / "a.tif", axes="ZYXS"))
+    blocks = only_outcome(run_of(source, tmp_path / "a.ome.zarr", axes="ZYXS"))
+    expected = tifffile.imread(plain.job.output).transpose(3, 0, 1, 2)
+    difference = level_of(blocks.job.output).astype(int) - expected
+    assert np.abs(difference).max() <= 1
+    assert np.mean(difference == 0) > 0.99
+
+
+def stopped_after(run: BatchRun, fraction: float) -> float:
+    with closing(run.events()) as events:
+        for event in events:
+            if isinstance(event, TileFinished) and event.fraction >= fraction:
+                return event.fraction
+    raise AssertionError("the run ended")
+
+
+def test_closed_run_is_resumed_where_it_ended(stack: Path, tmp_path: Path) -> None:
+    target, reference = tmp_path / "a.ome.zarr", tmp_path / "b.ome.zarr"
+    reached = stopped_after(run_of(stack, target), 0.5)
+    assert not target.exists()
+    work = BlockWork(work_folder(target))
+    assert 0 < len(work.remaining(0)) < len(work.blocks(0))
+    second = run_of(stack, target)
+    first = next(e for e in second.events() if isinstance(e, TileFinished))
+    assert first.fraction >= reached - 0.1
+    only_outcome(run_of(stack, reference))
+    assert only_outcome(run_of(stack, target)).status == "done"
+    assert contents(target) == contents(reference)
+    assert not work.folder.exists()
+
+
+def test_parts_are_made_by_jobs_that_know_nothing_of_each_other(
+    stack: Path, tmp_path: Path
+) -> None:
+    target, reference = tmp_path / "a.ome.zarr", tmp_path / "b.ome.zarr"
+    outcomes = [
+        only_outcome(run_of(stack, target, share=Share(part, 3))) for part in range(3)
+    ]
+    assert [outcome.status for outcome in outcomes] == ["partial", "partial", "done"]
+    assert "shards to go" in outcomes[0].remark
+    only_outcome(run_of(stack, reference))
+    assert contents(target) == contents(reference)
+
+
+def test_unfinished_result_of_other_settings_is_not_mixed_in(
+    stack: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "a.ome.zarr"
+    stopped_after(run_of(stack, target), 0.2)
+    run = run_of(stack, target, task=TaskSettings(task="denoise", level=10))
+    list(run.events())
+    (outcome,) = run.outcomes
+    assert outcome.status == "failed"
+    assert "holds an unfinished result of other settings" in outcome.message
+
+
+def test_overwriting_replaces_the_whole_image(stack: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.ome.zarr"
+    only_outcome(run_of(stack, target))
+    before = contents(target)
+    (target / "mine.txt").touch()
+    assert only_outcome(run_of(stack, target)).status == "skipped"
+    assert (target / "mine.txt").exists()
+    only_outcome(run_of(stack, target, overwrite=True))
+    assert contents(target) == before
+    assert sorted(os.listdir(tmp_path)) == ["a.ome.zarr", "in", "models", "shipped"]
+
+
+def test_bad_block_fails_the_job_and_the_rest_is_kept(
+    stack: Path, tmp_path: Path
+) -> None:
+    bad = pixels()
+    bad[1, 1, 1, 0, 0] = np.nan
+    source = tmp_path / "in" / "bad.tif"
+    tifffile.imwrite(source, bad, photometric="minisblack", metadata=METADATA)
+    target = tmp_path / "bad.ome.zarr"
+    task = TaskSettings(task="denoise", level=30, value_range=(0.0, 1.0))
+    run = run_of(source, target, task=task)
+    list(run.events())
+    (outcome,) = run.outcomes
+    assert outcome.status == "failed"
+    assert "are NaN or infinite" in outcome.message
+    assert not target.exists()
+
+
+def test_source_that_changed_begins_anew(stack: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.ome.zarr"
+    stopped_after(run_of(stack, target), 0.2)
+    os.utime(stack, (1, 1))
+    run = run_of(stack, target)
+    list(run.events())
+    assert "another version of the input" in run.outcomes[0].message
+    shutil.rmtree(work_folder(target))
+    assert only_outcome(run_of(stack, target)).status == "done"
+
+
+def test_other_readers_see_pixels_scale_units_and_names(
+    stack: Path, tmp_path: Path
+) -> None:
+    from bioio_ome_zarr import Reader as BioReader
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    target = only_outcome(run_of(stack, tmp_path / "a.ome.zarr")).job.output
+    node = next(iter(Reader(parse_url(target))()))
+    np.testing.assert_array_equal(np.asarray(node.data[0]), level_of(target))
+    assert [a["name"] for a in node.metadata["axes"]] == list("tczyx")
+    assert node.metadata["axes"][4]["unit"] == "micrometer"
+    scale = node.metadata["coordinateTransformations"][0][0]["scale"]
+    assert scale == [3, 1, 2, 0.25, 0.5]
+    image = BioReader(str(target))
+    np.testing.assert_array_equal(image.get_image_data("TCZYX"), level_of(target))
+    assert image.channel_names == ["red", "green"]
+    assert image.physical_pixel_sizes == (2, 0.25, 0.5)
