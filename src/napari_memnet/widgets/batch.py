@@ -25,6 +25,7 @@ _FORMATS = [
     ("as the input, JPEG as PNG", "auto"),
     ("PNG", "png"),
     ("TIFF", "tiff"),
+    ("OME-Zarr", "ome-zarr"),
     ("as the input", "same"),
 ]
 

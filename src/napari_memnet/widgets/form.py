@@ -41,6 +41,7 @@ _RANGES = [
     ("two values", "pair"),
 ]
 _LAYER_RANGES = [("automatic", "automatic"), ("contrast limits", "contrast"), *_RANGES]
+_FOLDER_RANGES = [*_RANGES, ("percentiles of each plane", "plane")]
 _BEST = "best for the level"
 
 
@@ -97,7 +98,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         self.device = ComboBox(label="device", choices=["auto"])
         self.range = ComboBox(
             label="black and white",
-            choices=_LAYER_RANGES if for_layers else _RANGES,
+            choices=_LAYER_RANGES if for_layers else _FOLDER_RANGES,
             tooltip="Which values the network takes for black and white; one range "
             "serves the whole layer or stack.",
         )
