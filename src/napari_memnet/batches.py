@@ -20,7 +20,7 @@ __all__ = ["Planned", "Progress", "restore_folder"]
 class Planned:
     """What will be done, before the first file."""
 
-    jobs: tuple[Job, ...]
+    run: BatchRun
 
 
 def restore_folder(
@@ -68,7 +68,7 @@ def restore_folder(
         raise UsageError(f"No images found in {folder}; choose another folder.")
     jobs = plan_jobs(found.sources, output, file_format, overwrite=overwrite)
     run = BatchRun(jobs, settings)
-    yield Planned(tuple(jobs))
+    yield Planned(run)
     yield from run.events()
     return run
 
@@ -85,7 +85,7 @@ class Progress:
         from memnet_core.batch import FileFinished, TileFinished
 
         if isinstance(event, Planned):
-            self._left = {job: job.megapixels for job in event.jobs if not job.skip}
+            self._left = {job: job.megapixels for job in event.run.jobs if not job.skip}
             self._total = sum(self._left.values())
         elif isinstance(event, TileFinished):
             self._left[event.job] = (1 - event.fraction) * event.job.megapixels

@@ -16,13 +16,14 @@ from memnet_core.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
 __all__ = [
     "LayerPlanes",
     "Region",
     "layer_planes",
+    "origin",
     "plane_index",
     "twin_attributes",
 ]
@@ -184,6 +185,13 @@ def layer_planes(layer: Image) -> LayerPlanes:
             "to integers or floats first."
         )
     return LayerPlanes(data, rgb, region)
+
+
+def origin(layer: Layer) -> dict[str, Any]:
+    """Return how a layer came to be, as far as this plugin made it; else nothing."""
+    told = layer.metadata.get("memnet")
+    is_ours = isinstance(told, dict) and isinstance(told.get("source"), dict)
+    return told if is_ours else {}
 
 
 def twin_attributes(

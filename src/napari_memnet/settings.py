@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Preferences", "preferences"]
+__all__ = ["LARGEST_TILE", "Preferences", "preferences"]
+
+LARGEST_TILE = 8192
+"""Largest side of a tile that can be chosen, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -32,4 +35,5 @@ def preferences() -> Preferences:
     chosen = get_plugin_settings().get("napari-memnet")
     if chosen is None:
         return Preferences()
-    return Preferences(chosen.inference.device, chosen.inference.tile)
+    tile = min(max(chosen.inference.tile, 0), LARGEST_TILE)
+    return Preferences(chosen.inference.device, tile)

@@ -14,10 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from memnet_core.checkpoint import Task
+    from memnet_core.training.events import Validated
     from memnet_core.zoo import Entry
     from napari_memnet.layers import LayerPlanes
 
-__all__ = ["TrainingRequest", "add_best", "fraction_of", "runs_folder", "train"]
+__all__ = [
+    "TrainingRequest",
+    "add_best",
+    "fraction_of",
+    "gain_of",
+    "runs_folder",
+    "train",
+]
 
 
 def runs_folder() -> Path:
@@ -68,8 +76,8 @@ class TrainingRequest:
     device: str = "auto"
 
 
-def train(request: TrainingRequest) -> Generator[Any, None, Entry | None]:
-    """Train a model; closing the generator saves the run and keeps the best model.
+def train(request: TrainingRequest) -> Generator[Any, None, None]:
+    """Train a model; closing the generator saves the run.
 
     Parameters
     ----------
@@ -81,11 +89,6 @@ def train(request: TrainingRequest) -> Generator[Any, None, Entry | None]:
     Event
         As `memnet_core.training.loop.Trainer.run`.
 
-    Returns
-    -------
-    Entry
-        The best model, which is installed now.
-
     Raises
     ------
     MemnetError
@@ -94,30 +97,34 @@ def train(request: TrainingRequest) -> Generator[Any, None, Entry | None]:
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import config_from, write_config
     from memnet_core.training.session import sitting
-    from memnet_core.zoo import user_folder
+    from memnet_core.zoo import installed
 
-    if (user_folder() / f"{request.name}.safetensors").exists():
+    if request.name in {entry.card.name for entry in installed()[0]}:
         raise UsageError(
             f"There is already a model {request.name!r}; choose another name."
         )
     config = config_from(_settings(request))
     write_config(config)
     yield from sitting(Trainer(config, request.device))
-    return add_best(request)
 
 
-def add_best(request: TrainingRequest) -> Entry | None:
-    """Install the best model of a run, if there is one yet.
+def gain_of(event: Validated) -> float:
+    """Return by how many dB images are better than before, on average."""
+    gains = [event.psnr[level] - event.input_psnr[level] for level in event.psnr]
+    return sum(gains) / len(gains)
+
+
+def add_best(request: TrainingRequest) -> Entry:
+    """Install the best model of a run.
 
     Raises
     ------
     ModelError
-        If a model of its name was added before.
+        If there is none.
     """
     from memnet_core.zoo import add_model
 
-    file = request.out / f"{request.name}.safetensors"
-    return add_model(file) if file.exists() else None
+    return add_model(request.out / f"{request.name}.safetensors")
 
 
 def fraction_of(event: Any) -> float | None:

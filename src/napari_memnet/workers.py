@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.qt.threading import GeneratorWorker, create_worker
@@ -104,6 +105,8 @@ class Work(QObject):  # type: ignore[misc]
     fraction : callable
         Returns how much is done after an event, in [0, 1], or None if that does not
         change.
+    quiet : bool
+        Whether napari is not to show why it failed.
     parent : QObject, optional
         Owner.
 
@@ -128,7 +131,7 @@ class Work(QObject):  # type: ignore[misc]
     cancelled = Signal()
     ended = Signal()
 
-    _running: ClassVar[set[Work]] = set()
+    _running: ClassVar[dict[int, Work]] = {}
 
     def __init__(
         self,
@@ -136,10 +139,13 @@ class Work(QObject):  # type: ignore[misc]
         title: str,
         *,
         fraction: Callable[[Any], float | None] = _no_progress,
+        quiet: bool = False,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._running.add(self)
+        self._quiet = quiet
+        self._running[id(self)] = self
+        self.destroyed.connect(partial(self._running.pop, id(self), None))
         self._stop = threading.Event()
         self._fraction = fraction
         self._bar = progress(total=1000, desc=title)
@@ -162,11 +168,9 @@ class Work(QObject):  # type: ignore[misc]
         return self._stop.is_set()
 
     def _on_event(self, event: Any) -> None:
-        if self._stop.is_set():
-            return
         self.yielded.emit(event)
         fraction = self._fraction(event)
-        if fraction is not None:
+        if fraction:
             left = remaining(time.monotonic() - self._started, fraction)
             self.advanced.emit(fraction, left)
             # Last, as napari's bar handles events that wait while it is drawn.
@@ -176,7 +180,8 @@ class Work(QObject):  # type: ignore[misc]
         if isinstance(outcome, _Succeeded):
             self.succeeded.emit(outcome.result)
         elif isinstance(outcome, _Failed):
-            show_error(outcome.sentence)
+            if not self._quiet:
+                show_error(outcome.sentence)
             self.failed.emit(outcome.sentence)
         elif isinstance(outcome, _Broken):
             error = outcome.error
@@ -187,7 +192,7 @@ class Work(QObject):  # type: ignore[misc]
 
     def _on_finished(self) -> None:
         self._bar.close()
-        self._running.discard(self)
+        self._running.pop(id(self), None)
         self.ended.emit()
 
 

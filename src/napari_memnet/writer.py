@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ImageError
 from napari_memnet.layers import LayerPlanes, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from memnet_core.io import Calibration
 
 __all__ = ["write_ome_tiff"]
 
 _DEFAULT_AXES = "TCZYX"
-_BIG = 2**32 - 2**25
 
 
 def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -42,41 +40,27 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     ImageError
         If OME-TIFF cannot hold the layer, or the file cannot be written.
     """
-    import tifffile
+    from memnet_core.io import write_ome_tiff as write
 
     data = data[0] if attributes.get("multiscale") else data
     rgb = bool(attributes.get("rgb"))
     shape = tuple(int(size) for size in data.shape)
-    axes = _axes(attributes.get("axis_labels"), len(shape) - rgb, path)
+    axes = _axes(attributes, len(shape) - rgb, path)
     planes = LayerPlanes(data, rgb, Region.whole(shape[:-1] if rgb else shape))
-    if planes.dtype.kind == "b":
-        planes.dtype = np.dtype(np.uint8)
-    metadata = {"axes": axes + "S" * rgb, "Name": attributes.get("name", "")}
-    metadata |= _sizes(axes, attributes.get("scale"), attributes.get("units"))
-    pages = (
-        (plane if rgb else plane[..., 0]).astype(planes.dtype, copy=False)
-        for plane in (planes[index] for index in range(planes.shape[0]))
+    dtype = np.dtype(np.uint8) if planes.dtype.kind == "b" else planes.dtype
+    pixels = (planes[index].astype(dtype) for index in range(planes.shape[0]))
+    write(
+        Path(path),
+        (plane if rgb else plane[..., 0] for plane in pixels),
+        axes=axes + "S" * rgb,
+        sizes=shape,
+        dtype=dtype,
+        calibration=_calibration(axes, attributes),
     )
-    try:
-        with replaced_when_complete(Path(path)) as temporary:
-            tifffile.imwrite(
-                temporary,
-                pages,
-                shape=shape,
-                dtype=planes.dtype,
-                ome=True,
-                bigtiff=np.prod(shape, dtype=float) * planes.dtype.itemsize > _BIG,
-                photometric="rgb" if rgb else "minisblack",
-                compression="zlib",
-                metadata=metadata,
-            )
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{path} cannot be written: {reason}.") from error
     return [path]
 
 
-def _axes(labels: Sequence[str] | None, ndim: int, path: str) -> str:
+def _axes(attributes: dict[str, Any], ndim: int, path: str) -> str:
     """Return OME's letters for the axes: those that label them, or the usual ones.
 
     Raises
@@ -88,30 +72,35 @@ def _axes(labels: Sequence[str] | None, ndim: int, path: str) -> str:
         raise ImageError(
             f"{path} cannot be written: OME-TIFF has five axes at most, not {ndim}."
         )
-    named = "".join(label[:1].upper() for label in labels or ())
+    named = "".join(label[:1].upper() for label in attributes.get("axis_labels") or ())
     is_usable = (
         len(named) == ndim == len(set(named))
         and set(named) <= set(_DEFAULT_AXES)
         and named.endswith("YX")
     )
-    usual = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
-    return named if is_usable else usual[ndim]
+    if is_usable:
+        return named
+    units = attributes.get("units") or ()
+    if ndim == 3 and units and _measures(units[0], "second"):
+        return "TYX"
+    return {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}[ndim]
 
 
-def _sizes(
-    axes: str, scale: Sequence[float] | None, units: Sequence[Any] | None
-) -> dict[str, Any]:
-    """Return pixel sizes and time steps of axes whose unit is not the pixel."""
-    sizes: dict[str, Any] = {}
-    for axis, size, unit in zip(axes, scale or (), units or (), strict=False):
-        name = f"{unit:~}" if hasattr(unit, "dimensionality") else str(unit)
-        if name in ("pixel", "px"):
-            continue
-        if axis in "XYZ":
-            sizes |= {
-                f"PhysicalSize{axis}": float(size),
-                f"PhysicalSize{axis}Unit": name,
-            }
-        elif axis == "T":
-            sizes |= {"TimeIncrement": float(size), "TimeIncrementUnit": name}
-    return sizes
+def _calibration(axes: str, attributes: dict[str, Any]) -> Calibration:
+    """Return pixel sizes and time steps, as far as they say something."""
+    from memnet_core.io import Calibration
+
+    spacing, units = {}, {}
+    scale, named = attributes.get("scale", ()), attributes.get("units") or ()
+    for axis, size, unit in zip(axes, scale, named, strict=False):
+        is_length = axis in "ZYX" and _measures(unit, "meter")
+        is_time = axis == "T" and _measures(unit, "second")
+        in_pixels = axis in "ZYX" and str(unit) == "pixel" and abs(size) != 1
+        if size and (is_length or is_time or in_pixels):
+            spacing[axis], units[axis] = abs(float(size)), str(unit)
+    return Calibration(spacing=spacing, units=units)
+
+
+def _measures(unit: Any, other: str) -> bool:
+    """Whether a unit, as napari keeps them, measures the same as another one."""
+    return bool(unit.is_compatible_with(other))

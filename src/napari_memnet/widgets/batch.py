@@ -17,6 +17,8 @@ from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memnet_core.batch import BatchRun, Job, Outcome
 
 __all__ = ["BatchWidget"]
@@ -54,6 +56,7 @@ class BatchWidget(DockWidget):
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         super().__init__(self.form, self.run, self.table)
         self._rows: dict[Job, int] = {}
+        self._run: BatchRun | None = None
         self.run.button.setEnabled(False)
         self.form.ready.connect(lambda: self.run.button.setEnabled(True))
         self.run.requested.connect(self.start)
@@ -69,6 +72,7 @@ class BatchWidget(DockWidget):
         except MemnetError as error:
             self.run.status.setText(str(error))
             return
+        self._run = None
         work = Work(
             restore_folder(
                 folder,
@@ -100,7 +104,8 @@ class BatchWidget(DockWidget):
         from memnet_core.batch import FileFinished, FileStarted, ModelReady
 
         if isinstance(event, Planned):
-            self._list(event.jobs)
+            self._run = event.run
+            self._list(event.run.jobs)
         elif isinstance(event, ModelReady):
             card = event.entry.card
             self.run.status.setText(
@@ -111,7 +116,7 @@ class BatchWidget(DockWidget):
         elif isinstance(event, FileFinished):
             self._say(event.outcome.job, _told(event.outcome))
 
-    def _list(self, jobs: tuple[Job, ...]) -> None:
+    def _list(self, jobs: Sequence[Job]) -> None:
         self.table.setRowCount(len(jobs))
         self._rows = {job: row for row, job in enumerate(jobs)}
         for job, row in self._rows.items():
@@ -140,6 +145,9 @@ class BatchWidget(DockWidget):
         self.run.status.setText(f"{', '.join(counts)}.")
 
     def _on_cancelled(self) -> None:
+        if self._run is not None:
+            for outcome in self._run.outcomes:
+                self._say(outcome.job, _told(outcome))
         waiting = self.table.findItems("restoring…", Qt.MatchFlag.MatchExactly)
         for item in waiting:
             item.setText("waiting")

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 
 from memnet_core.errors import MemnetError
 from napari_memnet.comparison import right_part, scores
-from napari_memnet.layers import layer_planes
+from napari_memnet.layers import layer_planes, origin
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.preview import current_index, is_preview
 
@@ -56,6 +56,7 @@ class CompareWidget(DockWidget):
         )
         self._fields.margins = (0, 0, 0, 0)
         super().__init__(self._fields.native)
+        self._shown: Layer | None = None
         self._part: Layer | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(_BLINK_MS)
@@ -94,55 +95,63 @@ class CompareWidget(DockWidget):
 
     def _choose_latest(self) -> None:
         """Choose the newest result, and the layer that it was made from."""
-        restored = [layer for layer in self._layers() if "memnet" in layer.metadata]
+        restored = [layer for layer in self._layers() if origin(layer)]
         if not restored:
             return
         self.result.value = restored[-1]
-        origin = restored[-1].metadata["memnet"]["source"]["layer"]
+        source = origin(restored[-1])["source"].get("layer")
         for layer in self._layers():
-            if layer.name == origin:
+            if layer.name == source:
                 self.source.value = layer
 
     def _on_layers(self, event: Any = None) -> None:
+        layers = self._viewer.layers
+        if any(x is not None and x not in layers for x in (self._shown, self._part)):
+            self.blink.value = self.split.value = False
         before = len(self.source.choices)
         for field in (self.source, self.result, self.reference):
             field.reset_choices()
-        if len(self.source.choices) > before:
+        if len(self.source.choices) > before and not self._shown:
             self._choose_latest()
 
     def _on_layers_chosen(self) -> None:
-        if self.split.value:
-            self._on_split(True)
+        self._show()
         self._show_figures()
 
     def _on_blink(self, on: bool) -> None:
         if on:
             self.split.value = False
-            self._timer.start()
-            return
-        self._timer.stop()
-        if self.result.value is not None:
-            self.result.value.visible = True
-
-    def _toggle(self) -> None:
-        if (layer := self.result.value) is not None:
-            layer.visible = not layer.visible
+        self._show()
 
     def _on_split(self, on: bool) -> None:
-        self.position.visible = on
-        self._remove_part()
-        layer = self.result.value
-        if layer is None:
-            return
-        layer.visible = not on
         if on:
             self.blink.value = False
-            self._add_part(layer)
+        self.position.visible = on
+        self._show()
+
+    def _show(self) -> None:
+        """End what is shown now, and begin what was chosen."""
+        self._timer.stop()
+        self._remove_part()
+        if self._shown is not None:
+            self._shown.visible = True
+        is_on = self.blink.value or self.split.value
+        self._shown = self.result.value if is_on else None
+        if self._shown is None:
+            return
+        if self.split.value:
+            self._add_part(self._shown)
+            self._shown.visible = False
+        else:
+            self._timer.start()
+
+    def _toggle(self) -> None:
+        if self._shown is not None:
+            self._shown.visible = not self._shown.visible
 
     def _move_line(self) -> None:
-        layer = self.result.value
-        if self._part is not None and layer is not None:
-            data, attributes, _ = right_part(layer, self.position.value)
+        if self._part is not None and self._shown is not None:
+            data, attributes, _ = right_part(self._shown, self.position.value)
             self._part.data = data
             self._part.translate = attributes["translate"]
 
@@ -167,7 +176,11 @@ class CompareWidget(DockWidget):
         if reference in (None, _NONE) or source is None or result is None:
             self.figures.value = ""
             return
-        index = current_index(self._viewer, reference)
+        try:
+            index = current_index(self._viewer, reference)
+        except MemnetError as error:
+            self.figures.value = str(error)
+            return
         region = layer_planes(reference).region.at(index)
         lines = []
         for name, layer in (("before", source), ("after", result)):

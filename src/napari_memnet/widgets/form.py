@@ -16,8 +16,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
+from memnet_core.errors import UsageError
 from napari_memnet.models import describe, models_changed, models_for, scales
-from napari_memnet.settings import preferences
+from napari_memnet.settings import LARGEST_TILE, preferences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +114,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             ],
         )
         self.tile = SpinBox(
-            label="tile, px", value=0, min=0, max=8192, step=64,
+            label="tile, px", value=0, min=0, max=LARGEST_TILE, step=64,
             tooltip="Side of a tile; 0 for what fits into memory.",
         )  # fmt: skip
         self.exit_block = SpinBox(
@@ -171,6 +172,11 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         ----------
         layer : Image, optional
             Where an automatic value range and contrast limits come from.
+
+        Raises
+        ------
+        UsageError
+            If black does not lie below white.
         """
         from memnet_core.batch import BatchSettings
         from memnet_core.tasks import TaskSettings
@@ -200,7 +206,10 @@ class RestorationForm(QWidget):  # type: ignore[misc]
 
         choice: Any = self.range.value
         if choice == "pair":
-            return self.low.value, self.high.value
+            low, high = self.low.value, self.high.value
+            if not low < high:
+                raise UsageError(f"Black, {low:g}, has to lie below white, {high:g}.")
+            return low, high
         if layer is not None and choice == "automatic":
             return automatic_range(layer)
         if layer is not None and choice == "contrast":

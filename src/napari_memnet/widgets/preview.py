@@ -10,7 +10,8 @@ import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_memnet.layers import Region, layer_planes
+from memnet_core.errors import MemnetError, UsageError
+from napari_memnet.layers import Region, layer_planes, origin
 from napari_memnet.restoration import (
     LayerSource,
     Prepared,
@@ -34,6 +35,19 @@ LARGEST_SIDE = 512
 """Largest height and width of a preview in pixels of the source."""
 
 _NAME = "MemNet preview"
+_WATCHED = (
+    "data",
+    "scale",
+    "translate",
+    "rotate",
+    "shear",
+    "affine",
+    "contrast_limits",
+    "colormap",
+    "gamma",
+    "blending",
+    "opacity",
+)
 _DELAY_MS = 250
 
 Request = tuple["Image", "BatchSettings"]
@@ -41,13 +55,25 @@ Request = tuple["Image", "BatchSettings"]
 
 def is_preview(layer: Any) -> bool:
     """Whether a layer is the preview of another one."""
-    return bool(layer.metadata.get("memnet", {}).get("preview"))
+    return "preview" in origin(layer)
 
 
 def current_index(viewer: Viewer, layer: Image) -> tuple[int, ...]:
-    """Return where the viewer's sliders are in the data of a layer."""
-    point = layer.world_to_data(viewer.dims.point)
-    return tuple(round(value) for value in point)
+    """Return where the viewer's sliders are in the data of a layer.
+
+    Raises
+    ------
+    UsageError
+        If other axes than the last two are shown, or the sliders are beside the layer.
+    """
+    dims = viewer.dims
+    if tuple(dims.order) != tuple(range(dims.ndim)):
+        raise UsageError("Planes of the last two axes are restored; show those.")
+    index = tuple(round(value) for value in layer.world_to_data(dims.point))
+    sizes = layer_planes(layer).region.shape
+    if any(not 0 <= i < size for i, size in zip(index[:-2], sizes[:-2], strict=True)):
+        raise UsageError(f"The sliders are beside the layer {layer.name!r}.")
+    return index
 
 
 def visible_region(
@@ -111,7 +137,8 @@ class Preview(QObject):  # type: ignore[misc]
         self._layer: Layer | None = None
         self._work: Work | None = None
         self._source: Image | None = None
-        self._values: tuple[Any, tuple[float, float]] | None = None
+        self._values: tuple[Any, Any, tuple[float, float]] | None = None
+        self._watched: list[Any] = []
         self._visible = True
         self._enabled = False
         self._timer = QTimer(self)
@@ -161,6 +188,7 @@ class Preview(QObject):  # type: ignore[misc]
     def close_down(self) -> None:
         """Stop, remove the layer, and let go of the viewer."""
         self.enable(False)
+        self._watch(None)
         for event in self._events:
             event.disconnect(self.refresh)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
@@ -168,29 +196,37 @@ class Preview(QObject):  # type: ignore[misc]
     def _start(self) -> None:
         if self._work is not None or not self._enabled:
             return
-        dims = self._viewer.dims
-        if dims.ndisplay != 2 or tuple(dims.order) != tuple(range(dims.ndim)):
-            self._remove_layer()
-            self.told.emit("The preview needs a 2D view of the last two axes.")
+        try:
+            request = self._request()
+            self._watch(request[0] if request else None)
+            if request is None:
+                self._remove_layer()
+                return
+            layer, settings = request
+            if self._viewer.dims.ndisplay != 2:
+                raise UsageError("The preview needs a 2D view.")
+            region = visible_region(layer, current_index(self._viewer, layer))
+            source = LayerSource.of(layer, region)
+        except MemnetError as error:
+            self._fail(str(error))
             return
-        request = self._request()
-        if request is None:
-            self._remove_layer()
-            return
-        layer, settings = request
-        region = visible_region(layer, current_index(self._viewer, layer))
-        source = LayerSource.of(layer, region)
-        key = (id(layer), id(source.whole.data), settings.task.value_range)
-        if self._values and self._values[0] == key:
-            task = replace(settings.task, value_range=self._values[1])
+        data, choice = source.whole.data, settings.task.value_range
+        if self._values and self._values[0] is data and self._values[1] == choice:
+            task = replace(settings.task, value_range=self._values[2])
             settings = replace(settings, task=task)
         started = time.perf_counter()
-        work = Work(restore_region(source, settings), "MemNet preview", parent=self)
+        work = Work(
+            restore_region(source, settings),
+            "MemNet preview",
+            quiet=True,
+            parent=self,
+        )
         self._work = work
 
         def remember(event: Any) -> None:
             if isinstance(event, Prepared):
-                self._values = (key, (event.values.low, event.values.high))
+                limits = event.values.low, event.values.high
+                self._values = (data, choice, limits)
                 self._prepared = event
 
         def finish(restored: Restored) -> None:
@@ -203,8 +239,22 @@ class Preview(QObject):  # type: ignore[misc]
 
         work.yielded.connect(remember)
         work.succeeded.connect(finish)
-        work.failed.connect(self.told)
+        work.failed.connect(self._fail)
         work.ended.connect(self._on_ended)
+
+    def _watch(self, layer: Image | None) -> None:
+        """Follow what changes in a layer, and in no other."""
+        for event in self._watched:
+            event.disconnect(self.refresh)
+        self._watched = (
+            [getattr(layer.events, name) for name in _WATCHED] if layer else []
+        )
+        for event in self._watched:
+            event.connect(self.refresh)
+
+    def _fail(self, sentence: str) -> None:
+        self._remove_layer()
+        self.told.emit(sentence)
 
     def _on_ended(self) -> None:
         self._work = None
@@ -228,10 +278,12 @@ class Preview(QObject):  # type: ignore[misc]
         if layer.rgb != attributes["rgb"] or layer.dtype != data.dtype:
             return False
         layer.data = data
-        for name in ("scale", "rotate", "shear", "translate", "affine", "metadata"):
+        for name in attributes.keys() - {"name", "multiscale", "rgb"}:
             setattr(layer, name, attributes[name])
-        for name in ("units", "axis_labels", "contrast_limits", "gamma", "colormap"):
-            setattr(layer, name, attributes[name])
+        layers = self._viewer.layers
+        above = layers.index(self._source) + 1 if self._source in layers else 0
+        if layers.index(layer) < above:
+            layers.move(layers.index(layer), above)
         return True
 
     def _remove_layer(self) -> None:

@@ -9,7 +9,7 @@ from magicgui.widgets import CheckBox, ComboBox, Container
 from napari.layers import Image, Layer
 
 from memnet_core.errors import MemnetError
-from napari_memnet.layers import Region, layer_planes
+from napari_memnet.layers import Region, layer_planes, origin
 from napari_memnet.restoration import (
     LayerSource,
     Prepared,
@@ -25,6 +25,7 @@ from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
     import napari.viewer
+    from qtpy.QtGui import QHideEvent, QShowEvent
 
     from memnet_core.batch import BatchSettings
     from napari_memnet.restoration import Restored
@@ -104,6 +105,16 @@ class RestoreWidget(DockWidget):
         work.succeeded.connect(partial(self._on_restored, layer))
         self.run.follow(work)
 
+    def hideEvent(self, event: QHideEvent) -> None:
+        """End the preview, which nobody could switch off."""
+        self.preview.enable(False)
+        super().hideEvent(event)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Preview again."""
+        self.preview.enable(self.live.value)
+        super().showEvent(event)
+
     def close_down(self) -> None:
         """Stop all work, remove the preview, and let go of the viewer."""
         self.run.cancel()
@@ -163,7 +174,7 @@ class RestoreWidget(DockWidget):
     def _on_selection(self, event: Any = None) -> None:
         self.layer.reset_choices()
         active = self._viewer.layers.selection.active
-        if active in self.layer.choices and "memnet" not in active.metadata:
+        if active in self.layer.choices and not origin(active):
             self.layer.value = active
         self._on_layer()
 
@@ -176,6 +187,9 @@ class RestoreWidget(DockWidget):
             self._tell(str(event))
 
     def _on_restored(self, layer: Image, restored: Restored) -> None:
+        if layer.ndim != len(restored.region.slices):
+            self._tell(f"{layer.name!r} has other axes now; restore it again.")
+            return
         self._viewer.add_layer(Layer.create(*result_layer(layer, restored)))
         if store := restored.provenance.get("store"):
             self._tell(

@@ -16,6 +16,7 @@ from napari_memnet.trainings import (
     TrainingRequest,
     add_best,
     fraction_of,
+    gain_of,
     runs_folder,
     train,
 )
@@ -29,8 +30,6 @@ from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
     import napari.viewer
-
-    from memnet_core.zoo import Entry
 
 __all__ = ["TrainWidget"]
 
@@ -100,6 +99,7 @@ class TrainWidget(DockWidget):
         )
         for event in self._layer_events:
             event.connect(self._on_layers)
+        self._best_gain: float | None = None
         self._show_fields()
 
     def start(self) -> None:
@@ -112,6 +112,7 @@ class TrainWidget(DockWidget):
         if request is None:
             return
         self.curves.clear()
+        self._best_gain = None
         work = Work(
             train(request),
             f"MemNet training: {request.name}",
@@ -119,9 +120,9 @@ class TrainWidget(DockWidget):
             parent=self,
         )
         work.yielded.connect(self._on_event)
-        work.succeeded.connect(self._on_model)
+        work.succeeded.connect(partial(self._keep, request))
         self.run.follow(work)
-        work.cancelled.connect(partial(self._on_cancelled, request))
+        work.cancelled.connect(partial(self._keep, request))
         self.run.status.setText("Reading images…")
 
     def close_down(self) -> None:
@@ -190,26 +191,35 @@ class TrainWidget(DockWidget):
             )
         elif isinstance(event, Validated):
             self.curves.add_validation(event)
+            if event.is_best:
+                self._best_gain = gain_of(event)
             gains = ", ".join(
                 f"{level}: {event.input_psnr[level]:.2f} → {event.psnr[level]:.2f} dB"
                 for level in event.psnr
             )
             self.run.status.setText(gains)
 
-    def _on_model(self, entry: Entry | None) -> None:
-        if entry is None:
+    def _keep(self, request: TrainingRequest, *_: Any) -> None:
+        """Install the best model, if it is of use."""
+        if self._best_gain is None:
             self.run.status.setText(
                 "Stopped before the first validation, so that there is no model yet; "
                 "train with the same settings to go on."
             )
             return
-        models_changed.emit()
-        self.run.status.setText(
-            f"The model {entry.card.name} ({entry.card.serves}) can be chosen now."
-        )
-
-    def _on_cancelled(self, request: TrainingRequest) -> None:
+        if self._best_gain <= 0:
+            self.run.status.setText(
+                f"The best model changes images by {self._best_gain:.2f} dB, for the "
+                f"worse; it is kept in {request.out} only. Train longer."
+            )
+            return
         try:
-            self._on_model(add_best(request))
+            card = add_best(request).card
         except MemnetError as error:
             self.run.status.setText(str(error))
+            return
+        models_changed.emit()
+        self.run.status.setText(
+            f"The model {card.name} ({card.serves}) can be chosen now, and is taken "
+            "for these levels where the choice is automatic."
+        )
