@@ -31,6 +31,7 @@ from memnet_core.training.loss import (
 from memnet_core.training.normalization import norms, recalibrate, synchronize
 from memnet_core.training.optimization import (
     clip_gradients,
+    diverged,
     learning_rate,
     make_optimizer,
     moving_average,
@@ -122,7 +123,7 @@ class Trainer:
         Parameters
         ----------
         stop_at : int, optional
-            Step at which to pause, without a change to the schedule.
+            Step at or after which to pause, without a change to the schedule.
 
         Yields
         ------
@@ -135,6 +136,7 @@ class Trainer:
         TrainingError
             If the loss or the gradients are no longer finite.
         """
+        pause = math.inf if stop_at is None else stop_at
         reported, validated = _Meter(), _Meter()
         saved = clock = time.monotonic()
         try:
@@ -144,7 +146,8 @@ class Trainer:
                     if self._validation_due():
                         yield self._validated(validated.loss)
                         validated = _Meter()
-                    if self._fraction(self._step) >= 1 or self._step == stop_at:
+                        clock = time.monotonic()
+                    if self._fraction(self._step) >= 1 or self._step >= pause:
                         break
                     degraded, clean = ahead.result()
                     ahead = pool.submit(self._batch, self._step + 1)
@@ -222,10 +225,7 @@ class Trainer:
         )
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss is no longer finite at step {self._step}; start again with "
-                "a lower learning rate (--learning-rate)."
-            )
+            raise diverged(f"The loss is no longer finite at step {self._step}")
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         clip_gradients(self.config, self._model, rate)
@@ -262,6 +262,8 @@ class Trainer:
     def _validated(self, training_loss: float) -> Validated:
         model = self.averaged_model()
         psnr, examples = self._validation.restored(model)
+        if not all(value > -math.inf for value in psnr.values()):
+            raise diverged(f"The weights are no longer finite at step {self._step}")
         mean = sum(psnr.values()) / len(psnr)
         is_best = mean > self._best
         self._best = max(mean, self._best)

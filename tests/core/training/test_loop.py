@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import math
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -107,6 +109,13 @@ def test_run_in_two_sittings_is_that_in_one_bit_by_bit(
     assert_same_state(state(at_once), state(paused))
 
 
+def test_pause_at_a_step_that_is_over_takes_no_further_step(make_config: Make) -> None:
+    config = make_config()
+    list(Trainer(config).run(stop_at=4))
+    assert list(Trainer(config).run(stop_at=2)) == []
+    assert state(config)["step"] == 4
+
+
 def test_run_that_is_closed_goes_on_where_it_ended(
     make_config: Make, tmp_path: Path
 ) -> None:
@@ -130,6 +139,23 @@ def test_run_by_the_clock_follows_it(make_config: Make) -> None:
     last = events[-1]
     assert isinstance(last, Finished)
     assert last.minutes >= 1 / 60
+
+
+def test_time_that_validations_take_is_not_training_time(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: next(seconds))
+    monkeypatch.setattr(loop, "time", clock)
+    config = make_config(steps=4, validations=4, report_every=1)
+    for event in Trainer(config).run():
+        if isinstance(event, Validated):
+            for _ in range(1000):
+                clock.monotonic()
+        if isinstance(event, Progress):
+            assert event.patches_per_second > 0.1
+    assert isinstance(event, Finished)
+    assert event.minutes < 1
 
 
 def test_finished_run_is_not_repeated(make_config: Make) -> None:
@@ -251,6 +277,15 @@ def test_loss_that_is_not_finite_ends_the_run_with_advice(
         list(events)
     assert state(config)["step"] == 1
     assert all(t.isfinite().all() for t in state(config)["model"].values())
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_weights_that_are_not_finite_end_the_run_with_advice(
+    make_config: Make, steps: int
+) -> None:
+    trainer = Trainer(make_config(steps=steps, learning_rate=1e30, warmup_steps=0))
+    with pytest.raises(TrainingError, match=r"no longer finite.* lower learning rate"):
+        list(trainer.run())
 
 
 def test_run_starts_from_a_smaller_model(make_config: Make, tmp_path: Path) -> None:
