@@ -144,7 +144,7 @@ class TrainingConfig(BaseModel):
     squared_error_from: Fraction = 0.7
     average_decay: Fraction
     freeze_norm_from: Fraction
-    recalibration_batches: Count = 10
+    recalibration_batches: Count = 30
     activation_checkpointing: bool = False
     validations: Count | None = None
     report_every: Positive = 15.0

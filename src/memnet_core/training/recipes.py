@@ -51,6 +51,7 @@ _FAST: dict[str, Any] = {
     "squared_error_from": 0.7,
     "average_decay": 0.999,
     "freeze_norm_from": 0.85,
+    "recalibration_batches": 10,
 }
 """Many small steps first and larger batches late, with AdamW and one cosine."""
 
