@@ -68,7 +68,11 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle")
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Settings; options given here take precedence.",
 )
-@click.option("--minutes", type=float, help="How long to train, by the clock.")
+@click.option(
+    "--minutes",
+    type=float,
+    help="How long to train, by the clock; validations come on top.",
+)
 @click.option("--steps", type=int, help="How long to train, reproducibly.")
 @click.option("--epochs", type=int, help="The same for patches on a grid.")
 @click.option(

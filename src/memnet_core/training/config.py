@@ -74,7 +74,7 @@ class TrainingConfig(BaseModel):
     recipe, task : str
         The recipe that the settings come from, and what to learn.
     data : tuple of Path
-        Folders with clean images, which are degraded on the fly.
+        Folders with clean images, which are degraded on the fly; all are absolute.
     pairs : (Path, Path), optional
         Folders with degraded images and clean ones of the same names, instead.
     validation, validation_pairs
@@ -91,7 +91,8 @@ class TrainingConfig(BaseModel):
         The network to train.
     minutes, steps, epochs
         How long the run takes; one of the three. With `minutes` the schedule follows
-        the clock, and a run cannot be repeated bit by bit.
+        the clock, which stands still in validations, and a run cannot be repeated bit
+        by bit.
     start : str, optional
         Name or file of a model to start from, of the same shape or with fewer memory
         blocks or recursions.

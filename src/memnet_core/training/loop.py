@@ -124,9 +124,7 @@ class Trainer:
         self._forward: nn.Module = self._model
         if distributed.world() > 1:
             synchronize(self._model)
-            self._forward = DistributedDataParallel(
-                self._model, broadcast_buffers=False
-            )
+            self._forward = DistributedDataParallel(self._model)
 
     @property
     def step(self) -> int:

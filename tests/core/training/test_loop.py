@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -177,8 +178,58 @@ def test_run_that_was_closed_before_its_last_validation_makes_up_for_it(
 
 def test_folder_of_another_run_is_refused(make_config: Make) -> None:
     finished(Trainer(make_config(steps=1)))
-    with pytest.raises(TrainingError, match="holds a run with other settings"):
+    with pytest.raises(TrainingError, match=r"a run with other settings \(seed\)"):
         Trainer(make_config(steps=1, seed=1))
+
+
+@pytest.mark.parametrize("use", ["train", "validate"])
+def test_run_does_not_go_on_with_other_images(
+    make_config: Make, clean_images: Path, tmp_path: Path, use: str
+) -> None:
+    held_out = tmp_path / "held-out"
+    shutil.copytree(clean_images, held_out)
+    config = make_config(validation=[held_out])
+    list(Trainer(config).run(stop_at=1))
+    changed = clean_images if use == "train" else held_out
+    shutil.copy(changed / "0.png", changed / "3.png")
+    with pytest.raises(TrainingError, match=f"images to {use} on are not those of"):
+        Trainer(config)
+
+
+def test_change_of_threads_is_remarked(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config()
+    trainer = Trainer(config)
+    assert trainer.remark == ""
+    list(trainer.run(stop_at=1))
+    assert Trainer(config).remark == ""
+    now = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: now + 1)
+    assert f"had {now} threads and has {now + 1}" in Trainer(config).remark
+
+
+def test_state_of_before_images_and_threads_were_kept_serves(
+    make_config: Make, clean_images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config()
+    list(Trainer(config).run(stop_at=1))
+    saved = torch.load(config.out / STATE_FILE, weights_only=True)
+    del saved["images"], saved["threads"]
+    saved["config"] = saved["config"].replace(str(clean_images), clean_images.name)
+    torch.save(saved, config.out / STATE_FILE)
+    monkeypatch.chdir(clean_images.parent)
+    assert Trainer(config).step == 1
+
+
+def test_losses_keep_one_error_where_training_changes_it(make_config: Make) -> None:
+    checks = validated(
+        Trainer(make_config(validations=6, squared_error_from=0.4, learning_rate=1e-12))
+    )
+    evaluation = [event.evaluation_loss for event in checks]
+    assert evaluation == pytest.approx([evaluation[0]] * 6, rel=0.01)
+    training = [event.training_loss for event in checks]
+    assert max(training) < 5 * min(training)
 
 
 def test_damaged_state_is_refused(make_config: Make) -> None:
