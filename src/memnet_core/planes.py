@@ -76,11 +76,15 @@ def read_planes(
     UsageError
         If the folder is missing or holds no image.
     ImageError
-        If a file cannot be read.
+        If a file cannot be read, or its values do not serve; the message names it.
     """
     planes: list[tuple[str, NDArray[Any]]] = []
     for path in image_files(folder):
-        found = image_planes(read_image(path), task, choice)
+        image = read_image(path)
+        try:
+            found = image_planes(image, task, choice)
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
         names = [f"{path.name}[{n}]" for n in range(len(found))]
         planes += zip(names if len(found) > 1 else [path.name], found, strict=True)
     return planes

@@ -76,3 +76,9 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(ImageError, match=r"b\.png"):
         read_planes(tmp_path, "sr")
+
+
+def test_an_image_with_values_that_are_not_finite_is_named(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "n.tif", np.array([[0, np.nan]], np.float32))
+    with pytest.raises(ImageError, match=r"n\.tif: 1 of 2 values are NaN"):
+        read_planes(tmp_path, "sr")

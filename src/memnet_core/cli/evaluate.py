@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from memnet_core.cli._display import shown
+from memnet_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from memnet_core.evaluation.run import Evaluation
 
 __all__ = ["evaluate"]
 
@@ -37,7 +43,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="One page with tables, a plot, and pictures before and after.",
 )
 @click.option("--device", default="auto", show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Determines the noise.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Determines the noise.",
+)
 def evaluate(
     *,
     model: str,
@@ -55,7 +67,6 @@ def evaluate(
     compared with published figures; they are refused if their degraded images do not
     score as published.
     """
-    from memnet_core.atomic import replaced_when_complete
     from memnet_core.checkpoint import load_model
     from memnet_core.engine import Restorer
     from memnet_core.evaluation.html import as_html
@@ -65,26 +76,50 @@ def evaluate(
 
     chosen = _levels(levels)
     for file in (json_file, csv_file, html_file):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise click.UsageError(
-                f"There is no folder {shown(file.absolute().parent)} to write to; "
-                "create it first."
-            )
+        if file is not None:
+            _check_writable(file)
     network, card = load_model(find_model(model).path)
     restorer = Restorer(network, device=device)
-    found = []
-    for folder in folders:
-        for evaluation in evaluations(restorer, card, folder, chosen, seed=seed):
-            found.append(evaluation)
-            click.echo(_printable(as_text(card, evaluation)) + "\n")
-    for file, text in (
-        (json_file, as_json(card, found)),
-        (csv_file, as_csv(found)),
-        (html_file, as_html(card, found) if html_file else ""),
-    ):
-        if file is not None:
-            with replaced_when_complete(file) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+    found: list[Evaluation] = []
+    try:
+        for folder in folders:
+            for evaluation in evaluations(restorer, card, folder, chosen, seed=seed):
+                found.append(evaluation)
+                click.echo(_printable(as_text(card, evaluation)) + "\n")
+    finally:
+        if found and json_file:
+            _write(json_file, as_json(card, found))
+        if found and csv_file:
+            _write(csv_file, as_csv(found))
+        if found and html_file:
+            _write(html_file, as_html(card, found))
+
+
+def _check_writable(file: Path) -> None:
+    """Refuse a file that cannot be made, before anything is computed."""
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise click.UsageError(
+            f"There is no folder {shown(folder)} to write to; create it first."
+        )
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise click.UsageError(_unwritable(file, error)) from error
+
+
+def _write(file: Path, text: str) -> None:
+    from memnet_core.atomic import replaced_when_complete
+
+    try:
+        with replaced_when_complete(file) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(_unwritable(file, error)) from error
+
+
+def _unwritable(file: Path, error: OSError) -> str:
+    return f"{shown(file)} cannot be written: {error.strerror}; name another file."
 
 
 def _printable(text: str) -> str:

@@ -68,7 +68,11 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle")
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Settings; options given here take precedence.",
 )
-@click.option("--minutes", type=float, help="How long to train, by the clock.")
+@click.option(
+    "--minutes",
+    type=float,
+    help="How long to train, by the clock; validations come on top.",
+)
 @click.option("--steps", type=int, help="How long to train, reproducibly.")
 @click.option("--epochs", type=int, help="The same for patches on a grid.")
 @click.option(
@@ -166,11 +170,9 @@ def _config(
     if out is not None:
         given["out"] = out
     settings = read_settings(file) if file else {}
-    if "out" in settings:
-        settings["out"] = Path(settings["out"])
-    folder = given.get("out", settings.get("out"))
-    if folder is None:
+    if not ("out" in given or "out" in settings):
         raise UsageError("Give the folder of the run with --out, such as runs/NAME.")
+    folder = Path(given.get("out") or settings["out"])
     if resume and set(given) <= {"out"} and not settings:
         return config_of_run(folder)
     config = config_from(settings, given)
@@ -204,6 +206,8 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
         return not stop.requested
     at = f" from step {trainer.step}" if trainer.step else ""
     click.echo(f"Training on {trainer.images} images{at}, in {config.out}.", err=True)
+    if trainer.remark:
+        click.echo(trainer.remark, err=True)
     command = _remember_command(config.out)
     with closing(sitting(trainer, stop_at, command)) as events:
         for event in events:

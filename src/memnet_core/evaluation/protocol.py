@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
     from memnet_core.checkpoint import Task
 
-__all__ = ["degraded_input", "reference", "scores"]
+__all__ = ["degraded_input", "reference", "scores", "smallest_side"]
+
+_SSIM_WINDOW = 11
 
 
 def reference(plane: NDArray[Any], task: Task, level: float) -> NDArray[Any]:
@@ -28,6 +31,14 @@ def reference(plane: NDArray[Any], task: Task, level: float) -> NDArray[Any]:
         For super-resolution both sides are cropped to multiples of the scale.
     """
     return modcrop(plane, int(level)) if task == "sr" else plane
+
+
+def smallest_side(task: Task, level: float) -> int:
+    """Return how many pixels each side of an image needs for `scores`."""
+    if task != "sr":
+        return _SSIM_WINDOW
+    scale = int(level)
+    return scale * math.ceil((_SSIM_WINDOW + 2 * scale) / scale)
 
 
 def degraded_input(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from memnet_core.checkpoint import Task
 
-__all__ = ["KnownSet", "known_set", "published"]
+__all__ = ["KnownSet", "input_scores", "known_set", "published"]
 
 _Figures = dict[str, tuple[float, float]]
 
@@ -84,6 +84,11 @@ LIVE1 20 30.07/.8512 31.29/.8733 31.46/.8769 31.59/.8802 31.83/.8846
 """,
 }
 
+_NOISY_INPUTS = {
+    "14 images": {30.0: (18.59, 0.3256), 50.0: (14.15, 0.1863), 70.0: (11.23, 0.1196)}
+}
+"""Measured on the images that BM3D scores as published on (benchmarks/quality.py)."""
+
 
 def known_set(folder_name: str) -> KnownSet | None:
     """Return the set that a folder is named after, if it is known."""
@@ -118,3 +123,20 @@ def published(task: Task, name: str) -> dict[float, _Figures]:
             if cell != "-"
         }
     return tables
+
+
+def input_scores(task: Task, name: str) -> dict[float, tuple[float, float]]:
+    """Return PSNR in dB and SSIM of the degraded images of a set, by level.
+
+    The paper does not score noisy images: their PSNR is that of any other images, and
+    their SSIM was measured once. The images of BSD200 were not at hand.
+
+    Parameters
+    ----------
+    task, name
+        As for `published`.
+    """
+    if task == "denoise":
+        return _NOISY_INPUTS.get(name, {})
+    system = "JPEG" if task == "deblock" else "Bicubic"
+    return {level: figures[system] for level, figures in published(task, name).items()}

@@ -73,8 +73,9 @@ def _cell(psnr: float, ssim: float) -> str:
 
 
 def gain(psnr: float, before: float) -> str:
-    """Return the difference of two PSNRs in dB, in words."""
-    return f"{round(psnr - before, 2) + 0.0:+.2f}"
+    """Return the difference of two PSNRs in dB, in words; zero between perfect ones."""
+    difference = 0.0 if psnr == before else psnr - before
+    return f"{round(difference, 2) + 0.0:+.2f}"
 
 
 def _finite(value: Any) -> Any:

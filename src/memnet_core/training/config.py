@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from memnet_core.checkpoint import Levels, Task
 from memnet_core.errors import TrainingError
@@ -17,6 +26,24 @@ __all__ = ["Phase", "TrainingConfig", "validated_config"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _absolute(path: Path) -> Path:
+    """Return a path that does not depend on where one stands, links kept."""
+    return Path(os.path.abspath(path))
+
+
+def _file_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(
+            f"a name begins with a letter or digit and holds only these, '.', '_' and "
+            f"'-', unlike {name!r}; give another one with --name"
+        )
+    return name
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+Name = Annotated[str, AfterValidator(_file_name)]
 
 
 class Phase(BaseModel):
@@ -47,7 +74,7 @@ class TrainingConfig(BaseModel):
     recipe, task : str
         The recipe that the settings come from, and what to learn.
     data : tuple of Path
-        Folders with clean images, which are degraded on the fly.
+        Folders with clean images, which are degraded on the fly; all are absolute.
     pairs : (Path, Path), optional
         Folders with degraded images and clean ones of the same names, instead.
     validation, validation_pairs
@@ -64,7 +91,8 @@ class TrainingConfig(BaseModel):
         The network to train.
     minutes, steps, epochs
         How long the run takes; one of the three. With `minutes` the schedule follows
-        the clock, and a run cannot be repeated bit by bit.
+        the clock, which stands still in validations, and a run cannot be repeated bit
+        by bit.
     start : str, optional
         Name or file of a model to start from, of the same shape or with fewer memory
         blocks or recursions.
@@ -109,17 +137,17 @@ class TrainingConfig(BaseModel):
         Seconds between two reports, and between two saved states.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     recipe: Literal["fast", "paper"]
     task: Task
-    data: tuple[Path, ...] = ()
-    pairs: tuple[Path, Path] | None = None
-    validation: tuple[Path, ...] = ()
-    validation_pairs: tuple[Path, Path] | None = None
+    data: tuple[Folder, ...] = ()
+    pairs: tuple[Folder, Folder] | None = None
+    validation: tuple[Folder, ...] = ()
+    validation_pairs: tuple[Folder, Folder] | None = None
     value_range: RangeChoice = "dtype"
     out: Path
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Name
     licence: str = "unspecified"
     levels: Levels
     architecture: Architecture
@@ -171,8 +199,10 @@ class TrainingConfig(BaseModel):
 
     def _check_levels(self) -> None:
         low, high = self.levels.values[0], self.levels.values[-1]
-        if self.task == "deblock" and not 1 <= low <= high <= 100:
-            raise ValueError("JPEG qualities are from 1 to 100")
+        if self.task == "deblock" and (
+            not 1 <= low <= high <= 100 or any(q % 1 for q in self.levels.values)
+        ):
+            raise ValueError("JPEG qualities are from 1 to 100, in whole numbers")
         if self.task == "denoise" and low < 0:
             raise ValueError("a noise deviation is not negative")
         if self.task == "sr" and (
@@ -220,5 +250,5 @@ def validated_config(**settings: object) -> TrainingConfig:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "settings"
-        message = first["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ").removesuffix(".")
         raise TrainingError(f"Training setting {field}: {message}.") from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -34,10 +35,22 @@ class TrainingImages:
         What the network is to restore.
     degraded : list of ndarray, shape (H, W), optional
         What it is to restore them from, where that is not made on the fly.
+    use : str
+        What they are for.
     """
 
     clean: list[NDArray[Any]]
     degraded: list[NDArray[Any]] | None = None
+    use: Literal["train", "validate"] = "train"
+
+    @property
+    def digest(self) -> str:
+        """A hash of all pixels."""
+        hashed = hashlib.sha256()
+        for plane in (*self.clean, *(self.degraded or ())):
+            hashed.update(f"{plane.dtype} {plane.shape}".encode())
+            hashed.update(np.ascontiguousarray(plane).data)
+        return hashed.hexdigest()
 
 
 def training_images(config: TrainingConfig) -> TrainingImages:
@@ -65,10 +78,12 @@ def validation_images(config: TrainingConfig) -> TrainingImages | None:
         As for `training_images`.
     """
     if config.validation_pairs:
-        return _read_pairs(*config.validation_pairs, config)
-    if config.validation:
-        return TrainingImages(_read_clean(config.validation, config))
-    return None
+        images = _read_pairs(*config.validation_pairs, config)
+    elif config.validation:
+        images = TrainingImages(_read_clean(config.validation, config))
+    else:
+        return None
+    return replace(images, use="validate")
 
 
 def _read_clean(

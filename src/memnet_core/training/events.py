@@ -34,7 +34,7 @@ class Progress:
     fraction : float
         Part of the schedule that is over.
     loss : float
-        Mean training loss.
+        Mean training loss, with one error all along, also where training changes it.
     learning_rate : float
         That of the last step.
     patches_per_second, pixels_per_second : float

@@ -59,7 +59,9 @@ class RunLog:
         self._file = (out / _LOG).open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
         self._board = SummaryWriter(
-            str(out / "tensorboard"), purge_step=step + 1 if rows else None
+            str(out / "tensorboard"),
+            purge_step=step + 1 if rows else None,
+            flush_secs=10,
         )
 
     def __enter__(self) -> Self:

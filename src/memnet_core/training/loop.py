@@ -7,14 +7,13 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from memnet_core.atomic import replaced_when_complete
 from memnet_core.checkpoint import CurvePoint, load_model
 from memnet_core.devices import select_device
 from memnet_core.errors import TrainingError
@@ -31,11 +30,18 @@ from memnet_core.training.loss import (
 from memnet_core.training.normalization import norms, recalibrate, synchronize
 from memnet_core.training.optimization import (
     clip_gradients,
+    diverged,
     learning_rate,
     make_optimizer,
     moving_average,
 )
 from memnet_core.training.samples import GridPatches, make_sampler
+from memnet_core.training.state import (
+    STATE_FILE,
+    Origin,
+    read_state,
+    write_state,
+)
 from memnet_core.training.validation import RESERVED_STEPS, Validation
 from memnet_core.training.warm_start import grown
 from memnet_core.zoo import find_model
@@ -43,11 +49,12 @@ from memnet_core.zoo import find_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from memnet_core.network import Prediction
     from memnet_core.training.config import TrainingConfig
 
-__all__ = ["STATE_FILE", "Trainer"]
+    Error = Callable[[Tensor, Tensor], Tensor]
 
-STATE_FILE = "last.pt"
+__all__ = ["STATE_FILE", "Trainer"]
 
 
 class Trainer:
@@ -62,6 +69,13 @@ class Trainer:
         The run; ``config.out`` has to exist.
     device : str
         ``auto`` or one of `memnet_core.devices.available_devices`.
+
+    Attributes
+    ----------
+    images : int
+        Number of planes to train on.
+    remark : str
+        What may keep a resumed run from being that in one sitting, or nothing.
 
     Raises
     ------
@@ -80,11 +94,16 @@ class Trainer:
         images = training_images(config)
         self.images = len(images.clean)
         self._sampler = make_sampler(config, images)
-        self._validation = Validation(
-            config, validation_images(config) or images, self._device
-        )
+        unseen = validation_images(config) or images
+        self._validation = Validation(config, unseen, self._device)
+        self._logged_error = euclidean if config.loss == "euclidean" else charbonnier
+        self._origin = Origin(config, images, unseen)
+        self._state_file = config.out / STATE_FILE
+        resumes = self._state_file.exists()
         torch.manual_seed(config.seed)
-        self._model = _initial_model(config).to(
+        self._model = (
+            MemNet(config.architecture) if resumes else _initial_model(config)
+        ).to(
             self._device,
             memory_format=torch.channels_last,  # type: ignore[call-overload]
         )
@@ -100,16 +119,12 @@ class Trainer:
         self._validations = 0
         self._best = -math.inf
         self._curve: list[CurvePoint] = []
-        self._state_file = config.out / STATE_FILE
         self._updating = False
-        if self._state_file.exists():
-            self._load_state()
+        self.remark = self._load_state() if resumes else ""
         self._forward: nn.Module = self._model
         if distributed.world() > 1:
             synchronize(self._model)
-            self._forward = DistributedDataParallel(
-                self._model, broadcast_buffers=False
-            )
+            self._forward = DistributedDataParallel(self._model)
 
     @property
     def step(self) -> int:
@@ -122,7 +137,7 @@ class Trainer:
         Parameters
         ----------
         stop_at : int, optional
-            Step at which to pause, without a change to the schedule.
+            Step at or after which to pause, without a change to the schedule.
 
         Yields
         ------
@@ -135,6 +150,7 @@ class Trainer:
         TrainingError
             If the loss or the gradients are no longer finite.
         """
+        pause = math.inf if stop_at is None else stop_at
         reported, validated = _Meter(), _Meter()
         saved = clock = time.monotonic()
         try:
@@ -144,7 +160,8 @@ class Trainer:
                     if self._validation_due():
                         yield self._validated(validated.loss)
                         validated = _Meter()
-                    if self._fraction(self._step) >= 1 or self._step == stop_at:
+                        clock = time.monotonic()
+                    if self._fraction(self._step) >= 1 or self._step >= pause:
                         break
                     degraded, clean = ahead.result()
                     ahead = pool.submit(self._batch, self._step + 1)
@@ -214,18 +231,11 @@ class Trainer:
         rate = learning_rate(self.config, self._step, fraction, epoch)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        loss = memnet_loss(
-            self._forward(degraded.to(self._device)),
-            clean.to(self._device),
-            self._error(fraction),
-            self.config.alpha,
-        )
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss is no longer finite at step {self._step}; start again with "
-                "a lower learning rate (--learning-rate)."
-            )
+        clean = clean.to(self._device)
+        prediction = self._forward(degraded.to(self._device))
+        loss = self._loss(prediction, clean, self._error(fraction))
+        if not math.isfinite(float(loss.detach())):
+            raise diverged(f"The loss is no longer finite at step {self._step}")
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         clip_gradients(self.config, self._model, rate)
@@ -235,13 +245,16 @@ class Trainer:
         self._step += 1
         self._pixels += clean.numel() * distributed.world()
         self._updating = False
-        return value
+        with torch.no_grad():
+            return float(self._loss(prediction, clean, self._logged_error))
 
-    def _error(self, fraction: float) -> Callable[[Tensor, Tensor], Tensor]:
-        if self.config.loss == "euclidean":
-            return euclidean
+    def _loss(self, prediction: Prediction, clean: Tensor, error: Error) -> Tensor:
+        return memnet_loss(prediction, clean, error, self.config.alpha)
+
+    def _error(self, fraction: float) -> Error:
         late = fraction >= self.config.squared_error_from
-        return squared_error if late else charbonnier
+        changes = self.config.loss == "charbonnier"
+        return squared_error if changes and late else self._logged_error
 
     def _advance(self, seconds: float) -> None:
         self._seconds = distributed.agreed(self._seconds + seconds, self._device)
@@ -262,6 +275,8 @@ class Trainer:
     def _validated(self, training_loss: float) -> Validated:
         model = self.averaged_model()
         psnr, examples = self._validation.restored(model)
+        if not all(value > -math.inf for value in psnr.values()):
+            raise diverged(f"The weights are no longer finite at step {self._step}")
         mean = sum(psnr.values()) / len(psnr)
         is_best = mean > self._best
         self._best = max(mean, self._best)
@@ -269,13 +284,12 @@ class Trainer:
         self._curve.append(
             CurvePoint(minutes=minutes, megapixels=megapixels, psnr=psnr)
         )
-        error = self._error(self._fraction(max(self._step - 1, 0)))
         return Validated(
             step=self._step,
             minutes=minutes,
             megapixels=megapixels,
             training_loss=training_loss,
-            evaluation_loss=self._validation.loss(model, error),
+            evaluation_loss=self._validation.loss(model, self._logged_error),
             input_psnr=self._validation.input_psnr,
             psnr=psnr,
             examples=examples,
@@ -305,7 +319,7 @@ class Trainer:
         if not distributed.is_first():
             return
         state = {
-            "config": _identity(self.config),
+            **self._origin.as_state(),
             "model": self._model.state_dict(),
             "average": self._average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -317,29 +331,12 @@ class Trainer:
             "best": self._best,
             "curve": [point.model_dump() for point in self._curve],
         }
-        try:
-            with replaced_when_complete(self._state_file) as temporary:
-                torch.save(state, temporary)
-        except OSError as error:
-            raise TrainingError(
-                f"Cannot save the run in {self._state_file}: {error.strerror}."
-            ) from error
+        write_state(self._state_file, state)
 
-    def _load_state(self) -> None:
-        try:
-            state: dict[str, Any] = torch.load(
-                self._state_file, weights_only=True, map_location=self._device
-            )
-        except Exception as error:
-            raise TrainingError(
-                f"{self._state_file} is not the state of a run ({error}); "
-                "choose another output folder."
-            ) from error
-        if state["config"] != _identity(self.config):
-            raise TrainingError(
-                f"{self.config.out} holds a run with other settings; choose another "
-                "output folder, or resume it without settings."
-            )
+    def _load_state(self) -> str:
+        """Go on from the saved state; return what there is to remark."""
+        state = read_state(self._state_file, self._device)
+        remark = self._origin.check(state)
         self._model.load_state_dict(state["model"])
         self._average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -350,6 +347,7 @@ class Trainer:
         self._validations = state["validations"]
         self._best = state["best"]
         self._curve = [CurvePoint(**point) for point in state["curve"]]
+        return remark
 
 
 @dataclass
@@ -373,11 +371,6 @@ class _Meter:
     def loss(self) -> float:
         """Mean loss, or NaN before the first step."""
         return self.loss_sum / self.steps if self.steps else math.nan
-
-
-def _identity(config: TrainingConfig) -> str:
-    """Return what has to be the same to go on with a run, wherever it is kept."""
-    return config.model_dump_json(exclude={"out"})
 
 
 def _initial_model(config: TrainingConfig) -> MemNet:

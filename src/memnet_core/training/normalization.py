@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -49,9 +49,7 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         """Normalise; in training mode every process has to take part."""
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(x)
-        from torch import distributed
-
-        count = x.numel() // x.shape[1] * distributed.get_world_size()
+        count = x.numel() // x.shape[1] * torch.distributed.get_world_size()
         mean = _sum_over_processes(x.sum((0, 2, 3))) / count
         centred = x - mean[:, None, None]
         variance = _sum_over_processes(centred.square().sum((0, 2, 3))) / count
@@ -69,10 +67,24 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance, self.momentum)
 
 
-def _sum_over_processes(x: Tensor) -> Tensor:
-    from torch.distributed.nn.functional import all_reduce
+class _SumOverProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _all_reduced(x)
 
-    summed: Tensor = all_reduce(x)  # type: ignore[no-untyped-call]
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _all_reduced(gradients[0])
+
+
+def _all_reduced(x: Tensor) -> Tensor:
+    summed = x.clone(memory_format=torch.contiguous_format)
+    torch.distributed.all_reduce(summed)
+    return summed
+
+
+def _sum_over_processes(x: Tensor) -> Tensor:
+    summed: Tensor = _SumOverProcesses.apply(x)  # type: ignore[no-untyped-call]
     return summed
 
 

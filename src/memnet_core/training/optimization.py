@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     from memnet_core.training.config import TrainingConfig
 
-__all__ = ["clip_gradients", "learning_rate", "make_optimizer", "moving_average"]
+__all__ = [
+    "clip_gradients",
+    "diverged",
+    "learning_rate",
+    "make_optimizer",
+    "moving_average",
+]
 
 _LONGEST_WARMUP = 0.05
 
@@ -71,14 +77,18 @@ def clip_gradients(config: TrainingConfig, model: nn.Module, rate: float) -> Non
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm(gradients)
     if not math.isfinite(norm):
-        raise TrainingError(
-            "The gradients are no longer finite; start again with a lower learning "
-            "rate (--learning-rate)."
-        )
+        raise diverged("The gradients are no longer finite")
     if config.clip_norm is not None:
         nn.utils.clip_grads_with_norm_(model.parameters(), config.clip_norm, norm)
     if config.clip_theta is not None:
         nn.utils.clip_grad_value_(model.parameters(), config.clip_theta / rate)
+
+
+def diverged(what: str) -> TrainingError:
+    """Return the error that ends a run in which something is no longer finite."""
+    return TrainingError(
+        f"{what}; start again with a lower learning rate (--learning-rate)."
+    )
 
 
 def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
+from memnet_core.atomic import replaced_when_complete
 from memnet_core.checkpoint import Levels, Task
 from memnet_core.errors import TrainingError
 from memnet_core.training.config import TrainingConfig, validated_config
@@ -51,6 +53,7 @@ _FAST: dict[str, Any] = {
     "squared_error_from": 0.7,
     "average_decay": 0.999,
     "freeze_norm_from": 0.85,
+    "recalibration_batches": 10,
 }
 """Many small steps first and larger batches late, with AdamW and one cosine."""
 
@@ -122,7 +125,7 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
             given = {k: v for k, v in given.items() if k not in _LENGTHS}
         shape = {**_part(given, "architecture"), **_part(layer, "architecture")}
         given |= {**layer, "architecture": shape}
-    if given["recipe"] not in _RECIPES:
+    if given["recipe"] not in tuple(_RECIPES):
         raise TrainingError(
             f"Training setting recipe: give 'fast' or 'paper', not {given['recipe']!r}."
         )
@@ -132,10 +135,10 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
         settings |= {length: given.get(length) for length in _LENGTHS}
     settings["architecture"] = recipe["architecture"] | given["architecture"]
     levels = _LEVELS["pairs" if given.get("pairs") else given["recipe"]]
-    if "levels" not in settings and given["task"] in levels:
+    if "levels" not in settings and given["task"] in tuple(levels):
         settings["levels"] = levels[cast("Task", given["task"])]
     if "name" not in settings and "out" in settings:
-        settings["name"] = settings["out"].name
+        settings["name"] = os.path.basename(os.path.abspath(settings["out"]))
     return validated_config(**settings)
 
 
@@ -183,6 +186,14 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise TrainingError(
             f"{path} holds no settings; write lines such as 'learning_rate: 0.001'."
         )
+    if unnamed := [key for key in settings if not isinstance(key, str)]:
+        raise TrainingError(
+            f"{path}: {unnamed[0]!r} is no name of a setting; write lines such as "
+            "'learning_rate: 0.001'."
+        )
+    out = settings.get("out", "")
+    if not isinstance(out, str):
+        raise TrainingError(f"{path}: out is a folder such as runs/NAME, not {out!r}.")
     if isinstance(settings.get("levels"), str):
         settings["levels"] = parse_levels(settings["levels"]).model_dump()
     return settings
@@ -193,7 +204,8 @@ def write_config(config: TrainingConfig) -> None:
     try:
         config.out.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        (config.out / CONFIG_FILE).write_text(text, encoding="utf-8")
+        with replaced_when_complete(config.out / CONFIG_FILE) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise TrainingError(
             f"Cannot write to the folder {config.out}: {error.strerror}."

@@ -92,8 +92,8 @@ class RandomPatches:
         self._pairs = [pair for pair in pairs if min(pair[0].shape) >= largest]
         if not self._pairs:
             raise TrainingError(
-                f"No image has both sides of at least {largest} px; give "
-                "larger images or smaller patches (phases)."
+                f"No image to {images.use} on has both sides of at least {largest} px; "
+                "give larger images or smaller patches (phases)."
             )
         areas = np.array([clean.size for clean, _ in self._pairs], np.float64)
         self._cumulated = np.cumsum(areas) / areas.sum()
@@ -162,8 +162,8 @@ class GridPatches:
         self._planes = [p for p in images.clean if min(p.shape) >= smallest]
         if not self._planes:
             raise TrainingError(
-                f"No image has both sides of at least {smallest} px; give "
-                "larger images."
+                f"No image to {images.use} on has both sides of at least "
+                f"{smallest} px; give larger images."
             )
         self._ends = np.cumsum([self._positions(p).prod() for p in self._planes])
         levels = 1 if config.levels.continuous else len(config.levels.values)

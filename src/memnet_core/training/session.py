@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from memnet_core.atomic import remove_abandoned
 from memnet_core.training.events import Validated
 from memnet_core.training.export import export
 from memnet_core.training.logs import RunLog
@@ -43,6 +44,7 @@ def sitting(
         If the loss is no longer finite, or a file cannot be written.
     """
     config = trainer.config
+    remove_abandoned(config.out)
     with RunLog(config.out, trainer.step) as log, closing(trainer.run(stop_at)) as run:
         for event in run:
             log.add(event)

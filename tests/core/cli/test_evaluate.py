@@ -34,6 +34,8 @@ def test_shipped_model_scores_as_its_card_says(
         (["deblock", "."], 2, "holds no image"),
         (["deblock", ".", "--levels", "many"], 2, "write a list such as 10,20"),
         (["deblock", ".", "--csv", "no/where.csv"], 2, "create it first"),
+        (["deblock", ".", "--csv", "/proc/s.csv"], 2, "s.csv cannot be written"),
+        (["deblock", ".", "--seed", -1], 2, "-1 is not in the range"),
     ],
     ids=str,
 )
@@ -43,3 +45,49 @@ def test_wrong_use_is_explained_in_one_sentence(
     result = memnet("evaluate", *arguments)
     assert result.exit_code == code
     assert message in " ".join(result.output.split())
+
+
+def test_scores_are_written_as_table_and_page(
+    memnet: Callable[..., Result], picture: Callable[..., Path]
+) -> None:
+    Path("mine").mkdir()
+    picture("mine/a.png", 32, 40)
+    result = memnet(
+        *("evaluate", "deblock", "mine", "--levels", "10,20"),
+        *("--csv", "s.csv", "--html", "s.html"),
+    )
+    assert result.exit_code == 0, result.output
+    rows = [row.split(",")[:3] for row in Path("s.csv").read_text().splitlines()]
+    assert rows[1:] == [
+        ["mine", level, image] for level in ("10", "20") for image in ("a.png", "mean")
+    ]
+    page = Path("s.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count('type="range"') == 2
+
+
+def test_scores_of_earlier_folders_are_kept_when_a_later_one_is_refused(
+    memnet: Callable[..., Result], picture: Callable[..., Path]
+) -> None:
+    for name in ("mine", "classic5"):
+        Path(name).mkdir()
+        picture(f"{name}/a.png", 32, 40)
+    result = memnet(
+        *("evaluate", "deblock", "mine", "classic5", "--levels", 10),
+        *("--json", "s.json"),
+    )
+    assert result.exit_code == 2
+    assert "classic5 holds 1 images" in result.output
+    [found] = json.loads(Path("s.json").read_text())["evaluations"]
+    assert found["dataset"] == "mine"
+
+
+def test_file_that_cannot_be_replaced_is_reported_in_one_sentence(
+    memnet: Callable[..., Result], picture: Callable[..., Path]
+) -> None:
+    Path("mine").mkdir()
+    picture("mine/a.png", 32, 40)
+    name = 300 * "x" + ".csv"
+    result = memnet("evaluate", "deblock", "mine", "--levels", 10, "--csv", name)
+    assert result.exit_code == 2
+    assert "cannot be written: File name too long" in " ".join(result.output.split())

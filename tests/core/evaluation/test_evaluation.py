@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from memnet_core.checkpoint import Card, Levels, Task
 from memnet_core.degradations import imresize
-from memnet_core.errors import EvaluationError, LevelError
+from memnet_core.errors import EvaluationError, ImageError, LevelError
 from memnet_core.evaluation.html import as_html
 from memnet_core.evaluation.protocol import degraded_input, reference, scores
 from memnet_core.evaluation.published import known_set, published
@@ -24,7 +25,6 @@ from memnet_core.network import Architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from memnet_core.engine import Restorer
 
@@ -150,6 +150,74 @@ def test_other_images_under_a_known_name_are_refused_before_anything_is_restored
         list(evaluate(stub_restorer(restore), card("deblock", 10), classic))
 
 
+def test_other_images_are_refused_at_levels_without_published_figures_too(
+    folder: Path, stub_restorer: Stub
+) -> None:
+    classic = folder.rename(folder.parent / "classic5")
+    for index in range(2, 5):
+        (classic / f"{index}.png").write_bytes((classic / "0.png").read_bytes())
+    with pytest.raises(EvaluationError, match=r"at q 10 .* not 27\.82 dB"):
+        list(evaluate(stub_restorer(lambda x: x), card("deblock", 40), classic))
+
+
+def test_other_images_under_the_name_of_a_noisy_set_are_refused(
+    folder: Path, stub_restorer: Stub
+) -> None:
+    renamed = folder.rename(folder.parent / "S14")
+    for index in range(2, 14):
+        (renamed / f"{index}.png").write_bytes((renamed / "0.png").read_bytes())
+    with pytest.raises(EvaluationError, match=r"SSIM 0\.3256"):
+        list(evaluate(stub_restorer(lambda x: x), card("denoise", 30), renamed))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_noise_of_any_seed_passes_as_that_of_a_known_set(
+    shared_data: Path, stub_restorer: Stub, seed: int
+) -> None:
+    [found] = evaluate(
+        stub_restorer(lambda x: x),
+        card("denoise", 70),
+        shared_data / "bench" / "S14",
+        seed=seed,
+    )
+    assert "BM3D" in found.published
+
+
+def test_folder_is_known_by_its_name_wherever_one_stands(
+    folder: Path, stub_restorer: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = card("deblock", 10)
+    monkeypatch.chdir(folder)
+    [found] = evaluate(stub_restorer(lambda x: x), model, Path("."))
+    assert found.dataset == "mine"
+    monkeypatch.chdir(folder.rename(folder.parent / "classic5"))
+    with pytest.raises(EvaluationError, match="holds 2 images, but Classic5 has 5"):
+        list(evaluate(stub_restorer(lambda x: x), model, Path(".")))
+
+
+@pytest.mark.parametrize(
+    ("task", "level", "side"), [("deblock", 10, 11), ("sr", 2, 16), ("sr", 4, 20)]
+)
+def test_image_that_is_too_small_to_be_scored_is_named(
+    folder: Path, stub_restorer: Stub, task: Task, level: float, side: int
+) -> None:
+    model = card(task, level)
+    pixels = np.random.default_rng(0).integers(0, 256, (30, side), np.uint8)
+    Image.fromarray(pixels).save(folder / "0.png")
+    assert len(list(evaluate(stub_restorer(lambda x: x), model, folder))) == 1
+    Image.fromarray(pixels[:, 1:]).save(folder / "0.png")
+    with pytest.raises(ImageError, match=rf"0\.png has 30×{side - 1} px.*{side} px"):
+        list(evaluate(stub_restorer(lambda x: x), model, folder))
+
+
+def test_quality_that_is_not_whole_is_refused(
+    folder: Path, stub_restorer: Stub
+) -> None:
+    model = card("deblock", 5, 75, continuous=True)
+    with pytest.raises(LevelError, match=r"whole numbers, not 10\.5"):
+        list(evaluate(stub_restorer(lambda x: x), model, folder, [10.5]))
+
+
 def test_level_that_the_model_does_not_cover_is_refused(
     folder: Path, stub_restorer: Stub
 ) -> None:
@@ -177,6 +245,7 @@ def test_perfect_result_is_valid_json(folder: Path, stub_restorer: Stub) -> None
     assert found.mean.input_psnr == float("inf")
     data = json.loads(as_json(model, [found]), parse_constant=pytest.fail)
     assert data["evaluations"][0]["mean"]["input_psnr"] is None
+    assert "nan" not in as_text(model, found)
 
 
 @pytest.mark.parametrize(("task", "name"), [("sr", "Set5"), ("denoise", "S14")])

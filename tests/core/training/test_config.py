@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,6 +44,15 @@ if TYPE_CHECKING:
             "JPEG qualities are from 1 to 100",
         ),
         (
+            {"levels": {"values": [10.5], "continuous": False}},
+            "JPEG qualities are from 1 to 100, in whole numbers",
+        ),
+        ({"steps": None, "minutes": math.inf}, "minutes: Input should be a finite"),
+        ({"weight_decay": math.inf}, "weight_decay: Input should be a finite"),
+        ({"recipe": ["fast"]}, "recipe: give 'fast' or 'paper', not ['fast']"),
+        ({"task": ["sr"]}, "task: Input should be"),
+        ({"name": "my model"}, "unlike 'my model'; give another one with --name"),
+        (
             {"task": "sr", "levels": {"values": [2, 4], "continuous": True}},
             "scales are whole numbers from 2 to 16",
         ),
@@ -55,6 +65,7 @@ def test_wrong_setting_is_named_in_one_sentence(
     with pytest.raises(TrainingError) as caught:
         make_config(**change)
     assert message in str(caught.value)
+    assert not str(caught.value).endswith("..")
     assert str(caught.value).startswith("Training setting ")
 
 

@@ -37,6 +37,15 @@ def test_paper_recipe_takes_images_as_they_are(
     assert len(training_images(config).clean) == 4
 
 
+def test_digest_tells_other_pixels(make_config: Make, clean_images: Path) -> None:
+    before = training_images(make_config())
+    assert training_images(make_config()).digest == before.digest
+    pixels = np.array(Image.open(clean_images / "0.png"))
+    pixels[0, 0] ^= 1
+    Image.fromarray(pixels).save(clean_images / "0.png")
+    assert training_images(make_config()).digest != before.digest
+
+
 def test_pairs_are_matched_by_name(
     make_config: Make, paired_images: tuple[Path, Path]
 ) -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
 
-def run(*command: object) -> None:
+def run(*command: object) -> str:
+    """Run a command, and return its messages."""
     done = subprocess.run(
         [str(part) for part in command],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -36,6 +37,7 @@ def run(*command: object) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    return done.stderr
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -68,7 +70,7 @@ def test_first_process_alone_writes(clean_images: Path, tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text("phases: [{until: 1, patch: 16, batch: 2}]\nvalidations: 2\n")
     launcher = [*TORCHRUN, "--nproc-per-node=2", "--no-python"]
-    run(*launcher, *command, "--config", file)
+    assert "Warning" not in run(*launcher, *command, "--config", file)
     steps = [step for step, _, name, _ in read_log(out) if name == "loss/evaluation"]
     assert steps == [2, 4]
     assert len((out / "commands.txt").read_text().splitlines()) == 1

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import math
+import shutil
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -107,6 +110,13 @@ def test_run_in_two_sittings_is_that_in_one_bit_by_bit(
     assert_same_state(state(at_once), state(paused))
 
 
+def test_pause_at_a_step_that_is_over_takes_no_further_step(make_config: Make) -> None:
+    config = make_config()
+    list(Trainer(config).run(stop_at=4))
+    assert list(Trainer(config).run(stop_at=2)) == []
+    assert state(config)["step"] == 4
+
+
 def test_run_that_is_closed_goes_on_where_it_ended(
     make_config: Make, tmp_path: Path
 ) -> None:
@@ -132,6 +142,23 @@ def test_run_by_the_clock_follows_it(make_config: Make) -> None:
     assert last.minutes >= 1 / 60
 
 
+def test_time_that_validations_take_is_not_training_time(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: next(seconds))
+    monkeypatch.setattr(loop, "time", clock)
+    config = make_config(steps=4, validations=4, report_every=1)
+    for event in Trainer(config).run():
+        if isinstance(event, Validated):
+            for _ in range(1000):
+                clock.monotonic()
+        if isinstance(event, Progress):
+            assert event.patches_per_second > 0.1
+    assert isinstance(event, Finished)
+    assert event.minutes < 1
+
+
 def test_finished_run_is_not_repeated(make_config: Make) -> None:
     config = make_config()
     finished(Trainer(config))
@@ -151,8 +178,58 @@ def test_run_that_was_closed_before_its_last_validation_makes_up_for_it(
 
 def test_folder_of_another_run_is_refused(make_config: Make) -> None:
     finished(Trainer(make_config(steps=1)))
-    with pytest.raises(TrainingError, match="holds a run with other settings"):
+    with pytest.raises(TrainingError, match=r"a run with other settings \(seed\)"):
         Trainer(make_config(steps=1, seed=1))
+
+
+@pytest.mark.parametrize("use", ["train", "validate"])
+def test_run_does_not_go_on_with_other_images(
+    make_config: Make, clean_images: Path, tmp_path: Path, use: str
+) -> None:
+    held_out = tmp_path / "held-out"
+    shutil.copytree(clean_images, held_out)
+    config = make_config(validation=[held_out])
+    list(Trainer(config).run(stop_at=1))
+    changed = clean_images if use == "train" else held_out
+    shutil.copy(changed / "0.png", changed / "3.png")
+    with pytest.raises(TrainingError, match=f"images to {use} on are not those of"):
+        Trainer(config)
+
+
+def test_change_of_threads_is_remarked(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config()
+    trainer = Trainer(config)
+    assert trainer.remark == ""
+    list(trainer.run(stop_at=1))
+    assert Trainer(config).remark == ""
+    now = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: now + 1)
+    assert f"had {now} threads and has {now + 1}" in Trainer(config).remark
+
+
+def test_state_of_before_images_and_threads_were_kept_serves(
+    make_config: Make, clean_images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config()
+    list(Trainer(config).run(stop_at=1))
+    saved = torch.load(config.out / STATE_FILE, weights_only=True)
+    del saved["images"], saved["threads"]
+    saved["config"] = saved["config"].replace(str(clean_images), clean_images.name)
+    torch.save(saved, config.out / STATE_FILE)
+    monkeypatch.chdir(clean_images.parent)
+    assert Trainer(config).step == 1
+
+
+def test_losses_keep_one_error_where_training_changes_it(make_config: Make) -> None:
+    checks = validated(
+        Trainer(make_config(validations=6, squared_error_from=0.4, learning_rate=1e-12))
+    )
+    evaluation = [event.evaluation_loss for event in checks]
+    assert evaluation == pytest.approx([evaluation[0]] * 6, rel=0.01)
+    training = [event.training_loss for event in checks]
+    assert max(training) < 5 * min(training)
 
 
 def test_damaged_state_is_refused(make_config: Make) -> None:
@@ -251,6 +328,15 @@ def test_loss_that_is_not_finite_ends_the_run_with_advice(
         list(events)
     assert state(config)["step"] == 1
     assert all(t.isfinite().all() for t in state(config)["model"].values())
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_weights_that_are_not_finite_end_the_run_with_advice(
+    make_config: Make, steps: int
+) -> None:
+    trainer = Trainer(make_config(steps=steps, learning_rate=1e30, warmup_steps=0))
+    with pytest.raises(TrainingError, match=r"no longer finite.* lower learning rate"):
+        list(trainer.run())
 
 
 def test_run_starts_from_a_smaller_model(make_config: Make, tmp_path: Path) -> None:

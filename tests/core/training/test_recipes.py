@@ -117,6 +117,49 @@ def test_settings_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
         read_settings(file)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("out: 5", "out is a folder such as runs/NAME, not 5"),
+        ("out: null", "out is a folder such as runs/NAME, not None"),
+        ("out: [a]", r"out is a folder such as runs/NAME, not \['a'\]"),
+        ("5: fast", "5 is no name of a setting"),
+    ],
+)
+def test_settings_of_a_wrong_kind_are_named(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(text)
+    with pytest.raises(TrainingError, match=rf"s\.yaml: {message}"):
+        read_settings(file)
+
+
+def test_folders_have_names_and_places_wherever_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = config_from({"data": [Path(".")], "out": Path("."), "steps": 1})
+    assert config.data == (tmp_path,)
+    assert config.name == tmp_path.name
+
+
+def test_configuration_that_cannot_be_written_whole_stays_as_it_was(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_half(path: Path, text: str, **_: str) -> None:
+        path.write_bytes(text[:20].encode())
+        raise OSError(28, "No space left on device")
+
+    config = make_config()
+    write_config(config)
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(TrainingError, match="No space left"):
+        write_config(make_config(seed=3))
+    assert config_of_run(config.out) == config
+    assert [path.name for path in config.out.iterdir()] == ["config.yaml"]
+
+
 def test_settings_hold_levels_as_text(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text(

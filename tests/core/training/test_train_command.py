@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import tensorboardX
 import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from memnet_core.atomic import replaced_when_complete
 from memnet_core.checkpoint import load_model
 from memnet_core.cli import main
 from memnet_core.training.logs import read_log
@@ -98,6 +101,69 @@ def test_paused_run_is_resumed_by_its_folder_alone(
     training = models[1][1].training
     assert training is not None
     assert training.command.count("memnet ") == 2
+
+
+def test_run_with_relative_folders_is_resumed_from_anywhere(
+    clean_images: Path,
+    settings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    common = ["--data", clean_images.name, "--steps", 4, "--config", settings, *TINY]
+    assert memnet("--out", "first", *common).exit_code == 0
+    common += ["--init", "first/first.safetensors", "--stop-at", 2]
+    assert memnet("--out", "second", *common).exit_code == 0
+    shutil.rmtree("first")
+    elsewhere = tmp_path / "else" / "where"
+    elsewhere.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    result = memnet("--out", "../../second", "--resume")
+    assert result.exit_code == 0, result.output
+    assert "from step 2" in result.output
+
+
+def test_validation_images_that_are_too_small_are_named_as_such(
+    clean_images: Path, settings: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    Image.new("L", (12, 12)).save(small / "a.png")
+    result = memnet(
+        *("--data", clean_images, "--val", small, "--out", tmp_path / "run"),
+        *("--steps", 4, "--config", settings, *TINY),
+    )
+    assert result.exit_code == 2
+    assert "No image to validate on has both sides of" in result.output
+
+
+def test_run_logs_at_short_intervals_and_removes_what_a_killed_one_left(
+    clean_images: Path,
+    settings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    intervals = []
+    writer = tensorboardX.SummaryWriter
+
+    def board(*arguments: Any, **options: Any) -> Any:
+        intervals.append(options["flush_secs"])
+        return writer(*arguments, **options)
+
+    monkeypatch.setattr(tensorboardX, "SummaryWriter", board)
+    out = tmp_path / "run"
+    out.mkdir()
+    with replaced_when_complete(out / "last.pt") as temporary:
+        left = out / temporary.name.replace(f"-{os.getpid()}-", "-999999999-")
+        temporary.touch()
+    left.touch()
+    (out / "last.pt").unlink()
+    result = memnet(
+        "--data", clean_images, "--out", out, "--steps", 2, "--config", settings, *TINY
+    )
+    assert result.exit_code == 0, result.output
+    assert not left.exists()
+    assert intervals == [10]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
