@@ -1,25 +1,30 @@
-# make demo   restore the pictures in examples/ and draw them before and after
-# make test   run all tests
-# Both create what they need in .venv, from a Python of 3.11 or later.
+# make demo         restore the pictures in examples/ and draw them before and after
+# make test         run all tests
+# make screenshots  draw the pictures of docs/plugin.md anew
+# All create what they need in .venv, from a Python of 3.11 or later.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint screenshots clean
 
 demo: .venv/installed
 	rm -rf demo
 	$(BIN)/memnet batch --task deblock --q 10 examples/ demo/
 	$(BIN)/python examples/before_after.py demo demo/before-after.png
 
-test: .venv/tested
+test: .venv/tested .venv/debian
 	$(BIN)/python -m pytest
 
-lint: .venv/tested
+lint: .venv/tested .venv/debian
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/npe2 validate napari-memnet
+	QT_QPA_PLATFORM=offscreen $(BIN)/npe2 validate napari-memnet --imports
+
+screenshots: .venv/tested .venv/debian
+	xvfb-run --auto-servernum --server-args="-screen 0 1600x1200x24" \
+		$(BIN)/python docs/make_screenshots.py
 
 clean:
 	rm -rf .venv demo
@@ -31,5 +36,18 @@ clean:
 	touch $@
 
 .venv/tested: .venv/installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt --group test --group lint
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group plugin-test --group lint
+	touch $@
+
+# What Qt needs on Debian and Ubuntu; elsewhere it usually is there.
+.venv/debian: .venv/installed debian.txt
+	@if ! command -v apt-get > /dev/null || dpkg -s $$(cat debian.txt) > /dev/null 2>&1; then \
+		:; \
+	elif [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends $$(cat debian.txt) > /dev/null; \
+	else \
+		echo "Install what Qt needs: sudo apt-get install $$(cat debian.txt | tr '\n' ' ')" >&2; \
+		exit 1; \
+	fi
 	touch $@

@@ -194,7 +194,7 @@ class BlockWork:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def finish(self, output: Path, *, overwrite: bool) -> None:
-        """Put the complete image at its place.
+        """Put the complete image at its place, unless another run was faster.
 
         Raises
         ------
@@ -204,21 +204,26 @@ class BlockWork:
         with self.claimed("finish", wait=True) as held:
             if not held or self.is_complete():
                 return
-            for left in self.image.rglob("*.partial"):
-                left.unlink(missing_ok=True)
-            old = temporary_beside(output)
-            try:
-                if overwrite and output.exists():
-                    output.rename(old)
-                self.image.rename(output)
-            except OSError as error:
-                raise ImageError(
-                    f"{output} cannot be written: {error.strerror}."
-                ) from error
+            if overwrite or not output.exists():
+                self._place(output)
             (self.folder / self.plan.token).unlink()
             (self.folder / _PLAN).unlink()
-            shutil.rmtree(old, ignore_errors=True)
-            old.unlink(missing_ok=True)
+
+    def _place(self, output: Path) -> None:
+        """Move the image to its place, from which an older one is taken away."""
+        for left in self.image.rglob("*.partial"):
+            left.unlink(missing_ok=True)
+        old = temporary_beside(output)
+        try:
+            if output.exists():
+                output.rename(old)
+            self.image.rename(output)
+        except OSError as error:
+            raise ImageError(
+                f"{output} cannot be written: {error.strerror}."
+            ) from error
+        shutil.rmtree(old, ignore_errors=True)
+        old.unlink(missing_ok=True)
 
     def _mark(self, level: int, index: int) -> Path:
         return self.folder / "done" / str(level) / str(index // 1000) / str(index)

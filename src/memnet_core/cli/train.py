@@ -187,11 +187,10 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
     from contextlib import closing
 
     from memnet_core.training.distributed import is_first
-    from memnet_core.training.events import Validated
-    from memnet_core.training.export import export, model_file
-    from memnet_core.training.logs import RunLog
+    from memnet_core.training.export import model_file
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import write_config
+    from memnet_core.training.session import sitting
 
     trainer = Trainer(config, device)
     if is_first():
@@ -206,11 +205,8 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
     at = f" from step {trainer.step}" if trainer.step else ""
     click.echo(f"Training on {trainer.images} images{at}, in {config.out}.", err=True)
     command = _remember_command(config.out)
-    with RunLog(config.out, trainer.step) as log, closing(trainer.run(stop_at)) as run:
-        for event in run:
-            log.add(event)
-            if isinstance(event, Validated) and event.is_best:
-                export(config, event, command)
+    with closing(sitting(trainer, stop_at, command)) as events:
+        for event in events:
             if line := _line(event):
                 click.echo(line, err=True)
             if stop.requested:

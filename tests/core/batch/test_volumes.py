@@ -251,6 +251,25 @@ def test_unfinished_result_of_other_settings_is_not_mixed_in(
     assert "holds an unfinished result of other settings" in outcome.message
 
 
+def test_a_run_that_another_one_overtakes_leaves_the_result_of_that(
+    stack: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out" / "a.ome.zarr"
+    slow = run_of(stack, target)
+    with closing(slow.events()) as events:
+        for event in events:
+            if isinstance(event, TileFinished):
+                break
+        work_folder(target).rename(tmp_path / "aside")
+        only_outcome(run_of(stack, target))
+        faster = contents(target)
+        (tmp_path / "aside").rename(work_folder(target))
+        list(events)
+    assert [outcome.status for outcome in slow.outcomes] == ["done"]
+    assert contents(target) == faster
+    assert os.listdir(tmp_path / "out") == ["a.ome.zarr"]
+
+
 def test_overwriting_replaces_the_whole_image(stack: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.ome.zarr"
     only_outcome(run_of(stack, target))

@@ -1,0 +1,139 @@
+"""Draw the pictures of the plugin's guide in a real window: make screenshots."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import napari
+import skimage.data
+from PIL import Image
+from qtpy.QtWidgets import QApplication
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DOCS = Path(__file__).parent
+REPOSITORY = DOCS.parent
+WIDTH, HEIGHT = 1250, 850
+PLUGIN = "napari-memnet"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        os.environ["MEMNET_MODELS"] = str(Path(temporary, "models"))
+        viewer = napari.Viewer(show=True)
+        viewer.window.resize(WIDTH, HEIGHT)
+        restore(viewer)
+        compare(viewer)
+        enlarge(viewer)
+        batch(viewer, Path(temporary))
+        train(viewer, Path(temporary))
+        viewer.close()
+
+
+def restore(viewer: Any) -> None:
+    viewer.open_sample(PLUGIN, "noisy_stack")
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Restore")
+    until(lambda: widget.form.is_ready and not widget.preview.is_running)
+    shoot(viewer, "plugin-restore")
+    widget.extent.value = "whole layer"
+    widget.apply()
+    until(lambda: widget.run.bar.value() > 300)
+    shoot(viewer, "plugin-progress")
+    until(lambda: widget.run.work is None)
+    viewer.window.remove_dock_widget(dock)
+
+
+def compare(viewer: Any) -> None:
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Compare")
+    widget.split.value = True
+    viewer.scene.camera.zoom *= 1.6
+    shoot(viewer, "plugin-compare")
+    viewer.window.remove_dock_widget(dock)
+    clear(viewer)
+
+
+def enlarge(viewer: Any) -> None:
+    viewer.open_sample(PLUGIN, "small_image")
+    viewer.reset_view()
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Restore")
+    until(lambda: widget.form.is_ready)
+    widget.form.task.value = "sr"
+    widget.form.scale.value = 3
+    viewer.scene.camera.zoom *= 2
+    until(lambda: not widget.preview.is_running)
+    shoot(viewer, "plugin-enlarge")
+    viewer.window.remove_dock_widget(dock)
+    clear(viewer)
+
+
+def batch(viewer: Any, folder: Path) -> None:
+    viewer.open_sample(PLUGIN, "jpeg_q10")
+    viewer.reset_view()
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Restore a folder")
+    until(lambda: widget.form.is_ready)
+    widget.form.task.value = "deblock"
+    widget.folder.value = REPOSITORY / "examples"
+    widget.output.value = folder / "restored"
+    widget.start()
+    until(lambda: widget.run.work is None)
+    shoot(viewer, "plugin-batch")
+    viewer.window.remove_dock_widget(dock)
+
+
+def train(viewer: Any, folder: Path) -> None:
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Train a model")
+    widget.data.value = clean_pictures(folder / "clean")
+    widget.out.value = folder
+    widget.minutes.value = 3
+    widget.start()
+    until(lambda: widget.run.work is None)
+    shoot(viewer, "plugin-train")
+    viewer.window.remove_dock_widget(dock)
+
+
+def clean_pictures(folder: Path) -> Path:
+    """Write scikit-image's pictures, which are free of rights."""
+    folder.mkdir()
+    for name in ("astronaut", "camera", "chelsea", "coffee"):
+        picture = Image.fromarray(getattr(skimage.data, name)())
+        picture.save(folder / f"{name}.png")
+    return folder
+
+
+def clear(viewer: Any) -> None:
+    """Remove the layers one by one: software renderers crash on all at once."""
+    for layer in list(viewer.layers):
+        viewer.layers.remove(layer)
+        pause()
+
+
+def pause(seconds: float = 0.5) -> None:
+    """Let the window draw itself."""
+    moment = time.monotonic() + seconds
+    until(lambda: time.monotonic() > moment)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Handle events until something is true."""
+    while not condition():
+        QApplication.processEvents()
+        time.sleep(0.02)
+
+
+def shoot(viewer: Any, name: str) -> None:
+    """Save the window as it is now."""
+    pause()
+    path = DOCS / f"{name}.png"
+    viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(128).save(path, optimize=True)
+    print(path.relative_to(REPOSITORY), f"{path.stat().st_size // 1024} KB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""Layers in and out: planes of a layer, and results that lie exactly on it.
+
+Nothing here needs Qt or changes a layer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+__all__ = [
+    "LayerPlanes",
+    "Region",
+    "layer_planes",
+    "plane_index",
+    "twin_attributes",
+]
+
+_KEPT = (
+    "affine",
+    "attenuation",
+    "axis_labels",
+    "blending",
+    "colormap",
+    "contrast_limits",
+    "depiction",
+    "gamma",
+    "interpolation2d",
+    "interpolation3d",
+    "iso_threshold",
+    "opacity",
+    "projection_mode",
+    "rendering",
+    "rgb",
+    "rotate",
+    "scale",
+    "shear",
+    "translate",
+    "units",
+)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of a layer's data.
+
+    Attributes
+    ----------
+    slices : tuple of slice
+        Start and stop along every axis that the layer has, without colour.
+    """
+
+    slices: tuple[slice, ...]
+
+    @classmethod
+    def whole(cls, shape: Sequence[int]) -> Region:
+        """Return the region that is all of a shape."""
+        return cls(tuple(slice(0, int(size)) for size in shape))
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """First index along every axis."""
+        return tuple(part.start for part in self.slices)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size along every axis."""
+        return tuple(part.stop - part.start for part in self.slices)
+
+    def at(self, index: Sequence[int], keep: int | None = None) -> Region:
+        """Return the plane at an index of the leading axes.
+
+        Parameters
+        ----------
+        index : sequence of int
+            One for every axis; those of Y and X are ignored, others are clipped.
+        keep : int, optional
+            A leading axis along which everything is kept: a stack.
+        """
+        leading = [
+            part if axis == keep else _single(int(value), part)
+            for axis, (value, part) in enumerate(
+                zip(index[:-2], self.slices[:-2], strict=True)
+            )
+        ]
+        return Region((*leading, *self.slices[-2:]))
+
+    def with_planes(self, rows: slice, columns: slice) -> Region:
+        """Return the region with other rows and columns."""
+        return Region((*self.slices[:-2], rows, columns))
+
+
+def _single(value: int, part: slice) -> slice:
+    index = min(max(value, part.start), part.stop - 1)
+    return slice(index, index + 1)
+
+
+class LayerPlanes:
+    """The planes of a layer, read one by one: a `memnet_core.values.PlaneSource`.
+
+    Dask arrays, Zarr arrays and the like are asked for one plane at a time. The layer
+    itself is not needed any more, so that another thread can read on.
+
+    Parameters
+    ----------
+    data : array
+        Pixels of shape (..., H, W), with samples behind if `rgb`.
+    rgb : bool
+        Whether the last axis is colour.
+    region : Region
+        The part that is meant.
+    """
+
+    def __init__(self, data: Any, rgb: bool, region: Region) -> None:
+        self.data = data
+        self._rgb = rgb
+        self.region = region
+        self.dtype = np.dtype(data.dtype)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, S): planes, height, width, samples."""
+        *leading, height, width = self.region.shape
+        samples = int(self.data.shape[-1]) if self._rgb else 1
+        return math.prod(leading), height, width, samples
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        """Read one plane, of shape (H, W, S)."""
+        where = plane_index(index, self.region.shape)
+        starts = self.region.start[:-2]
+        first = tuple(i + start for i, start in zip(where, starts, strict=True))
+        plane = np.asarray(self.data[(*first, *self.region.slices[-2:])])
+        return plane if self._rgb else plane[..., None]
+
+    def part(self, region: Region) -> LayerPlanes:
+        """Return the planes of another region of the same data."""
+        return LayerPlanes(self.data, self._rgb, region)
+
+    def restored_shape(self, scale: int) -> tuple[int, ...]:
+        """Return the shape that napari wants of the restored region."""
+        *leading, height, width = self.region.shape
+        samples = (int(self.data.shape[-1]),) if self._rgb else ()
+        return (*leading, height * scale, width * scale, *samples)
+
+
+def plane_index(index: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return where the plane of a number is along the leading axes of a shape."""
+    return tuple(int(i) for i in np.unravel_index(index, tuple(shape[:-2]) or (1,)))[
+        : len(shape) - 2
+    ]
+
+
+def layer_planes(layer: Image) -> LayerPlanes:
+    """Return all planes of a layer, of a multiscale one in full resolution.
+
+    Raises
+    ------
+    ImageError
+        If the layer has fewer than two axes, or its values are no numbers.
+    """
+    data: Any = layer.data[0] if layer.multiscale else layer.data
+    rgb = bool(layer.rgb)
+    sizes = tuple(int(size) for size in data.shape)
+    region = Region.whole(sizes[:-1] if rgb else sizes)
+    if len(region.slices) < 2 or 0 in region.shape:
+        raise ImageError(
+            f"The layer {layer.name!r} has the shape {sizes}; restoration needs planes "
+            "with rows and columns."
+        )
+    if np.dtype(data.dtype).kind not in "buif":
+        raise ImageError(
+            f"The layer {layer.name!r} has values of type {data.dtype}; convert them "
+            "to integers or floats first."
+        )
+    return LayerPlanes(data, rgb, region)
+
+
+def twin_attributes(
+    layer: Image, name: str, start: Sequence[float], scale: int = 1
+) -> dict[str, Any]:
+    """Return what makes a layer of restored data lie exactly on its source.
+
+    Parameters
+    ----------
+    layer : Image
+        The source.
+    name : str
+        Name of the new layer.
+    start : sequence of float
+        Index in the source's data where the restored region begins, for every axis.
+    scale : int
+        Pixels of the result for each of the source, along Y and X. napari puts pixel
+        centres on integers, so that an enlarged region begins half a source pixel
+        less half a result pixel before the centre of its first pixel.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of ``napari.layers.Image``, without data; `metadata` is a
+        copy of the source's.
+    """
+    attributes = layer.as_layer_data_tuple()[1]
+    kept = {key: attributes[key] for key in _KEPT if key in attributes}
+    shrink = np.ones(layer.ndim)
+    shrink[-2:] = 1 / scale
+    begin = np.asarray(start, np.float64) + (shrink - 1) / 2
+    kept["translate"] = np.asarray(layer.translate) + _world_offset(layer, begin)
+    kept["scale"] = np.asarray(layer.scale) * shrink
+    return {
+        **kept,
+        "name": name,
+        "metadata": dict(layer.metadata),
+        "multiscale": False,
+    }
+
+
+def _world_offset(layer: Image, begin: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far a layer's `translate` has to move to begin at a data index."""
+    from napari.utils.transforms import Affine
+
+    linear = Affine(
+        scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
+    ).linear_matrix
+    offset: NDArray[np.float64] = linear @ begin
+    return offset

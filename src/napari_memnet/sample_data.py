@@ -1,0 +1,94 @@
+"""Sample data: one picture for each task, made here or free of rights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    LayerData = tuple[NDArray[Any], dict[str, Any], str]
+
+__all__ = ["jpeg_q10", "noisy_stack", "small_image"]
+
+_PLANES, _SIDE = 24, 256
+
+
+def jpeg_q10() -> list[LayerData]:
+    """Return scikit-image's cameraman (CC0), compressed as JPEG of quality 10."""
+    from skimage.data import camera
+
+    from memnet_core.degradations import jpeg
+
+    picture = jpeg(camera(), 10)  # type: ignore[no-untyped-call]
+    return [(picture, {"name": "camera, JPEG q 10"}, "image")]
+
+
+def noisy_stack() -> list[LayerData]:
+    """Return a made 16-bit stack of bright threads and cells, with its voxel size.
+
+    Photons are counted (Poisson), and read with an offset and Gaussian noise.
+    """
+    rng = np.random.default_rng(0)
+    clean = _threads(rng) + _cells(rng)
+    photons = rng.poisson(60 * clean + 4)
+    counts = 100 + 12 * photons + rng.normal(0, 30, photons.shape)
+    stack = np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+    attributes = {
+        "name": "threads and cells, noisy",
+        "scale": (0.5, 0.1, 0.1),
+        "units": ("micrometer",) * 3,
+        "axis_labels": ("z", "y", "x"),
+        "contrast_limits": (100, 1500),
+    }
+    return [(stack, attributes, "image")]
+
+
+def small_image() -> list[LayerData]:
+    """Return scikit-image's coffee cup (CC0) at a third of its size, for ×3."""
+    from skimage.data import coffee
+
+    from memnet_core.degradations import imresize
+
+    picture = coffee().astype(np.float64)  # type: ignore[no-untyped-call]
+    height, width = (side // 3 for side in picture.shape[:2])
+    small = imresize(picture[: 3 * height, : 3 * width], (height, width))
+    pixels = np.clip(np.rint(small), 0, 255).astype(np.uint8)
+    return [(pixels, {"name": "coffee, small", "rgb": True}, "image")]
+
+
+def _threads(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return smooth random curves through the volume."""
+    volume = np.zeros((_PLANES, _SIDE, _SIDE))
+    for _ in range(40):
+        steps = np.cumsum(_smooth(rng.normal(0, 1, (900, 3)), 25, 0), axis=0)
+        path = rng.uniform(0, (_PLANES, _SIDE, _SIDE)) + steps * (0.8, 8, 8)
+        z, y, x = np.rint(path).astype(int).T
+        inside = (z >= 0) & (z < _PLANES) & (y >= 0) & (y < _SIDE)
+        inside &= (x >= 0) & (x < _SIDE)
+        volume[z[inside], y[inside], x[inside]] = 1
+    blurred = _smooth(volume, 1, 1.2, 1.2)
+    return 1.6 * blurred / float(blurred.max())
+
+
+def _cells(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return dim ellipsoids."""
+    z, y, x = np.ogrid[:_PLANES, :_SIDE, :_SIDE]
+    volume = np.zeros((_PLANES, _SIDE, _SIDE))
+    for _ in range(14):
+        cz, cy, cx = rng.uniform(0, (_PLANES, _SIDE, _SIDE))
+        rz, ry, rx = rng.uniform((4, 14, 14), (8, 30, 30))
+        inside = ((z - cz) / rz) ** 2 + ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1
+        volume[inside] = rng.uniform(0.2, 0.5)
+    return _smooth(volume, 0.5, 1, 1)
+
+
+def _smooth(values: NDArray[np.float64], *sigmas: float) -> NDArray[np.float64]:
+    from skimage.filters import gaussian
+
+    smooth: NDArray[np.float64] = gaussian(  # type: ignore[no-untyped-call]
+        values, sigmas, mode="reflect"
+    )
+    return smooth

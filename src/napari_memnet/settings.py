@@ -1,0 +1,35 @@
+"""The plugin's preferences, where napari has them (0.9 and later)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Preferences", "preferences"]
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """What widgets and commands begin with.
+
+    Attributes
+    ----------
+    device : str
+        ``auto`` or the name of a device.
+    tile : int
+        Side of a tile in pixels; 0 for what fits into memory.
+    """
+
+    device: str = "auto"
+    tile: int = 0
+
+
+def preferences() -> Preferences:
+    """Return what the user chose in napari's preferences, or the defaults."""
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:
+        return Preferences()
+    chosen = get_plugin_settings().get("napari-memnet")
+    if chosen is None:
+        return Preferences()
+    return Preferences(chosen.inference.device, chosen.inference.tile)

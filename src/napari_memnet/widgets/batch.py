@@ -1,0 +1,159 @@
+"""The batch widget: restore a folder of images, file by file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox, ComboBox
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
+
+from memnet_core.errors import MemnetError
+from napari_memnet.batches import Planned, Progress, restore_folder
+from napari_memnet.widgets.dock import DockWidget
+from napari_memnet.widgets.fields import chosen_folder, folder_field
+from napari_memnet.widgets.form import RestorationForm
+from napari_memnet.widgets.run_bar import RunBar
+from napari_memnet.workers import Work
+
+if TYPE_CHECKING:
+    from memnet_core.batch import BatchRun, Job, Outcome
+
+__all__ = ["BatchWidget"]
+
+_FORMATS = [
+    ("as the input, JPEG as PNG", "auto"),
+    ("PNG", "png"),
+    ("TIFF", "tiff"),
+    ("OME-Zarr", "ome-zarr"),
+    ("as the input", "same"),
+]
+
+
+class BatchWidget(DockWidget):
+    """Restores folders with the engine of ``memnet batch``."""
+
+    def __init__(self) -> None:
+        self.folder = folder_field("images in")
+        self.output = folder_field("results to")
+        self.recursive = CheckBox(text="subfolders, too", value=False)
+        self.overwrite = CheckBox(text="redo results that exist", value=False)
+        self.format = ComboBox(label="format", choices=_FORMATS)
+        self.form = RestorationForm(
+            for_layers=False,
+            first=[self.folder, self.output, self.recursive],
+            last=[self.format, self.overwrite],
+        )
+        self.run = RunBar("Restore folder")
+        self.table = QTableWidget(0, 2)
+        self.table.setHorizontalHeaderLabels(["file", "status"])
+        self.table.horizontalHeader().setSectionResizeMode(
+            1, QHeaderView.ResizeMode.Stretch
+        )
+        self.table.verticalHeader().hide()
+        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        super().__init__(self.form, self.run, self.table)
+        self._rows: dict[Job, int] = {}
+        self.run.button.setEnabled(False)
+        self.form.ready.connect(lambda: self.run.button.setEnabled(True))
+        self.run.requested.connect(self.start)
+
+    def start(self) -> None:
+        """Restore the folder, in the background."""
+        folder, output = chosen_folder(self.folder), chosen_folder(self.output)
+        if folder is None or output is None:
+            self.run.status.setText("Choose a folder of images and one for results.")
+            return
+        try:
+            settings = self.form.settings()
+        except MemnetError as error:
+            self.run.status.setText(str(error))
+            return
+        work = Work(
+            restore_folder(
+                folder,
+                output,
+                settings,
+                recursive=self.recursive.value,
+                file_format=self.format.value,
+                overwrite=self.overwrite.value,
+            ),
+            f"MemNet: {folder.name}",
+            fraction=Progress(),
+            parent=self,
+        )
+        work.yielded.connect(self._on_event)
+        work.succeeded.connect(self._on_finished)
+        self.run.follow(work)
+        work.cancelled.connect(self._on_cancelled)
+
+    def close_down(self) -> None:
+        """Stop the work; files that were begun are given up."""
+        self.run.cancel()
+        self.form.close_down()
+
+    def status_of(self, row: int) -> str:
+        """Return what the table says of a file."""
+        return str(self.table.item(row, 1).text())
+
+    def _on_event(self, event: Any) -> None:
+        from memnet_core.batch import FileFinished, FileStarted, ModelReady
+
+        if isinstance(event, Planned):
+            self._list(event.jobs)
+        elif isinstance(event, ModelReady):
+            card = event.entry.card
+            self.run.status.setText(
+                f"model {card.name} ({card.serves}) on {event.restorer.device}"
+            )
+        elif isinstance(event, FileStarted):
+            self._say(event.job, "restoring…")
+        elif isinstance(event, FileFinished):
+            self._say(event.outcome.job, _told(event.outcome))
+
+    def _list(self, jobs: tuple[Job, ...]) -> None:
+        self.table.setRowCount(len(jobs))
+        self._rows = {job: row for row, job in enumerate(jobs)}
+        for job, row in self._rows.items():
+            name = QTableWidgetItem(job.source.name)
+            name.setToolTip(f"{job.source} → {job.output}")
+            self.table.setItem(row, 0, name)
+            self.table.setItem(row, 1, QTableWidgetItem("waiting"))
+
+    def _say(self, job: Job, text: str) -> None:
+        item = self.table.item(self._rows[job], 1)
+        item.setText(text)
+        item.setToolTip(text)
+        self.table.scrollToItem(item)
+
+    def _on_finished(self, run: BatchRun) -> None:
+        statuses = [outcome.status for outcome in run.outcomes]
+        counts = [
+            f"{statuses.count(status)} {word}"
+            for status, word in (
+                ("done", "restored"),
+                ("skipped", "there already"),
+                ("failed", "failed"),
+            )
+            if status in statuses
+        ]
+        self.run.status.setText(f"{', '.join(counts)}.")
+
+    def _on_cancelled(self) -> None:
+        waiting = self.table.findItems("restoring…", Qt.MatchFlag.MatchExactly)
+        for item in waiting:
+            item.setText("waiting")
+        self.run.status.setText(
+            "Cancelled; nothing is half-written. Restore again to go on."
+        )
+
+
+def _told(outcome: Outcome) -> str:
+    if outcome.status == "failed":
+        return f"failed: {outcome.message}"
+    if outcome.status == "skipped":
+        return "there already"
+    remarks = [f"done in {outcome.seconds:.1f} s", outcome.remark]
+    if outcome.dropped:
+        remarks.append(f"not kept: {', '.join(outcome.dropped)}")
+    return "; ".join(filter(None, remarks))

@@ -1,0 +1,256 @@
+"""The form that says how to restore; widgets for layers and for folders share it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    FloatSpinBox,
+    SpinBox,
+)
+from napari.qt.threading import create_worker
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_memnet.models import describe, models_changed, models_for, scales
+from napari_memnet.settings import preferences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from magicgui.widgets.bases import Widget
+    from napari.layers import Image
+
+    from memnet_core.batch import BatchSettings
+    from memnet_core.values import RangeChoice
+
+__all__ = ["TASKS", "RestorationForm"]
+
+TASKS = [
+    ("Remove JPEG blocks", "deblock"),
+    ("Remove noise", "denoise"),
+    ("Enlarge", "sr"),
+]
+_RANGES = [
+    ("data type", "dtype"),
+    ("percentiles", "percentile"),
+    ("two values", "pair"),
+]
+_LAYER_RANGES = [("automatic", "automatic"), ("contrast limits", "contrast"), *_RANGES]
+_FOLDER_RANGES = [*_RANGES, ("percentiles of each plane", "plane")]
+_BEST = "best for the level"
+
+
+class RestorationForm(QWidget):  # type: ignore[misc]
+    """Task, level and model; below a fold what seldom needs a change.
+
+    Parameters
+    ----------
+    for_layers : bool
+        Whether value ranges can come from a layer.
+    first, last : sequence of Widget
+        Fields of the owner's, above and below those of the form.
+
+    Attributes
+    ----------
+    changed : Signal
+        Something was edited.
+    ready : Signal
+        Models and devices are known; before that, nothing can be restored.
+    """
+
+    changed = Signal()
+    ready = Signal()
+
+    def __init__(
+        self,
+        *,
+        for_layers: bool,
+        first: Sequence[Widget] = (),
+        last: Sequence[Widget] = (),
+    ) -> None:
+        super().__init__()
+        self.task = ComboBox(label="task", choices=TASKS, value="denoise")
+        self.automatic = CheckBox(label="level automatic", value=True)
+        self.quality = SpinBox(label="JPEG quality", value=10, min=1, max=100)
+        self.sigma = FloatSpinBox(
+            label="noise σ", value=25, min=0.1, max=255, step=5,
+            tooltip="Standard deviation in grey levels of 255 over the value range.",
+        )  # fmt: skip
+        self.scale = ComboBox(label="scale", choices=[])
+        self.model = ComboBox(label="model", choices=[_BEST])
+        self._main = Container(
+            widgets=[
+                *first,
+                self.task,
+                self.automatic,
+                self.quality,
+                self.sigma,
+                self.scale,
+                self.model,
+                *last,
+            ],
+        )
+        self.device = ComboBox(label="device", choices=["auto"])
+        self.range = ComboBox(
+            label="black and white",
+            choices=_LAYER_RANGES if for_layers else _FOLDER_RANGES,
+            tooltip="Which values the network takes for black and white; one range "
+            "serves the whole layer or stack.",
+        )
+        self.low = FloatSpinBox(label="black", value=0, min=-1e9, max=1e9)
+        self.high = FloatSpinBox(label="white", value=255, min=-1e9, max=1e9)
+        self.channels = ComboBox(
+            label="colours",
+            choices=[
+                ("as the task needs", None),
+                ("luminance only", "luminance"),
+                ("every channel", "all"),
+            ],
+        )
+        self.tile = SpinBox(
+            label="tile, px", value=0, min=0, max=8192, step=64,
+            tooltip="Side of a tile; 0 for what fits into memory.",
+        )  # fmt: skip
+        self.exit_block = SpinBox(
+            label="stop after block", value=0, min=0, max=0,
+            tooltip="Fewer memory blocks are faster and restore less; 0 for all.",
+        )  # fmt: skip
+        self._more = Container(
+            widgets=[
+                self.device,
+                self.range,
+                self.low,
+                self.high,
+                self.channels,
+                self.tile,
+                self.exit_block,
+            ],
+        )
+        for container in (self._main, self._more):
+            container.margins = (0, 0, 0, 0)
+        fold = QCollapsible("more options")
+        fold.addWidget(self._more.native)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._main.native)
+        layout.addWidget(fold)
+
+        chosen = preferences()
+        self.tile.value = chosen.tile
+        self._preferred_device = chosen.device
+        self.is_ready = False
+        self.task.changed.connect(self._show_models)
+        self.model.changed.connect(self._show_card)
+        for container in (self._main, self._more):
+            container.changed.connect(self._on_change)
+        self._show_fields()
+        self._search = create_worker(_devices)
+        self._search.returned.connect(self._on_ready)
+        self._search.start()
+
+    @property
+    def level(self) -> float | None:
+        """The level that is given, or None if it is to be found out."""
+        if self.task.value == "sr":
+            return float(self.scale.value)
+        if self.automatic.value:
+            return None
+        return float(
+            self.quality.value if self.task.value == "deblock" else self.sigma.value
+        )
+
+    def settings(self, layer: Image | None = None) -> BatchSettings:
+        """Return what the form says.
+
+        Parameters
+        ----------
+        layer : Image, optional
+            Where an automatic value range and contrast limits come from.
+        """
+        from memnet_core.batch import BatchSettings
+        from memnet_core.tasks import TaskSettings
+
+        task = TaskSettings(
+            task=self.task.value,
+            level=self.level,
+            channels=self.channels.value,
+            value_range=self._range(layer),
+        )
+        side = self.tile.value
+        return BatchSettings(
+            task=task,
+            model=None if self.model.value == _BEST else self.model.value,
+            nearest=True,
+            device=self.device.value,
+            tile=(side, side) if side else None,
+            exit_block=self.exit_block.value or None,
+        )
+
+    def close_down(self) -> None:
+        """Let go of what outlives the form."""
+        models_changed.disconnect(self._show_models, missing_ok=True)
+
+    def _range(self, layer: Image | None) -> RangeChoice:
+        from napari_memnet.restoration import automatic_range
+
+        choice: Any = self.range.value
+        if choice == "pair":
+            return self.low.value, self.high.value
+        if layer is not None and choice == "automatic":
+            return automatic_range(layer)
+        if layer is not None and choice == "contrast":
+            low, high = layer.contrast_limits
+            return float(low), float(high)
+        return choice  # type: ignore[no-any-return]
+
+    def _on_change(self) -> None:
+        self._show_fields()
+        self.changed.emit()
+
+    def _show_fields(self) -> None:
+        task, given = self.task.value, not self.automatic.value
+        self.automatic.visible = task != "sr"
+        self.quality.visible = given and task == "deblock"
+        self.sigma.visible = given and task == "denoise"
+        self.scale.visible = task == "sr"
+        for end in (self.low, self.high):
+            end.visible = self.range.value == "pair"
+
+    def _show_models(self) -> None:
+        if not self.is_ready:
+            return
+        self.scale.choices = [(f"×{n}", n) for n in scales()]
+        names = [entry.card.name for entry in models_for(self.task.value)]
+        self.model.choices = [_BEST, *names]
+        self._show_card()
+        self._show_fields()
+
+    def _show_card(self) -> None:
+        if not self.is_ready:
+            return
+        entries = models_for(self.task.value)
+        chosen = [e for e in entries if e.card.name == self.model.value]
+        self.model.tooltip = "\n\n".join(describe(e.card) for e in chosen or entries)
+        blocks = [e.card.architecture.memory_blocks for e in chosen or entries]
+        self.exit_block.max = min(blocks, default=0)
+
+    def _on_ready(self, devices: list[str]) -> None:
+        self.is_ready = True
+        self.device.choices = ["auto", *devices]
+        if self._preferred_device in self.device.choices:
+            self.device.value = self._preferred_device
+        self._show_models()
+        models_changed.connect(self._show_models)
+        self.ready.emit()
+
+
+def _devices() -> list[str]:
+    """Return the devices of this machine; this imports PyTorch, which takes seconds."""
+    from memnet_core.devices import available_devices
+
+    return available_devices()

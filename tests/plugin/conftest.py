@@ -1,0 +1,54 @@
+"""Fixtures of the plugin's suite: a real viewer, tiny models, and patience."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("napari")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from qtpy.QtWidgets import QWidget
+
+    Wait = Callable[[Callable[[], bool]], None]
+
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture
+def wait(qtbot: Any) -> Wait:
+    """Handle events until something is true."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        qtbot.waitUntil(condition, timeout=PATIENCE_MS)
+
+    return wait
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy: Any) -> Any:
+    """Open a viewer that is guarded as napari guards it against plugins."""
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def models(install: Callable[..., Path]) -> None:
+    """Install a tiny model for each task."""
+    install("blocks", 1, 100)
+    install("noise", 0, 255, task="denoise")
+    install("large", 2, 4, task="sr")
+
+
+@pytest.fixture
+def dock(viewer: Any) -> Callable[[QWidget], QWidget]:
+    """Put a widget into the viewer's window."""
+
+    def dock(widget: QWidget) -> QWidget:
+        viewer.window.add_dock_widget(widget, name="MemNet")
+        return widget
+
+    return dock

@@ -1,0 +1,115 @@
+"""The form: what it shows, and the settings that it stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari.layers import Image
+
+from napari_memnet.widgets.form import RestorationForm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("models")
+
+LAYER = Image(np.zeros((4, 4), np.uint16), contrast_limits=(7, 300))
+
+
+@pytest.fixture
+def form(qtbot: Any, wait: Any) -> Iterator[RestorationForm]:
+    form = RestorationForm(for_layers=True)
+    qtbot.addWidget(form)
+    form.show()
+    wait(lambda: form.is_ready)
+    yield form
+    form.close_down()
+
+
+def test_only_fields_of_the_task_are_shown(form: RestorationForm) -> None:
+    fields: dict[str, Any] = {
+        "quality": form.quality,
+        "sigma": form.sigma,
+        "scale": form.scale,
+    }
+    for task, shown in (("deblock", "quality"), ("denoise", "sigma"), ("sr", "scale")):
+        form.task.value = task
+        form.automatic.value = False
+        assert [name for name, field in fields.items() if field.visible] == [shown]
+    form.task.value = "denoise"
+    form.automatic.value = True
+    assert not form.sigma.visible
+
+
+def test_models_are_those_of_the_task_with_their_cards_as_tooltip(
+    form: RestorationForm,
+) -> None:
+    form.task.value = "deblock"
+    assert form.model.choices == ("best for the level", "blocks")
+    form.model.value = "blocks"
+    assert "blocks: deblock q 1-100" in str(form.model.tooltip)
+    assert form.exit_block.max == 2
+    form.task.value = "sr"
+    assert form.model.choices == ("best for the level", "large")
+
+
+def test_a_new_model_appears_at_once(
+    form: RestorationForm, install: Callable[..., Path]
+) -> None:
+    from napari_memnet.models import models_changed
+
+    install("newer", 10, 20, task="denoise")
+    models_changed.emit()
+    assert "newer" in form.model.choices
+
+
+def test_devices_are_those_of_the_machine(form: RestorationForm) -> None:
+    from memnet_core.devices import available_devices
+
+    assert list(form.device.choices) == ["auto", *available_devices()]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("automatic", "percentile"),
+        ("contrast", (7, 300)),
+        ("dtype", "dtype"),
+        ("percentile", "percentile"),
+        ("pair", (5, 90)),
+    ],
+)
+def test_the_range_of_values_can_come_from_the_layer(
+    form: RestorationForm, choice: str, expected: Any
+) -> None:
+    form.low.value, form.high.value = 5, 90
+    form.range.value = choice
+    assert form.settings(LAYER).task.value_range == expected
+
+
+def test_settings_are_what_the_fields_say(form: RestorationForm) -> None:
+    form.task.value = "deblock"
+    form.automatic.value = False
+    form.quality.value = 12
+    form.model.value = "blocks"
+    form.channels.value = "all"
+    form.tile.value = 128
+    form.exit_block.value = 1
+    form.device.value = "cpu"
+    settings = form.settings(LAYER)
+    assert (settings.task.task, settings.task.level) == ("deblock", 12)
+    assert settings.task.channels == "all"
+    assert (settings.model, settings.tile, settings.exit_block) == (
+        "blocks",
+        (128, 128),
+        1,
+    )
+    assert settings.device == "cpu"
+    form.automatic.value = True
+    form.tile.value = 0
+    form.exit_block.value = 0
+    settings = form.settings(LAYER)
+    assert (settings.task.level, settings.tile, settings.exit_block) == (None,) * 3
