@@ -235,18 +235,23 @@ def absolute(job: Job) -> Job:
 @contextmanager
 def _local_cluster(workers: int) -> Iterator[Any]:
     """Start worker processes that share the processors of this machine."""
+    import dask.config
     from distributed import LocalCluster
 
     threads = max(1, (os.cpu_count() or 1) // workers)
-    with LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        memory_limit=0,
-        silence_logs=logging.CRITICAL,
-        env={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-    ) as cluster:
+    environment = "distributed.nanny.pre-spawn-environ"
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    with (
+        dask.config.set({f"{environment}.{name}": threads for name in names}),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):
         yield cluster
 
 
