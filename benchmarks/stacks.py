@@ -125,7 +125,7 @@ def measured(source: Path, target: Path, model: str) -> tuple[float, float]:
 def scaling(rounds: str = "3") -> None:
     with tempfile.TemporaryDirectory() as name, ExitStack() as processes:
         folder = Path(name)
-        source = write_stack(folder / "in.ome.tif", 64, 1024)
+        source = write_stack(folder / "in.ome.tif", 128, 1024)
         settings = BatchSettings(
             task=TaskSettings(task="denoise", level=10.0),
             model=tiny_model(

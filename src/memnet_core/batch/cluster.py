@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memnet_core._version import __version__
 from memnet_core.batch.events import (
     ClusterReady,
     Event,
@@ -37,7 +39,7 @@ _TASKS_AHEAD = 4
 
 @dataclass
 class _Progress:
-    """How far a job is."""
+    """How far a job is; `job` is what its tasks are told."""
 
     job: Job
     started: float = field(default_factory=time.monotonic)
@@ -69,7 +71,7 @@ class _Progress:
 
     def _task(self, action: Any, level: int = 0, index: int = 0) -> Task:
         return Task(
-            job=absolute(self.job),
+            job=self.job,
             action=action,
             folder=self.folder,
             level=level,
@@ -92,7 +94,6 @@ class ClusterRun(BatchRun):
     workers: int = 1
     scheduler: str = ""
     _checksums: dict[str, str] = field(default_factory=dict)
-    _progress: dict[Job, _Progress] = field(default_factory=dict)
 
     def models(self) -> dict[str, str]:
         """Return the SHA-256 of the weights of each model used, by name."""
@@ -123,6 +124,7 @@ class ClusterRun(BatchRun):
 
         waiting = deque(_first_task(job) for job in todo)
         jobs = {absolute(job): job for job in todo}
+        progress: dict[Job, _Progress] = {}
         running: dict[Any, Task] = {}
         completed = as_completed()
         try:
@@ -130,11 +132,10 @@ class ClusterRun(BatchRun):
                 batch: list[Task] = []
                 while waiting and len(running) + len(batch) < most:
                     task = waiting.popleft()
-                    job = jobs[task.job]
-                    if job not in self._progress:
-                        self._progress[job] = _Progress(job)
-                        yield FileStarted(job)
-                    if not self._progress[job].is_finished:
+                    if task.job not in progress:
+                        progress[task.job] = _Progress(task.job)
+                        yield FileStarted(jobs[task.job])
+                    if not progress[task.job].is_finished:
                         batch.append(task)
                 futures = client.map(
                     run_task, batch, settings=self.settings, pure=False
@@ -144,19 +145,19 @@ class ClusterRun(BatchRun):
                 if running:
                     future = next(completed)
                     task = running.pop(future)
-                    job = jobs[task.job]
-                    yield from self._answered(job, future, waiting)
+                    answer = self._answer_of(jobs[task.job], future)
+                    yield from self._noted(
+                        jobs[task.job], progress[task.job], answer, waiting
+                    )
         finally:
             client.cancel(list(running))
 
-    def _answered(
-        self, job: Job, future: Any, waiting: deque[Task]
+    def _noted(
+        self, job: Job, progress: _Progress, answer: Answer, waiting: deque[Task]
     ) -> Iterator[TileFinished | FileFinished]:
         """Note what a task brought about, and what follows from it."""
-        progress = self._progress[job]
         if progress.is_finished:
             return
-        answer = _answer_of(job, future)
         self._checksums |= answer.checksums
         if answer.outcome:
             progress.is_finished = True
@@ -166,6 +167,30 @@ class ClusterRun(BatchRun):
         waiting.extendleft(reversed(progress.tasks(answer)))
         if progress.done:
             yield TileFinished(job, progress.done / progress.total)
+
+    def _answer_of(self, job: Job, future: Any) -> Answer:
+        """Return the answer of a task, or the failure of its job."""
+        from distributed import CancelledError, KilledWorker
+
+        try:
+            answer: Answer = future.result()
+        except KilledWorker as error:
+            reason = ImageError(
+                f"{job.source} cannot be restored: {error.allowed_failures + 1} "
+                "workers died over it, perhaps for lack of memory."
+            )
+            return Answer(outcome=failure(job, reason))
+        except CancelledError as error:
+            raise UsageError(
+                "The connection to the scheduler was lost; give the same command "
+                "again to go on."
+            ) from error
+        except ImportError as error:
+            raise UsageError(
+                f"The workers cannot import what they need: {error}. Install "
+                f"napari-memnet {__version__} where they run."
+            ) from error
+        return answer
 
     @contextmanager
     def _client(self) -> Iterator[Any]:
@@ -177,6 +202,8 @@ class ClusterRun(BatchRun):
                 "Other processes need dask.distributed; install it with "
                 "pip install 'napari-memnet[distributed]'."
             ) from error
+        # What it logs, with tracebacks, is told in one sentence by what is raised.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if not self.scheduler:
             with _local_cluster(self.workers) as cluster, Client(cluster) as client:
                 yield client
@@ -208,38 +235,26 @@ def absolute(job: Job) -> Job:
 @contextmanager
 def _local_cluster(workers: int) -> Iterator[Any]:
     """Start worker processes that share the processors of this machine."""
-    import logging
-
+    import dask.config
     from distributed import LocalCluster
 
     threads = max(1, (os.cpu_count() or 1) // workers)
-    with LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        memory_limit=0,
-        silence_logs=logging.CRITICAL,
-        env={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-    ) as cluster:
+    environment = "distributed.nanny.pre-spawn-environ"
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    with (
+        dask.config.set({f"{environment}.{name}": threads for name in names}),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+    ):
         yield cluster
 
 
 def _first_task(job: Job) -> Task:
     in_blocks = suffix_format(job.output) == "ome-zarr"
     return Task(job=absolute(job), action="begin" if in_blocks else "file")
-
-
-def _answer_of(job: Job, future: Any) -> Answer:
-    """Return the answer of a task, or the failure of its job."""
-    from distributed import KilledWorker
-
-    try:
-        answer: Answer = future.result()
-    except KilledWorker as error:
-        reason = ImageError(
-            f"{job.source} cannot be restored: {error.allowed_failures + 1} workers "
-            "died over it, perhaps for lack of memory."
-        )
-        return Answer(outcome=failure(job, reason))
-    return answer
