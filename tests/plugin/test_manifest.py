@@ -105,6 +105,8 @@ def test_preferences_are_what_the_user_chose(
     chosen = get_plugin_settings("napari-memnet").inference
     chosen.device, chosen.tile = "cpu", 256
     assert preferences() == Preferences("cpu", 256)
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        chosen.tile = -5
 
 
 @pytest.mark.parametrize("binding", ["pyqt6", "pyside6"])

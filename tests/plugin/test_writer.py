@@ -77,6 +77,28 @@ def test_axes_without_labels_are_the_usual_ones(
     assert "PhysicalSizeX" not in described
 
 
+def test_pixels_without_a_unit_keep_their_size(tmp_path: Path) -> None:
+    layer = Image(noise(3, 20, 24), scale=(0.5, -0.1, 0.1))
+    _, described, _ = saved(layer, tmp_path / "out.ome.tif")
+    assert [described[f"PhysicalSize{a}"] for a in "ZYX"] == [0.5, 0.1, 0.1]
+    assert described["PhysicalSizeXUnit"] == "pixel"
+
+
+def test_an_axis_that_is_counted_in_seconds_is_time(tmp_path: Path) -> None:
+    layer = Image(noise(3, 20, 24), scale=(2, 0.1, 0.1), units=("s", "um", "um"))
+    _, described, axes = saved(layer, tmp_path / "out.ome.tif")
+    assert axes == "TYX"
+    assert described["TimeIncrement"] == 2
+    assert "PhysicalSizeZ" not in described
+
+
+def test_types_that_ome_does_not_have_are_one_sentence(tmp_path: Path) -> None:
+    layer = Image(noise(20, 24, dtype="int64"))
+    with pytest.raises(ImageError, match="int64"):
+        saved(layer, tmp_path / "out.ome.tif")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_types_are_kept(tmp_path: Path, dtype: str) -> None:
     layer = Image(noise(20, 24, dtype=dtype), contrast_limits=(0, 250))

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["TiffPlanes", "open_tiff_stack", "tiff_like", "write_ome_tiff"]
 
 _OME_LEADING = frozenset("TZC")
+_OME_TYPES = {"bool", "float32", "float64"} | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32)
+}
 
 
 def open_tiff_stack(path: Path, named: str = "") -> Stack:
@@ -200,15 +203,20 @@ def write_ome_tiff(
     Raises
     ------
     ImageError
-        If the axes are others, planes are too few, too many or of another shape, or
-        the file cannot be written.
+        If the axes or the type are others, planes are too few, too many or of another
+        shape, or the file cannot be written.
     """
+    dtype = np.dtype(dtype)
+    if dtype.name not in _OME_TYPES:
+        raise ImageError(
+            f"{path} cannot be written: OME-TIFF has no pixels of type {dtype}; "
+            "convert them to one with 32 bits at most, or to float64."
+        )
     if not _is_ome_order(axes) or len(axes) != len(sizes):
         raise ImageError(
             f"{path} cannot be written: {axes} and sizes {tuple(sizes)} are not those "
             "of an OME-TIFF; give T, Z, C as far as there are, then YX or YXS."
         )
-    dtype = np.dtype(dtype)
     samples = sizes[-1] if axes.endswith("S") else 1
     xml = new_ome_xml(axes, sizes, dtype, calibration or Calibration())
     options = page_options(Metadata(), samples, dtype)
@@ -322,7 +330,8 @@ def _described(
     if metadata.shaped:
         changed = {"shape": [*sizes], "axes": stack.axes}
         return json.dumps({**metadata.shaped, **changed}), [], []
-    if stack.leading and _is_ome_order(stack.axes):
+    is_ome_type = stack.dtype.name in _OME_TYPES
+    if stack.leading and is_ome_type and _is_ome_order(stack.axes):
         known = metadata.calibration.magnified(scale)
         lost_text = ["description"] if metadata.page.description else []
         return new_ome_xml(stack.axes, sizes, stack.dtype, known), [], lost_text

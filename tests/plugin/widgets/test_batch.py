@@ -103,6 +103,8 @@ def test_cancelling_stops_between_tiles_and_restoring_again_goes_on(
     wait(lambda: widget.run.work is None)
     assert "nothing is half-written" in widget.run.status.text()
     assert [path.name for path in (folder.parent / "out").iterdir()] == ["a.png"]
+    assert statuses(widget)["a.png"].startswith("done in ")
+    assert statuses(widget)["b.jpg"] == "waiting"
     widget.start()
     wait(lambda: widget.run.work is None)
     assert widget.run.status.text() == "1 restored, 1 there already."

@@ -67,6 +67,43 @@ def test_a_split_view_shows_the_result_right_of_the_line_only(
     assert viewer.layers["better"].visible
 
 
+@pytest.mark.parametrize("mode", ["blink", "split"])
+def test_choosing_another_result_shows_the_first_one_again(
+    widget: CompareWidget, viewer: Any, mode: str
+) -> None:
+    getattr(widget, mode).value = True
+    viewer.layers["better"].visible = False
+    widget.result.value = viewer.layers["clean"]
+    assert viewer.layers["better"].visible
+
+
+@pytest.mark.parametrize("mode", ["blink", "split"])
+def test_removing_the_result_ends_the_comparison(
+    widget: CompareWidget, viewer: Any, mode: str
+) -> None:
+    getattr(widget, mode).value = True
+    viewer.layers.remove(viewer.layers["better"])
+    assert not widget.blink.value
+    assert not widget.split.value
+    assert [layer.name for layer in viewer.layers] == ["clean", "noisy"]
+    assert viewer.layers["noisy"].visible
+
+
+def test_removing_the_part_by_hand_ends_the_split_view(
+    widget: CompareWidget, viewer: Any
+) -> None:
+    widget.split.value = True
+    viewer.layers.remove(viewer.layers["better, right part"])
+    assert not widget.split.value
+    assert viewer.layers["better"].visible
+
+
+def test_metadata_of_others_does_no_harm(widget: CompareWidget, viewer: Any) -> None:
+    for told in ("text", {}, {"source": "text"}):
+        viewer.add_image(CLEAN, metadata={"memnet": told})
+    assert len(widget.source.choices) == 6
+
+
 def test_figures_are_those_of_the_plane_that_is_shown(
     widget: CompareWidget, viewer: Any
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from napari.layers import Image
+from qtpy.QtGui import QHideEvent, QShowEvent
 
 from memnet_core.engine import Restorer
 from napari_memnet.layers import Region, layer_planes
@@ -287,6 +288,101 @@ def test_removing_the_source_leaves_the_preview_on_for_the_next_layer(
     assert widget.live.value
     viewer.add_image(noise(30, 34), name="others")
     assert live().data.shape == (30, 34)
+
+
+def test_the_preview_of_a_layer_that_is_added_later_lies_above_it(
+    widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+) -> None:
+    viewer.add_image(noise(40, 48), name="first")
+    assert live() is not None
+    viewer.add_image(noise(40, 48), name="second", opacity=0.4, blending="additive")
+    preview = live()
+    assert [layer.name for layer in viewer.layers] == [
+        "first",
+        "second",
+        "MemNet preview",
+    ]
+    assert (preview.opacity, preview.blending) == (0.4, "additive")
+
+
+def test_the_preview_follows_changes_of_its_source(
+    viewer: Any, live: Callable[[], Any]
+) -> None:
+    source = viewer.add_image(noise(40, 48), name="cells")
+    assert live() is not None
+    source.translate = (50, 60)
+    source.scale = (2, 2)
+    source.colormap = "magenta"
+    preview = live()
+    corner = source.world_to_data(preview.data_to_world((0, 0)))
+    np.testing.assert_allclose(corner, np.rint(corner), atol=1e-9)
+    assert tuple(preview.scale) == (2, 2)
+    assert preview.colormap.name == "magenta"
+    before = preview.data.copy()
+    source.data = 255 - source.data
+    assert not np.array_equal(live().data, before)
+
+
+def test_a_hidden_widget_has_no_preview(
+    widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+) -> None:
+    viewer.add_image(noise(40, 48), name="cells")
+    assert live() is not None
+    widget.hideEvent(QHideEvent())
+    assert live() is None
+    widget.showEvent(QShowEvent())
+    assert live() is not None
+
+
+def test_a_preview_that_fails_is_told_once_and_leaves_no_stale_layer(
+    widget: RestoreWidget,
+    viewer: Any,
+    live: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("napari_memnet.workers.show_error", shown.append)
+    viewer.add_image(noise(40, 48), name="cells")
+    assert live() is not None
+    widget.form.low.value, widget.form.high.value = 9, 9
+    widget.form.range.value = "pair"
+    assert live() is None
+    assert "has to lie below white" in widget.run.status.text()
+    assert shown == []
+
+
+@pytest.mark.parametrize(
+    ("disturb", "sentence"),
+    [
+        (lambda dims: setattr(dims, "order", (1, 0, 2)), "show those"),
+        (lambda dims: dims.set_current_step(0, 9), "beside the layer"),
+    ],
+    ids=["other axes", "other planes"],
+)
+def test_a_slice_that_is_not_shown_is_not_restored(
+    widget: RestoreWidget, viewer: Any, disturb: Any, sentence: str
+) -> None:
+    viewer.add_image(np.zeros((10, 20, 24), np.uint8), name="longer")
+    viewer.add_image(noise(3, 20, 24), name="cells")
+    widget.extent.value = "current slice"
+    disturb(viewer.dims)
+    widget.apply()
+    assert sentence in widget.run.status.text()
+    assert widget.run.work is None
+
+
+def test_a_layer_that_got_other_axes_in_the_meantime_keeps_them(
+    widget: RestoreWidget, viewer: Any, wait: Any, gate: threading.Event
+) -> None:
+    source = viewer.add_image(noise(3, 20, 24), name="cells")
+    widget.extent.value = "whole layer"
+    widget.apply()
+    wait(lambda: "model noise" in widget.run.status.text())
+    source.data = noise(20, 24)
+    gate.set()
+    wait(lambda: widget.run.work is None)
+    assert "has other axes now" in widget.run.status.text()
+    assert len(viewer.layers) == 1
 
 
 def test_a_3d_view_has_no_preview_and_it_is_said(

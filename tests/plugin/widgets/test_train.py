@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,8 +40,9 @@ def widget(
     models_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[TrainWidget]:
-    """Dock the widget, for runs of a tiny network that take three seconds."""
+    """Dock the widget, for runs of three seconds whose models count as good."""
     original = trainings._settings
+    monkeypatch.setattr("napari_memnet.widgets.train.gain_of", lambda event: 1.0)
     monkeypatch.setattr(
         trainings, "_settings", lambda request: {**original(request), **SMALL}
     )
@@ -85,18 +87,24 @@ def test_a_trained_model_can_be_chosen_at_once(
 
 
 def test_stopping_keeps_the_best_model_so_far(
-    widget: TrainWidget, clean: Path, wait: Any
+    widget: TrainWidget, clean: Path, wait: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     widget.data.value = clean
-    widget.minutes.value = 0.2
+    monkeypatch.setitem(SMALL, "validations", 1000)
+    widget.minutes.value = 10
     widget.start()
-    wait(lambda: "→" in widget.run.status.text())
+    validated: list[Any] = []
+    assert widget.run.work is not None
+    widget.run.work.yielded.connect(
+        lambda event: validated.append(event) if hasattr(event, "psnr") else None
+    )
+    wait(lambda: bool(validated))
     widget.run.button.click()
     wait(lambda: widget.run.work is None)
     assert "can be chosen now" in widget.run.status.text()
     (entry,) = models_for("denoise")
     assert entry.card.training is not None
-    assert entry.card.training.minutes < 0.2
+    assert entry.card.training.minutes < 1
     assert widget.run.button.text() == "Train"
 
 
@@ -135,10 +143,32 @@ def test_what_is_missing_is_asked_for(widget: TrainWidget) -> None:
     assert widget.run.work is None
 
 
-def test_a_name_that_is_taken_is_refused_before_training(
-    widget: TrainWidget, clean: Path, models_folder: Path, wait: Any
+def test_a_model_that_makes_images_worse_is_not_installed(
+    widget: TrainWidget, clean: Path, wait: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (models_folder / "mine.safetensors").write_bytes(b"")
+    monkeypatch.setattr("napari_memnet.widgets.train.gain_of", lambda event: -2.5)
+    widget.data.value = clean
+    widget.start()
+    wait(lambda: widget.run.work is None)
+    assert "by -2.50 dB, for the worse" in widget.run.status.text()
+    assert models_for("denoise") == []
+
+
+def test_the_gain_is_the_mean_over_levels() -> None:
+    event: Any = SimpleNamespace(
+        psnr={"σ 15": 30.0, "σ 50": 26.0}, input_psnr={"σ 15": 24.0, "σ 50": 14.0}
+    )
+    assert trainings.gain_of(event) == pytest.approx(9)
+
+
+def test_a_name_that_is_taken_is_refused_before_training(
+    widget: TrainWidget,
+    clean: Path,
+    models_folder: Path,
+    install: Callable[..., Path],
+    wait: Any,
+) -> None:
+    install("mine", 5, 75, task="denoise")
     widget.data.value = clean
     widget.start()
     wait(lambda: widget.run.work is None)
