@@ -11,7 +11,7 @@ from memnet_core.batch.events import (
 )
 from memnet_core.batch.inputs import Found, Source, find_inputs
 from memnet_core.batch.plan import Job, plan_jobs
-from memnet_core.batch.report import write_report
+from memnet_core.batch.report import counts_of, write_report
 from memnet_core.batch.run import BatchRun
 from memnet_core.batch.settings import BatchSettings
 from memnet_core.batch.volumes import Share
@@ -30,6 +30,7 @@ __all__ = [
     "Share",
     "Source",
     "TileFinished",
+    "counts_of",
     "find_inputs",
     "plan_jobs",
     "write_report",

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from memnet_core.batch.events import Outcome
     from memnet_core.batch.run import BatchRun
 
-__all__ = ["report_of", "write_report"]
+__all__ = ["counts_of", "report_of", "write_report"]
+
+_WORDS = {
+    "done": "restored",
+    "partial": "restored in part",
+    "skipped": "skipped (they exist)",
+    "failed": "failed",
+}
 
 
 def report_of(run: BatchRun) -> dict[str, Any]:
@@ -36,6 +43,19 @@ def report_of(run: BatchRun) -> dict[str, Any]:
         "counts": {status: statuses.count(status) for status in sorted(set(statuses))},
         "files": files,
     }
+
+
+def counts_of(run: BatchRun) -> str:
+    """Return how many files of a run were restored, skipped ... in words."""
+    statuses = [outcome.status for outcome in run.outcomes]
+    counts = [
+        f"{statuses.count(status)} {word}"
+        for status, word in _WORDS.items()
+        if status in statuses
+    ]
+    if waiting := len(run.jobs) - len(statuses):
+        counts.append(f"{waiting} not done")
+    return ", ".join(counts)
 
 
 def write_report(path: Path, run: BatchRun) -> None:

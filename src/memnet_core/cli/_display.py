@@ -195,21 +195,10 @@ def _line(event: FileFinished) -> str:
 
 def _summarise(run: BatchRun, seconds: float) -> None:
     """Print the counts of what became of the files."""
-    statuses = [outcome.status for outcome in run.outcomes]
-    counts = [
-        f"{statuses.count(status)} {word}"
-        for status, word in (
-            ("done", "restored"),
-            ("partial", "restored in part"),
-            ("skipped", "skipped (they exist)"),
-            ("failed", "failed"),
-        )
-        if status in statuses
-    ]
-    if waiting := len(run.jobs) - len(statuses):
-        counts.append(f"{waiting} not done")
+    from memnet_core.batch import counts_of
+
     megapixels = sum(o.job.megapixels for o in run.outcomes if o.status == "done")
     speed = (
         f" in {seconds:.1f} s ({megapixels / seconds:.2f} Mpx/s)" if megapixels else ""
     )
-    click.echo(f"{', '.join(counts)}{speed}.", err=True)
+    click.echo(f"{counts_of(run)}{speed}.", err=True)

@@ -132,17 +132,9 @@ class BatchWidget(DockWidget):
         self.table.scrollToItem(item)
 
     def _on_finished(self, run: BatchRun) -> None:
-        statuses = [outcome.status for outcome in run.outcomes]
-        counts = [
-            f"{statuses.count(status)} {word}"
-            for status, word in (
-                ("done", "restored"),
-                ("skipped", "there already"),
-                ("failed", "failed"),
-            )
-            if status in statuses
-        ]
-        self.run.status.setText(f"{', '.join(counts)}.")
+        from memnet_core.batch import counts_of
+
+        self.run.status.setText(f"{counts_of(run)}.")
 
     def _on_cancelled(self) -> None:
         if self._run is not None:

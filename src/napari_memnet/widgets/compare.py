@@ -12,7 +12,7 @@ from memnet_core.errors import MemnetError
 from napari_memnet.comparison import right_part, scores
 from napari_memnet.layers import layer_planes, origin
 from napari_memnet.widgets.dock import DockWidget
-from napari_memnet.widgets.preview import current_index, is_preview
+from napari_memnet.widgets.preview import current_index, image_layers
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -85,13 +85,7 @@ class CompareWidget(DockWidget):
         self._viewer.dims.events.current_step.disconnect(self._show_figures)
 
     def _layers(self, *_: Any) -> list[Image]:
-        return [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Image)
-            and not is_preview(layer)
-            and "memnet_part" not in layer.metadata
-        ]
+        return image_layers(self._viewer)
 
     def _choose_latest(self) -> None:
         """Choose the newest result, and the layer that it was made from."""
@@ -158,7 +152,7 @@ class CompareWidget(DockWidget):
     def _add_part(self, layer: Image) -> None:
         selected = self._viewer.layers.selection.active
         data, attributes, kind = right_part(layer, self.position.value)
-        attributes["metadata"] = {"memnet_part": True}
+        attributes["metadata"] = {"memnet": {"preview": True, "source": {}}}
         self._part = self._viewer.add_layer(Layer.create(data, attributes, kind))
         self._viewer.layers.selection.active = selected
 

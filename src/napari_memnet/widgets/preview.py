@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from memnet_core.errors import MemnetError, UsageError
@@ -23,13 +23,19 @@ from napari_memnet.workers import Work
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari.layers import Image
     from napari.viewer import Viewer
 
     from memnet_core.batch import BatchSettings
     from napari_memnet.restoration import Restored
 
-__all__ = ["LARGEST_SIDE", "Preview", "current_index", "is_preview", "visible_region"]
+__all__ = [
+    "LARGEST_SIDE",
+    "Preview",
+    "current_index",
+    "image_layers",
+    "is_preview",
+    "visible_region",
+]
 
 LARGEST_SIDE = 512
 """Largest height and width of a preview in pixels of the source."""
@@ -56,6 +62,15 @@ Request = tuple["Image", "BatchSettings"]
 def is_preview(layer: Any) -> bool:
     """Whether a layer is the preview of another one."""
     return "preview" in origin(layer)
+
+
+def image_layers(viewer: Viewer) -> list[Image]:
+    """Return the image layers of a viewer, without previews."""
+    return [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Image) and not is_preview(layer)
+    ]
 
 
 def current_index(viewer: Viewer, layer: Image) -> tuple[int, ...]:

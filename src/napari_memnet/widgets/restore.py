@@ -19,7 +19,7 @@ from napari_memnet.restoration import (
 )
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.form import RestorationForm
-from napari_memnet.widgets.preview import Preview, current_index, is_preview
+from napari_memnet.widgets.preview import Preview, current_index, image_layers
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.workers import Work
 
@@ -125,11 +125,7 @@ class RestoreWidget(DockWidget):
         self._viewer.layers.selection.events.active.disconnect(self._on_selection)
 
     def _layers(self, *_: Any) -> list[Image]:
-        return [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Image) and not is_preview(layer)
-        ]
+        return image_layers(self._viewer)
 
     def _extents(self, *_: Any) -> list[tuple[str, Any]]:
         """Return what of a layer can be restored: plane, stack along an axis, all."""

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container, FloatSpinBox, LineEdit, Select
-from napari.layers import Image
 
 from memnet_core.errors import MemnetError
 from napari_memnet.layers import layer_planes
@@ -24,12 +23,13 @@ from napari_memnet.widgets.curves import Curves
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import chosen_folder, folder_field
 from napari_memnet.widgets.form import TASKS
-from napari_memnet.widgets.preview import is_preview
+from napari_memnet.widgets.preview import image_layers
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
     import napari.viewer
+    from napari.layers import Image
 
 __all__ = ["TrainWidget"]
 
@@ -163,11 +163,7 @@ class TrainWidget(DockWidget):
         )
 
     def _image_layers(self, *_: Any) -> list[Image]:
-        return [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Image) and not is_preview(layer)
-        ]
+        return image_layers(self._viewer)
 
     def _on_layers(self, event: Any = None) -> None:
         self.layers.reset_choices()

@@ -107,7 +107,7 @@ def test_cancelling_stops_between_tiles_and_restoring_again_goes_on(
     assert statuses(widget)["b.jpg"] == "waiting"
     widget.start()
     wait(lambda: widget.run.work is None)
-    assert widget.run.status.text() == "1 restored, 1 there already."
+    assert widget.run.status.text() == "1 restored, 1 skipped (they exist)."
     assert statuses(widget)["a.png"] == "there already"
 
 
