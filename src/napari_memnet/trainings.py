@@ -170,15 +170,11 @@ def _written(request: TrainingRequest) -> Path:
     """Write layers as TIFFs into the folder of the run, and return where they are."""
     import numpy as np
 
+    from memnet_core.batch.folders import make_folder
     from memnet_core.io import Image, write_image
 
     folder = request.out / "layers"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(
-            f"The folder {folder} cannot be made: {error.strerror}."
-        ) from error
+    make_folder(folder)
     for number, (_, planes) in enumerate(request.layers):
         stack = np.stack([planes[i] for i in range(planes.shape[0])])
         write_image(folder / f"{number:03}.tif", Image(stack, "ZYXS"))
