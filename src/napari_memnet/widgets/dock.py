@@ -45,7 +45,6 @@ class DockWidget(QWidget):  # type: ignore[misc]
 
     def close_down(self) -> None:
         """Stop all work and let go of what outlives the widget; called once."""
-        raise NotImplementedError
 
     def _close_down_once(self) -> None:
         if self._is_open:

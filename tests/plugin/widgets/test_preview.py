@@ -1,0 +1,216 @@
+"""The live preview in a real viewer, with tiny networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from qtpy.QtGui import QHideEvent, QShowEvent
+
+from napari_memnet.layers import Region, layer_planes
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from napari_memnet.widgets.restore import RestoreWidget
+
+
+pytestmark = pytest.mark.usefixtures("models")
+
+
+@pytest.fixture
+def live(widget: RestoreWidget, viewer: Any, wait: Any) -> Callable[[], Any]:
+    """Switch the preview on; the function that is given waits for its layer."""
+
+    def shown() -> Any:
+        wait(lambda: not widget.preview.is_running)
+        found = [x for x in viewer.layers if x.name == "MemNet preview"]
+        return found[0] if found else None
+
+    widget.live.value = True
+    return shown
+
+
+def test_the_preview_is_the_part_of_the_result_that_it_covers(
+    noise: Any, widget: RestoreWidget, viewer: Any, wait: Any, live: Callable[[], Any]
+) -> None:
+    source = viewer.add_image(noise(3, 40, 48), scale=(2, 0.5, 0.5), name="cells")
+    viewer.dims.set_current_step(0, 2)
+    preview = live()
+    assert preview.data.shape[0] == 1
+    assert preview.translate[0] == 4
+    assert viewer.layers.selection.active.name == source.name
+    begin = np.rint(source.world_to_data(preview.data_to_world((0, 0, 0)))).astype(int)
+    height, width = preview.data.shape[1:]
+    widget.extent.value = "current slice"
+    widget.apply()
+    wait(lambda: widget.run.work is None)
+    whole = viewer.layers[-1].data[0]
+    part = whole[begin[1] : begin[1] + height, begin[2] : begin[2] + width]
+    np.testing.assert_allclose(preview.data[0].astype(int), part.astype(int), atol=1)
+
+
+def test_the_preview_follows_the_slider(
+    noise: Any, viewer: Any, live: Callable[[], Any]
+) -> None:
+    viewer.add_image(noise(3, 40, 48), name="cells")
+    viewer.dims.set_current_step(0, 0)
+    first = live()
+    data = first.data.copy()
+    viewer.dims.set_current_step(0, 2)
+    second = live()
+    assert second.translate[0] == 2
+    assert not np.array_equal(second.data, data)
+    assert [layer.name for layer in viewer.layers] == ["cells", "MemNet preview"]
+
+
+def test_a_superseded_preview_is_cancelled_and_only_the_last_is_shown(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    wait: Any,
+    live: Callable[[], Any],
+    gate: threading.Event,
+    qtbot: Any,
+) -> None:
+    viewer.add_image(noise(5, 40, 48), name="cells")
+    viewer.dims.set_current_step(0, 1)
+    wait(lambda: widget.preview._work is not None)
+    superseded = widget.preview._work
+    assert superseded is not None
+    cancelled: list[bool] = []
+    superseded.cancelled.connect(lambda: cancelled.append(True))
+    viewer.dims.set_current_step(0, 3)
+    qtbot.wait(400)
+    gate.set()
+    assert live().translate[0] == 3
+    assert cancelled == [True]
+
+
+def test_before_and_after_can_be_switched(
+    noise: Any, widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+) -> None:
+    viewer.add_image(noise(40, 48), name="cells")
+    preview = live()
+    widget.before.value = True
+    assert not preview.visible
+    widget.before.value = False
+    assert preview.visible
+
+
+def test_removing_the_preview_by_hand_switches_it_off(
+    noise: Any, widget: RestoreWidget, viewer: Any, wait: Any, live: Callable[[], Any]
+) -> None:
+    viewer.add_image(noise(40, 48), name="cells")
+    viewer.layers.remove(live())
+    wait(lambda: not widget.live.value)
+    assert live() is None
+
+
+def test_removing_the_source_leaves_the_preview_on_for_the_next_layer(
+    noise: Any, widget: RestoreWidget, viewer: Any, live: Callable[[], Any], qtbot: Any
+) -> None:
+    viewer.add_image(noise(40, 48), name="cells")
+    assert live() is not None
+    viewer.layers.clear()
+    qtbot.wait(50)
+    assert live() is None
+    assert widget.live.value
+    viewer.add_image(noise(30, 34), name="others")
+    assert live().data.shape == (30, 34)
+
+
+def test_the_preview_of_a_layer_that_is_added_later_lies_above_it(
+    noise: Any, widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+) -> None:
+    viewer.add_image(noise(40, 48), name="first")
+    assert live() is not None
+    viewer.add_image(noise(40, 48), name="second", opacity=0.4, blending="additive")
+    preview = live()
+    assert [layer.name for layer in viewer.layers] == [
+        "first",
+        "second",
+        "MemNet preview",
+    ]
+    assert (preview.opacity, preview.blending) == (0.4, "additive")
+
+
+def test_the_preview_follows_changes_of_its_source(
+    noise: Any, viewer: Any, live: Callable[[], Any]
+) -> None:
+    source = viewer.add_image(noise(40, 48), name="cells")
+    assert live() is not None
+    source.translate = (50, 60)
+    source.scale = (2, 2)
+    source.colormap = "magenta"
+    preview = live()
+    corner = source.world_to_data(preview.data_to_world((0, 0)))
+    np.testing.assert_allclose(corner, np.rint(corner), atol=1e-9)
+    assert tuple(preview.scale) == (2, 2)
+    assert preview.colormap.name == "magenta"
+    before = preview.data.copy()
+    source.data = 255 - source.data
+    assert not np.array_equal(live().data, before)
+
+
+def test_a_hidden_widget_has_no_preview(
+    noise: Any, widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+) -> None:
+    viewer.add_image(noise(40, 48), name="cells")
+    assert live() is not None
+    widget.hideEvent(QHideEvent())
+    assert live() is None
+    widget.showEvent(QShowEvent())
+    assert live() is not None
+
+
+def test_a_preview_that_fails_is_told_once_and_leaves_no_stale_layer(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    live: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("napari_memnet.workers.show_error", shown.append)
+    viewer.add_image(noise(40, 48), name="cells")
+    assert live() is not None
+    widget.form.low.value, widget.form.high.value = 9, 9
+    widget.form.range.value = "pair"
+    assert live() is None
+    assert "has to lie below white" in widget.run.status.text()
+    assert shown == []
+
+
+def test_a_3d_view_has_no_preview_and_it_is_said(
+    noise: Any, widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+) -> None:
+    viewer.add_image(noise(3, 40, 48), name="cells")
+    assert live() is not None
+    viewer.dims.ndisplay = 3
+    assert live() is None
+    assert "needs a 2D view" in widget.run.status.text()
+
+
+def test_large_views_are_previewed_in_the_middle() -> None:
+    from napari_memnet.widgets.preview import visible_region
+
+    layer = Image(np.zeros((2, 900, 2000), np.uint8))
+    layer.corner_pixels = np.array([[0, 0, 0], [0, 899, 1999]])
+    region = visible_region(layer, (1, 0, 0), largest=512)
+    assert region == Region((slice(1, 2), slice(194, 706), slice(744, 1256)))
+
+
+def test_what_is_seen_of_a_multiscale_layer_is_counted_in_full_resolution() -> None:
+    from napari_memnet.widgets.preview import visible_region
+
+    pixels = np.zeros((800, 1200), np.uint8)
+    layer = Image([pixels, pixels[::4, ::4]])
+    layer.data_level = 1
+    layer.corner_pixels = np.array([[10, 20], [19, 39]])
+    region = visible_region(layer, (0, 0))
+    assert region == Region((slice(40, 80), slice(80, 160)))
+    assert layer_planes(layer).region.shape == (800, 1200)
