@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
 
     Plane = NDArray[np.float32]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memnet_core.checkpoint import LEVEL_SYMBOLS
-from memnet_core.zoo import installed
+from memnet_core.model.file import LEVEL_SYMBOLS
+from memnet_core.model.zoo import installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.checkpoint import Card
+    from memnet_core.model.file import Card
 
 INTRODUCTION = """\
 # The shipped models

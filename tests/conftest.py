@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from memnet_core.checkpoint import Task
-    from memnet_core.network import Architecture, MemNet
+    from memnet_core.model.file import Task
+    from memnet_core.model.architecture import Architecture
+    from memnet_core.model.network import MemNet
 
 # Networks are tiny here: threads would cost far more time than they save.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -50,7 +51,8 @@ def random_network() -> Callable[..., MemNet]:
     import torch
     from torch import nn
 
-    from memnet_core.network import Architecture, MemNet
+    from memnet_core.model.architecture import Architecture
+    from memnet_core.model.network import MemNet
 
     def make(**architecture: Any) -> MemNet:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -105,7 +107,7 @@ def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     shipped.mkdir()
     monkeypatch.setenv("MEMNET_MODELS", str(folder))
-    monkeypatch.setattr("memnet_core.zoo._SHIPPED", shipped)
+    monkeypatch.setattr("memnet_core.model.zoo._SHIPPED", shipped)
     return folder
 
 
@@ -114,8 +116,8 @@ def install(
     tiny_model: Callable[[Architecture], MemNet], models_folder: Path
 ) -> Callable[..., Path]:
     """Install a tiny model for a range of levels."""
-    from memnet_core.checkpoint import Levels, save_model
-    from memnet_core.network import Architecture
+    from memnet_core.model.file import Levels, save_model
+    from memnet_core.model.architecture import Architecture
 
     model = tiny_model(Architecture(memory_blocks=2, recursions=1, channels=4))
 

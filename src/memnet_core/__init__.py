@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from memnet_core._version import __version__
 
 if TYPE_CHECKING:
-    from memnet_core.checkpoint import Card, load_model, read_card, save_model
+    from memnet_core.model.file import Card, load_model, read_card, save_model
     from memnet_core.engine import Restorer, TileDone, result_of
     from memnet_core.errors import MemnetError
     from memnet_core.io import (
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
         write_image,
         write_ome_tiff,
     )
-    from memnet_core.network import Architecture, MemNet
+    from memnet_core.model.architecture import Architecture
+    from memnet_core.model.network import MemNet
     from memnet_core.tasks import TaskSettings, restore_image, restore_stack
-    from memnet_core.zoo import choose_model, find_model, model_for
+    from memnet_core.model.zoo import choose_model, find_model, model_for
 
 __all__ = [
     "Architecture",
@@ -48,25 +49,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Architecture": "network",
-    "Card": "checkpoint",
+    "Architecture": "model.architecture",
+    "Card": "model.file",
     "Image": "io",
-    "MemNet": "network",
+    "MemNet": "model.network",
     "MemnetError": "errors",
     "Restorer": "engine",
     "TaskSettings": "tasks",
     "TileDone": "engine",
-    "choose_model": "zoo",
-    "find_model": "zoo",
-    "load_model": "checkpoint",
-    "model_for": "zoo",
+    "choose_model": "model.zoo",
+    "find_model": "model.zoo",
+    "load_model": "model.file",
+    "model_for": "model.zoo",
     "open_stack": "io",
-    "read_card": "checkpoint",
+    "read_card": "model.file",
     "read_image": "io",
     "restore_image": "tasks",
     "restore_stack": "tasks",
     "result_of": "engine",
-    "save_model": "checkpoint",
+    "save_model": "model.file",
     "write_image": "io",
     "write_ome_tiff": "io",
 }

@@ -12,9 +12,16 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
 
-__all__ = ["degrade", "gaussian_noise", "imresize", "jpeg", "modcrop"]
+__all__ = [
+    "degrade",
+    "gaussian_noise",
+    "imresize",
+    "jpeg",
+    "level_value",
+    "modcrop",
+]
 
 
 def degrade(
@@ -48,6 +55,24 @@ def degrade(
     height, width = plane.shape
     scale = int(level)
     return imresize(imresize(clean, (height // scale, width // scale)), (height, width))
+
+
+def level_value(task: Task, level: float) -> float:
+    """Return what the plane of a level map holds for a level, in [0, 1].
+
+    Parameters
+    ----------
+    task : str
+        ``deblock``, ``denoise`` or ``sr``.
+    level : float
+        JPEG quality q: log(1 + s)/log(51), where s is libjpeg's factor of the
+        quantisation steps (q 50 has 1, q 1 has 50). Noise deviation: over 255. Scale:
+        1 - 1/scale.
+    """
+    if task == "deblock":
+        factor = 50 / level if level < 50 else 2 - level / 50
+        return math.log(1 + factor) / math.log(51)
+    return level / 255 if task == "denoise" else 1 - 1 / level
 
 
 def gaussian_noise(

@@ -14,8 +14,8 @@ import torch
 
 from memnet_core.devices import available_memory, is_out_of_memory, select_device
 from memnet_core.errors import DeviceError, ImageError, UsageError
-from memnet_core.inference import EvaluationNetwork, memory_per_pixel
-from memnet_core.network import pad_to_multiple
+from memnet_core.model.fused import EvaluationNetwork, memory_per_pixel
+from memnet_core.model.network import pad_to_multiple
 from memnet_core.tiling import Tile, plan_tiles
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.network import MemNet
+    from memnet_core.model.network import MemNet
 
 __all__ = ["EventsWithResult", "Restorer", "TileDone", "result_of"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
     from memnet_core.io import Image
     from memnet_core.values import RangeChoice
 
@@ -54,7 +54,11 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def read_planes(
-    folder: Path, task: Task, choice: RangeChoice = "dtype"
+    folder: Path,
+    task: Task,
+    choice: RangeChoice = "dtype",
+    *,
+    full_range: bool = False,
 ) -> list[tuple[str, NDArray[Any]]]:
     """Read every plane of every image in a folder.
 
@@ -62,7 +66,7 @@ def read_planes(
     ----------
     folder : Path
         Clean images of any kind; stacks count plane by plane.
-    task, choice
+    task, choice, full_range
         As for `image_planes`.
 
     Returns
@@ -82,7 +86,7 @@ def read_planes(
     for path in image_files(folder):
         image = read_image(path)
         try:
-            found = image_planes(image, task, choice)
+            found = image_planes(image, task, choice, full_range=full_range)
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
         names = [f"{path.name}[{n}]" for n in range(len(found))]
@@ -91,7 +95,11 @@ def read_planes(
 
 
 def image_planes(
-    image: Image, task: Task, choice: RangeChoice = "dtype"
+    image: Image,
+    task: Task,
+    choice: RangeChoice = "dtype",
+    *,
+    full_range: bool = False,
 ) -> list[NDArray[Any]]:
     """Return an image as gray planes, as the protocol of a task wants them.
 
@@ -105,6 +113,8 @@ def image_planes(
     choice : str or (float, float)
         Which values of images of other than 8 bits become 0 and 255; see
         `memnet_core.values.value_range`.
+    full_range : bool
+        Whether colours of 8 bits become luminance from 0 to 255 whatever the task.
 
     Returns
     -------
@@ -123,7 +133,8 @@ def image_planes(
         )
     colours = without_alpha(stack)
     if stack.dtype == np.uint8 and choice == "dtype":
-        gray = rgb2gray if task == "denoise" else rgb2ycbcr_luminance
+        is_full = full_range or task == "denoise"
+        gray = rgb2gray if is_full else rgb2ycbcr_luminance
         return [gray(p) if p.shape[-1] == 3 else p[..., 0] for p in colours]
     values = value_range(colours, choice)
     return [

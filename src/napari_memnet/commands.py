@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import napari.viewer
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
     from memnet_core.values import RangeChoice
     from napari_memnet.restoration import Restored
 

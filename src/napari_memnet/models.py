@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 if TYPE_CHECKING:
-    from memnet_core.checkpoint import Card, Task
-    from memnet_core.zoo import Entry
+    from memnet_core.model.file import Card, Task
+    from memnet_core.model.zoo import Entry
 
 __all__ = ["describe", "models_changed", "models_for", "scales"]
 
@@ -24,7 +24,7 @@ models_changed = _models.changed
 
 def models_for(task: Task) -> list[Entry]:
     """Return the usable models for a task, the user's first."""
-    from memnet_core.zoo import installed
+    from memnet_core.model.zoo import installed
 
     return [entry for entry in installed()[0] if entry.card.task == task]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from memnet_core.engine import TileDone
     from memnet_core.tasks import TaskSettings
     from memnet_core.values import RangeChoice, ValueRange
-    from memnet_core.zoo import Entry
+    from memnet_core.model.zoo import Entry
     from napari_memnet.layers import LayerPlanes, Region
 
 __all__ = [
@@ -176,7 +176,7 @@ def restore_region(
         If the level cannot be found out, no model or device serves, or pixels are not
         finite.
     """
-    from memnet_core.checkpoint import load_model
+    from memnet_core.model.file import load_model
     from memnet_core.tasks import restore_stack
     from memnet_core.values import stack_range
 

@@ -13,9 +13,9 @@ from memnet_core.errors import TrainingError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
     from memnet_core.training.events import Validated
-    from memnet_core.zoo import Entry
+    from memnet_core.model.zoo import Entry
     from napari_memnet.layers import LayerPlanes
 
 __all__ = [
@@ -97,7 +97,7 @@ def train(request: TrainingRequest) -> Generator[Any, None, None]:
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import config_from, write_config
     from memnet_core.training.session import sitting
-    from memnet_core.zoo import installed
+    from memnet_core.model.zoo import installed
 
     if request.name in {entry.card.name for entry in installed()[0]}:
         raise UsageError(
@@ -122,7 +122,7 @@ def add_best(request: TrainingRequest) -> Entry:
     ModelError
         If there is none.
     """
-    from memnet_core.zoo import add_model
+    from memnet_core.model.zoo import add_model
 
     return add_model(request.out / f"{request.name}.safetensors")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from memnet_core.engine import Restorer, result_of
 from memnet_core.errors import DeviceError, ImageError, UsageError
-from memnet_core.inference import EvaluationNetwork
-from memnet_core.network import Architecture
+from memnet_core.model.fused import EvaluationNetwork
+from memnet_core.model.architecture import Architecture
 from memnet_core.tiling import plan_tiles
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from memnet_core.network import MemNet
+    from memnet_core.model.network import MemNet
 
     Planes = NDArray[np.float32]
     TinyModel = Callable[[Architecture], MemNet]

@@ -11,8 +11,8 @@ import torch
 
 from memnet_core.engine import Restorer, TileDone, result_of
 from memnet_core.errors import DeviceError
-from memnet_core.inference import EvaluationNetwork, memory_per_pixel
-from memnet_core.network import Architecture
+from memnet_core.model.fused import EvaluationNetwork, memory_per_pixel
+from memnet_core.model.architecture import Architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from memnet_core.network import MemNet
+    from memnet_core.model.network import MemNet
 
     Planes = NDArray[np.float32]
     TinyModel = Callable[[Architecture], MemNet]

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from memnet_core.engine import Restorer, TileDone, result_of
 from memnet_core.errors import ImageError
 from memnet_core.io.image import Image, Metadata
-from memnet_core.network import Architecture
+from memnet_core.model.architecture import Architecture
 from memnet_core.tasks import Channels, TaskSettings, restore_image
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.checkpoint import Task
-    from memnet_core.network import MemNet
+    from memnet_core.model.file import Task
+    from memnet_core.model.network import MemNet
     from memnet_core.values import RangeChoice
 
     Planes = NDArray[np.float32]

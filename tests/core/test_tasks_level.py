@@ -15,7 +15,7 @@ from memnet_core.tasks import LevelFound, TaskSettings, find_level, jpeg_quality
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
 
 BLACK = Image(np.zeros((8, 8), np.uint8), "YX")
 

@@ -8,7 +8,7 @@ import pytest
 from memnet_core.degradations import imresize
 from memnet_core.engine import Restorer, TileDone, result_of
 from memnet_core.io.image import Image, Metadata
-from memnet_core.network import Architecture
+from memnet_core.model.architecture import Architecture
 from memnet_core.tasks import Channels, TaskSettings, restore_image
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.network import MemNet
+    from memnet_core.model.network import MemNet
 
     Planes = NDArray[np.float32]
     StubRestorer = Callable[[Callable[[Planes], Planes]], Restorer]

@@ -33,7 +33,7 @@ from napari_memnet.restoration import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -67,7 +67,7 @@ def noise(*shape: int, dtype: str = "uint16") -> NDArray[Any]:
 
 
 def by_the_core(pixels: NDArray[Any], axes: str, settings: BatchSettings) -> Any:
-    from memnet_core.checkpoint import load_model
+    from memnet_core.model.file import load_model
 
     entry = settings.choose(settings.task.level)
     restorer = settings.restorer(load_model(entry.path)[0])

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from memnet_core.batch.plan import Job
     from memnet_core.engine import Restorer
     from memnet_core.errors import MemnetError
-    from memnet_core.zoo import Entry
+    from memnet_core.model.zoo import Entry
 
 __all__ = [
     "ClusterReady",

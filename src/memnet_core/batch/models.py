@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memnet_core.batch.events import ModelReady
-from memnet_core.checkpoint import load_model
-from memnet_core.zoo import Entry
+from memnet_core.model.file import load_model
+from memnet_core.model.zoo import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Generator

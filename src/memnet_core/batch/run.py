@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from memnet_core.batch.plan import Job
     from memnet_core.batch.settings import BatchSettings
-    from memnet_core.zoo import Entry
+    from memnet_core.model.zoo import Entry
 
 __all__ = ["BatchRun"]
 

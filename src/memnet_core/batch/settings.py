@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memnet_core.engine import Precision, Restorer
-from memnet_core.zoo import Entry, choose_model
+from memnet_core.model.zoo import Entry, choose_model
 
 if TYPE_CHECKING:
-    from memnet_core.network import MemNet
+    from memnet_core.model.network import MemNet
     from memnet_core.tasks import TaskSettings
 
 __all__ = ["BatchSettings"]

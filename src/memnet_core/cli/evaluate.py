@@ -67,12 +67,12 @@ def evaluate(
     compared with published figures; they are refused if their degraded images do not
     score as published.
     """
-    from memnet_core.checkpoint import load_model
+    from memnet_core.model.file import load_model
     from memnet_core.engine import Restorer
     from memnet_core.evaluation.html import as_html
     from memnet_core.evaluation.report import as_csv, as_json, as_text
     from memnet_core.evaluation.run import evaluate as evaluations
-    from memnet_core.zoo import find_model
+    from memnet_core.model.zoo import find_model
 
     chosen = _levels(levels)
     for file in (json_file, csv_file, html_file):

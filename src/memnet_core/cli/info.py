@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
     from memnet_core.io import Image, Stack
     from memnet_core.values import RangeChoice
 
@@ -99,7 +99,7 @@ def _noise(image: Image) -> Iterator[tuple[str, str]]:
 def _serving(task: Task, level: float) -> str:
     """Return the name of the model for a level, or why there is none."""
     from memnet_core.errors import LevelError
-    from memnet_core.zoo import model_for
+    from memnet_core.model.zoo import model_for
 
     try:
         return f"model {model_for(task, level).card.name!r} would serve"

@@ -10,7 +10,7 @@ import click
 from memnet_core.cli._display import shown
 
 if TYPE_CHECKING:
-    from memnet_core.checkpoint import Card
+    from memnet_core.model.file import Card
 
 __all__ = ["models"]
 
@@ -23,7 +23,7 @@ def models() -> None:
 @models.command("list")
 def list_models() -> None:
     """List the installed models."""
-    from memnet_core.zoo import installed
+    from memnet_core.model.zoo import installed
 
     entries, problems = installed()
     for entry in entries:
@@ -39,8 +39,8 @@ def list_models() -> None:
 @click.argument("model", metavar="NAME_OR_FILE")
 def model_info(*, model: str) -> None:
     """Print the card of a model, after checking its weights."""
-    from memnet_core.checkpoint import load_model
-    from memnet_core.zoo import find_model
+    from memnet_core.model.file import load_model
+    from memnet_core.model.zoo import find_model
 
     entry = find_model(model)
     _, card = load_model(entry.path)
@@ -52,7 +52,7 @@ def model_info(*, model: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def add(*, file: Path) -> None:
     """Check the model FILE and install it."""
-    from memnet_core.zoo import add_model
+    from memnet_core.model.zoo import add_model
 
     entry = add_model(file)
     click.echo(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle")
+_SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map")
 
 
 @click.command()
@@ -112,6 +112,17 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle")
 @click.option("--recursions", type=int)
 @click.option("--channels", type=int)
 @click.option("--unshuffle", type=int)
+@click.option(
+    "--level-map",
+    is_flag=True,
+    default=None,
+    help="Tell the network the level, so that its strength can be chosen.",
+)
+@click.option(
+    "--optimizer",
+    type=click.Choice(["muon", "adamw", "sgd"]),
+    help="How weights are changed.  [default: that of the recipe]",
+)
 @click.option("--learning-rate", type=float)
 @click.option(
     "--checkpointing",

@@ -7,7 +7,7 @@ import io
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from memnet_core.checkpoint import LEVEL_SYMBOLS
+from memnet_core.model.file import LEVEL_SYMBOLS
 from memnet_core.evaluation.report import gain
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.checkpoint import Card
+    from memnet_core.model.file import Card
     from memnet_core.evaluation.run import Evaluation
 
 __all__ = ["as_html"]

@@ -13,7 +13,7 @@ from memnet_core.metrics import psnr, ssim
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
 
 __all__ = ["degraded_input", "reference", "scores", "smallest_side"]
 

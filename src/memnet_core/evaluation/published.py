@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
 
 __all__ = ["KnownSet", "input_scores", "known_set", "published"]
 

@@ -9,12 +9,12 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.checkpoint import LEVEL_SYMBOLS
+from memnet_core.model.file import LEVEL_SYMBOLS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memnet_core.checkpoint import Card
+    from memnet_core.model.file import Card
     from memnet_core.evaluation.run import Evaluation
 
 __all__ = ["as_csv", "as_json", "as_text", "gain"]

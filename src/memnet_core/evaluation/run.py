@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.checkpoint import LEVEL_SYMBOLS
+from memnet_core.model.file import LEVEL_SYMBOLS
 from memnet_core.degradations import imresize
 from memnet_core.engine import result_of
 from memnet_core.errors import EvaluationError, ImageError, LevelError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.checkpoint import Card, Task
+    from memnet_core.model.file import Card, Task
     from memnet_core.engine import Restorer
 
 __all__ = ["Crop", "Evaluation", "ImageScore", "default_levels", "evaluate"]

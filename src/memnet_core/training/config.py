@@ -16,9 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from memnet_core.checkpoint import Levels, Task
+from memnet_core.model.file import Levels, Task
 from memnet_core.errors import TrainingError
-from memnet_core.network import Architecture
+from memnet_core.model.architecture import Architecture
 from memnet_core.values import RangeChoice
 
 __all__ = ["Phase", "TrainingConfig", "validated_config"]
@@ -100,11 +100,18 @@ class TrainingConfig(BaseModel):
         Determines the initial weights and every sample.
     phases : tuple of Phase
         Shapes of the batches.
+    luminance : str
+        What becomes of colours in training for deblocking and super-resolution:
+        ``studio``, the luminance from 16 to 235 that the protocol scores, or ``both``,
+        half of the patches in full range.
+    plain_share : float
+        Fraction of the patches that are flat, cut off at white or black, or drawn.
     stride : int, optional
         Patches on a grid of this stride, every one once in an epoch; by default they
         are drawn at random.
     optimizer : str
-        ``adamw`` or ``sgd`` (momentum 0.9).
+        ``muon`` (for convolutions, AdamW for the rest), ``adamw`` or ``sgd`` (momentum
+        0.9).
     learning_rate, weight_decay : float
         The decay is for the weights of convolutions.
     schedule : str
@@ -158,8 +165,10 @@ class TrainingConfig(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 0
 
     phases: tuple[Phase, ...]
+    luminance: Literal["studio", "both"] = "studio"
+    plain_share: Fraction = 0.0
     stride: Count | None
-    optimizer: Literal["adamw", "sgd"]
+    optimizer: Literal["muon", "adamw", "sgd"]
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)]
     schedule: Literal["cosine", "steps"]
@@ -193,6 +202,10 @@ class TrainingConfig(BaseModel):
             raise ValueError("a grid of patches needs clean images and a single phase")
         if self.stride is None and (self.epochs or self.schedule == "steps"):
             raise ValueError("only patches on a grid (stride) are counted in epochs")
+        if self.pairs and self.architecture.level_map:
+            raise ValueError("pairs tell no level; a level_map needs clean images")
+        if self.stride and (self.plain_share or self.luminance == "both"):
+            raise ValueError("patches on a grid are taken as they are")
         self._check_levels()
         self._check_phases()
         return self

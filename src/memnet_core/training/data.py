@@ -80,7 +80,8 @@ def validation_images(config: TrainingConfig) -> TrainingImages | None:
     if config.validation_pairs:
         images = _read_pairs(*config.validation_pairs, config)
     elif config.validation:
-        images = TrainingImages(_read_clean(config.validation, config))
+        scored = config.model_copy(update={"luminance": "studio"})
+        images = TrainingImages(_read_clean(config.validation, scored))
     else:
         return None
     return replace(images, use="validate")
@@ -92,7 +93,12 @@ def _read_clean(
     return [
         plane
         for folder in folders
-        for _, plane in read_planes(folder, config.task, config.value_range)
+        for _, plane in read_planes(
+            folder,
+            config.task,
+            config.value_range,
+            full_range=config.luminance == "both",
+        )
     ]
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.checkpoint import CurvePoint
-    from memnet_core.network import MemNet
+    from memnet_core.model.file import CurvePoint
+    from memnet_core.model.network import MemNet
 
 __all__ = ["Event", "Example", "Finished", "Progress", "StepDone", "Validated"]
 

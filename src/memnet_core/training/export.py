@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memnet_core.checkpoint import Card, TrainingSummary, save_model
+from memnet_core.model.file import Card, TrainingSummary, save_model
 from memnet_core.training.hardware import describe_hardware
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from memnet_core.network import Prediction
+    from memnet_core.model.network import Prediction
 
 __all__ = ["charbonnier", "euclidean", "memnet_loss", "squared_error"]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from memnet_core.network import MemNet
+    from memnet_core.model.network import MemNet
 
 __all__ = ["SyncedBatchNorm", "norms", "recalibrate", "synchronize"]
 

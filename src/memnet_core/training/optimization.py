@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memnet_core.errors import TrainingError
+from memnet_core.training.muon import Muon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,8 @@ def make_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Opti
             "weight_decay": 0.0,
         },
     ]
+    if config.optimizer == "muon":
+        return Muon(groups, config.learning_rate)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from memnet_core.atomic import replaced_when_complete
-from memnet_core.checkpoint import Levels, Task
+from memnet_core.model.file import Levels, Task
 from memnet_core.errors import TrainingError
 from memnet_core.training.config import TrainingConfig, validated_config
 
@@ -30,8 +30,8 @@ CONFIG_FILE = "config.yaml"
 
 _FAST: dict[str, Any] = {
     "architecture": {
-        "memory_blocks": 4,
-        "recursions": 4,
+        "memory_blocks": 8,
+        "recursions": 2,
         "channels": 48,
         "unshuffle": 2,
     },
@@ -41,8 +41,10 @@ _FAST: dict[str, Any] = {
         {"until": 1.0, "patch": 64, "batch": 16},
     ],
     "stride": None,
-    "optimizer": "adamw",
-    "learning_rate": 2e-3,
+    "luminance": "both",
+    "plain_share": 0.08,
+    "optimizer": "muon",
+    "learning_rate": 2e-2,
     "weight_decay": 1e-4,
     "schedule": "cosine",
     "warmup_steps": 300,
@@ -55,7 +57,7 @@ _FAST: dict[str, Any] = {
     "freeze_norm_from": 0.85,
     "recalibration_batches": 10,
 }
-"""Many small steps first and larger batches late, with AdamW and one cosine."""
+"""Many small steps first and larger batches late, with Muon and one cosine."""
 
 _PAPER: dict[str, Any] = {
     "architecture": {
@@ -66,6 +68,7 @@ _PAPER: dict[str, Any] = {
     },
     "phases": [{"until": 1.0, "patch": 31, "batch": 64}],
     "stride": 21,
+    "luminance": "studio",
     "optimizer": "sgd",
     "learning_rate": 0.1,
     "weight_decay": 1e-4,

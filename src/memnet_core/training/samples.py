@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from memnet_core.degradations import degrade, modcrop
+from memnet_core.degradations import degrade, level_value, modcrop
 from memnet_core.errors import TrainingError
+from memnet_core.training.variety import plain_patch, studio_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from memnet_core.checkpoint import Levels, Task
+    from memnet_core.model.file import Levels, Task
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
 
-    Patch = tuple[NDArray[Any], NDArray[Any]]
+    Patch = tuple[NDArray[Any], NDArray[Any], float | None]
+    """Degraded, clean, and what the level's plane holds, if there is one."""
 
 __all__ = ["GridPatches", "RandomPatches", "Sampler", "degraded_window", "make_sampler"]
 
@@ -48,7 +50,8 @@ class Sampler(Protocol):
         Returns
         -------
         degraded, clean : Tensor
-            Each of shape (N, 1, patch, patch), values in [0, 1].
+            Each of shape (N, 1, patch, patch), values in [0, 1]; for a network with a
+            level map the degraded ones have the level's plane behind their own.
         """
         ...
 
@@ -85,6 +88,10 @@ class RandomPatches:
         self._levels = config.levels
         self._seed = config.seed
         self._paired = images.degraded is not None
+        self._level_map = config.architecture.level_map
+        self._plain_share = config.plain_share
+        is_scored = config.task == "denoise" or config.luminance == "studio"
+        self._studio_share = 0.0 if is_scored else 0.5
         largest = self._region(
             max(phase.patch for phase in config.phases), config.levels.values[-1]
         )
@@ -125,11 +132,22 @@ class RandomPatches:
             for plane in self._pairs[index]
         )
         if self._paired:
-            return degraded, clean
+            return degraded, clean, None
+        if clean.dtype == np.uint8:
+            clean = self._varied(clean, rng)
         period, margin = _reach(self._task, level)
         phase = rng.integers(0, period, 2) if self._task == "deblock" else (0, 0)
         start = (margin + int(phase[0]), margin + int(phase[1]))
-        return degraded_window(clean, start, patch, self._task, level, rng)
+        pair = degraded_window(clean, start, patch, self._task, level, rng)
+        return *pair, level_value(self._task, level) if self._level_map else None
+
+    def _varied(
+        self, clean: NDArray[np.uint8], rng: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """Return a plain picture at times, and studio range for some."""
+        if rng.random() < self._plain_share:
+            clean = plain_patch(clean, rng)
+        return studio_range(clean) if rng.random() < self._studio_share else clean
 
     def _region(self, patch: int, level: float) -> int:
         """Return the side of what has to be cropped for a patch."""
@@ -153,6 +171,7 @@ class GridPatches:
     def __init__(self, config: TrainingConfig, images: TrainingImages) -> None:
         self._task = config.task
         self._levels = config.levels
+        self._level_map = config.architecture.level_map
         self._seed = config.seed
         self._batch = config.phases[0].batch
         self._patch = config.phases[0].patch
@@ -200,7 +219,8 @@ class GridPatches:
         turned = _turned(plane, turn)
         row, column = divmod(position, int(self._positions(turned)[1]))
         start = (row * self._stride, column * self._stride)
-        return degraded_window(turned, start, self._patch, self._task, level, rng)
+        pair = degraded_window(turned, start, self._patch, self._task, level, rng)
+        return *pair, level_value(self._task, level) if self._level_map else None
 
     def _positions(self, plane: NDArray[Any]) -> NDArray[np.int64]:
         """Return the rows and columns of the grid on what every scale leaves."""
@@ -217,7 +237,7 @@ def degraded_window(
     task: Task,
     level: float,
     rng: np.random.Generator,
-) -> Patch:
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return a patch of the degraded plane, and of the plane.
 
     Only what the patch depends on is degraded; the result is that of degrading the
@@ -255,11 +275,14 @@ def _reach(task: Task, level: float) -> tuple[int, int]:
 
 
 def _draw_level(task: Task, levels: Levels, rng: np.random.Generator) -> float:
-    """Draw from the listed levels, or a range: qualities evenly on a log scale."""
+    """Draw from the listed levels, or a range: qualities evenly on a log scale.
+
+    Deviations are drawn evenly, and half of those that may be small on a log scale.
+    """
     if not levels.continuous:
         return float(rng.choice(levels.values))
     low, high = levels.values[0], levels.values[-1]
-    if task == "denoise":
+    if task == "denoise" and (low == 0 or rng.random() < 0.5):
         return float(rng.uniform(low, high))
     return float(np.exp(rng.uniform(math.log(low), math.log(high))))
 
@@ -271,8 +294,12 @@ def _turned(plane: NDArray[Any], turn: int) -> NDArray[Any]:
 
 
 def _stacked(patches: Iterable[Patch]) -> _Batch:
-    degraded, clean = zip(*patches, strict=True)
-    return _planes(degraded), _planes(clean)
+    degraded, clean, levels = zip(*patches, strict=True)
+    planes = _planes(degraded)
+    if levels[0] is not None:
+        level = torch.tensor(levels).reshape(-1, 1, 1, 1).expand_as(planes)
+        planes = torch.cat([planes, level], 1)
+    return planes, _planes(clean)
 
 
 def _planes(patches: tuple[NDArray[Any], ...]) -> Tensor:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from memnet_core.checkpoint import LEVEL_SYMBOLS
-from memnet_core.degradations import degrade, modcrop
+from memnet_core.model.file import LEVEL_SYMBOLS
+from memnet_core.degradations import degrade, level_value, modcrop
 from memnet_core.metrics import psnr
 from memnet_core.training.events import Example
 from memnet_core.training.loss import memnet_loss
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from memnet_core.network import MemNet
+    from memnet_core.model.file import Task
+    from memnet_core.model.network import MemNet
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
 
@@ -62,6 +63,10 @@ class Validation:
             for n in range(_LOSS_BATCHES)
         ]
         self._pairs = _pairs(config, images)
+        self._level_values = {
+            _label(config.task, level): level_value(config.task, level)
+            for level in _levels(config)
+        }
         self.input_psnr = {
             label: _mean([psnr(clean, degraded) for degraded, clean in pairs])
             for label, pairs in self._pairs.items()
@@ -87,8 +92,11 @@ class Validation:
         for label, pairs in self._pairs.items():
             values = []
             for degraded, clean in pairs:
-                plane = torch.from_numpy(degraded.astype(np.float32) / 255)
-                output = model(plane[None, None].to(self._device)).output[0, 0]
+                plane = torch.from_numpy(degraded.astype(np.float32) / 255)[None, None]
+                if model.architecture.level_map:
+                    level = torch.full_like(plane, self._level_values[label])
+                    plane = torch.cat([plane, level], 1)
+                output = model(plane.to(self._device)).output[0, 0]
                 image = 255 * output.cpu().numpy()
                 values.append(psnr(clean, image))
                 if label == shown and len(examples) < _EXAMPLES:
@@ -107,15 +115,24 @@ def _pairs(
     if images.degraded is not None:
         degraded = [_centre(plane, _SIDE) for plane in images.degraded[:_IMAGES]]
         return {"pairs": list(zip(degraded, clean, strict=True))}
-    levels = [v for v in _LEVELS[config.task] if config.levels.covers(v)]
     pairs = {}
-    for level in levels or config.levels.values:
+    for level in _levels(config):
         rng = np.random.default_rng(config.seed)
         multiple = int(level) if config.task == "sr" else 1
         cropped = [modcrop(plane, multiple) for plane in clean]
-        label = f"{LEVEL_SYMBOLS[config.task]} {level:g}"
+        label = _label(config.task, level)
         pairs[label] = [(degrade(p, config.task, level, rng), p) for p in cropped]
     return pairs
+
+
+def _levels(config: TrainingConfig) -> tuple[float, ...]:
+    """Return the usual levels that are trained for, or what else is."""
+    covered = tuple(v for v in _LEVELS[config.task] if config.levels.covers(v))
+    return covered or config.levels.values
+
+
+def _label(task: Task, level: float) -> str:
+    return f"{LEVEL_SYMBOLS[task]} {level:g}"
 
 
 def _centre(plane: NDArray[Any], side: int) -> NDArray[Any]:

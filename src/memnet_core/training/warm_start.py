@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from memnet_core.errors import TrainingError
-from memnet_core.network import Architecture, MemNet
+from memnet_core.model.architecture import Architecture
+from memnet_core.model.network import MemNet
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from memnet_core.network import GateUnit, MemoryBlock
+    from memnet_core.model.network import GateUnit, MemoryBlock
 
 __all__ = ["grown"]
 

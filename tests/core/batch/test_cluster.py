@@ -19,9 +19,9 @@ from memnet_core.batch import BatchRun, BatchSettings, Found, TileFinished, find
 from memnet_core.batch.cluster import ClusterRun
 from memnet_core.batch.plan import plan_jobs
 from memnet_core.batch.report import report_of
-from memnet_core.checkpoint import Levels, save_model
+from memnet_core.model.file import Levels, save_model
 from memnet_core.errors import UsageError
-from memnet_core.network import Architecture
+from memnet_core.model.architecture import Architecture
 from memnet_core.tasks import TaskSettings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch import Job
-    from memnet_core.network import MemNet
+    from memnet_core.model.network import MemNet
 
 pytest.importorskip("distributed")
 

@@ -20,7 +20,7 @@ from memnet_core.batch import (
     TileFinished,
     plan_jobs,
 )
-from memnet_core.checkpoint import load_model
+from memnet_core.model.file import load_model
 from memnet_core.engine import Restorer, result_of
 from memnet_core.errors import DeviceError, LevelError, ModelError, UsageError
 from memnet_core.io import probe, read_image
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
 
     Install = Callable[..., Path]
     Picture = Callable[..., Path]

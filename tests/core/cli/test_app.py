@@ -71,7 +71,7 @@ def test_error_is_one_line_and_an_exit_code(
     def fail() -> None:
         raise error("a\nb\x1b[31m.png cannot be σ; do something else.")
 
-    monkeypatch.setattr("memnet_core.zoo.installed", fail)
+    monkeypatch.setattr("memnet_core.model.zoo.installed", fail)
     result = memnet("models", "list")
     assert result.exit_code == code
     assert result.stderr == "Error: a�b�[31m.png cannot be σ; do something else.\n"
@@ -84,7 +84,7 @@ def test_interrupt_is_exit_code_130(
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("memnet_core.zoo.installed", interrupt)
+    monkeypatch.setattr("memnet_core.model.zoo.installed", interrupt)
     result = memnet("models", "list")
     assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
 
@@ -93,7 +93,7 @@ def test_bugs_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("memnet_core.zoo.installed", fail)
+    monkeypatch.setattr("memnet_core.model.zoo.installed", fail)
     result = CliRunner().invoke(main, ["models", "list"])
     assert isinstance(result.exception, ZeroDivisionError)
 

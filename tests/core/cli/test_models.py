@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memnet_core.checkpoint import Score, TrainingSummary, read_card
+from memnet_core.model.file import Score, TrainingSummary, read_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memnet_core.checkpoint import Card, Levels, Task
+from memnet_core.model.file import Card, Levels, Task
 from memnet_core.degradations import imresize
 from memnet_core.errors import EvaluationError, ImageError, LevelError
 from memnet_core.evaluation.html import as_html
@@ -21,7 +21,7 @@ from memnet_core.evaluation.published import known_set, published
 from memnet_core.evaluation.report import as_csv, as_json, as_text
 from memnet_core.evaluation.run import default_levels, evaluate
 from memnet_core.metrics import psnr
-from memnet_core.network import Architecture
+from memnet_core.model.architecture import Architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

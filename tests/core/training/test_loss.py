@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from memnet_core.network import Prediction
+from memnet_core.model.network import Prediction
 from memnet_core.training.loss import (
     charbonnier,
     euclidean,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memnet_core.checkpoint import Levels
+from memnet_core.model.file import Levels
 from memnet_core.errors import TrainingError
-from memnet_core.network import Architecture
+from memnet_core.model.architecture import Architecture
 from memnet_core.training.recipes import (
     config_from,
     config_of_run,
@@ -19,7 +19,7 @@ from memnet_core.training.recipes import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
     from memnet_core.training.config import TrainingConfig
 
     Make = Callable[..., TrainingConfig]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
     from memnet_core.training.config import TrainingConfig
 
     Make = Callable[..., TrainingConfig]

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from memnet_core.errors import TrainingError
-from memnet_core.network import Architecture
+from memnet_core.model.architecture import Architecture
 from memnet_core.training.warm_start import grown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.network import MemNet
+    from memnet_core.model.network import MemNet
 
 SMALL = Architecture(memory_blocks=2, recursions=2, channels=4)
 

@@ -2,12 +2,11 @@
 
 Equation and section numbers refer to Y. Tai, J. Yang, X. Liu, C. Xu, *MemNet: A
 Persistent Memory Network for Image Restoration*, ICCV 2017. The evaluation form, which
-computes the same function faster and in less memory, is in `memnet_core.inference`.
+computes the same function faster and in less memory, is in `memnet_core.model.fused`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,127 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from memnet_core.errors import UsageError
+from memnet_core.model.architecture import Architecture
 
 __all__ = [
-    "Architecture",
     "MemNet",
     "Prediction",
     "pad_to_multiple",
 ]
 
 
-_LARGEST = {"memory_blocks": 100, "recursions": 100, "channels": 4096, "unshuffle": 16}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """The hyper-parameters that determine a MemNet.
-
-    The defaults are the paper's 80-layer network M6R6 (section 4.2).
-
-    Parameters
-    ----------
-    memory_blocks : int
-        Number M of memory blocks, at least 1.
-    recursions : int
-        Number R of residual building blocks in each recursive unit, at least 1.
-    channels : int
-        Number of filters of every inner convolution, at least 1.
-    unshuffle : int
-        Factor u of the pixel-unshuffle before FENet and the pixel-shuffle after
-        ReconNet; 1 is the paper's network.
-    multi_supervised : bool
-        Whether every memory block makes a prediction (eq. 11) or only the last (eq. 4).
-    long_term : bool
-        Whether the gate units see the outputs of earlier blocks; False is MemNet_NL.
-    short_term : bool
-        Whether the gate units see every recursion or only the last; False is MemNet_NS.
-    fenet_norm : bool
-        Whether BatchNorm and ReLU precede the first convolution, as in the authors'
-        Caffe graph; False is eq. 1 to the letter.
-
-    Raises
-    ------
-    ValueError
-        If a count is smaller than 1, or beyond anything that can be computed.
-    """
-
-    memory_blocks: int = 6
-    recursions: int = 6
-    channels: int = 64
-    unshuffle: int = 1
-    multi_supervised: bool = True
-    long_term: bool = True
-    short_term: bool = True
-    fenet_norm: bool = False
-
-    def __post_init__(self) -> None:
-        for name, most in _LARGEST.items():
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, not {getattr(self, name)}."
-                )
-            if getattr(self, name) > most:
-                raise ValueError(
-                    f"{name} must be at most {most}, not {getattr(self, name)}."
-                )
-
-    @property
-    def depth(self) -> int:
-        """Number of layers on the longest path, 1 + M(2R + 1) + 1 (Table 6)."""
-        return 1 + self.memory_blocks * (2 * self.recursions + 1) + 1
-
-    @property
-    def predictions(self) -> int:
-        """Number of predictions the network makes: M, or 1 without supervision."""
-        return self.memory_blocks if self.multi_supervised else 1
-
-    def radius(self, exit_block: int | None = None) -> int:
-        """Receptive-field radius in pixels, u(2 + 2mR), of the m-th prediction.
-
-        For u > 1 it counts from the u×u cell of a pixel, on a grid of multiples of u.
-
-        Parameters
-        ----------
-        exit_block : int, optional
-            Memory block m = 1..M after which to stop; M by default.
-        """
-        blocks = self.memory_blocks if exit_block is None else exit_block
-        return self.unshuffle * (2 + 2 * blocks * self.recursions)
-
-    def gate_inputs(self, block: int) -> int:
-        """Return how many groups of feature maps enter the gate of `block` (0..)."""
-        long_term = block + 1 if self.long_term else 0
-        return long_term + (self.recursions if self.short_term else 1)
-
-    def multiply_adds(self, exit_block: int | None = None) -> float:
-        """Multiply-adds of the convolutions for one pixel of the m-th prediction."""
-        blocks = self.memory_blocks if exit_block is None else exit_block
-        ends = 2 * 9 * self.channels * self.unshuffle**2
-        recursive = blocks * self.recursions * 2 * 9 * self.channels**2
-        gates = sum(self.gate_inputs(m) for m in range(blocks)) * self.channels**2
-        return (ends + recursive + gates) / self.unshuffle**2
-
-    def check_exit_block(self, exit_block: int | None) -> None:
-        """Raise UsageError if the network makes no prediction after `exit_block`."""
-        if exit_block in (None, self.memory_blocks):
-            return
-        if not self.multi_supervised:
-            raise UsageError(
-                "A network without multi-supervision predicts only after its last "
-                f"memory block, {self.memory_blocks}; exit block {exit_block} does "
-                "not exist."
-            )
-        if exit_block not in range(1, self.memory_blocks):
-            raise UsageError(
-                f"Exit block {exit_block} does not exist: this network has memory "
-                f"blocks 1 to {self.memory_blocks}."
-            )
-
-
 class Prediction(NamedTuple):
-    """What a MemNet predicts for a batch of planes, each of shape (N, 1, H, W).
+    """What a MemNet predicts for a batch of images, each of shape (N, C, H, W).
 
     `output` is y (eq. 3 or 12); `intermediate` holds y_1 ... y_M (eq. 11), or nothing
     for a network without multi-supervision.
@@ -214,7 +103,8 @@ class ReconNet(nn.Module):
         self.norm = nn.ModuleList(
             nn.BatchNorm2d(channels) for _ in range(architecture.predictions)
         )
-        self.conv = nn.Conv2d(channels, architecture.unshuffle**2, 3, padding=1)
+        planes = architecture.image_channels * architecture.unshuffle**2
+        self.conv = nn.Conv2d(channels, planes, 3, padding=1)
 
     def forward(self, b: Tensor, prediction: int) -> Tensor:
         """Return the residual that the features `b` predict."""
@@ -223,7 +113,7 @@ class ReconNet(nn.Module):
 
 
 class MemNet(nn.Module):
-    """A persistent memory network on single-channel planes.
+    """A persistent memory network.
 
     Parameters
     ----------
@@ -245,7 +135,7 @@ class MemNet(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.checkpointing = False
-        planes = architecture.unshuffle**2
+        planes = architecture.input_channels * architecture.unshuffle**2
         self.fenet_norm = nn.BatchNorm2d(planes) if architecture.fenet_norm else None
         self.fenet = nn.Conv2d(planes, architecture.channels, 3, padding=1)
         self.blocks = nn.ModuleList(
@@ -262,12 +152,13 @@ class MemNet(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor, exit_block: int | None = None) -> Prediction:
-        """Restore a batch of planes.
+        """Restore a batch of images.
 
         Parameters
         ----------
         x : Tensor
-            Planes of shape (N, 1, H, W), values in [0, 1].
+            Shape (N, C, H, W), values in [0, 1]: the planes of the images, and behind
+            them, for a network with a level map, that of the level.
         exit_block : int, optional
             Stop after memory block m = 1..M-1 and return y_m as the output; M, like
             None, gives y.
@@ -275,7 +166,7 @@ class MemNet(nn.Module):
         Returns
         -------
         Prediction
-            Output and intermediate predictions, each of the shape of `x`.
+            Output and intermediate predictions, each of the shape of the images.
 
         Raises
         ------
@@ -286,9 +177,10 @@ class MemNet(nn.Module):
         height, width = x.shape[-2:]
         unshuffle = self.architecture.unshuffle
         planes = F.pixel_unshuffle(pad_to_multiple(x, unshuffle), unshuffle)
+        image = planes[:, : self.architecture.image_channels * unshuffle**2]
 
         def reconstruct(b: Tensor, prediction: int) -> Tensor:
-            y = F.pixel_shuffle(planes + self.reconnet(b, prediction), unshuffle)
+            y = F.pixel_shuffle(image + self.reconnet(b, prediction), unshuffle)
             return y[..., :height, :width]
 
         features = (

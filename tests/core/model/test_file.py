@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from memnet_core.checkpoint import (
+from memnet_core.model.file import (
     Card,
     Levels,
     Score,
@@ -25,14 +25,14 @@ from memnet_core.checkpoint import (
     tensors_sha256,
 )
 from memnet_core.errors import ModelError
-from memnet_core.network import Architecture
+from memnet_core.model.architecture import Architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-    from memnet_core.network import MemNet
+    from memnet_core.model.network import MemNet
 
 OTHER_CONTENT = {
     "empty": b"",

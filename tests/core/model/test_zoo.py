@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memnet_core.atomic import replaced_when_complete
-from memnet_core.checkpoint import Levels, save_model
+from memnet_core.model.file import Levels, save_model
 from memnet_core.errors import LevelError, ModelError
-from memnet_core.network import Architecture
-from memnet_core.zoo import (
+from memnet_core.model.architecture import Architecture
+from memnet_core.model.zoo import (
     add_model,
     choose_model,
     find_model,
@@ -22,8 +22,8 @@ from memnet_core.zoo import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.checkpoint import Task
-    from memnet_core.network import MemNet
+    from memnet_core.model.file import Task
+    from memnet_core.model.network import MemNet
 
     WriteModel = Callable[..., Path]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
-from memnet_core.checkpoint import LEVEL_SYMBOLS, Card, load_model, read_card
+from memnet_core.model.file import LEVEL_SYMBOLS, Card, load_model, read_card
 from memnet_core.errors import LevelError, ModelError
 
 if TYPE_CHECKING:
-    from memnet_core.checkpoint import Task
+    from memnet_core.model.file import Task
 
 __all__ = [
     "Entry",

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from memnet_core.inference import EvaluationNetwork
+from memnet_core.model.fused import EvaluationNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-    from memnet_core.network import MemNet
+    from memnet_core.model.network import MemNet
 
 ARCHITECTURES: list[dict[str, Any]] = [
     {"memory_blocks": 1, "recursions": 1, "channels": 1},

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memnet_core.network import Architecture, MemNet, Prediction, pad_to_multiple
+from memnet_core.model.architecture import Architecture
+from memnet_core.model.network import MemNet, Prediction, pad_to_multiple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The network in its evaluation form: the same function, faster and in less memory.
 
-Compared with `memnet_core.network`:
+Compared with `memnet_core.model.network`:
 
 - a gate unit is a running sum of 1×1 convolutions, one for each memory, so that the
   memories are never concatenated;
@@ -19,16 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memnet_core.network import pad_to_multiple
+from memnet_core.model.network import pad_to_multiple
 
 if TYPE_CHECKING:
-    from memnet_core.network import (
-        Architecture,
-        GateUnit,
-        MemNet,
-        MemoryBlock,
-        RecursiveUnit,
-    )
+    from memnet_core.model.architecture import Architecture
+    from memnet_core.model.network import GateUnit, MemNet, MemoryBlock, RecursiveUnit
 
 __all__ = ["EvaluationNetwork", "memory_per_pixel"]
 
@@ -54,6 +49,7 @@ class EvaluationNetwork(nn.Module):
         architecture = model.architecture
         architecture.check_exit_block(exit_block)
         self.unshuffle = architecture.unshuffle
+        self.image_planes = architecture.image_channels * architecture.unshuffle**2
         blocks = cast("list[MemoryBlock]", list(model.blocks[:exit_block]))
 
         self.fenet_norm = _Affine.of(model.fenet_norm) if model.fenet_norm else None
@@ -82,17 +78,18 @@ class EvaluationNetwork(nn.Module):
 
     @torch.inference_mode()
     def forward(self, x: Tensor) -> Tensor:
-        """Restore a batch of planes.
+        """Restore a batch of images.
 
         Parameters
         ----------
         x : Tensor
-            Planes of shape (N, 1, H, W), values in [0, 1].
+            Shape (N, C, H, W), values in [0, 1]: the planes of the images, and behind
+            them, for a network with a level map, that of the level.
 
         Returns
         -------
         Tensor
-            Restored planes of the same shape, not clipped.
+            Restored images, without the level's plane, not clipped.
         """
         height, width = x.shape[-2:]
         planes = F.pixel_unshuffle(pad_to_multiple(x, self.unshuffle), self.unshuffle)
@@ -106,7 +103,8 @@ class EvaluationNetwork(nn.Module):
             memories.append(block(memories, activated))
             if weight:
                 fused.add_(norm(memories[-1], activated), alpha=weight)
-        y = self.recon(fused).add_(planes, alpha=sum(self.fusion))
+        image = planes[:, : self.image_planes]
+        y = self.recon(fused).add_(image, alpha=sum(self.fusion))
         return F.pixel_shuffle(y, self.unshuffle)[..., :height, :width]
 
 

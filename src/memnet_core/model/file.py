@@ -20,7 +20,8 @@ from pydantic import (
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ModelError
-from memnet_core.network import Architecture, MemNet
+from memnet_core.model.architecture import Architecture
+from memnet_core.model.network import MemNet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +48,9 @@ LEVEL_SYMBOLS: dict[Task, str] = {"deblock": "q", "denoise": "σ", "sr": "×"}
 """What a level of each task is called: JPEG quality, noise deviation, scale."""
 
 _METADATA_KEY = "memnet"
+_SINCE_FORMAT_2 = {"image_channels": 1, "level_map": False}
+"""What the architecture of files of format 1, which do not say it, was."""
+
 _MAX_HEADER = 16 * 2**20
 _PICKLE_STARTS = (b"PK\3\4", *(bytes([0x80, protocol]) for protocol in range(2, 6)))
 _PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".ckpt", ".bin"}
@@ -129,7 +133,7 @@ class Score(_Strict):
 class Card(_Strict):
     """Everything that is to be known of a model without loading its weights."""
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     task: Task
     levels: Levels
@@ -144,11 +148,14 @@ class Card(_Strict):
     @field_validator("architecture", mode="before")
     @classmethod
     def _complete(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        complete = _SINCE_FORMAT_2 | value
         names = {field.name for field in fields(Architecture)}
-        if isinstance(value, dict) and set(value) != names:
-            differing = ", ".join(sorted(names ^ set(value)))
+        if set(complete) != names:
+            differing = ", ".join(sorted(names ^ set(complete)))
             raise ValueError(f"missing or unknown: {differing}")
-        return value
+        return complete
 
     @property
     def serves(self) -> str:

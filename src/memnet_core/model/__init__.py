@@ -1,0 +1,1 @@
+"""Networks, their evaluation form, and the files that hold them."""

@@ -1,0 +1,67 @@
+"""What photographs lack: flat areas, white and black, lines and letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["plain_patch", "studio_range"]
+
+
+def studio_range(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Map full-range luminance to the 16 to 235 that the protocol scores."""
+    mapped: NDArray[np.uint8] = np.rint(16 + plane * (219 / 255)).astype(np.uint8)
+    return mapped
+
+
+def plain_patch(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[Any]:
+    """Return a plain picture in place of a photograph.
+
+    Parameters
+    ----------
+    plane : ndarray of uint8, shape (H, W)
+        A photograph.
+    rng : numpy.random.Generator
+        Decides on a flat area, the photograph cut off at white or black, or a drawing.
+    """
+    kind = rng.integers(3)
+    if kind == 0:
+        return np.full_like(plane, _tone(rng))
+    if kind == 1:
+        gain, pivot = rng.uniform(1.2, 3), rng.choice((0, 255))
+        stretched = pivot + gain * (plane.astype(np.float64) - (255 - pivot) / 2)
+        return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+    return _drawing(plane.shape, rng)
+
+
+def _tone(rng: np.random.Generator) -> int:
+    """Return a grey level, often white or black."""
+    return int(rng.choice((0, 255, int(rng.integers(256)))))
+
+
+def _drawing(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return boxes, lines and letters on a flat ground."""
+    height, width = shape
+    picture = Image.new("L", (width, height), _tone(rng))
+    draw = ImageDraw.Draw(picture)
+    for _ in range(int(rng.integers(2, 8))):
+        x0, x1 = sorted(int(x) for x in rng.integers(0, width, 2))
+        y0, y1 = sorted(int(y) for y in rng.integers(0, height, 2))
+        tone, thickness = _tone(rng), int(rng.integers(1, 4))
+        kind = rng.integers(4)
+        if kind == 0:
+            draw.rectangle((x0, y0, x1, y1), fill=tone)
+        elif kind == 1:
+            draw.ellipse((x0, y0, x1, y1), outline=tone, width=thickness)
+        elif kind == 2:
+            draw.line((x0, y1, x1, y0), fill=tone, width=thickness)
+        else:
+            letters = "".join(chr(int(c)) for c in rng.integers(48, 123, 6))
+            font = ImageFont.load_default(size=int(rng.integers(9, 28)))
+            draw.text((x0, y0), letters, fill=tone, font=font)
+    return np.asarray(picture)
