@@ -15,9 +15,9 @@ import time
 import numpy as np
 import skimage.data
 
-from memnet_core.model.file import load_model
 from memnet_core.degradations import jpeg
 from memnet_core.engine import Restorer, result_of
+from memnet_core.model.file import load_model
 from memnet_core.model.zoo import find_model
 
 

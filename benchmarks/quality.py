@@ -32,11 +32,11 @@ import torch
 from pareto import Panel, Point, draw
 from peers import PEERS, SHARED, System
 
-from memnet_core.model.file import LEVEL_SYMBOLS, Score, load_model, save_model
 from memnet_core.engine import Restorer, result_of
 from memnet_core.evaluation.protocol import degraded_input, reference, scores
-from memnet_core.planes import read_planes
+from memnet_core.model.file import LEVEL_SYMBOLS, Score, load_model, save_model
 from memnet_core.model.zoo import find_model, installed
+from memnet_core.planes import read_planes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,8 +22,8 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the memnet command does
 import torch
 from torch import Tensor, nn
 
-from memnet_core.model.fused import EvaluationNetwork
 from memnet_core.model.architecture import Architecture
+from memnet_core.model.fused import EvaluationNetwork
 from memnet_core.model.network import MemNet
 
 if TYPE_CHECKING:

@@ -34,11 +34,11 @@ from memnet_core.batch.block_restorer import BlockRestorer
 from memnet_core.batch.blocks import begin
 from memnet_core.batch.cluster import ClusterRun
 from memnet_core.batch.models import LoadedModels
-from memnet_core.model.file import Levels, save_model
 from memnet_core.engine import result_of
 from memnet_core.io import open_stack, probe
 from memnet_core.io.ome_zarr import open_level
 from memnet_core.model.architecture import Architecture
+from memnet_core.model.file import Levels, save_model
 from memnet_core.model.network import MemNet
 from memnet_core.tasks import TaskSettings
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from memnet_core.model.file import Task
     from memnet_core.model.architecture import Architecture
+    from memnet_core.model.file import Task
     from memnet_core.model.network import MemNet
 
 # Networks are tiny here: threads would cost far more time than they save.
@@ -116,8 +116,8 @@ def install(
     tiny_model: Callable[[Architecture], MemNet], models_folder: Path
 ) -> Callable[..., Path]:
     """Install a tiny model for a range of levels."""
-    from memnet_core.model.file import Levels, save_model
     from memnet_core.model.architecture import Architecture
+    from memnet_core.model.file import Levels, save_model
 
     model = tiny_model(Architecture(memory_blocks=2, recursions=1, channels=4))
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from memnet_core._version import __version__
 
 if TYPE_CHECKING:
-    from memnet_core.model.file import Card, load_model, read_card, save_model
     from memnet_core.engine import Restorer, TileDone, result_of
     from memnet_core.errors import MemnetError
     from memnet_core.io import (
@@ -19,9 +18,10 @@ if TYPE_CHECKING:
         write_ome_tiff,
     )
     from memnet_core.model.architecture import Architecture
+    from memnet_core.model.file import Card, load_model, read_card, save_model
     from memnet_core.model.network import MemNet
-    from memnet_core.tasks import TaskSettings, restore_image, restore_stack
     from memnet_core.model.zoo import choose_model, find_model, model_for
+    from memnet_core.tasks import TaskSettings, restore_image, restore_stack
 
 __all__ = [
     "Architecture",

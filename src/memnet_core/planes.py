@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.color import (
+from memnet_core.errors import ImageError, UsageError
+from memnet_core.io import READABLE_SUFFIXES, read_image
+from memnet_core.pixels import (
     full_range_luminance,
     rgb2gray,
     rgb2ycbcr_luminance,
     without_alpha,
 )
-from memnet_core.errors import ImageError, UsageError
-from memnet_core.io import READABLE_SUFFIXES, read_image
 from memnet_core.values import value_range
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Task
     from memnet_core.io import Image
+    from memnet_core.model.file import Task
     from memnet_core.values import RangeChoice
 
 __all__ = ["image_files", "image_planes", "read_planes"]

@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from memnet_core.color import add_luminance, full_range_luminance, without_alpha
-from memnet_core.degradations import imresize
+from memnet_core.bicubic import imresize
 from memnet_core.engine import EventsWithResult, Restorer, TileDone
 from memnet_core.errors import ImageError, LevelError
 from memnet_core.estimation import QualityEstimate, estimate_quality, estimate_sigma
+from memnet_core.pixels import (
+    add_luminance,
+    check_finite,
+    full_range_luminance,
+    to_dtype,
+    without_alpha,
+)
 from memnet_core.values import (
     PlaneSource,
     RangeChoice,
     ValueRange,
-    check_finite,
     stack_range,
-    to_dtype,
     value_range,
 )
 
@@ -32,8 +36,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Task
     from memnet_core.io.image import Image
+    from memnet_core.model.file import Task
 
 __all__ = [
     "Channels",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from memnet_core.color import without_alpha
 from memnet_core.errors import ImageError, UsageError
+from memnet_core.pixels import check_finite, without_alpha
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,9 +17,7 @@ __all__ = [
     "PlaneSource",
     "RangeChoice",
     "ValueRange",
-    "check_finite",
     "stack_range",
-    "to_dtype",
     "value_range",
 ]
 
@@ -130,34 +128,3 @@ def stack_range(stack: PlaneSource, choice: RangeChoice) -> ValueRange:
     step = max(1, len(planes) * height * width * samples // _SAMPLE)
     sample = [without_alpha(stack[int(index)][::step]) for index in planes]
     return value_range(np.stack(sample), choice)
-
-
-def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return values in a dtype: integers rounded and clipped, bool from one half.
-
-    Integers of 64 bits are exact up to 2**53.
-    """
-    if dtype.kind == "b":
-        return values >= 0.5
-    if dtype.kind == "f":
-        return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    high = float(limits.max)
-    if high > limits.max:
-        high = float(np.nextafter(high, 0))
-    return np.clip(np.rint(values), float(limits.min), high).astype(dtype)
-
-
-def check_finite(pixels: NDArray[Any]) -> None:
-    """Check that no value is NaN or infinite.
-
-    Raises
-    ------
-    ImageError
-        If one is; the message counts them.
-    """
-    bad = pixels.size - int(np.isfinite(pixels).sum())
-    if bad:
-        raise ImageError(
-            f"{bad} of {pixels.size} values are NaN or infinite; replace them first."
-        )

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from memnet_core.batch import BatchSettings
     from memnet_core.engine import TileDone
+    from memnet_core.model.zoo import Entry
     from memnet_core.tasks import TaskSettings
     from memnet_core.values import RangeChoice, ValueRange
-    from memnet_core.model.zoo import Entry
     from napari_memnet.layers import LayerPlanes, Region
 
 __all__ = [

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from memnet_core.model.file import Task
-    from memnet_core.training.events import Validated
     from memnet_core.model.zoo import Entry
+    from memnet_core.training.events import Validated
     from napari_memnet.layers import LayerPlanes
 
 __all__ = [
@@ -94,10 +94,10 @@ def train(request: TrainingRequest) -> Generator[Any, None, None]:
     MemnetError
         If the data, the settings or the name do not serve.
     """
+    from memnet_core.model.zoo import installed
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import config_from, write_config
     from memnet_core.training.session import sitting
-    from memnet_core.model.zoo import installed
 
     if request.name in {entry.card.name for entry in installed()[0]}:
         raise UsageError(

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from memnet_core.degradations import gaussian_noise, imresize, jpeg, modcrop
+from memnet_core.bicubic import imresize, modcrop
+from memnet_core.degradations import gaussian_noise, jpeg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from PIL import Image as Pillow
 
-from memnet_core.color import rgb2gray, rgb2ycbcr_luminance
 from memnet_core.errors import ImageError, UsageError
+from memnet_core.pixels import rgb2gray, rgb2ycbcr_luminance
 from memnet_core.planes import read_planes
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from memnet_core.degradations import imresize
+from memnet_core.bicubic import imresize
 from memnet_core.engine import Restorer, TileDone, result_of
 from memnet_core.io.image import Image, Metadata
 from memnet_core.model.architecture import Architecture

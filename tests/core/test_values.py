@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from memnet_core.errors import ImageError
-from memnet_core.values import RangeChoice, ValueRange, to_dtype, value_range
+from memnet_core.pixels import to_dtype
+from memnet_core.values import RangeChoice, ValueRange, value_range
 
 INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32"]
 WIDE_INTEGERS = ["uint64", "int64"]

@@ -29,8 +29,8 @@ from memnet_core.batch.stacks import find_values
 from memnet_core.errors import ImageError, ModelError
 from memnet_core.io import PlaneCrops, open_stack
 from memnet_core.io.ome_zarr import ZarrLayout, create_ome_zarr, layout_for
-from memnet_core.values import stack_range, value_range
 from memnet_core.model.zoo import Entry, find_model
+from memnet_core.values import stack_range, value_range
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -67,11 +67,11 @@ def evaluate(
     compared with published figures; they are refused if their degraded images do not
     score as published.
     """
-    from memnet_core.model.file import load_model
     from memnet_core.engine import Restorer
     from memnet_core.evaluation.html import as_html
     from memnet_core.evaluation.report import as_csv, as_json, as_text
     from memnet_core.evaluation.run import evaluate as evaluations
+    from memnet_core.model.file import load_model
     from memnet_core.model.zoo import find_model
 
     chosen = _levels(levels)

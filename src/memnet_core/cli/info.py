@@ -10,8 +10,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.model.file import Task
     from memnet_core.io import Image, Stack
+    from memnet_core.model.file import Task
     from memnet_core.values import RangeChoice
 
 __all__ = ["info"]

@@ -7,8 +7,8 @@ import io
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from memnet_core.model.file import LEVEL_SYMBOLS
 from memnet_core.evaluation.report import gain
+from memnet_core.model.file import LEVEL_SYMBOLS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Card
     from memnet_core.evaluation.run import Evaluation
+    from memnet_core.model.file import Card
 
 __all__ = ["as_html"]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.degradations import degrade, modcrop
+from memnet_core.bicubic import modcrop
+from memnet_core.degradations import degrade
 from memnet_core.metrics import psnr, ssim
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from memnet_core.model.file import LEVEL_SYMBOLS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memnet_core.model.file import Card
     from memnet_core.evaluation.run import Evaluation
+    from memnet_core.model.file import Card
 
 __all__ = ["as_csv", "as_json", "as_text", "gain"]
 

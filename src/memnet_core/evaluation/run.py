@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.model.file import LEVEL_SYMBOLS
-from memnet_core.degradations import imresize
+from memnet_core.bicubic import imresize
 from memnet_core.engine import result_of
 from memnet_core.errors import EvaluationError, ImageError, LevelError
 from memnet_core.evaluation.protocol import (
@@ -20,6 +19,7 @@ from memnet_core.evaluation.protocol import (
     smallest_side,
 )
 from memnet_core.evaluation.published import input_scores, known_set, published
+from memnet_core.model.file import LEVEL_SYMBOLS
 from memnet_core.planes import read_planes
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Card, Task
     from memnet_core.engine import Restorer
+    from memnet_core.model.file import Card, Task
 
 __all__ = ["Crop", "Evaluation", "ImageScore", "default_levels", "evaluate"]
 

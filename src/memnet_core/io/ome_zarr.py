@@ -15,7 +15,7 @@ from memnet_core.io.damage import reading, writing
 from memnet_core.io.image import Metadata, Probe
 from memnet_core.io.ngff import image_attributes, multiscale_of
 from memnet_core.io.stack import Stack, StackMetadata, named_axes
-from memnet_core.values import to_dtype
+from memnet_core.pixels import to_dtype
 
 if TYPE_CHECKING:
     from pathlib import Path

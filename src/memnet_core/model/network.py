@@ -7,14 +7,16 @@ computes the same function faster and in less memory, is in `memnet_core.model.f
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from memnet_core.model.architecture import Architecture
+
+if TYPE_CHECKING:
+    from memnet_core.model.architecture import Architecture
 
 __all__ = [
     "MemNet",

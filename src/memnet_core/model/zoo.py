@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
-from memnet_core.model.file import LEVEL_SYMBOLS, Card, load_model, read_card
 from memnet_core.errors import LevelError, ModelError
+from memnet_core.model.file import LEVEL_SYMBOLS, Card, load_model, read_card
 
 if TYPE_CHECKING:
     from memnet_core.model.file import Task

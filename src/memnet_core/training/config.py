@@ -16,9 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from memnet_core.model.file import Levels, Task
 from memnet_core.errors import TrainingError
 from memnet_core.model.architecture import Architecture
+from memnet_core.model.file import Levels, Task
 from memnet_core.values import RangeChoice
 
 __all__ = ["Phase", "TrainingConfig", "validated_config"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from memnet_core.degradations import imresize
+from memnet_core.bicubic import imresize
 from memnet_core.errors import TrainingError
 from memnet_core.planes import read_planes
 

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from memnet_core.model.file import CurvePoint, load_model
 from memnet_core.devices import select_device
 from memnet_core.errors import TrainingError
+from memnet_core.model.file import CurvePoint, load_model
 from memnet_core.model.network import MemNet
+from memnet_core.model.zoo import find_model
 from memnet_core.training import distributed
 from memnet_core.training.data import training_images, validation_images
 from memnet_core.training.events import Event, Finished, Progress, StepDone, Validated
@@ -44,7 +45,6 @@ from memnet_core.training.state import (
 )
 from memnet_core.training.validation import RESERVED_STEPS, Validation
 from memnet_core.training.warm_start import grown
-from memnet_core.model.zoo import find_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

@@ -92,4 +92,5 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     for _ in range(_ITERATIONS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if is_tall else x
+    orthogonal: Tensor = x.T if is_tall else x
+    return orthogonal

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from memnet_core.atomic import replaced_when_complete
-from memnet_core.model.file import Levels, Task
 from memnet_core.errors import TrainingError
+from memnet_core.model.file import Levels, Task
 from memnet_core.training.config import TrainingConfig, validated_config
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from memnet_core.degradations import degrade, level_value, modcrop
+from memnet_core.bicubic import modcrop
+from memnet_core.degradations import degrade, level_value
 from memnet_core.errors import TrainingError
 from memnet_core.training.variety import plain_patch, studio_range
 

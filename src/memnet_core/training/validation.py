@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from memnet_core.model.file import LEVEL_SYMBOLS
-from memnet_core.degradations import degrade, level_value, modcrop
+from memnet_core.bicubic import modcrop
+from memnet_core.degradations import degrade, level_value
 from memnet_core.metrics import psnr
+from memnet_core.model.file import LEVEL_SYMBOLS
 from memnet_core.training.events import Example
 from memnet_core.training.loss import memnet_loss
 from memnet_core.training.samples import make_sampler

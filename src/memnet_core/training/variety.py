@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -19,7 +19,9 @@ def studio_range(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return mapped
 
 
-def plain_patch(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[Any]:
+def plain_patch(
+    plane: NDArray[np.uint8], rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """Return a plain picture in place of a photograph.
 
     Parameters
@@ -35,7 +37,8 @@ def plain_patch(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[A
     if kind == 1:
         gain, pivot = rng.uniform(1.2, 3), rng.choice((0, 255))
         stretched = pivot + gain * (plane.astype(np.float64) - (255 - pivot) / 2)
-        return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+        cut: NDArray[np.uint8] = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+        return cut
     return _drawing(plane.shape, rng)
 
 

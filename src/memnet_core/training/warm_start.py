@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from memnet_core.errors import TrainingError
-from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
 
 if TYPE_CHECKING:
+    from memnet_core.model.architecture import Architecture
     from torch import nn
 
     from memnet_core.model.network import GateUnit, MemoryBlock

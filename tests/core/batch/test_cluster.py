@@ -19,9 +19,9 @@ from memnet_core.batch import BatchRun, BatchSettings, Found, TileFinished, find
 from memnet_core.batch.cluster import ClusterRun
 from memnet_core.batch.plan import plan_jobs
 from memnet_core.batch.report import report_of
-from memnet_core.model.file import Levels, save_model
 from memnet_core.errors import UsageError
 from memnet_core.model.architecture import Architecture
+from memnet_core.model.file import Levels, save_model
 from memnet_core.tasks import TaskSettings
 
 if TYPE_CHECKING:

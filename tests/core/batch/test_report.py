@@ -18,8 +18,8 @@ from memnet_core.batch import (
     plan_jobs,
     write_report,
 )
-from memnet_core.model.file import read_card
 from memnet_core.errors import ImageError
+from memnet_core.model.file import read_card
 from memnet_core.tasks import TaskSettings
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from memnet_core.batch import (
     TileFinished,
     plan_jobs,
 )
-from memnet_core.model.file import load_model
 from memnet_core.engine import Restorer, result_of
 from memnet_core.errors import DeviceError, LevelError, ModelError, UsageError
 from memnet_core.io import probe, read_image
+from memnet_core.model.file import load_model
 from memnet_core.tasks import TaskSettings, restore_image
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memnet_core.model.file import Card, Levels, Task
-from memnet_core.degradations import imresize
+from memnet_core.bicubic import imresize
 from memnet_core.errors import EvaluationError, ImageError, LevelError
 from memnet_core.evaluation.html import as_html
 from memnet_core.evaluation.protocol import degraded_input, reference, scores
@@ -22,6 +21,7 @@ from memnet_core.evaluation.report import as_csv, as_json, as_text
 from memnet_core.evaluation.run import default_levels, evaluate
 from memnet_core.metrics import psnr
 from memnet_core.model.architecture import Architecture
+from memnet_core.model.file import Card, Levels, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable

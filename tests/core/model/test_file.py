@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from memnet_core.errors import ModelError
+from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import (
     Card,
     Levels,
@@ -24,8 +26,6 @@ from memnet_core.model.file import (
     save_model,
     tensors_sha256,
 )
-from memnet_core.errors import ModelError
-from memnet_core.model.architecture import Architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,7 +263,7 @@ def test_safetensors_file_without_a_card_is_refused(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 2}, "format: "),
+        ({"format": 3}, "format: "),
         ({"colour": "red"}, "colour: "),
         ({"task": "dehaze"}, "task: "),
         ({"levels": {"values": [], "continuous": False}}, "levels.values: "),

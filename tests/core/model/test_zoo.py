@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memnet_core.atomic import replaced_when_complete
-from memnet_core.model.file import Levels, save_model
 from memnet_core.errors import LevelError, ModelError
 from memnet_core.model.architecture import Architecture
+from memnet_core.model.file import Levels, save_model
 from memnet_core.model.zoo import (
     add_model,
     choose_model,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memnet_core.degradations import imresize
+from memnet_core.bicubic import imresize
 from memnet_core.errors import TrainingError
 from memnet_core.training.data import training_images, validation_images
 

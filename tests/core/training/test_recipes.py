@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memnet_core.model.file import Levels
 from memnet_core.errors import TrainingError
 from memnet_core.model.architecture import Architecture
+from memnet_core.model.file import Levels
 from memnet_core.training.recipes import (
     config_from,
     config_of_run,

@@ -18,8 +18,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from memnet_core.atomic import replaced_when_complete
-from memnet_core.model.file import load_model
 from memnet_core.cli import main
+from memnet_core.model.file import load_model
 from memnet_core.training.logs import read_log
 
 if TYPE_CHECKING:

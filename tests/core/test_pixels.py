@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from memnet_core.color import (
+from memnet_core.pixels import (
     add_luminance,
     full_range_luminance,
     rgb2gray,

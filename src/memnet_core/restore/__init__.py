@@ -1,0 +1,1 @@
+"""From pixels to the planes of a network and back: one way for every door."""
