@@ -7,6 +7,7 @@ __all__ = [
     "LevelError",
     "MemnetError",
     "ModelError",
+    "NothingToDo",
     "TrainingError",
     "UsageError",
 ]
@@ -30,6 +31,10 @@ class ImageError(MemnetError):
 
 class LevelError(MemnetError):
     """No model covers a degradation level."""
+
+
+class NothingToDo(MemnetError):
+    """An image is so little degraded that it is better left as it is."""
 
 
 class ModelError(MemnetError):
