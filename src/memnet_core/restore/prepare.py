@@ -35,6 +35,7 @@ __all__ = [
     "Models",
     "Prepared",
     "carried_out",
+    "check_model",
     "decide",
     "plane_scaling",
     "prepare",
@@ -286,6 +287,24 @@ def decide(source: Source, settings: Settings) -> Decision:
         tta=settings.tta,
         precision=settings.precision,
     )
+
+
+def check_model(settings: Settings) -> None:
+    """Check that a model serves, as far as that is known without an input.
+
+    Raises
+    ------
+    MemnetError
+        If none is for the task or the level that is given, or has the exit block.
+    """
+    level = settings.level
+    entry = choose_model(
+        task_named(settings.task).name,
+        0.0 if level is None else level,
+        settings.model,
+        nearest=settings.nearest or level is None,
+    )
+    entry.card.architecture.check_exit_block(settings.exit_block)
 
 
 def plane_scaling(source: Source, plane: int) -> Linear:

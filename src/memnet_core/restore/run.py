@@ -100,7 +100,7 @@ def restore(
     base = Enlarged(source, scale) if scale > 1 else source
     wanted = region or Region.whole(prepared.result_shape(source.shape))
     done, total = 0, wanted.pixels
-    for plane in range(wanted.planes.start, wanted.planes.stop):
+    for plane in wanted.planes:
         channel = prepared.decision.channels[source.channel(plane)]
         job = _Plane(
             prepared=prepared,
