@@ -7,6 +7,8 @@ __all__ = [
     "LevelError",
     "MemnetError",
     "ModelError",
+    "NotFinite",
+    "OutOfMemory",
     "TrainingError",
     "UsageError",
 ]
@@ -34,6 +36,14 @@ class LevelError(MemnetError):
 
 class ModelError(MemnetError):
     """A model file is missing, damaged, or of a kind that is not accepted."""
+
+
+class NotFinite(ImageError):
+    """What a network made of an image is not finite."""
+
+
+class OutOfMemory(DeviceError):
+    """The memory of a device does not suffice."""
 
 
 class UsageError(MemnetError, ValueError):
