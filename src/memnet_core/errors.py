@@ -7,7 +7,9 @@ __all__ = [
     "LevelError",
     "MemnetError",
     "ModelError",
+    "NotFinite",
     "NothingToDo",
+    "OutOfMemory",
     "TrainingError",
     "UsageError",
 ]
@@ -39,6 +41,14 @@ class NothingToDo(MemnetError):
 
 class ModelError(MemnetError):
     """A model file is missing, damaged, or of a kind that is not accepted."""
+
+
+class NotFinite(ImageError):
+    """What a network made of an image is not finite."""
+
+
+class OutOfMemory(DeviceError):
+    """The memory of a device does not suffice."""
 
 
 class UsageError(MemnetError, ValueError):
