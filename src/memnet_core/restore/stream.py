@@ -9,7 +9,8 @@ import torch
 
 from memnet_core.devices import available_memory, is_out_of_memory, select_device
 from memnet_core.errors import NotFinite, OutOfMemory, UsageError
-from memnet_core.model.fused import EvaluationNetwork, memory_per_pixel
+from memnet_core.model.fused import memory_per_pixel
+from memnet_core.model.streaming import EvaluationNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
