@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from memnet_core._old_tasks import LevelFound, find_level, restore_image
 from memnet_core.atomic import remove_abandoned
 from memnet_core.batch.events import (
     Event,
@@ -27,7 +28,6 @@ from memnet_core.devices import select_device
 from memnet_core.engine import EventsWithResult
 from memnet_core.errors import ImageError, MemnetError
 from memnet_core.io import Image, read_image, suffix_format, write_image
-from memnet_core.tasks import LevelFound, find_level, restore_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence

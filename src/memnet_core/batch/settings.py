@@ -9,8 +9,8 @@ from memnet_core.engine import Precision, Restorer
 from memnet_core.model.zoo import Entry, choose_model
 
 if TYPE_CHECKING:
+    from memnet_core._old_tasks import TaskSettings
     from memnet_core.model.network import MemNet
-    from memnet_core.tasks import TaskSettings
 
 __all__ = ["BatchSettings"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from memnet_core.batch.events import ModelReady, Outcome, TileFinished
-from memnet_core.batch.folders import make_folder
-from memnet_core.io import PlaneCrops, Stack, open_stack, tiff_like
-from memnet_core.io.overlap import read_ahead, write_behind
-from memnet_core.tasks import (
+from memnet_core._old_tasks import (
     LevelFound,
     TaskSettings,
     find_stack_level,
     restore_stack,
 )
+from memnet_core.batch.events import ModelReady, Outcome, TileFinished
+from memnet_core.batch.folders import make_folder
+from memnet_core.io import PlaneCrops, Stack, open_stack, tiff_like
+from memnet_core.io.overlap import read_ahead, write_behind
 from memnet_core.values import ValueRange, stack_range
 
 if TYPE_CHECKING:
