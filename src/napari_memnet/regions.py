@@ -203,9 +203,9 @@ def result_layer(layer: Image, restored: Restored) -> tuple[Any, dict[str, Any],
     tuple
         Data, keyword arguments and ``image``, as ``Layer.create`` takes them.
     """
-    from memnet_core.tasks import task_named
+    from memnet_core.tasks import find_task
 
-    name = f"{layer.name} {task_named(restored.task).result}"
+    name = f"{layer.name} {find_task(restored.task).result}"
     attributes = twin_attributes(layer, name, restored.region.start, restored.scale)
     attributes["metadata"]["memnet"] = restored.provenance | {
         "source": {"layer": layer.name, "path": layer.source.path}

@@ -285,8 +285,8 @@ def absolute(job: Job) -> Job:
 def _local_cluster(workers: int) -> Iterator[Any]:
     """Start worker processes that share the processors of this machine.
 
-    Whoever reaches a scheduler can have its workers run code. Any user of this machine
-    reaches 127.0.0.1, so the processes know each other by certificates made for the run.
+    Whoever reaches a scheduler can have its workers run code, and any user of this
+    machine reaches 127.0.0.1: the processes know each other by certificates of this run.
     """
     import dask.config
     from distributed import LocalCluster

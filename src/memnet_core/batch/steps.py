@@ -152,7 +152,7 @@ class Workshop:
             return Answer(outcome=done if step.action == "finish" else None)
 
     def left_over(self, stage: tuple[Step, ...]) -> Outcome | None:
-        """Return what became of a job if others have shards of a stage still to make."""
+        """Return what became of a job if others still make shards of a stage."""
         step = stage[0]
         if step.action != "block":
             return None

@@ -14,7 +14,7 @@ from memnet_core.restore.prepare import prepare
 from memnet_core.restore.run import restore as run
 from memnet_core.restore.settings import Channels, Precision, RangeChoice, Settings
 from memnet_core.restore.source import ArraySink, ArraySource
-from memnet_core.tasks import task_named
+from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ def restore(
         If it cannot be read or restored, or no model serves.
     """
     found = None if level == "auto" else float(level)
-    asked = Settings(task=task_named(task).name, level=found, **settings)
+    asked = Settings(task=find_task(task).name, level=found, **settings)
     if isinstance(what, Image):
         image = what
     elif isinstance(what, str | Path):

@@ -21,7 +21,6 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
     from memnet_core.restore.prepare import Channel, Decision, Prepared
     from memnet_core.restore.scaling import Linear
     from memnet_core.restore.stream import Engine
-    from memnet_core.tasks import Levels
 
     def prepared_with(
         *,
@@ -49,7 +48,7 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
         card = Card(
             name="random",
             task=task,
-            levels=Levels(values=(level,), continuous=False),
+            levels={"values": (level,), "continuous": False},
             architecture=network.architecture,
             version="1",
             licence="BSD-3-Clause",
