@@ -12,7 +12,7 @@ import numpy as np
 
 from memnet_core.engine import TileDone, result_of
 from memnet_core.io import open_stack
-from memnet_core.io.damage import reading, writing
+from memnet_core.io.faults import reading, writing
 from memnet_core.io.ome_zarr import open_level, shrink_block
 from memnet_core.pixels import without_alpha
 from memnet_core.tasks import restore_stack, restored_shape

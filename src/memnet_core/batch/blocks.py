@@ -28,7 +28,7 @@ from memnet_core.batch.folders import make_folder
 from memnet_core.batch.stacks import find_values
 from memnet_core.errors import ImageError, ModelError
 from memnet_core.io import PlaneCrops, open_stack
-from memnet_core.io.ome_zarr import ZarrLayout, create_ome_zarr, layout_for
+from memnet_core.io.ome_zarr import ZarrLayout, create_ome_zarr, layout_for, not_held
 from memnet_core.model.zoo import Entry, find_model
 from memnet_core.values import stack_range, value_range
 
@@ -271,12 +271,6 @@ def _planned(
     found, values = find_values(stack, settings.task)
     entry = settings.choose(found.level)
     restorer = yield from models.load(entry)
-    kept = stack.metadata
-    lost = [*kept.page.dropped]
-    names = {"OME metadata": kept.ome_xml, "ImageJ metadata": kept.imagej}
-    lost += [f"{n} besides pixel sizes and names" for n, text in names.items() if text]
-    page = {"ICC profile": kept.page.icc, "EXIF": kept.page.exif, "XMP": kept.page.xmp}
-    lost += [f"{name} (not written to OME-Zarr)" for name, held in page.items() if held]
     return BlockPlan(
         request=request,
         token=secrets.token_hex(8),
@@ -287,9 +281,9 @@ def _planned(
         remark=found.remark,
         values=(values.low, values.high) if values else None,
         tile=restorer.tile_size(),
-        layout=layout_for(stack, settings.task.scale),
+        layout=layout_for(stack.file, settings.task.scale),
         dtype=str(stack.dtype),
-        dropped=tuple(lost),
+        dropped=not_held(stack.file),
     )
 
 
@@ -306,7 +300,7 @@ def _make(folder: Path, plan: BlockPlan, stack: Stack, settings: BatchSettings) 
     try:
         (temporary / "locks").mkdir(parents=True)
         scale = settings.task.scale
-        create_ome_zarr(temporary / "image", stack, plan.layout, scale, display)
+        create_ome_zarr(temporary / "image", stack.file, plan.layout, scale, display)
         (temporary / plan.token).touch()
         (temporary / _PLAN).write_text(json.dumps(asdict(plan)))
         if not (folder / _PLAN).exists():
