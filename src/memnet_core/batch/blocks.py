@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.io import open_image
-from memnet_core.io.ome_zarr import open_level, shrink_block, writing
+from memnet_core.io.faults import writing
+from memnet_core.io.ome_zarr import open_level, shrink_block
 from memnet_core.restore.prepare import carried_out
 from memnet_core.restore.run import restore
 from memnet_core.restore.windows import Region

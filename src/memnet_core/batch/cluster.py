@@ -286,7 +286,7 @@ def _local_cluster(workers: int) -> Iterator[Any]:
     """Start worker processes that share the processors of this machine.
 
     Whoever reaches a scheduler can have its workers run code, and any user of this
-    machine reaches 127.0.0.1: the processes know each other by certificates of this run.
+    machine reaches 127.0.0.1: the processes know each other by certificates of the run.
     """
     import dask.config
     from distributed import LocalCluster

@@ -18,7 +18,7 @@ from memnet_core.batch.events import FileNotice, FileProgress, ModelReady, Outco
 from memnet_core.batch.folders import make_folder
 from memnet_core.batch.shared import SharedResult, begin
 from memnet_core.events import EventsWithResult, Notice
-from memnet_core.io import create_image, format_of, open_image
+from memnet_core.io import create_image, format_of_suffix, open_image
 from memnet_core.io.overlap import read_ahead, write_behind
 from memnet_core.restore.prepare import Models, prepare
 from memnet_core.restore.run import restore
@@ -87,7 +87,7 @@ class Answer:
 
 def first_step(job: Job) -> Step:
     """Return what a job begins with."""
-    by_shards = format_of(job.output).by_shards
+    by_shards = format_of_suffix(job.output).by_shards
     return Step(job=job, action="begin" if by_shards else "file")
 
 
