@@ -14,7 +14,9 @@ __all__ = [
     "LevelError",
     "MemnetError",
     "ModelError",
+    "NotFinite",
     "NothingToDo",
+    "OutOfMemory",
     "TrainingError",
     "UsageError",
 ]
@@ -58,6 +60,14 @@ class NothingToDo(MemnetError):
 
 class ModelError(MemnetError):
     """A model file is missing, damaged, or of a kind that is not accepted."""
+
+
+class NotFinite(ImageError):
+    """What a network made of an image is not finite."""
+
+
+class OutOfMemory(DeviceError):
+    """The memory of a device does not suffice."""
 
 
 class UsageError(MemnetError, ValueError):

@@ -176,8 +176,8 @@ def settings_of(
     click.UsageError
         If the level of another task is given, or that of super-resolution is not.
     """
+    from memnet_core._old_tasks import TaskSettings
     from memnet_core.batch import BatchSettings
-    from memnet_core.tasks import TaskSettings
 
     given = {name: options.pop(name) for name in _LEVEL_OPTIONS.values()}
     wanted = _LEVEL_OPTIONS[task]
