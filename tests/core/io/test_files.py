@@ -296,7 +296,8 @@ def test_odd_files_print_nothing_and_warn_of_nothing(tmp_path: Path) -> None:
     )
     odd[odd.index(struct.pack("<H", 65000)) + 2] = 99
     code = "import sys, pathlib; from memnet_core.io import open_image\n"
-    code += "for path in sys.argv[1:]: open_image(pathlib.Path(path)).image()"
+    code += "for path in sys.argv[1:]:\n"
+    code += "    with open_image(pathlib.Path(path)) as file: file.image()"
     paths = [str(jpeg), str(stored(tmp_path, "odd.tif", bytes(odd)))]
     command = [sys.executable, "-W", "error", "-c", code, *paths]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

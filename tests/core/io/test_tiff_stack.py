@@ -275,7 +275,7 @@ def test_planes_out_of_order_or_missing_leave_nothing(tmp_path: Path) -> None:
     plane = noise(4, 5)
     for planes, reason in (
         ([plane], "there are 1 planes instead of 2"),
-        ([plane] * 3, r"plane 2 of shape \(4, 5, 1\) came where plane 2 of 2"),
+        ([plane] * 3, r"plane 2 of shape \(4, 5, 1\) came where .* of plane 2 of"),
         ([plane.T], r"plane 0 of shape \(5, 4, 1\) came where"),
     ):
         with pytest.raises(ImageError, match=reason):
