@@ -40,6 +40,7 @@ class _Ahead:
         self._reader = reader
         self._most_bytes = most_bytes
         self._guessed: deque[tuple[_Window, Future[NDArray[Any]]]] = deque()
+        self._height = 0
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -57,10 +58,14 @@ class _Ahead:
             self.forget()
             ready = self._submitted(window)
         pixels = ready.result()
+        height = rows.stop - rows.start
+        # The last window of a plane is what remained, and says nothing of the next.
+        is_last = rows.stop == self.shape[1]
+        self._height = max(height, self._height) if is_last else height
         last = self._guessed[-1][0] if self._guessed else window
         most = max(1, self._most_bytes // max(pixels.nbytes, 1))
         while len(self._guessed) < most:
-            following = self._after(last, rows.stop - rows.start)
+            following = self._after(last)
             if following is None:
                 break
             self._guessed.append((following, self._submitted(following)))
@@ -76,14 +81,14 @@ class _Ahead:
     def _submitted(self, window: _Window) -> Future[NDArray[Any]]:
         return self._reader.submit(self._source.read, *window)
 
-    def _after(self, window: _Window, height: int) -> _Window | None:
+    def _after(self, window: _Window) -> _Window | None:
         plane, rows, columns = window
         count, end = self.shape[:2]
-        if rows.stop < end:
-            return plane, slice(rows.stop, min(rows.stop + height, end)), columns
-        if plane + 1 < count:
-            return plane + 1, slice(0, min(height, end)), columns
-        return None
+        top = rows.stop
+        if top == end:
+            plane, top = plane + 1, 0
+        below = slice(top, min(top + self._height, end))
+        return (plane, below, columns) if plane < count else None
 
 
 class _Behind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,8 +130,11 @@ def test_reading_error_comes_with_its_own_window() -> None:
 
 
 def test_error_of_a_window_that_nobody_asks_for_does_not_matter() -> None:
-    with read_ahead(Source(STACK, bad=1), 1) as source:
+    inner = Source(STACK, bad=1)
+    with read_ahead(inner, 1) as source:
         source.read(0, slice(0, 5), WHOLE)
+        while len(inner.seen) < 2:
+            time.sleep(0.001)
         source.read(2, slice(0, 5), WHOLE)
 
 
