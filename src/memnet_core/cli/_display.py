@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from memnet_core.batch import (
-        BatchRun,
+    from memnet_core.batch import BatchRun, Job
+    from memnet_core.batch.cluster import ClusterRun
+    from memnet_core.batch.events import (
         ClusterReady,
         Event,
         FileFinished,
-        Job,
+        FileNotice,
         ModelReady,
     )
+
+    Run = BatchRun | ClusterRun
 
 __all__ = [
     "EXIT_BUG",
@@ -64,12 +67,12 @@ def shown_cause(error: BaseException | str) -> str:
     return "\n".join(map(shown, error.splitlines()))
 
 
-def follow(run: BatchRun, *, resumes: bool) -> int:
+def follow(run: Run, *, resumes: bool) -> int:
     """Run to the end, or to Ctrl-C, and tell what happens; return the exit code.
 
     Parameters
     ----------
-    run : BatchRun
+    run : BatchRun or ClusterRun
         What to do.
     resumes : bool
         Whether the same command, given again, skips what is done.
@@ -99,7 +102,7 @@ def follow(run: BatchRun, *, resumes: bool) -> int:
 class _Lines:
     """One line for each file."""
 
-    def __init__(self, run: BatchRun) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
 
     def __enter__(self) -> None:
@@ -109,11 +112,18 @@ class _Lines:
         return None
 
     def show(self, event: Event) -> None:
-        from memnet_core.batch import ClusterReady, FileFinished, ModelReady
+        from memnet_core.batch.events import (
+            ClusterReady,
+            FileFinished,
+            FileNotice,
+            ModelReady,
+        )
 
         if isinstance(event, ModelReady | ClusterReady):
             click.echo(_header(event), err=True)
-        if isinstance(event, FileFinished):
+        elif isinstance(event, FileNotice):
+            click.echo(_note(event), err=True)
+        elif isinstance(event, FileFinished):
             position = f"[{len(self._run.outcomes)}/{len(self._run.jobs)}]"
             click.echo(f"{position} {_line(event)}", err=True)
 
@@ -121,7 +131,7 @@ class _Lines:
 class _Bar:
     """A progress bar in megapixels; above it, lines for what is out of the ordinary."""
 
-    def __init__(self, run: BatchRun) -> None:
+    def __init__(self, run: Run) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -148,15 +158,18 @@ class _Bar:
         self._progress.stop()
 
     def show(self, event: Event) -> None:
-        from memnet_core.batch import (
+        from memnet_core.batch.events import (
             ClusterReady,
             FileFinished,
+            FileNotice,
             FileStarted,
             ModelReady,
         )
 
         if isinstance(event, ModelReady | ClusterReady):
             self._console.print(_header(event), soft_wrap=True)
+        elif isinstance(event, FileNotice):
+            self._console.print(_note(event), soft_wrap=True)
         elif isinstance(event, FileStarted):
             self._number += 1
             name = shown(event.job.source.name)
@@ -164,9 +177,9 @@ class _Bar:
             self._progress.update(self._bar, description=description)
         elif isinstance(event, FileFinished):
             outcome = event.outcome
-            if outcome.status == "failed" or outcome.remark or outcome.dropped:
+            if outcome.message or outcome.remark or outcome.dropped:
                 self._console.print(_line(event), soft_wrap=True)
-            if outcome.status == "failed":
+            if outcome.status in ("failed", "skipped") and outcome.job in self._todo:
                 self._total -= outcome.job.megapixels
                 self._count(outcome.job, 0.0)
         else:
@@ -185,29 +198,28 @@ class _Bar:
 
 
 def _header(event: ModelReady | ClusterReady) -> str:
-    from memnet_core.batch import ClusterReady
+    from memnet_core.batch.events import ClusterReady
 
     if isinstance(event, ClusterReady):
         return f"{event.workers} workers of {event.address}"
-    restorer = event.restorer
-    header = f"Model {event.entry.card.name} ({event.entry.card.serves})"
-    header += f" on {restorer.device}"
-    if not restorer.is_exact:
-        header += (
-            f"; halo {restorer.halo} px instead of {restorer.radius} px: "
-            "tiles may differ at their edges"
-        )
-    return header
+    card = event.entry.card
+    return f"Model {card.name} ({card.serves}) on {event.device}"
+
+
+def _note(event: FileNotice) -> str:
+    return f"{shown(event.job.source)}: {shown(event.text)}"
 
 
 def _line(event: FileFinished) -> str:
     outcome = event.outcome
     if outcome.status == "failed":
-        return f"FAILED {shown(outcome.message)}"
+        line = f"FAILED {shown(outcome.message)}"
+        if is_debugging() and outcome.details:
+            line += f"\n{shown_cause(outcome.details)}"
+        return line
     if outcome.status == "skipped":
-        return (
-            f"skipped {shown(outcome.job.source)}: {shown(outcome.job.output)} exists"
-        )
+        reason = shown(outcome.message or f"{outcome.job.output} exists")
+        return f"skipped {shown(outcome.job.source)}: {reason}"
     remarks = [f"{outcome.job.megapixels:.2f} Mpx in {outcome.seconds:.1f} s"]
     if outcome.remark:
         remarks.append(outcome.remark)
@@ -217,7 +229,7 @@ def _line(event: FileFinished) -> str:
     return f"{arrow}  {'; '.join(remarks)}"
 
 
-def _summarise(run: BatchRun, seconds: float) -> None:
+def _summarise(run: Run, seconds: float) -> None:
     """Print the counts of what became of the files."""
     from memnet_core.batch import counts_of
 
