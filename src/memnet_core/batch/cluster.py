@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from memnet_core.batch.plan import Job
-    from memnet_core.restore.settings import Settings
+    from memnet_core.restoration.settings import Settings
 
 __all__ = ["ClusterRun", "perform"]
 
@@ -286,7 +286,7 @@ def _local_cluster(workers: int) -> Iterator[Any]:
     """Start worker processes that share the processors of this machine.
 
     Whoever reaches a scheduler can have its workers run code, and any user of this
-    machine reaches 127.0.0.1: the processes know each other by certificates of this run.
+    machine reaches 127.0.0.1: the processes know each other by certificates of the run.
     """
     import dask.config
     from distributed import LocalCluster

@@ -27,10 +27,10 @@ from memnet_core.atomic import (
 from memnet_core.batch.folders import make_folder
 from memnet_core.errors import ImageError
 from memnet_core.io import open_image
-from memnet_core.io.ome_zarr import ZarrLayout, create_ome_zarr, layout_for
-from memnet_core.restore.prepare import Decision, decide
-from memnet_core.restore.sample import sampled_blocks, sampled_planes
-from memnet_core.restore.scaling import scaling_of
+from memnet_core.io.ome_zarr import ZarrLayout, create_ome_zarr, layout_for, not_held
+from memnet_core.restoration.prepare import Decision, decide
+from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+from memnet_core.restoration.scaling import scaling_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from memnet_core.batch.plan import Job
     from memnet_core.io import ImageFile
-    from memnet_core.restore.settings import Settings
+    from memnet_core.restoration.settings import Settings
 
 __all__ = ["Plan", "SharedResult", "begin", "work_folder"]
 
@@ -243,12 +243,6 @@ def _planned(
     request: dict[str, Any], source: ImageFile, job: Job, settings: Settings
 ) -> Plan:
     decision = decide(source, settings)
-    kept = source.metadata
-    lost = [*kept.page.dropped]
-    names = {"OME metadata": kept.ome_xml, "ImageJ metadata": kept.imagej}
-    lost += [f"{n} besides pixel sizes and names" for n, text in names.items() if text]
-    page = {"ICC profile": kept.page.icc, "EXIF": kept.page.exif, "XMP": kept.page.xmp}
-    lost += [f"{name} (not written to OME-Zarr)" for name, held in page.items() if held]
     return Plan(
         request=request,
         token=secrets.token_hex(8),
@@ -257,7 +251,7 @@ def _planned(
         decision=decision,
         layout=layout_for(source, decision.scale),
         dtype=str(source.dtype),
-        dropped=tuple(lost),
+        dropped=not_held(source),
     )
 
 

@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from memnet_core.batch import BatchRun, Job
-    from memnet_core.batch.cluster import ClusterRun
-    from memnet_core.batch.events import (
+    from memnet_core.batch import (
         ClusterReady,
         Event,
         FileFinished,
-        FileNotice,
+        Job,
         ModelReady,
+        Run,
     )
-
-    Run = BatchRun | ClusterRun
 
 __all__ = [
     "EXIT_BUG",
@@ -72,7 +69,7 @@ def follow(run: Run, *, resumes: bool) -> int:
 
     Parameters
     ----------
-    run : BatchRun or ClusterRun
+    run : BatchRun
         What to do.
     resumes : bool
         Whether the same command, given again, skips what is done.
@@ -112,7 +109,7 @@ class _Lines:
         return None
 
     def show(self, event: Event) -> None:
-        from memnet_core.batch.events import (
+        from memnet_core.batch import (
             ClusterReady,
             FileFinished,
             FileNotice,
@@ -121,9 +118,11 @@ class _Lines:
 
         if isinstance(event, ModelReady | ClusterReady):
             click.echo(_header(event), err=True)
-        elif isinstance(event, FileNotice):
-            click.echo(_note(event), err=True)
-        elif isinstance(event, FileFinished):
+        if isinstance(event, FileNotice):
+            click.echo(f"{shown(event.job.source)}: {shown(event.text)}", err=True)
+        if isinstance(event, FileFinished):
+            if is_debugging() and event.outcome.details:
+                click.echo(shown_cause(event.outcome.details), err=True)
             position = f"[{len(self._run.outcomes)}/{len(self._run.jobs)}]"
             click.echo(f"{position} {_line(event)}", err=True)
 
@@ -158,7 +157,7 @@ class _Bar:
         self._progress.stop()
 
     def show(self, event: Event) -> None:
-        from memnet_core.batch.events import (
+        from memnet_core.batch import (
             ClusterReady,
             FileFinished,
             FileNotice,
@@ -168,15 +167,18 @@ class _Bar:
 
         if isinstance(event, ModelReady | ClusterReady):
             self._console.print(_header(event), soft_wrap=True)
-        elif isinstance(event, FileNotice):
-            self._console.print(_note(event), soft_wrap=True)
         elif isinstance(event, FileStarted):
             self._number += 1
             name = shown(event.job.source.name)
             description = f"{self._number}/{len(self._todo)} {name}"
             self._progress.update(self._bar, description=description)
+        elif isinstance(event, FileNotice):
+            told = f"{shown(event.job.source)}: {shown(event.text)}"
+            self._console.print(told, soft_wrap=True)
         elif isinstance(event, FileFinished):
             outcome = event.outcome
+            if is_debugging() and outcome.details:
+                self._console.print(shown_cause(outcome.details), soft_wrap=True)
             if outcome.message or outcome.remark or outcome.dropped:
                 self._console.print(_line(event), soft_wrap=True)
             if outcome.status in ("failed", "skipped") and outcome.job in self._todo:
@@ -198,7 +200,7 @@ class _Bar:
 
 
 def _header(event: ModelReady | ClusterReady) -> str:
-    from memnet_core.batch.events import ClusterReady
+    from memnet_core.batch import ClusterReady
 
     if isinstance(event, ClusterReady):
         return f"{event.workers} workers of {event.address}"
@@ -206,25 +208,18 @@ def _header(event: ModelReady | ClusterReady) -> str:
     return f"Model {card.name} ({card.serves}) on {event.device}"
 
 
-def _note(event: FileNotice) -> str:
-    return f"{shown(event.job.source)}: {shown(event.text)}"
-
-
 def _line(event: FileFinished) -> str:
     outcome = event.outcome
     if outcome.status == "failed":
-        line = f"FAILED {shown(outcome.message)}"
-        if is_debugging() and outcome.details:
-            line += f"\n{shown_cause(outcome.details)}"
-        return line
+        return f"FAILED {shown(outcome.message)}"
     if outcome.status == "skipped":
-        reason = shown(outcome.message or f"{outcome.job.output} exists")
-        return f"skipped {shown(outcome.job.source)}: {reason}"
+        why = outcome.message or f"{outcome.job.output} exists"
+        return f"skipped {shown(outcome.job.source)}: {shown(why)}"
     remarks = [f"{outcome.job.megapixels:.2f} Mpx in {outcome.seconds:.1f} s"]
     if outcome.remark:
-        remarks.append(outcome.remark)
+        remarks.append(shown(outcome.remark))
     if outcome.dropped:
-        remarks.append(f"not kept: {', '.join(outcome.dropped)}")
+        remarks.append(f"not kept: {shown(', '.join(outcome.dropped))}")
     arrow = f"{shown(outcome.job.source)} -> {shown(outcome.job.output)}"
     return f"{arrow}  {'; '.join(remarks)}"
 
