@@ -20,9 +20,11 @@ import numpy as np
 
 from memnet_core._version import __version__
 from memnet_core.atomic import (
+    mark,
+    place_folder,
     remove_abandoned,
-    replaced_when_complete,
-    temporary_beside,
+    sync_tree,
+    temporary_folder,
 )
 from memnet_core.batch.folders import make_folder
 from memnet_core.batch.stacks import find_values
@@ -157,10 +159,9 @@ class BlockWork:
 
     def mark_done(self, level: int, index: int) -> None:
         """Note that a shard is written."""
-        mark = self._mark(level, index)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_when_complete(mark) as temporary:
-            temporary.touch()
+        path = self._mark(level, index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mark(path)
 
     @contextmanager
     def claimed(self, name: str, *, wait: bool) -> Iterator[bool]:
@@ -213,17 +214,12 @@ class BlockWork:
         """Move the image to its place, from which an older one is taken away."""
         for left in self.image.rglob("*.partial"):
             left.unlink(missing_ok=True)
-        old = temporary_beside(output)
         try:
-            if output.exists():
-                output.rename(old)
-            self.image.rename(output)
+            place_folder(self.image, output, overwrite=True)
         except OSError as error:
             raise ImageError(
                 f"{output} cannot be written: {error.strerror}."
             ) from error
-        shutil.rmtree(old, ignore_errors=True)
-        old.unlink(missing_ok=True)
 
     def _mark(self, level: int, index: int) -> Path:
         return self.folder / "done" / str(level) / str(index // 1000) / str(index)
@@ -297,30 +293,26 @@ def _make(folder: Path, plan: BlockPlan, stack: Stack, settings: BatchSettings) 
     """Make the folder with everything but the pixels; the first one to do so wins."""
     make_folder(folder.parent)
     remove_abandoned(folder.parent)
-    temporary = temporary_beside(folder)
     display = None
     if stack.metadata.calibration.channel_names:
         shown = stack_range(PlaneCrops(stack), "percentile")
         whole = value_range(np.zeros((1, 1, 1), stack.dtype), "dtype")
         display = (whole.low, whole.high, shown.low, shown.high)
     try:
-        (temporary / "locks").mkdir(parents=True)
-        scale = settings.task.scale
-        create_ome_zarr(temporary / "image", stack, plan.layout, scale, display)
-        (temporary / plan.token).touch()
-        (temporary / _PLAN).write_text(json.dumps(asdict(plan)))
-        if not (folder / _PLAN).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
+        with temporary_folder(folder) as temporary:
+            (temporary / "locks").mkdir(parents=True)
+            scale = settings.task.scale
+            create_ome_zarr(temporary / "image", stack, plan.layout, scale, display)
+            (temporary / plan.token).touch()
+            (temporary / _PLAN).write_text(json.dumps(asdict(plan)))
+            sync_tree(temporary)
+            if not (folder / _PLAN).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+            place_folder(temporary, folder, overwrite=False)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not (folder / _PLAN).exists():
-            raise ImageError(
-                f"the folder {folder} cannot be made: {error.strerror}."
-            ) from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        raise ImageError(
+            f"the folder {folder} cannot be made: {error.strerror}."
+        ) from error
 
 
 def _request(source: Path, settings: BatchSettings) -> dict[str, Any]:
