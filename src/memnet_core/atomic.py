@@ -274,8 +274,7 @@ def _settle_old(holder: Path) -> bool:
         for old in holder.iterdir():
             place = holder.with_name(old.name)
             if not os.path.lexists(place):
-                os.rename(old, place)
-                sync(holder.parent)
+                _renamed(old, place)
     except OSError:
         return False
     return _remove(holder)
