@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from memnet_core._version import __version__
 
 if TYPE_CHECKING:
+    from memnet_core._old_tasks import TaskSettings, restore_image, restore_stack
     from memnet_core.engine import Restorer, TileDone, result_of
     from memnet_core.errors import MemnetError
     from memnet_core.io import (
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from memnet_core.model.file import Card, load_model, read_card, save_model
     from memnet_core.model.network import MemNet
     from memnet_core.model.zoo import choose_model, find_model, model_for
-    from memnet_core.tasks import TaskSettings, restore_image, restore_stack
 
 __all__ = [
     "Architecture",
@@ -55,7 +55,7 @@ _HOMES = {
     "MemNet": "model.network",
     "MemnetError": "errors",
     "Restorer": "engine",
-    "TaskSettings": "tasks",
+    "TaskSettings": "_old_tasks",
     "TileDone": "engine",
     "choose_model": "model.zoo",
     "find_model": "model.zoo",
@@ -64,8 +64,8 @@ _HOMES = {
     "open_stack": "io",
     "read_card": "model.file",
     "read_image": "io",
-    "restore_image": "tasks",
-    "restore_stack": "tasks",
+    "restore_image": "_old_tasks",
+    "restore_stack": "_old_tasks",
     "result_of": "engine",
     "save_model": "model.file",
     "write_image": "io",

@@ -71,8 +71,8 @@ def _restore_selected(
 def _restore(
     source: LayerSource, task: Task, level: float | None, choice: RangeChoice
 ) -> Generator[Any, None, Restored]:
+    from memnet_core._old_tasks import TaskSettings
     from memnet_core.batch import BatchSettings
-    from memnet_core.tasks import TaskSettings
 
     chosen = preferences()
     settings = BatchSettings(

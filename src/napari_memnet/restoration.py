@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
+    from memnet_core._old_tasks import TaskSettings
     from memnet_core.batch import BatchSettings
     from memnet_core.engine import TileDone
     from memnet_core.model.zoo import Entry
-    from memnet_core.tasks import TaskSettings
     from memnet_core.values import RangeChoice, ValueRange
     from napari_memnet.layers import LayerPlanes, Region
 
@@ -176,8 +176,8 @@ def restore_region(
         If the level cannot be found out, no model or device serves, or pixels are not
         finite.
     """
+    from memnet_core._old_tasks import restore_stack
     from memnet_core.model.file import load_model
-    from memnet_core.tasks import restore_stack
     from memnet_core.values import stack_range
 
     task = settings.task
@@ -239,10 +239,10 @@ def result_layer(layer: Image, restored: Restored) -> tuple[Any, dict[str, Any],
 
 def _level(source: LayerSource, task: TaskSettings) -> tuple[float | None, str]:
     """Return the level, None if it cannot be found out, and how it was found."""
+    from memnet_core._old_tasks import find_level
     from memnet_core.errors import LevelError
     from memnet_core.io import Image as CoreImage
     from memnet_core.io import read_image
-    from memnet_core.tasks import find_level
 
     planes = source.planes
     if task.level is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -21,15 +22,19 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "EXIT_BUG",
     "EXIT_FAILED",
     "EXIT_INTERRUPTED",
     "EXIT_USAGE",
     "follow",
+    "is_debugging",
     "shown",
+    "shown_cause",
 ]
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130
 
 
@@ -38,6 +43,25 @@ def shown(what: object) -> str:
     return "".join(
         c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(what)
     )
+
+
+def is_debugging() -> bool:
+    """Whether the command that runs was given --debug, or MEMNET_DEBUG was set."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().params.get("debug"))
+
+
+def shown_cause(error: BaseException | str) -> str:
+    """Return the traceback of an error and of its causes, as a terminal can print it.
+
+    Parameters
+    ----------
+    error : BaseException or str
+        The error, or its traceback as text, where it comes from another process.
+    """
+    if isinstance(error, BaseException):
+        error = "".join(traceback.format_exception(error))
+    return "\n".join(map(shown, error.splitlines()))
 
 
 def follow(run: BatchRun, *, resumes: bool) -> int:

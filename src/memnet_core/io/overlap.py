@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.tasks import PlaneSink
+    from memnet_core._old_tasks import PlaneSink
     from memnet_core.values import PlaneSource
 
 __all__ = ["read_ahead", "write_behind"]

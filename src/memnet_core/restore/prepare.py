@@ -20,7 +20,7 @@ from memnet_core.restore.colour import ColourMode, colour_mode
 from memnet_core.restore.sample import sampled_blocks, sampled_planes
 from memnet_core.restore.scaling import Linear, scaling_of
 from memnet_core.restore.stream import Engine
-from memnet_core.tasks import LevelFound, task_named
+from memnet_core.tasks import LevelFound, find_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +35,7 @@ __all__ = [
     "Models",
     "Prepared",
     "carried_out",
+    "check_model",
     "decide",
     "plane_scaling",
     "prepare",
@@ -95,13 +96,13 @@ class Decision(BaseModel):
     @property
     def level(self) -> float:
         """The level, of several the strongest."""
-        task = task_named(self.task)
+        task = find_task(self.task)
         return max((c.level for c in self.channels), key=task.map_value)
 
     @property
     def scale(self) -> int:
         """How many times higher and wider the result is."""
-        return task_named(self.task).scale(self.level)
+        return find_task(self.task).scale(self.level)
 
     def entry(self) -> Entry:
         """Return the model.
@@ -172,7 +173,7 @@ class Prepared:
     @property
     def task(self) -> Task:
         """What is done."""
-        return task_named(self.decision.task)
+        return find_task(self.decision.task)
 
     @property
     def scale(self) -> int:
@@ -253,9 +254,9 @@ def decide(source: Source, settings: Settings) -> Decision:
             f"Pixels of type {source.dtype} and shape {source.shape} cannot be "
             "restored; convert them to integers or floats."
         )
-    task = task_named(settings.task)
+    task = find_task(settings.task)
     if settings.level is not None:
-        task.check_level(settings.level)
+        task.check(settings.level)
     judged = [_judged(source, n, task, settings) for n in range(source.channels)]
     channels = tuple(channel for channel, _ in judged)
     remarks = list(dict.fromkeys(remark for _, found in judged for remark in found))
@@ -270,7 +271,7 @@ def decide(source: Source, settings: Settings) -> Decision:
     mode = colour_mode(
         source.shape[-1] - (source.shape[-1] in (2, 4)),
         settings.channels,
-        task.default_channels,
+        task.channels,
         card.architecture.image_channels,
     )
     if mode in ("each", "joint") and _is_gray(source):
@@ -286,6 +287,24 @@ def decide(source: Source, settings: Settings) -> Decision:
         tta=settings.tta,
         precision=settings.precision,
     )
+
+
+def check_model(settings: Settings) -> None:
+    """Check that a model serves, as far as that is known without an input.
+
+    Raises
+    ------
+    MemnetError
+        If none is for the task or the level that is given, or has the exit block.
+    """
+    level = settings.level
+    entry = choose_model(
+        find_task(settings.task).name,
+        0.0 if level is None else level,
+        settings.model,
+        nearest=settings.nearest or level is None,
+    )
+    entry.card.architecture.check_exit_block(settings.exit_block)
 
 
 def plane_scaling(source: Source, plane: int) -> Linear:
@@ -340,7 +359,7 @@ def _check_need(task: Task, level: float, model: str | None) -> None:
 
 
 def _is_gray(source: Source) -> bool:
-    """Whether colours are those of a gray picture; most others end at the first rows."""
+    """Whether colours are those of a gray picture; most end at the first rows."""
     count, height, width, samples = source.shape
     if samples < 3:
         return False

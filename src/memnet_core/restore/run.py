@@ -100,7 +100,7 @@ def restore(
     base = Enlarged(source, scale) if scale > 1 else source
     wanted = region or Region.whole(prepared.result_shape(source.shape))
     done, total = 0, wanted.pixels
-    for plane in range(wanted.planes.start, wanted.planes.stop):
+    for plane in wanted.planes:
         channel = prepared.decision.channels[source.channel(plane)]
         job = _Plane(
             prepared=prepared,
@@ -186,7 +186,7 @@ class _Plane:
     def _restored(
         self, engine: Engine, rows: slice, columns: slice
     ) -> Iterator[tuple[float, NDArray[Any]]]:
-        """Yield restored rows in order, each after the fraction of work that is done."""
+        """Yield restored rows in order, and how much of the work is done."""
         reach, multiple = engine.radius, engine.multiple
         height, width = self.base.shape[1:3]
         seen = window(rows, height, reach, multiple)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Region", "bands", "window"]
 
@@ -13,11 +17,13 @@ class Region:
 
     Attributes
     ----------
-    planes, rows, columns : slice
+    planes : sequence of int
+        Numbers of planes, in rising order.
+    rows, columns : slice
         Start and stop, without a step.
     """
 
-    planes: slice
+    planes: Sequence[int]
     rows: slice
     columns: slice
 
@@ -25,14 +31,13 @@ class Region:
     def whole(cls, shape: tuple[int, int, int, int]) -> Region:
         """Return all of a result of shape (N, H, W, S)."""
         count, height, width, _ = shape
-        return cls(slice(0, count), slice(0, height), slice(0, width))
+        return cls(range(count), slice(0, height), slice(0, width))
 
     @property
     def pixels(self) -> int:
         """Number of pixels, over all planes."""
-        sides = (self.planes, self.rows, self.columns)
-        count, height, width = (side.stop - side.start for side in sides)
-        return int(count * height * width)
+        height, width = (s.stop - s.start for s in (self.rows, self.columns))
+        return int(len(self.planes) * height * width)
 
 
 def window(part: slice, size: int, reach: int, multiple: int) -> slice:

@@ -178,8 +178,8 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         UsageError
             If black does not lie below white.
         """
+        from memnet_core._old_tasks import TaskSettings
         from memnet_core.batch import BatchSettings
-        from memnet_core.tasks import TaskSettings
 
         task = TaskSettings(
             task=self.task.value,

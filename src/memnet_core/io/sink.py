@@ -1,0 +1,124 @@
+"""Windows of a result, put together to planes that a format can write."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.errors import ImageError
+from memnet_core.io.faults import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from memnet_core.io.format import PlaneWriter
+
+__all__ = ["FileSink"]
+
+
+class FileSink:
+    """Takes windows in order: planes one after the other, from top to bottom.
+
+    Where a plane comes in bands, a band is complete before the next one, to its right,
+    begins. One plane is held until it is complete. It is a
+    `memnet_core.restore.source.Sink`.
+
+    Parameters
+    ----------
+    path : Path
+        The result, to name it in errors.
+    writer : PlaneWriter
+        Takes the planes.
+    sizes : sequence of int
+        Sizes along the axes.
+    axes : str
+        One letter for each axis; Y and X last, or before S.
+
+    Attributes
+    ----------
+    path : Path
+        As given.
+    sizes : tuple of int
+        Sizes along the axes.
+    shape : (int, int, int, int)
+        (N, H, W, S): planes, height, width, samples.
+    dropped : tuple of str
+        What of the source could not be kept.
+    """
+
+    def __init__(
+        self, path: Path, writer: PlaneWriter, sizes: Sequence[int], axes: str
+    ) -> None:
+        count = axes.index("Y")
+        height, width, samples = (*sizes[count:], 1)[:3]
+        self.path = path
+        self.sizes = tuple(sizes)
+        self.shape = (math.prod(sizes[:count]), height, width, samples)
+        self.dropped: tuple[str, ...] = ()
+        self._writer = writer
+        self._plane: NDArray[Any] | None = None
+        self._next = (0, 0, 0)
+
+    def write(
+        self, plane: int, rows: slice, columns: slice, pixels: NDArray[Any]
+    ) -> None:
+        """Take the next window, (h, w, S); it may be used until the plane is complete.
+
+        Raises
+        ------
+        ImageError
+            If it is another window's turn, or the file cannot be written.
+        """
+        count, height, width, samples = self.shape
+        expected = (rows.stop - rows.start, columns.stop - columns.start, samples)
+        place = (plane, columns.start, rows.start)
+        is_inside = plane < count and rows.stop <= height and columns.stop <= width
+        if place != self._next or pixels.shape != expected or not is_inside:
+            raise ImageError(
+                f"{self.path} cannot be written: {_window(*place)} of shape "
+                f"{pixels.shape} came where {_window(*self._next)} of planes of shape "
+                f"{self.shape} is next.",
+                path=self.path,
+            )
+        if expected[:2] == (height, width):
+            self._put(pixels)
+        else:
+            if self._plane is None:
+                self._plane = np.empty((height, width, samples), pixels.dtype)
+            self._plane[rows, columns] = pixels
+            if rows.stop < height:
+                self._next = (plane, columns.start, rows.stop)
+            elif columns.stop < width:
+                self._next = (plane, columns.stop, 0)
+            else:
+                self._put(self._plane)
+
+    def check_complete(self) -> None:
+        """Check that nothing is missing.
+
+        Raises
+        ------
+        ImageError
+            If a window is.
+        """
+        if self._next != (self.shape[0], 0, 0):
+            raise ImageError(
+                f"{self.path} cannot be written: there are {self._next[0]} planes "
+                f"instead of {self.shape[0]}.",
+                path=self.path,
+            )
+
+    def _put(self, pixels: NDArray[Any]) -> None:
+        with writing(self.path):
+            self._writer.put(pixels)
+        self._plane = None
+        self._next = (self._next[0] + 1, 0, 0)
+
+
+def _window(plane: int, left: int, top: int) -> str:
+    return f"the window at row {top}, column {left} of plane {plane}"
