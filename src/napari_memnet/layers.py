@@ -111,7 +111,7 @@ def _single(value: int, part: slice) -> slice:
 
 
 class LayerPlanes:
-    """The planes of a layer: a `memnet_core.restore.source.Source`.
+    """The planes of a layer: a `memnet_core.restoration.source.Source`.
 
     Dask arrays, Zarr arrays and the like are asked for windows of one plane at a time.
     The layer itself is not needed any more, so that another thread can read on.

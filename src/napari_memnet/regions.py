@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.events import Notice
-    from memnet_core.restore.prepare import Decision, Prepared
-    from memnet_core.restore.settings import Settings
+    from memnet_core.restoration.prepare import Decision, Prepared
+    from memnet_core.restoration.settings import Settings
     from napari_memnet.layers import Region
 
 __all__ = [
@@ -151,9 +151,9 @@ def restore_region(
         If the level cannot be found out, no model or device serves, or pixels are not
         finite.
     """
-    from memnet_core.restore.prepare import carried_out, prepare
-    from memnet_core.restore.run import restore
-    from memnet_core.restore.windows import Region as CoreRegion
+    from memnet_core.restoration.prepare import carried_out, prepare
+    from memnet_core.restoration.run import restore
+    from memnet_core.restoration.windows import Region as CoreRegion
 
     if decision is None:
         prepared = prepare(source.with_tables(), settings)

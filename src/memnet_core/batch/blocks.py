@@ -10,9 +10,9 @@ import numpy as np
 from memnet_core.io import open_image
 from memnet_core.io.faults import writing
 from memnet_core.io.ome_zarr import open_level, shrink_block
-from memnet_core.restore.prepare import carried_out
-from memnet_core.restore.run import restore
-from memnet_core.restore.windows import Region
+from memnet_core.restoration.prepare import carried_out
+from memnet_core.restoration.run import restore
+from memnet_core.restoration.windows import Region
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from memnet_core.batch.shared import SharedResult
     from memnet_core.events import Notice, Progress
-    from memnet_core.restore.prepare import Models
+    from memnet_core.restoration.prepare import Models
 
 __all__ = ["BlockMaker"]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from memnet_core.batch.plan import Job
-    from memnet_core.restore.settings import Settings
+    from memnet_core.restoration.settings import Settings
 
 __all__ = ["ClusterRun", "perform"]
 

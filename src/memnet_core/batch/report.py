@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from memnet_core.batch.events import Event, Outcome
     from memnet_core.batch.plan import Job
-    from memnet_core.restore.settings import Settings
+    from memnet_core.restoration.settings import Settings
 
 __all__ = ["Run", "counts_of", "report_of", "write_report"]
 

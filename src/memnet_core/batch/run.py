@@ -22,13 +22,13 @@ from memnet_core.batch.steps import Answer, Step, Workshop, first_step
 from memnet_core.devices import select_device
 from memnet_core.events import EventsWithResult
 from memnet_core.io import format_of_suffix
-from memnet_core.restore.prepare import check_model
+from memnet_core.restoration.prepare import check_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
     from memnet_core.batch.plan import Job
-    from memnet_core.restore.settings import Settings
+    from memnet_core.restoration.settings import Settings
 
 __all__ = ["BatchRun", "Share", "guarded"]
 
@@ -55,7 +55,8 @@ class Share:
         return [
             job
             for number, job in enumerate(jobs)
-            if format_of_suffix(job.output).by_shards or number % self.count == self.index
+            if format_of_suffix(job.output).by_shards
+            or number % self.count == self.index
         ]
 
     def of_blocks(self, blocks: Iterable[Step]) -> list[Step]:

@@ -30,9 +30,9 @@ from memnet_core.batch.folders import hidden_sibling, make_folder
 from memnet_core.errors import ImageError
 from memnet_core.io import open_image
 from memnet_core.io.ome_zarr import ZarrLayout, create_ome_zarr, layout_for, not_held
-from memnet_core.restore.prepare import Decision, decide
-from memnet_core.restore.sample import sampled_blocks, sampled_planes
-from memnet_core.restore.scaling import scaling_of
+from memnet_core.restoration.prepare import Decision, decide
+from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+from memnet_core.restoration.scaling import scaling_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from memnet_core.batch.plan import Job
     from memnet_core.io import ImageFile
-    from memnet_core.restore.settings import Settings
+    from memnet_core.restoration.settings import Settings
 
 __all__ = ["Plan", "SharedResult", "begin", "work_folder"]
 

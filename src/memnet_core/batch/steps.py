@@ -19,17 +19,16 @@ from memnet_core.batch.folders import make_folder
 from memnet_core.batch.shared import SharedResult, begin
 from memnet_core.events import EventsWithResult, Notice
 from memnet_core.io import create_image, format_of_suffix, open_image
-from memnet_core.io.overlap import read_ahead, write_behind
-from memnet_core.restore.prepare import Models, prepare
-from memnet_core.restore.run import restore
+from memnet_core.restoration.prepare import Models, prepare
+from memnet_core.restoration.run import restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from memnet_core.batch.plan import Job
     from memnet_core.model.zoo import Entry
-    from memnet_core.restore.prepare import Prepared
-    from memnet_core.restore.settings import Settings
+    from memnet_core.restoration.prepare import Prepared
+    from memnet_core.restoration.settings import Settings
 
     Events = Generator[ModelReady | FileProgress | FileNotice, None, "Answer"]
 
@@ -175,9 +174,7 @@ class Workshop:
             sink = opened.enter_context(
                 create_image(job.output, source, prepared.scale)
             )
-            ahead = opened.enter_context(read_ahead(source))
-            behind = opened.enter_context(write_behind(sink))
-            for event in restore(ahead, behind, prepared):
+            for event in restore(source, sink, prepared):
                 if isinstance(event, Notice):
                     yield FileNotice(job, event.text)
                 else:

@@ -52,7 +52,7 @@ class _Group(click.Group):
             click.echo(f"Error: {shown(error)}", err=True)
             failed = isinstance(error, ImageError)
             ctx.exit(EXIT_FAILED if failed else EXIT_USAGE)
-        except Exception as error:  # noqa: BLE001  # the edge: nobody else would tell it
+        except Exception as error:  # the edge: nobody else would tell it
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # the reader of our output left, as head does; click ends quietly
             if _was_interrupted(error):

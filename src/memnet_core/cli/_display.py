@@ -13,12 +13,12 @@ import click
 
 if TYPE_CHECKING:
     from memnet_core.batch import (
-        BatchRun,
         ClusterReady,
         Event,
         FileFinished,
         Job,
         ModelReady,
+        Run,
     )
 
 __all__ = [
@@ -64,7 +64,7 @@ def shown_cause(error: BaseException | str) -> str:
     return "\n".join(map(shown, error.splitlines()))
 
 
-def follow(run: BatchRun, *, resumes: bool) -> int:
+def follow(run: Run, *, resumes: bool) -> int:
     """Run to the end, or to Ctrl-C, and tell what happens; return the exit code.
 
     Parameters
@@ -99,7 +99,7 @@ def follow(run: BatchRun, *, resumes: bool) -> int:
 class _Lines:
     """One line for each file."""
 
-    def __init__(self, run: BatchRun) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
 
     def __enter__(self) -> None:
@@ -109,11 +109,20 @@ class _Lines:
         return None
 
     def show(self, event: Event) -> None:
-        from memnet_core.batch import ClusterReady, FileFinished, ModelReady
+        from memnet_core.batch import (
+            ClusterReady,
+            FileFinished,
+            FileNotice,
+            ModelReady,
+        )
 
         if isinstance(event, ModelReady | ClusterReady):
             click.echo(_header(event), err=True)
+        if isinstance(event, FileNotice):
+            click.echo(f"{shown(event.job.source)}: {shown(event.text)}", err=True)
         if isinstance(event, FileFinished):
+            if is_debugging() and event.outcome.details:
+                click.echo(shown_cause(event.outcome.details), err=True)
             position = f"[{len(self._run.outcomes)}/{len(self._run.jobs)}]"
             click.echo(f"{position} {_line(event)}", err=True)
 
@@ -121,7 +130,7 @@ class _Lines:
 class _Bar:
     """A progress bar in megapixels; above it, lines for what is out of the ordinary."""
 
-    def __init__(self, run: BatchRun) -> None:
+    def __init__(self, run: Run) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -151,6 +160,7 @@ class _Bar:
         from memnet_core.batch import (
             ClusterReady,
             FileFinished,
+            FileNotice,
             FileStarted,
             ModelReady,
         )
@@ -162,8 +172,13 @@ class _Bar:
             name = shown(event.job.source.name)
             description = f"{self._number}/{len(self._todo)} {name}"
             self._progress.update(self._bar, description=description)
+        elif isinstance(event, FileNotice):
+            told = f"{shown(event.job.source)}: {shown(event.text)}"
+            self._console.print(told, soft_wrap=True)
         elif isinstance(event, FileFinished):
             outcome = event.outcome
+            if is_debugging() and outcome.details:
+                self._console.print(shown_cause(outcome.details), soft_wrap=True)
             if outcome.status == "failed" or outcome.remark or outcome.dropped:
                 self._console.print(_line(event), soft_wrap=True)
             if outcome.status == "failed":
@@ -189,15 +204,8 @@ def _header(event: ModelReady | ClusterReady) -> str:
 
     if isinstance(event, ClusterReady):
         return f"{event.workers} workers of {event.address}"
-    restorer = event.restorer
-    header = f"Model {event.entry.card.name} ({event.entry.card.serves})"
-    header += f" on {restorer.device}"
-    if not restorer.is_exact:
-        header += (
-            f"; halo {restorer.halo} px instead of {restorer.radius} px: "
-            "tiles may differ at their edges"
-        )
-    return header
+    card = event.entry.card
+    return f"Model {card.name} ({card.serves}) on {event.device}"
 
 
 def _line(event: FileFinished) -> str:
@@ -205,19 +213,18 @@ def _line(event: FileFinished) -> str:
     if outcome.status == "failed":
         return f"FAILED {shown(outcome.message)}"
     if outcome.status == "skipped":
-        return (
-            f"skipped {shown(outcome.job.source)}: {shown(outcome.job.output)} exists"
-        )
+        why = outcome.message or f"{outcome.job.output} exists"
+        return f"skipped {shown(outcome.job.source)}: {shown(why)}"
     remarks = [f"{outcome.job.megapixels:.2f} Mpx in {outcome.seconds:.1f} s"]
     if outcome.remark:
-        remarks.append(outcome.remark)
+        remarks.append(shown(outcome.remark))
     if outcome.dropped:
-        remarks.append(f"not kept: {', '.join(outcome.dropped)}")
+        remarks.append(f"not kept: {shown(', '.join(outcome.dropped))}")
     arrow = f"{shown(outcome.job.source)} -> {shown(outcome.job.output)}"
     return f"{arrow}  {'; '.join(remarks)}"
 
 
-def _summarise(run: BatchRun, seconds: float) -> None:
+def _summarise(run: Run, seconds: float) -> None:
     """Print the counts of what became of the files."""
     from memnet_core.batch import counts_of
 

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.restore.settings import Settings
+    from memnet_core.restoration.settings import Settings
 
 __all__ = ["restoration_options", "settings_of"]
 
@@ -155,7 +155,7 @@ def settings_of(*, task: str, **options: Any) -> Settings:
     LevelError
         If there is no such level.
     """
-    from memnet_core.restore.settings import Settings
+    from memnet_core.restoration.settings import Settings
     from memnet_core.tasks import TASKS
 
     wanted = TASKS[task]

@@ -121,9 +121,7 @@ def batch(
         deeper = not recursive and any(map(os.path.isdir, inputs))
         hint = "; --recursive also looks into subfolders" if deeper else ""
         raise UsageError(f"No images found in {', '.join(inputs)}{hint}.")
-    jobs = plan_jobs(
-        found.sources, output, file_format, overwrite=overwrite, axes=axes
-    )
+    jobs = plan_jobs(found.sources, output, file_format, overwrite=overwrite, axes=axes)
     part = Share(*share) if share else Share()
     jobs = part.of_jobs(jobs)
     if dry_run:

@@ -12,7 +12,7 @@ from memnet_core.pixels import without_alpha
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restore.source import Source
+    from memnet_core.restoration.source import Source
 
 __all__ = ["sampled_blocks", "sampled_planes"]
 

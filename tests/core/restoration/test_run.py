@@ -9,16 +9,16 @@ import pytest
 
 from memnet_core.errors import DeviceError, ImageError, NotFinite, OutOfMemory
 from memnet_core.events import Notice, Progress
-from memnet_core.restore.run import Enlarged, restore
-from memnet_core.restore.source import ArraySink, ArraySource
-from memnet_core.restore.windows import Region
+from memnet_core.restoration.run import Enlarged, restore
+from memnet_core.restoration.source import ArraySink, ArraySource
+from memnet_core.restoration.windows import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from memnet_core.restore.prepare import Prepared
+    from memnet_core.restoration.prepare import Prepared
 
     Prepare = Callable[..., Prepared]
 

@@ -12,19 +12,19 @@ from memnet_core.bicubic import resized_window
 from memnet_core.errors import DeviceError, NotFinite, OutOfMemory
 from memnet_core.events import Notice, Progress
 from memnet_core.pixels import check_finite, to_dtype, without_alpha
-from memnet_core.restore.colour import from_planes, to_planes
-from memnet_core.restore.prepare import plane_scaling
-from memnet_core.restore.windows import Region, bands, window
+from memnet_core.restoration.colour import from_planes, to_planes
+from memnet_core.restoration.prepare import plane_scaling
+from memnet_core.restoration.windows import Region, bands, window
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from numpy.typing import NDArray
 
-    from memnet_core.restore.prepare import Prepared
-    from memnet_core.restore.scaling import Linear
-    from memnet_core.restore.source import Sink, Source
-    from memnet_core.restore.stream import Engine
+    from memnet_core.restoration.prepare import Prepared
+    from memnet_core.restoration.scaling import Linear
+    from memnet_core.restoration.source import Sink, Source
+    from memnet_core.restoration.stream import Engine
 
 __all__ = ["Enlarged", "restore"]
 

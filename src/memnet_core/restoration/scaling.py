@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.restore.settings import RangeChoice
+    from memnet_core.restoration.settings import RangeChoice
 
 __all__ = ["Linear", "scaling_of"]
 

@@ -16,17 +16,18 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 from memnet_core.errors import ImageError, ModelError, NothingToDo
 from memnet_core.model.file import load_model
 from memnet_core.model.zoo import Entry, choose_model, find_model, installed
-from memnet_core.restore.colour import ColourMode, colour_mode
-from memnet_core.restore.sample import sampled_blocks, sampled_planes
-from memnet_core.restore.scaling import Linear, scaling_of
-from memnet_core.restore.stream import Engine
+from memnet_core.restoration.colour import ColourMode, colour_mode
+from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+from memnet_core.restoration.scaling import Linear, scaling_of
+from memnet_core.restoration.settings import Precision
+from memnet_core.restoration.stream import Engine
 from memnet_core.tasks import LevelFound, find_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restore.settings import Settings
-    from memnet_core.restore.source import Source
+    from memnet_core.restoration.settings import Settings
+    from memnet_core.restoration.source import Source
     from memnet_core.tasks import Task
 
 __all__ = [
@@ -78,7 +79,7 @@ class Decision(BaseModel):
     remarks : tuple of str
         How level and range were found, and what else has to be said.
     exit_block, tta, precision
-        As in `memnet_core.restore.settings.Settings`.
+        As in `memnet_core.restoration.settings.Settings`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,7 +92,7 @@ class Decision(BaseModel):
     remarks: tuple[str, ...] = ()
     exit_block: int | None = None
     tta: bool = False
-    precision: str = "float32"
+    precision: Precision = "float32"
 
     @property
     def level(self) -> float:

@@ -12,7 +12,7 @@ from memnet_core.pixels import add_luminance, full_range_luminance
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restore.settings import Channels
+    from memnet_core.restoration.settings import Channels
 
 __all__ = ["ColourMode", "colour_mode", "from_planes", "to_planes"]
 
@@ -75,8 +75,10 @@ def to_planes(
     ndarray, shape (P, image_channels, h, w)
         P images, on the same scale.
     """
+    planes: NDArray[np.float64]
     if mode == "joint":
-        return np.moveaxis(colours, -1, 0)[None]
+        planes = np.moveaxis(colours, -1, 0)
+        return planes[None]
     if mode == "luminance":
         planes = full_range_luminance(colours)[None]
     elif mode == "single":
@@ -100,9 +102,8 @@ def from_planes(
     mode : str
         How they were restored.
     """
-    if mode == "joint":
-        return colours + np.moveaxis(change[0], 0, -1)
-    planes = change.mean(1)
-    if mode == "each":
-        return colours + np.moveaxis(planes, 0, -1)
+    planes = change[0] if mode == "joint" else change.mean(1)
+    if mode in ("joint", "each"):
+        changed: NDArray[np.float64] = colours + np.moveaxis(planes, 0, -1)
+        return changed
     return add_luminance(colours, planes[0])

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from memnet_core.errors import UsageError
-from memnet_core.events import EventsWithResult
-from memnet_core.io import Image, open_image
-from memnet_core.restore.prepare import prepare
-from memnet_core.restore.run import restore as run
-from memnet_core.restore.settings import Channels, Precision, RangeChoice, Settings
-from memnet_core.restore.source import ArraySink, ArraySource
+from memnet_core.events import Progress
+from memnet_core.io import Image, in_memory, open_image
+from memnet_core.restoration.prepare import prepare
+from memnet_core.restoration.run import restore as run
+from memnet_core.restoration.settings import Channels, Precision, RangeChoice, Settings
+from memnet_core.restoration.source import ArraySink
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def restore(
     progress : callable, optional
         Is called with the fraction that is done, in [0, 1].
     **settings
-        The other fields of `memnet_core.restore.settings.Settings`.
+        The other fields of `memnet_core.restoration.settings.Settings`.
 
     Returns
     -------
@@ -104,22 +104,21 @@ def restore(
     """
     found = None if level == "auto" else float(level)
     asked = Settings(task=find_task(task).name, level=found, **settings)
-    if isinstance(what, Image):
-        image = what
-    elif isinstance(what, str | Path):
-        with open_image(Path(what), axes) as file:
-            image = file.image()
+    if isinstance(what, str | Path):
+        opened = open_image(Path(what), axes)
+    elif isinstance(what, Image):
+        opened = in_memory(Path("the image"), what, axes)
     else:
         array = np.asarray(what)
         image = Image(array, axes or _axes_of(array))
-    source = ArraySource(image.stack, image.metadata.jpeg_tables)
-    prepared = prepare(source, asked)
-    result = np.empty(prepared.result_shape(source.shape), source.dtype)
-    events = EventsWithResult(run(source, ArraySink(result), prepared))
-    for event in events:
-        if progress and hasattr(event, "fraction"):
-            progress(event.fraction)
-    restored = image.with_stack(result, prepared.scale)
+        opened = in_memory(Path("the array"), image)
+    with opened as source:
+        prepared = prepare(source, asked)
+        result = np.empty(prepared.result_shape(source.shape), source.dtype)
+        for event in run(source, ArraySink(result), prepared):
+            if progress and isinstance(event, Progress):
+                progress(event.fraction)
+        restored = source.image().with_stack(result, prepared.scale)
     return restored if isinstance(what, Image | Path | str) else restored.pixels
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.model.network import MemNet
-    from memnet_core.restore.settings import Precision
+    from memnet_core.restoration.settings import Precision
 
 __all__ = ["Engine"]
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memnet_core.model.network import MemNet
-    from memnet_core.restore.prepare import Prepared
+    from memnet_core.restoration.prepare import Prepared
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +18,9 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
     """Prepare the random network of an architecture for a task."""
     from memnet_core.model.file import Card
     from memnet_core.model.zoo import Entry
-    from memnet_core.restore.prepare import Channel, Decision, Prepared
-    from memnet_core.restore.scaling import Linear
-    from memnet_core.restore.stream import Engine
+    from memnet_core.restoration.prepare import Channel, Decision, Prepared
+    from memnet_core.restoration.scaling import Linear
+    from memnet_core.restoration.stream import Engine
 
     def prepared_with(
         *,
