@@ -20,11 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memnet_core._version import __version__
 from memnet_core.atomic import (
+    mark,
+    place_folder,
     remove_abandoned,
-    replaced_when_complete,
-    temporary_beside,
+    sync_tree,
+    temporary_folder,
 )
-from memnet_core.batch.folders import make_folder
+from memnet_core.batch.folders import hidden_sibling, make_folder
 from memnet_core.errors import ImageError
 from memnet_core.io import open_image
 from memnet_core.io.ome_zarr import ZarrLayout, create_ome_zarr, layout_for, not_held
@@ -137,10 +139,9 @@ class SharedResult:
 
     def mark_done(self, level: int, index: int) -> None:
         """Note that a shard is written."""
-        mark = self._mark(level, index)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_when_complete(mark) as temporary:
-            temporary.touch()
+        path = self._mark(level, index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mark(path)
 
     @contextmanager
     def claimed(self, name: str, *, wait: bool) -> Iterator[bool]:
@@ -184,26 +185,23 @@ class SharedResult:
         with self.claimed("finish", wait=True) as held:
             if not held or self.is_complete():
                 return
-            if overwrite or not output.exists():
-                self._place(output)
-            (self.folder / self.plan.token).unlink()
+            # Without an image, a run was killed after it had placed that.
+            if self.image.exists() or not output.exists():
+                self._place(output, overwrite=overwrite)
+            # In this order a run that is killed in between leaves nothing to join.
             (self.folder / _PLAN).unlink()
+            (self.folder / self.plan.token).unlink()
 
-    def _place(self, output: Path) -> None:
+    def _place(self, output: Path, *, overwrite: bool) -> None:
         """Move the image to its place, from which an older one is taken away."""
         for left in self.image.rglob("*.partial"):
             left.unlink(missing_ok=True)
-        old = temporary_beside(output)
         try:
-            if output.exists():
-                output.rename(old)
-            self.image.rename(output)
+            place_folder(self.image, output, overwrite=overwrite)
         except OSError as error:
             raise ImageError(
                 f"{output} cannot be written: {error.strerror}."
             ) from error
-        shutil.rmtree(old, ignore_errors=True)
-        old.unlink(missing_ok=True)
 
     def _mark(self, level: int, index: int) -> Path:
         # Folders of a thousand: file systems slow down with many more names in one.
@@ -212,7 +210,7 @@ class SharedResult:
 
 def work_folder(output: Path) -> Path:
     """Return the folder in which an image is made."""
-    return output.with_name(f".{output.name}.memnet")
+    return hidden_sibling(output, ".memnet")
 
 
 def begin(job: Job, settings: Settings) -> SharedResult:
@@ -259,28 +257,24 @@ def _make(folder: Path, plan: Plan, source: ImageFile) -> None:
     """Make the folder with everything but the pixels; the first one to do so wins."""
     make_folder(folder.parent)
     remove_abandoned(folder.parent)
-    temporary = temporary_beside(folder)
     display = None
     if source.metadata.calibration.channel_names:
         display = _display_range(source)
     try:
-        (temporary / "locks").mkdir(parents=True)
-        image = temporary / "image"
-        create_ome_zarr(image, source, plan.layout, plan.decision.scale, display)
-        (temporary / plan.token).touch()
-        (temporary / _PLAN).write_text(plan.model_dump_json())
-        if not (folder / _PLAN).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
+        with temporary_folder(folder) as temporary:
+            (temporary / "locks").mkdir()
+            image = temporary / "image"
+            create_ome_zarr(image, source, plan.layout, plan.decision.scale, display)
+            (temporary / plan.token).touch()
+            (temporary / _PLAN).write_text(plan.model_dump_json())
+            sync_tree(temporary)
+            if not (folder / _PLAN).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+            place_folder(temporary, folder, overwrite=False)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not (folder / _PLAN).exists():
-            raise ImageError(
-                f"the folder {folder} cannot be made: {error.strerror}."
-            ) from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        raise ImageError(
+            f"the folder {folder} cannot be made: {error.strerror}."
+        ) from error
 
 
 def _display_range(source: ImageFile) -> tuple[float, float, float, float]:
