@@ -88,9 +88,8 @@ def test_every_channel_has_its_own_level_and_range(install: Install) -> None:
 
 def test_level_that_is_given_is_taken_as_it_is(install: Install) -> None:
     install("blocks", 1, 100)
-    decision = decide(
-        source(np.zeros((9, 9), np.uint8)), Settings(task="deblock", level=7)
-    )
+    image = source(np.zeros((9, 9), np.uint8))
+    decision = decide(image, Settings(task="deblock", level=7))
     assert decision.level == 7
     assert decision.remarks == ()
 
@@ -152,7 +151,7 @@ def test_level_beyond_the_model_is_refused_or_said(install: Install) -> None:
 def test_image_that_needs_nothing_is_told_apart_from_failures(install: Install) -> None:
     install("noise", 5, 75, task="denoise")
     image = source((255 * noisy(128, 128, sigma=2)).astype(np.uint8))
-    with pytest.raises(NothingToDo, match="needs none: σ .* milder than σ 5"):
+    with pytest.raises(NothingToDo, match=r"needs none: σ .* milder than σ 5"):
         decide(image, Settings(task="denoise"))
     assert decide(image, Settings(task="denoise", nearest=True)).level < 5
 
