@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     import napari.viewer
 
-    from memnet_core.model.file import Task
     from memnet_core.values import RangeChoice
     from napari_memnet.restoration import Restored
 
@@ -45,7 +44,7 @@ def enlarge_twice(viewer: napari.viewer.Viewer) -> None:
 
 
 def _restore_selected(
-    viewer: napari.viewer.Viewer, task: Task, level: float | None
+    viewer: napari.viewer.Viewer, task: str, level: float | None
 ) -> None:
     from napari.utils.notifications import show_error
 
@@ -69,7 +68,7 @@ def _restore_selected(
 
 
 def _restore(
-    source: LayerSource, task: Task, level: float | None, choice: RangeChoice
+    source: LayerSource, task: str, level: float | None, choice: RangeChoice
 ) -> Generator[Any, None, Restored]:
     from memnet_core._old_tasks import TaskSettings
     from memnet_core.batch import BatchSettings

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Task
     from memnet_core.model.network import MemNet
     from memnet_core.values import RangeChoice
 
@@ -125,7 +124,7 @@ def test_metadata_and_format_are_carried(stub_restorer: StubRestorer) -> None:
     ],
 )
 def test_only_denoising_restores_all_channels_unless_told(
-    task: Task, channels: Channels | None, luminance_only: bool
+    task: str, channels: Channels | None, luminance_only: bool
 ) -> None:
     assert TaskSettings(task=task, channels=channels).luminance_only is luminance_only
 
@@ -169,7 +168,7 @@ def test_every_channel_gets_its_own_change(stub_restorer: StubRestorer) -> None:
 @pytest.mark.parametrize("task", ["denoise", "deblock"])
 @pytest.mark.parametrize("samples", [2, 4])
 def test_alpha_is_not_touched(
-    stub_restorer: StubRestorer, samples: int, task: Task, channels: Channels
+    stub_restorer: StubRestorer, samples: int, task: str, channels: Channels
 ) -> None:
     pixels = (255 * noise(5, 6, samples)).astype(np.uint8)
     result = restored(

@@ -15,7 +15,6 @@ from memnet_core.io.image import Image, Metadata
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Task
 
 BLACK = Image(np.zeros((8, 8), np.uint8), "YX")
 
@@ -33,7 +32,7 @@ def noisy(*shape: int, sigma: float) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("level", [0, 7.5, 30])
 @pytest.mark.parametrize("task", ["denoise", "deblock", "sr"])
-def test_given_level_is_taken_as_it_is(task: Task, level: float) -> None:
+def test_given_level_is_taken_as_it_is(task: str, level: float) -> None:
     image = with_table(luminance_table(10))
     found = find_level(image, TaskSettings(task=task, level=level))
     assert found == LevelFound(level)
@@ -59,7 +58,7 @@ def test_quality_of_a_table_of_another_kind_is_called_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(("task", "option"), [("deblock", "--q"), ("sr", "--scale")])
-def test_level_that_cannot_be_found_has_to_be_given(task: Task, option: str) -> None:
+def test_level_that_cannot_be_found_has_to_be_given(task: str, option: str) -> None:
     assert jpeg_quality(BLACK) is None
     with pytest.raises(LevelError, match=option):
         find_level(BLACK, TaskSettings(task=task))
