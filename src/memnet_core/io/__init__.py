@@ -1,34 +1,58 @@
 """Reading and writing pixels and their metadata; knows nothing of networks."""
 
-from memnet_core.io.calibration import Calibration
-from memnet_core.io.files import (
-    FORMATS,
-    READABLE_SUFFIXES,
+from memnet_core.io._old import (
+    PlaneCrops,
+    Stack,
+    is_zarr,
     open_stack,
-    probe,
     read_image,
     suffix_format,
-    suffix_of_format,
+    tiff_like,
     write_image,
 )
-from memnet_core.io.image import Image, Metadata, Probe
-from memnet_core.io.ome_zarr import is_zarr
-from memnet_core.io.stack import PlaneCrops, Stack
-from memnet_core.io.tiff_stack import tiff_like, write_ome_tiff
+from memnet_core.io.calibration import Calibration
+from memnet_core.io.files import create_image, open_image, probe, save_image
+from memnet_core.io.format import Format, PlaneWriter
+from memnet_core.io.formats import (
+    FORMATS,
+    READABLE_SUFFIXES,
+    format_named,
+    format_of_content,
+    format_of_suffix,
+    is_image_folder,
+    suffix_of_format,
+)
+from memnet_core.io.image import Image, Metadata, Native, Probe
+from memnet_core.io.image_file import ImageFile, in_memory
+from memnet_core.io.sink import FileSink
+from memnet_core.io.tiff import write_ome_tiff
 
 __all__ = [
     "FORMATS",
     "READABLE_SUFFIXES",
     "Calibration",
+    "FileSink",
+    "Format",
     "Image",
+    "ImageFile",
     "Metadata",
+    "Native",
     "PlaneCrops",
+    "PlaneWriter",
     "Probe",
     "Stack",
+    "create_image",
+    "format_named",
+    "format_of_content",
+    "format_of_suffix",
+    "in_memory",
+    "is_image_folder",
     "is_zarr",
+    "open_image",
     "open_stack",
     "probe",
     "read_image",
+    "save_image",
     "suffix_format",
     "suffix_of_format",
     "tiff_like",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from memnet_core.model.network import MemNet
 
 pytest.importorskip("distributed")
+pytestmark = pytest.mark.slow
 
 PATIENCE = 60
 

@@ -310,6 +310,7 @@ def test_source_that_changed_begins_anew(stack: Path, tmp_path: Path) -> None:
     assert only_outcome(run_of(stack, target)).status == "done"
 
 
+@pytest.mark.slow
 def test_other_readers_see_pixels_scale_units_and_names(
     stack: Path, tmp_path: Path
 ) -> None:
