@@ -39,8 +39,9 @@ from memnet_core.engine import result_of
 from memnet_core.io import open_stack, probe
 from memnet_core.io.ome_zarr import open_level
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels, save_model
+from memnet_core.model.file import save_model
 from memnet_core.model.network import MemNet
+from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

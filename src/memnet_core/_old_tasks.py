@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.io.image import Image
-    from memnet_core.model.file import Task
 
 __all__ = [
     "Channels",
@@ -78,7 +77,7 @@ class TaskSettings:
         How values map to [0, 1]; see `memnet_core.values.value_range`.
     """
 
-    task: Task
+    task: str
     level: float | None = None
     channels: Channels | None = None
     value_range: RangeChoice = "dtype"

@@ -14,7 +14,6 @@ from memnet_core.bicubic import imresize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Task
 
 __all__ = [
     "degrade",
@@ -25,7 +24,7 @@ __all__ = [
 
 
 def degrade(
-    plane: NDArray[Any], task: Task, level: float, rng: np.random.Generator
+    plane: NDArray[Any], task: str, level: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Make of a clean plane what the network of a task is to restore (section 2).
 
@@ -57,7 +56,7 @@ def degrade(
     return imresize(imresize(clean, (height // scale, width // scale)), (height, width))
 
 
-def level_value(task: Task, level: float) -> float:
+def level_value(task: str, level: float) -> float:
     """Return what the plane of a level map holds for a level, in [0, 1].
 
     Parameters

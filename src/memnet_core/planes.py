@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.io import Image
-    from memnet_core.model.file import Task
     from memnet_core.values import RangeChoice
 
 __all__ = ["image_files", "image_planes", "read_planes"]
@@ -55,7 +54,7 @@ def image_files(folder: Path) -> list[Path]:
 
 def read_planes(
     folder: Path,
-    task: Task,
+    task: str,
     choice: RangeChoice = "dtype",
     *,
     full_range: bool = False,
@@ -96,7 +95,7 @@ def read_planes(
 
 def image_planes(
     image: Image,
-    task: Task,
+    task: str,
     choice: RangeChoice = "dtype",
     *,
     full_range: bool = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 if TYPE_CHECKING:
-    from memnet_core.model.file import Card, Task
+    from memnet_core.model.file import Card
     from memnet_core.model.zoo import Entry
 
 __all__ = ["describe", "models_changed", "models_for", "scales"]
@@ -22,7 +22,7 @@ models_changed = _models.changed
 """Emitted after a model was added, so that it can be chosen at once."""
 
 
-def models_for(task: Task) -> list[Entry]:
+def models_for(task: str) -> list[Entry]:
     """Return the usable models for a task, the user's first."""
     from memnet_core.model.zoo import installed
 

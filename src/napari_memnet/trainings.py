@@ -13,7 +13,6 @@ from memnet_core.errors import TrainingError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from memnet_core.model.file import Task
     from memnet_core.model.zoo import Entry
     from memnet_core.training.events import Validated
     from napari_memnet.layers import LayerPlanes
@@ -65,7 +64,7 @@ class TrainingRequest:
 
     name: str
     out: Path
-    task: Task
+    task: str
     recipe: str = "fast"
     minutes: float
     data: Path | None = None

@@ -33,13 +33,12 @@ from napari_memnet.restoration import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Task
 
 pytestmark = pytest.mark.usefixtures("models")
 
 
 def settings_for(
-    task: Task = "denoise", level: float | None = 25, **settings: Any
+    task: str = "denoise", level: float | None = 25, **settings: Any
 ) -> BatchSettings:
     choice = settings.pop("value_range", "dtype")
     return BatchSettings(
@@ -85,7 +84,7 @@ def by_the_core(pixels: NDArray[Any], axes: str, settings: BatchSettings) -> Any
 )
 @pytest.mark.parametrize("task", ["denoise", "deblock", "sr"])
 def test_a_layer_becomes_what_the_command_makes_of_it(
-    task: Task, shape: tuple[int, ...], axes: str
+    task: str, shape: tuple[int, ...], axes: str
 ) -> None:
     pixels = noise(*shape, dtype="uint8")
     settings = settings_for(task, 3 if task == "sr" else 25)
@@ -102,7 +101,7 @@ def test_a_layer_becomes_what_the_command_makes_of_it(
     "window", [(slice(20, 45), slice(31, 52)), (slice(0, 1), slice(59, 60))], ids=str
 )
 def test_a_window_is_the_same_part_of_the_restored_plane(
-    task: Task, window: tuple[slice, slice]
+    task: str, window: tuple[slice, slice]
 ) -> None:
     layer = Image(noise(2, 70, 60, dtype="uint8"))
     scale = 2 if task == "sr" else 1

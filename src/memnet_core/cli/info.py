@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memnet_core.io import Image, Stack
-    from memnet_core.model.file import Task
     from memnet_core.values import RangeChoice
 
 __all__ = ["info"]
@@ -96,7 +95,7 @@ def _noise(image: Image) -> Iterator[tuple[str, str]]:
     yield "noise", f"unknown: {problem}"
 
 
-def _serving(task: Task, level: float) -> str:
+def _serving(task: str, level: float) -> str:
     """Return the name of the model for a level, or why there is none."""
     from memnet_core.errors import LevelError
     from memnet_core.model.zoo import model_for

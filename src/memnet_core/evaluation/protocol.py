@@ -14,14 +14,13 @@ from memnet_core.metrics import psnr, ssim
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Task
 
 __all__ = ["degraded_input", "reference", "scores", "smallest_side"]
 
 _SSIM_WINDOW = 11
 
 
-def reference(plane: NDArray[Any], task: Task, level: float) -> NDArray[Any]:
+def reference(plane: NDArray[Any], task: str, level: float) -> NDArray[Any]:
     """Return the part of a clean plane that counts.
 
     Parameters
@@ -34,7 +33,7 @@ def reference(plane: NDArray[Any], task: Task, level: float) -> NDArray[Any]:
     return modcrop(plane, int(level)) if task == "sr" else plane
 
 
-def smallest_side(task: Task, level: float) -> int:
+def smallest_side(task: str, level: float) -> int:
     """Return how many pixels each side of an image needs for `scores`."""
     if task != "sr":
         return _SSIM_WINDOW
@@ -43,7 +42,7 @@ def smallest_side(task: Task, level: float) -> int:
 
 
 def degraded_input(
-    clean: NDArray[Any], task: Task, level: float, *, seed: int, number: int
+    clean: NDArray[Any], task: str, level: float, *, seed: int, number: int
 ) -> NDArray[np.float64]:
     """Return what a network is to restore to a `reference`, in [0, 255].
 
@@ -61,7 +60,7 @@ def degraded_input(
 
 
 def scores(
-    clean: NDArray[Any], image: NDArray[Any], task: Task, level: float
+    clean: NDArray[Any], image: NDArray[Any], task: str, level: float
 ) -> tuple[float, float]:
     """Return PSNR in dB and SSIM of a degraded or restored image.
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from memnet_core.model.file import Task
 
 __all__ = ["KnownSet", "input_scores", "known_set", "published"]
 
@@ -45,7 +44,7 @@ _SETS = {
     "bsd200": KnownSet("BSD200", 200, halved=True),
 }
 
-_SYSTEMS: dict[Task, tuple[str, ...]] = {
+_SYSTEMS: dict[str, tuple[str, ...]] = {
     "denoise": ("BM3D", "EPLL", "PCLR", "PGPD", "WNNM", "RED", "MemNet"),
     "sr": (*("Bicubic", "SRCNN", "VDSR", "DRCN", "DnCNN", "LapSRN", "DRRN", "MemNet"),),
     "deblock": ("JPEG", "ARCNN", "TNRD", "DnCNN", "MemNet"),
@@ -53,7 +52,7 @@ _SYSTEMS: dict[Task, tuple[str, ...]] = {
 """Columns of Tables 3, 4 and 5."""
 
 # ruff: noqa: E501
-_TABLES: dict[Task, str] = {
+_TABLES: dict[str, str] = {
     "denoise": """
 14 images 30 28.49/.8204 28.35/.8200 28.68/.8263 28.55/.8199 28.74/.8273 29.17/.8423 29.22/.8444
 14 images 50 26.08/.7427 25.97/.7354 26.29/.7538 26.19/.7442 26.32/.7517 26.81/.7733 26.91/.7775
@@ -95,7 +94,7 @@ def known_set(folder_name: str) -> KnownSet | None:
     return _SETS.get("".join(c for c in folder_name.lower() if c.isalnum()))
 
 
-def published(task: Task, name: str) -> dict[float, _Figures]:
+def published(task: str, name: str) -> dict[float, _Figures]:
     """Return PSNR in dB and SSIM of all systems on a set, by level.
 
     Parameters
@@ -125,7 +124,7 @@ def published(task: Task, name: str) -> dict[float, _Figures]:
     return tables
 
 
-def input_scores(task: Task, name: str) -> dict[float, tuple[float, float]]:
+def input_scores(task: str, name: str) -> dict[float, tuple[float, float]]:
     """Return PSNR in dB and SSIM of the degraded images of a set, by level.
 
     The paper does not score noisy images: their PSNR is that of any other images, and

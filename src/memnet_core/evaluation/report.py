@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.model.file import LEVEL_SYMBOLS
+from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ _FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
 
 def as_text(card: Card, evaluation: Evaluation) -> str:
     """Return a table: each image, the mean, and the published figures."""
-    symbol = LEVEL_SYMBOLS[card.task]
+    symbol = TASKS[card.task].symbol
     title = f"{evaluation.dataset}, {symbol} {evaluation.level:g}: {card.name}"
     width = max(24, *(len(row.image) + 2 for row in evaluation.images))
     lines = [title, f"{'image':<{width}}{'input':<18}{'restored':<18}gain"]

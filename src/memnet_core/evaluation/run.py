@@ -19,8 +19,8 @@ from memnet_core.evaluation.protocol import (
     smallest_side,
 )
 from memnet_core.evaluation.published import input_scores, known_set, published
-from memnet_core.model.file import LEVEL_SYMBOLS
 from memnet_core.planes import read_planes
+from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.engine import Restorer
-    from memnet_core.model.file import Card, Task
+    from memnet_core.model.file import Card
 
 __all__ = ["Crop", "Evaluation", "ImageScore", "default_levels", "evaluate"]
 
-_STANDARD: dict[Task, tuple[float, ...]] = {
+_STANDARD: dict[str, tuple[float, ...]] = {
     "deblock": (10, 20),
     "denoise": (30, 50, 70),
     "sr": (2, 3, 4),
 }
-_SLACK: dict[Task, tuple[float, float]] = {
+_SLACK: dict[str, tuple[float, float]] = {
     "deblock": (0.015, 0.0003),
     "denoise": (0.05, 0.003),
     "sr": (0.015, 0.0003),
@@ -193,7 +193,7 @@ def _centre(plane: NDArray[Any]) -> NDArray[np.uint8]:
     return pixels
 
 
-def _planes(folder: Path, task: Task) -> list[tuple[str, NDArray[Any]]]:
+def _planes(folder: Path, task: str) -> list[tuple[str, NDArray[Any]]]:
     planes = read_planes(folder, task)
     known = known_set(folder.name)
     if known is None or not published(task, known.name):
@@ -214,7 +214,7 @@ def _halved(plane: NDArray[Any]) -> NDArray[Any]:
 
 
 def _inputs(
-    planes: list[tuple[str, NDArray[Any]]], task: Task, level: float, seed: int
+    planes: list[tuple[str, NDArray[Any]]], task: str, level: float, seed: int
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.float64]]]:
     for number, (_, plane) in enumerate(planes):
         clean = reference(plane, task, level)
@@ -231,7 +231,7 @@ def _check_levels(card: Card, levels: Iterable[float]) -> None:
     for level in levels:
         if not card.levels.covers(level):
             raise LevelError(
-                f"The model {card.name!r} covers {LEVEL_SYMBOLS[card.task]} "
+                f"The model {card.name!r} covers {TASKS[card.task].symbol} "
                 f"{card.levels}, not {level:g}; choose other --levels."
             )
         if card.task == "deblock" and level % 1:
@@ -244,7 +244,7 @@ def _check_levels(card: Card, levels: Iterable[float]) -> None:
 def _check_sides(
     folder: Path,
     planes: list[tuple[str, NDArray[Any]]],
-    task: Task,
+    task: str,
     levels: Iterable[float],
 ) -> None:
     """Refuse images on which SSIM is not defined."""
@@ -253,14 +253,14 @@ def _check_sides(
         if min(plane.shape) < needed:
             raise ImageError(
                 f"{folder / name} has {plane.shape[0]}×{plane.shape[1]} px; at "
-                f"{LEVEL_SYMBOLS[task]} {level:g} each side needs {needed} px to be "
+                f"{TASKS[task].symbol} {level:g} each side needs {needed} px to be "
                 "scored; leave it out."
             )
 
 
 def _check_baseline(
     folder: Path,
-    task: Task,
+    task: str,
     level: float,
     rows: list[tuple[float, float]],
     expected: tuple[float, float],
@@ -269,7 +269,7 @@ def _check_baseline(
     found = np.mean(rows, axis=0)
     if np.any(np.abs(found - expected) > _SLACK[task]):
         raise EvaluationError(
-            f"The degraded images of {folder} at {LEVEL_SYMBOLS[task]} {level:g} score "
+            f"The degraded images of {folder} at {TASKS[task].symbol} {level:g} score "
             f"{found[0]:.2f} dB (SSIM {found[1]:.4f}), not {expected[0]:.2f} dB as "
             f"published (SSIM {expected[1]:.4f}): these are other images; rename the "
             "folder to score it as a set of your own."

@@ -18,7 +18,7 @@ from pydantic import (
 
 from memnet_core.errors import TrainingError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels, Task
+from memnet_core.tasks import Levels
 from memnet_core.values import RangeChoice
 
 __all__ = ["Phase", "TrainingConfig", "validated_config"]
@@ -147,7 +147,7 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     recipe: Literal["fast", "paper"]
-    task: Task
+    task: str
     data: tuple[Folder, ...] = ()
     pairs: tuple[Folder, Folder] | None = None
     validation: tuple[Folder, ...] = ()

@@ -10,7 +10,7 @@ import yaml
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import TrainingError
-from memnet_core.model.file import Levels, Task
+from memnet_core.tasks import Levels
 from memnet_core.training.config import TrainingConfig, validated_config
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ _PAPER: dict[str, Any] = {
 
 _RECIPES = {"fast": _FAST, "paper": _PAPER}
 
-_LEVELS: dict[str, dict[Task, dict[str, Any]]] = {
+_LEVELS: dict[str, dict[str, dict[str, Any]]] = {
     "fast": {
         "deblock": {"values": [5, 75], "continuous": True},
         "denoise": {"values": [5, 75], "continuous": True},

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from memnet_core.model.file import Levels, Task
+    from memnet_core.tasks import Levels
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
 
@@ -235,7 +235,7 @@ def degraded_window(
     plane: NDArray[Any],
     start: tuple[int, int],
     patch: int,
-    task: Task,
+    task: str,
     level: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -266,7 +266,7 @@ def degraded_window(
     return degrade(region, task, level, rng)[window], region[window]
 
 
-def _reach(task: Task, level: float) -> tuple[int, int]:
+def _reach(task: str, level: float) -> tuple[int, int]:
     """Return the period of a degradation and how far it reaches, in pixels."""
     if task == "deblock":
         return _JPEG_BLOCK, 0
@@ -275,7 +275,7 @@ def _reach(task: Task, level: float) -> tuple[int, int]:
     return 1, 0
 
 
-def _draw_level(task: Task, levels: Levels, rng: np.random.Generator) -> float:
+def _draw_level(task: str, levels: Levels, rng: np.random.Generator) -> float:
     """Draw from the listed levels, or a range: qualities evenly on a log scale.
 
     Deviations are drawn evenly, and half of those that may be small on a log scale.

@@ -10,7 +10,7 @@ import torch
 from memnet_core.bicubic import modcrop
 from memnet_core.degradations import degrade, level_value
 from memnet_core.metrics import psnr
-from memnet_core.model.file import LEVEL_SYMBOLS
+from memnet_core.tasks import TASKS
 from memnet_core.training.events import Example
 from memnet_core.training.loss import memnet_loss
 from memnet_core.training.samples import make_sampler
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from memnet_core.model.file import Task
     from memnet_core.model.network import MemNet
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
@@ -132,8 +131,8 @@ def _levels(config: TrainingConfig) -> tuple[float, ...]:
     return covered or config.levels.values
 
 
-def _label(task: Task, level: float) -> str:
-    return f"{LEVEL_SYMBOLS[task]} {level:g}"
+def _label(task: str, level: float) -> str:
+    return f"{TASKS[task].symbol} {level:g}"
 
 
 def _centre(plane: NDArray[Any], side: int) -> NDArray[Any]:
