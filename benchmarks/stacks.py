@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
+from memnet_core._old_tasks import TaskSettings
 from memnet_core.batch import BatchSettings, ClusterReady, Job
 from memnet_core.batch.block_restorer import BlockRestorer
 from memnet_core.batch.blocks import begin
@@ -40,7 +41,6 @@ from memnet_core.io.ome_zarr import open_level
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import Levels, save_model
 from memnet_core.model.network import MemNet
-from memnet_core.tasks import TaskSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,9 @@ import torch
 
 from memnet_core.devices import available_memory, is_out_of_memory, select_device
 from memnet_core.errors import DeviceError, ImageError, UsageError
-from memnet_core.model.fused import EvaluationNetwork, memory_per_pixel
+from memnet_core.model.fused import memory_per_pixel
 from memnet_core.model.network import pad_to_multiple
+from memnet_core.model.streaming import EvaluationNetwork
 from memnet_core.tiling import Tile, plan_tiles
 
 if TYPE_CHECKING:

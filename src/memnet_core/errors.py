@@ -14,6 +14,9 @@ __all__ = [
     "LevelError",
     "MemnetError",
     "ModelError",
+    "NotFinite",
+    "NothingToDo",
+    "OutOfMemory",
     "TrainingError",
     "UsageError",
 ]
@@ -51,8 +54,20 @@ class LevelError(MemnetError):
     """No model covers a degradation level."""
 
 
+class NothingToDo(MemnetError):
+    """An image is so little degraded that it is better left as it is."""
+
+
 class ModelError(MemnetError):
     """A model file is missing, damaged, or of a kind that is not accepted."""
+
+
+class NotFinite(ImageError):
+    """What a network made of an image is not finite."""
+
+
+class OutOfMemory(DeviceError):
+    """The memory of a device does not suffice."""
 
 
 class UsageError(MemnetError, ValueError):

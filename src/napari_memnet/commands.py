@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Layer
 
 from memnet_core.errors import MemnetError
-from napari_memnet.restoration import (
+from napari_memnet.regions import (
     LayerSource,
-    automatic_range,
     progress_of,
     restore_region,
     result_layer,
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from memnet_core.model.file import Task
-    from memnet_core.values import RangeChoice
-    from napari_memnet.restoration import Restored
+    from napari_memnet.regions import Restored
 
 __all__ = ["deblock", "denoise", "enlarge_twice"]
 
@@ -61,7 +59,7 @@ def _restore_selected(
         show_error(str(error))
         return
     work = Work(
-        _restore(source, task, level, automatic_range(layer)),
+        _restore(source, task, level),
         f"MemNet: {layer.name}",
         fraction=progress_of,
     )
@@ -69,17 +67,12 @@ def _restore_selected(
 
 
 def _restore(
-    source: LayerSource, task: Task, level: float | None, choice: RangeChoice
+    source: LayerSource, task: str, level: float | None
 ) -> Generator[Any, None, Restored]:
-    from memnet_core.batch import BatchSettings
-    from memnet_core.tasks import TaskSettings
+    from memnet_core.restoration.settings import Settings
 
-    chosen = preferences()
-    settings = BatchSettings(
-        task=TaskSettings(task=task, level=level, value_range=choice),
-        nearest=True,
-        device=chosen.device,
-        tile=(chosen.tile, chosen.tile) if chosen.tile else None,
+    settings = Settings(
+        task=task, level=level, nearest=True, device=preferences().device
     )
     return (yield from restore_region(source, settings))
 

@@ -52,6 +52,9 @@ _KEPT = (
 )
 
 
+_CHANNEL_LABELS = ("c", "channel", "channels")
+
+
 @dataclass(frozen=True)
 class Region:
     """A part of a layer's data.
@@ -108,10 +111,10 @@ def _single(value: int, part: slice) -> slice:
 
 
 class LayerPlanes:
-    """The planes of a layer, read one by one: a `memnet_core.values.PlaneSource`.
+    """The planes of a layer: a `memnet_core.restoration.source.Source`.
 
-    Dask arrays, Zarr arrays and the like are asked for one plane at a time. The layer
-    itself is not needed any more, so that another thread can read on.
+    Dask arrays, Zarr arrays and the like are asked for windows of one plane at a time.
+    The layer itself is not needed any more, so that another thread can read on.
 
     Parameters
     ----------
@@ -119,40 +122,65 @@ class LayerPlanes:
         Pixels of shape (..., H, W), with samples behind if `rgb`.
     rgb : bool
         Whether the last axis is colour.
+    channel_axis : int, optional
+        The leading axis along which channels lie, each with a range of its own.
+    jpeg_tables : tuple of tuple of int
+        Quantisation tables of the JPEG that the layer was read from.
+
+    Attributes
+    ----------
     region : Region
-        The part that is meant.
+        All of the layer.
     """
 
-    def __init__(self, data: Any, rgb: bool, region: Region) -> None:
+    def __init__(
+        self,
+        data: Any,
+        rgb: bool,
+        channel_axis: int | None = None,
+        jpeg_tables: tuple[tuple[int, ...], ...] = (),
+    ) -> None:
         self.data = data
-        self._rgb = rgb
-        self.region = region
+        self.rgb = rgb
         self.dtype = np.dtype(data.dtype)
+        self.jpeg_tables = jpeg_tables
+        self._channel_axis = channel_axis
+        sizes = tuple(int(size) for size in data.shape)
+        self.region = Region.whole(sizes[:-1] if rgb else sizes)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(N, H, W, S): planes, height, width, samples."""
         *leading, height, width = self.region.shape
-        samples = int(self.data.shape[-1]) if self._rgb else 1
+        samples = int(self.data.shape[-1]) if self.rgb else 1
         return math.prod(leading), height, width, samples
 
-    def __getitem__(self, index: int) -> NDArray[Any]:
-        """Read one plane, of shape (H, W, S)."""
-        where = plane_index(index, self.region.shape)
-        starts = self.region.start[:-2]
-        first = tuple(i + start for i, start in zip(where, starts, strict=True))
-        plane = np.asarray(self.data[(*first, *self.region.slices[-2:])])
-        return plane if self._rgb else plane[..., None]
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        axis = self._channel_axis
+        return 1 if axis is None else self.region.shape[axis]
 
-    def part(self, region: Region) -> LayerPlanes:
-        """Return the planes of another region of the same data."""
-        return LayerPlanes(self.data, self._rgb, region)
+    def channel(self, plane: int) -> int:
+        """Return the channel of a plane."""
+        axis = self._channel_axis
+        return 0 if axis is None else plane_index(plane, self.region.shape)[axis]
 
-    def restored_shape(self, scale: int) -> tuple[int, ...]:
-        """Return the shape that napari wants of the restored region."""
-        *leading, height, width = self.region.shape
-        samples = (int(self.data.shape[-1]),) if self._rgb else ()
-        return (*leading, height * scale, width * scale, *samples)
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Read a window of a plane, of shape (h, w, S)."""
+        where = plane_index(plane, self.region.shape)
+        window = np.asarray(self.data[(*where, rows, columns)])
+        return window if self.rgb else window[..., None]
+
+    def numbers(self, region: Region) -> list[int]:
+        """Return the numbers of the planes that a region has a part of."""
+        counts = self.region.shape[:-2]
+        numbers = np.arange(math.prod(counts)).reshape(counts)
+        return [int(n) for n in numbers[region.slices[:-2]].ravel()]
+
+    def plane(self, region: Region) -> NDArray[Any]:
+        """Read the rows and columns of a region in its first plane."""
+        return self.read(self.numbers(region)[0], *region.slices[-2:])
 
 
 def plane_index(index: int, shape: Sequence[int]) -> tuple[int, ...]:
@@ -171,20 +199,25 @@ def layer_planes(layer: Image) -> LayerPlanes:
         If the layer has fewer than two axes, or its values are no numbers.
     """
     data: Any = layer.data[0] if layer.multiscale else layer.data
-    rgb = bool(layer.rgb)
-    sizes = tuple(int(size) for size in data.shape)
-    region = Region.whole(sizes[:-1] if rgb else sizes)
-    if len(region.slices) < 2 or 0 in region.shape:
+    planes = LayerPlanes(data, bool(layer.rgb), _channel_axis(layer))
+    if len(planes.region.slices) < 2 or 0 in planes.region.shape:
         raise ImageError(
-            f"The layer {layer.name!r} has the shape {sizes}; restoration needs planes "
-            "with rows and columns."
+            f"The layer {layer.name!r} has the shape {tuple(data.shape)}; restoration "
+            "needs planes with rows and columns."
         )
-    if np.dtype(data.dtype).kind not in "buif":
+    if planes.dtype.kind not in "buif":
         raise ImageError(
             f"The layer {layer.name!r} has values of type {data.dtype}; convert them "
             "to integers or floats first."
         )
-    return LayerPlanes(data, rgb, region)
+    return planes
+
+
+def _channel_axis(layer: Image) -> int | None:
+    """Return the leading axis that is labelled as that of channels."""
+    labels = [str(label).lower() for label in layer.axis_labels[:-2]]
+    found = [axis for axis, label in enumerate(labels) if label in _CHANNEL_LABELS]
+    return found[0] if found else None
 
 
 def origin(layer: Layer) -> dict[str, Any]:

@@ -171,11 +171,12 @@ def _written(request: TrainingRequest) -> Path:
     import numpy as np
 
     from memnet_core.batch.folders import make_folder
-    from memnet_core.io import Image, write_image
+    from memnet_core.io import Image, save_image
 
     folder = request.out / "layers"
     make_folder(folder)
     for number, (_, planes) in enumerate(request.layers):
-        stack = np.stack([planes[i] for i in range(planes.shape[0])])
-        write_image(folder / f"{number:03}.tif", Image(stack, "ZYXS"))
+        whole = planes.region.slices[-2:]
+        stack = np.stack([planes.read(n, *whole) for n in range(planes.shape[0])])
+        save_image(folder / f"{number:03}.tif", Image(stack, "ZYXS"))
     return folder

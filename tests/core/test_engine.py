@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from memnet_core.engine import Restorer, result_of
 from memnet_core.errors import DeviceError, ImageError, UsageError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.fused import EvaluationNetwork
+from memnet_core.model.streaming import EvaluationNetwork
 from memnet_core.tiling import plan_tiles
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import torch
 from memnet_core.engine import Restorer, TileDone, result_of
 from memnet_core.errors import DeviceError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.fused import EvaluationNetwork, memory_per_pixel
+from memnet_core.model.fused import memory_per_pixel
+from memnet_core.model.streaming import EvaluationNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable

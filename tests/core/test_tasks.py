@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from memnet_core._old_tasks import Channels, TaskSettings, restore_image
 from memnet_core.engine import Restorer, TileDone, result_of
 from memnet_core.errors import ImageError
 from memnet_core.io.image import Image, Metadata
 from memnet_core.model.architecture import Architecture
-from memnet_core.tasks import Channels, TaskSettings, restore_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

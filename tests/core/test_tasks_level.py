@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from memnet_core._old_tasks import LevelFound, TaskSettings, find_level, jpeg_quality
 from memnet_core.errors import LevelError
 from memnet_core.estimation import QualityEstimate, luminance_table
 from memnet_core.io.image import Image, Metadata
-from memnet_core.tasks import LevelFound, TaskSettings, find_level, jpeg_quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

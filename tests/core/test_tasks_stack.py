@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from memnet_core.engine import result_of
-from memnet_core.errors import ImageError
-from memnet_core.io import Image
-from memnet_core.tasks import (
+from memnet_core._old_tasks import (
     TaskSettings,
     restore_image,
     restore_stack,
     restored_shape,
 )
+from memnet_core.engine import result_of
+from memnet_core.errors import ImageError
+from memnet_core.io import Image
 from memnet_core.values import ValueRange, stack_range
 
 if TYPE_CHECKING:

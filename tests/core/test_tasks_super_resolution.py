@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from memnet_core._old_tasks import Channels, TaskSettings, restore_image
 from memnet_core.bicubic import imresize
 from memnet_core.engine import Restorer, TileDone, result_of
 from memnet_core.io.image import Image, Metadata
 from memnet_core.model.architecture import Architecture
-from memnet_core.tasks import Channels, TaskSettings, restore_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,11 +14,11 @@ import pytest
 from napari.layers import Image
 from PIL import Image as PillowImage
 
+from memnet_core._old_tasks import TaskSettings, restore_image
 from memnet_core.batch import BatchSettings
 from memnet_core.engine import EventsWithResult, TileDone
 from memnet_core.errors import ImageError, LevelError
 from memnet_core.io import Image as CoreImage
-from memnet_core.tasks import TaskSettings, restore_image
 from napari_memnet.layers import Region
 from napari_memnet.restoration import (
     LayerSource,

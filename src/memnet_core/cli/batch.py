@@ -14,7 +14,7 @@ from memnet_core.cli._options import restoration_options, settings_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memnet_core.batch import Job
+    from memnet_core.batch import Job, Run
 
 __all__ = ["batch"]
 
@@ -81,6 +81,7 @@ def batch(
     scheduler: str | None,
     share: tuple[int, int] | None,
     report: Path | None,
+    axes: str,
     **options: Any,
 ) -> None:
     """Restore INPUTS (files, folders, "globs", .txt lists) into the folder OUTPUT.
@@ -120,14 +121,14 @@ def batch(
         deeper = not recursive and any(map(os.path.isdir, inputs))
         hint = "; --recursive also looks into subfolders" if deeper else ""
         raise UsageError(f"No images found in {', '.join(inputs)}{hint}.")
-    jobs = plan_jobs(found.sources, output, file_format, overwrite=overwrite)
+    jobs = plan_jobs(found.sources, output, file_format, overwrite=overwrite, axes=axes)
     part = Share(*share) if share else Share()
     jobs = part.of_jobs(jobs)
     if dry_run:
         for job in jobs:
             click.echo(_planned(job))
         return
-    run = BatchRun(jobs, settings, part)
+    run: Run = BatchRun(jobs, settings, part)
     if workers or scheduler:
         from memnet_core.batch.cluster import ClusterRun
 

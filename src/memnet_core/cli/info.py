@@ -34,8 +34,8 @@ def info(*, file: Path) -> None:
 
 def _stack_facts(stack: Stack) -> Iterator[tuple[str, str]]:
     """Yield what a stack tells, and a sample of its planes."""
+    from memnet_core._old_tasks import plane_sigma
     from memnet_core.io import PlaneCrops
-    from memnet_core.tasks import plane_sigma
     from memnet_core.values import stack_range
 
     yield "format", stack.format
@@ -57,7 +57,7 @@ def _stack_facts(stack: Stack) -> Iterator[tuple[str, str]]:
 
 
 def _facts(image: Image) -> Iterator[tuple[str, str]]:
-    from memnet_core.tasks import jpeg_quality
+    from memnet_core._old_tasks import jpeg_quality
 
     yield "format", image.format
     yield "axes", f"{image.axes} {'×'.join(map(str, image.pixels.shape))}"
@@ -79,8 +79,8 @@ def _facts(image: Image) -> Iterator[tuple[str, str]]:
 
 
 def _noise(image: Image) -> Iterator[tuple[str, str]]:
+    from memnet_core._old_tasks import image_sigma
     from memnet_core.errors import ImageError
-    from memnet_core.tasks import image_sigma
 
     choices: tuple[RangeChoice, ...] = ("dtype", "percentile")
     problem = ""

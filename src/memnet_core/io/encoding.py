@@ -68,7 +68,6 @@ _LIMITS = {
 }
 
 
-
 class PictureWriter:
     """Writes the one plane of a picture.
 
@@ -134,13 +133,11 @@ def _check(like: ImageFile, scale: int, limits: _Limits) -> None:
     count, height, width, _ = like.shape
     if count > 1:
         raise ValueError(
-            f"{limits.name} holds one picture, not a stack of {count}; "
-            "write it as TIFF"
+            f"{limits.name} holds one picture, not a stack of {count}; write it as TIFF"
         )
     if like.dtype not in limits.dtypes:
         raise ValueError(
-            f"{limits.name} cannot hold pixels of type {like.dtype}; "
-            "write them as TIFF"
+            f"{limits.name} cannot hold pixels of type {like.dtype}; write them as TIFF"
         )
     if max(height, width) * scale > limits.largest_side:
         raise ValueError(

@@ -29,7 +29,7 @@ _WHOLE = slice(None)
 class ImageFile:
     """Planes of a file, read by windows; use it in a ``with`` statement.
 
-    It is a `memnet_core.restore.source.Source`.
+    It is a `memnet_core.restoration.source.Source`.
 
     Parameters
     ----------

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from memnet_core.errors import ImageError
-from memnet_core.io.calibration import Calibration
 from memnet_core.io.faults import writing
 from memnet_core.io.format import Format
 from memnet_core.io.image import Metadata, Native, Probe
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from memnet_core.io.calibration import Calibration
 
 __all__ = [
     "OME_ZARR",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.restore.source import Sink, Source
+    from memnet_core.restoration.source import Sink, Source
 
     _Window = tuple[int, slice, slice]
 

@@ -26,7 +26,7 @@ class FileSink:
 
     Where a plane comes in bands, a band is complete before the next one, to its right,
     begins. One plane is held until it is complete. It is a
-    `memnet_core.restore.source.Sink`.
+    `memnet_core.restoration.source.Sink`.
 
     Parameters
     ----------

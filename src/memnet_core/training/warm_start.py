@@ -11,9 +11,9 @@ from memnet_core.errors import TrainingError
 from memnet_core.model.network import MemNet
 
 if TYPE_CHECKING:
-    from memnet_core.model.architecture import Architecture
     from torch import nn
 
+    from memnet_core.model.architecture import Architecture
     from memnet_core.model.network import GateUnit, MemoryBlock
 
 __all__ = ["grown"]

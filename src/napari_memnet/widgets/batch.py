@@ -109,7 +109,7 @@ class BatchWidget(DockWidget):
         elif isinstance(event, ModelReady):
             card = event.entry.card
             self.run.status.setText(
-                f"model {card.name} ({card.serves}) on {event.restorer.device}"
+                f"model {card.name} ({card.serves}) on {event.device}"
             )
         elif isinstance(event, FileStarted):
             self._say(event.job, "restoring…")
@@ -152,7 +152,7 @@ def _told(outcome: Outcome) -> str:
     if outcome.status == "failed":
         return f"failed: {outcome.message}"
     if outcome.status == "skipped":
-        return "there already"
+        return outcome.message or "there already"
     remarks = [f"done in {outcome.seconds:.1f} s", outcome.remark]
     if outcome.dropped:
         remarks.append(f"not kept: {', '.join(outcome.dropped)}")

@@ -18,7 +18,7 @@ from superqt import QCollapsible
 
 from memnet_core.errors import UsageError
 from napari_memnet.models import describe, models_changed, models_for, scales
-from napari_memnet.settings import LARGEST_TILE, preferences
+from napari_memnet.settings import preferences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
     from napari.layers import Image
 
-    from memnet_core.batch import BatchSettings
-    from memnet_core.values import RangeChoice
+    from memnet_core.restoration.settings import RangeChoice, Settings
 
 __all__ = ["TASKS", "RestorationForm"]
 
@@ -37,11 +36,12 @@ TASKS = [
     ("Enlarge", "sr"),
 ]
 _RANGES = [
+    ("automatic", "auto"),
     ("data type", "dtype"),
     ("percentiles", "percentile"),
     ("two values", "pair"),
 ]
-_LAYER_RANGES = [("automatic", "automatic"), ("contrast limits", "contrast"), *_RANGES]
+_LAYER_RANGES = [*_RANGES, ("contrast limits", "contrast")]
 _FOLDER_RANGES = [*_RANGES, ("percentiles of each plane", "plane")]
 _BEST = "best for the level"
 
@@ -110,13 +110,10 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             choices=[
                 ("as the task needs", None),
                 ("luminance only", "luminance"),
-                ("every channel", "all"),
+                ("every channel", "each"),
+                ("all together", "joint"),
             ],
         )
-        self.tile = SpinBox(
-            label="tile, px", value=0, min=0, max=LARGEST_TILE, step=64,
-            tooltip="Side of a tile; 0 for what fits into memory.",
-        )  # fmt: skip
         self.exit_block = SpinBox(
             label="stop after block", value=0, min=0, max=0,
             tooltip="Fewer memory blocks are faster and restore less; 0 for all.",
@@ -128,7 +125,6 @@ class RestorationForm(QWidget):  # type: ignore[misc]
                 self.low,
                 self.high,
                 self.channels,
-                self.tile,
                 self.exit_block,
             ],
         )
@@ -142,7 +138,6 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         layout.addWidget(fold)
 
         chosen = preferences()
-        self.tile.value = chosen.tile
         self._preferred_device = chosen.device
         self.is_ready = False
         self.task.changed.connect(self._show_models)
@@ -165,35 +160,29 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             self.quality.value if self.task.value == "deblock" else self.sigma.value
         )
 
-    def settings(self, layer: Image | None = None) -> BatchSettings:
+    def settings(self, layer: Image | None = None) -> Settings:
         """Return what the form says.
 
         Parameters
         ----------
         layer : Image, optional
-            Where an automatic value range and contrast limits come from.
+            Where contrast limits come from.
 
         Raises
         ------
         UsageError
             If black does not lie below white.
         """
-        from memnet_core.batch import BatchSettings
-        from memnet_core.tasks import TaskSettings
+        from memnet_core.restoration.settings import Settings
 
-        task = TaskSettings(
+        return Settings(
             task=self.task.value,
             level=self.level,
             channels=self.channels.value,
             value_range=self._range(layer),
-        )
-        side = self.tile.value
-        return BatchSettings(
-            task=task,
             model=None if self.model.value == _BEST else self.model.value,
             nearest=True,
             device=self.device.value,
-            tile=(side, side) if side else None,
             exit_block=self.exit_block.value or None,
         )
 
@@ -202,16 +191,12 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         models_changed.disconnect(self._show_models, missing_ok=True)
 
     def _range(self, layer: Image | None) -> RangeChoice:
-        from napari_memnet.restoration import automatic_range
-
         choice: Any = self.range.value
         if choice == "pair":
             low, high = self.low.value, self.high.value
             if not low < high:
                 raise UsageError(f"Black, {low:g}, has to lie below white, {high:g}.")
             return low, high
-        if layer is not None and choice == "automatic":
-            return automatic_range(layer)
         if layer is not None and choice == "contrast":
             low, high = layer.contrast_limits
             return float(low), float(high)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +11,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from memnet_core.errors import MemnetError, UsageError
 from napari_memnet.layers import Region, layer_planes, origin
-from napari_memnet.restoration import (
+from napari_memnet.regions import (
     LayerSource,
-    Prepared,
     restore_region,
     result_layer,
 )
@@ -25,8 +23,9 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
-    from memnet_core.batch import BatchSettings
-    from napari_memnet.restoration import Restored
+    from memnet_core.restoration.prepare import Decision
+    from memnet_core.restoration.settings import Settings
+    from napari_memnet.regions import Restored
 
 __all__ = [
     "LARGEST_SIDE",
@@ -56,7 +55,7 @@ _WATCHED = (
 )
 _DELAY_MS = 250
 
-Request = tuple["Image", "BatchSettings"]
+Request = tuple["Image", "Settings"]
 
 
 def is_preview(layer: Any) -> bool:
@@ -152,7 +151,7 @@ class Preview(QObject):  # type: ignore[misc]
         self._layer: Layer | None = None
         self._work: Work | None = None
         self._source: Image | None = None
-        self._values: tuple[Any, Any, tuple[float, float]] | None = None
+        self._decided: tuple[Any, Settings, Decision] | None = None
         self._watched: list[Any] = []
         self._visible = True
         self._enabled = False
@@ -225,13 +224,12 @@ class Preview(QObject):  # type: ignore[misc]
         except MemnetError as error:
             self._fail(str(error))
             return
-        data, choice = source.whole.data, settings.task.value_range
-        if self._values and self._values[0] is data and self._values[1] == choice:
-            task = replace(settings.task, value_range=self._values[2])
-            settings = replace(settings, task=task)
+        data, decision = source.planes.data, None
+        if self._decided and self._decided[0] is data:
+            decision = self._decided[2] if self._decided[1] == settings else None
         started = time.perf_counter()
         work = Work(
-            restore_region(source, settings),
+            restore_region(source, settings, decision=decision),
             "MemNet preview",
             quiet=True,
             parent=self,
@@ -239,9 +237,10 @@ class Preview(QObject):  # type: ignore[misc]
         self._work = work
 
         def remember(event: Any) -> None:
+            from memnet_core.restoration.prepare import Prepared
+
             if isinstance(event, Prepared):
-                limits = event.values.low, event.values.high
-                self._values = (data, choice, limits)
+                self._decided = (data, settings, event.decision)
                 self._prepared = event
 
         def finish(restored: Restored) -> None:

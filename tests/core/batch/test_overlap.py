@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from memnet_core._old_tasks import TaskSettings, restore_image
 from memnet_core.batch import BatchRun, BatchSettings, Job, TileFinished
 from memnet_core.io import probe, read_image, write_image
-from memnet_core.tasks import TaskSettings, restore_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

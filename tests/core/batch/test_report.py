@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memnet_core import __version__
+from memnet_core._old_tasks import TaskSettings
 from memnet_core.batch import (
     BatchRun,
     BatchSettings,
@@ -20,7 +21,6 @@ from memnet_core.batch import (
 )
 from memnet_core.errors import ImageError
 from memnet_core.model.file import read_card
-from memnet_core.tasks import TaskSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

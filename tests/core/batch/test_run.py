@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from memnet_core._old_tasks import TaskSettings, restore_image
 from memnet_core.batch import (
     BatchRun,
     BatchSettings,
@@ -24,7 +25,6 @@ from memnet_core.engine import Restorer, result_of
 from memnet_core.errors import DeviceError, LevelError, ModelError, UsageError
 from memnet_core.io import probe, read_image
 from memnet_core.model.file import load_model
-from memnet_core.tasks import TaskSettings, restore_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

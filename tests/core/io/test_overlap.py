@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from memnet_core.io.overlap import read_ahead, write_behind
-from memnet_core.restore.source import ArraySink, ArraySource
+from memnet_core.restoration.source import ArraySink, ArraySource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

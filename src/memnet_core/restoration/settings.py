@@ -19,7 +19,7 @@ class Settings:
     Attributes
     ----------
     task : str
-        Name of one of `memnet_core.tasks.TASKS`.
+        Name of one of `memnet_core._old_tasks.TASKS`.
     level : float, optional
         JPEG quality, noise deviation in grey levels of 255, or scale; None to find
         it out for each input.
@@ -28,7 +28,7 @@ class Settings:
         channel by itself, ``joint`` all together, with a model for colour. The default
         depends on task and model.
     value_range : str or (float, float)
-        Which values become 0 and 1; see `memnet_core.restore.scaling`.
+        Which values become 0 and 1; see `memnet_core.restoration.scaling`.
     model : str, optional
         Name or file of the model; by default the one that was trained for the level.
     nearest : bool
