@@ -173,9 +173,9 @@ class _Bar:
             outcome = event.outcome
             if is_debugging() and outcome.details:
                 self._console.print(shown_cause(outcome.details), soft_wrap=True)
-            if outcome.status == "failed" or outcome.remark or outcome.dropped:
+            if outcome.message or outcome.remark or outcome.dropped:
                 self._console.print(_line(event), soft_wrap=True)
-            if outcome.status == "failed":
+            if outcome.status in ("failed", "skipped") and outcome.job in self._todo:
                 self._total -= outcome.job.megapixels
                 self._count(outcome.job, 0.0)
         else:

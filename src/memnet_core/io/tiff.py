@@ -261,8 +261,8 @@ def _described(like: ImageFile, sizes: Sequence[int], scale: int) -> TextOfResul
     is_ome_type = like.dtype.name in _OME_TYPES
     if like.leading and is_ome_type and _is_ome_order(like.axes):
         known = metadata.calibration.magnified(scale)
-        xml = new_ome_xml(like.axes, sizes, like.dtype, known)
-        return TextOfResult(xml, lost=["description"] if metadata.description else [])
+        text = metadata.description
+        return TextOfResult(new_ome_xml(like.axes, sizes, like.dtype, known, text))
     merged = len(like.leading) > 1
     pages = f"axes {like.leading} (written as one row of pages)"
     return TextOfResult(metadata.description, lost=[pages] if merged else [])

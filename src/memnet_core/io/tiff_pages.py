@@ -1,4 +1,7 @@
-"""Pages of a TIFF: what they promise, how their pixels are seen, their tags."""
+"""Pages of a TIFF: what they promise, how their pixels are seen, their tags.
+
+The tags of a damaged file can be of any type, whatever tifffile makes of them.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,7 @@ _PREMULTIPLIED = 1
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
+@parsing("its tags")
 def page_metadata(
     file: tifffile.TiffFile,
     page: Any,
@@ -133,6 +137,7 @@ def page_options(
     }
 
 
+@parsing("its tags")
 def only_series(file: tifffile.TiffFile) -> Any:
     """Return the one image or stack of a file.
 
@@ -169,6 +174,7 @@ def only_series(file: tifffile.TiffFile) -> Any:
     return series
 
 
+@parsing("its tags")
 def check_complete(file: tifffile.TiffFile, series: Any) -> None:
     """Check that what the directories promise can be in the file.
 
@@ -212,6 +218,7 @@ def _next_directory(file: tifffile.TiffFile) -> int:
     return int(offset)
 
 
+@parsing("its tags")
 def samples_last(
     axes: str, page: Any, dropped: list[str]
 ) -> tuple[tuple[int, ...], str]:
@@ -228,13 +235,13 @@ def samples_last(
     return (position, *others), "C" + rest
 
 
+@parsing("its tags")
 def as_seen(pixels: NDArray[Any], page: Any, dropped: list[str]) -> NDArray[Any]:
     """Turn inverted, palette, CMYK and 2- to 7-bit pixels into plain gray or RGB."""
     if page.photometric == _PALETTE:
         dropped.append("palette (expanded)")
         table: NDArray[np.uint8] = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
-        with parsing("its palette"):
-            return np.take(table, pixels, axis=0)
+        return np.take(table, pixels, axis=0)
     if page.photometric == _CMYK:
         dropped.append("CMYK (converted to RGB)")
         cmyk = PillowImage.fromarray(np.ascontiguousarray(pixels), "CMYK")
@@ -258,6 +265,7 @@ def _inverted(pixels: NDArray[Any], bits: int, dropped: list[str]) -> NDArray[An
     return pixels
 
 
+@parsing("its tags")
 def page_orientation(page: Any) -> int:
     """Return how a page is to be turned: 1 to 8, as in EXIF."""
     tag = page.tags.valueof(_ORIENTATION)
@@ -272,6 +280,7 @@ def bytes_of_tag(page: Any, tag: int) -> bytes | None:
     return value if isinstance(value, bytes) else None
 
 
+@parsing("its tags")
 def what_is_lost(page: Any) -> list[str]:
     """Name what the tags of a page hold that is not carried."""
     lost = [name for tag, name in _LOST_TAGS.items() if tag in page.tags]
@@ -290,6 +299,7 @@ def is_machine_text(file: tifffile.TiffFile) -> bool:
     return bool(file.is_ome or file.is_imagej or file.is_shaped)
 
 
+@parsing("its tags")
 def page_resolution(page: Any) -> tuple[tuple[float, float] | None, str]:
     """Return pixels per unit, and the unit; (1, 1) without a unit says nothing."""
     unit = _UNITS.get(int(page.tags.valueof(296, 2)), "none")

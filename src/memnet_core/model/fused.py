@@ -98,28 +98,29 @@ class Affine(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A 3×3 convolution that pads columns by zeros, and rows not at all."""
+    """A convolution that pads columns by zeros, and rows not at all."""
 
     weight: Tensor
-    bias: Tensor
+    bias: Tensor | None
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         weight = weight.detach().clone(memory_format=torch.channels_last)
         self.register_buffer("weight", weight)
-        self.register_buffer("bias", cast("Tensor", bias).detach().clone())
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self.padding = (0, weight.shape[-1] // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a map that is two rows shorter."""
+        """Return a map; a 3×3 convolution takes two rows away."""
         batch = x[None].permute(0, 3, 1, 2)
         if x.device.type == "cpu" and x.dtype == torch.float32 and _HAS_ONEDNN:
-            # F.conv2d would choose another algorithm, which rounds otherwise, where a
-            # map is small.
+            # Where a map is small F.conv2d chooses another algorithm, which rounds
+            # otherwise; so do matrix products of a few rows.
             y = torch.mkldnn_convolution(
-                batch, self.weight, self.bias, (0, 1), (1, 1), (1, 1), 1
+                batch, self.weight, self.bias, self.padding, (1, 1), (1, 1), 1
             )
         else:
-            y = F.conv2d(batch, self.weight, self.bias, padding=(0, 1))
+            y = F.conv2d(batch, self.weight, self.bias, padding=self.padding)
         return cast("Tensor", y)[0].permute(1, 2, 0).contiguous()
 
 
@@ -145,17 +146,15 @@ class FusedBlock(nn.Module):
 class GateTerm(nn.Module):
     """What one memory contributes to a gate: W_k τ_k(x_k)."""
 
-    matrix: Tensor
-
     def __init__(self, norm: Affine, weight: Tensor) -> None:
         super().__init__()
         self.norm = norm
-        self.register_buffer("matrix", weight.detach()[:, :, 0, 0].t().contiguous())
+        self.convolution = Convolution(weight, None)
 
-    def add_to(self, total: Tensor, memory: Tensor) -> None:
-        """Add it to maps of the same size."""
-        activated = self.norm(memory)
-        total.flatten(0, 1).addmm_(activated.flatten(0, 1), self.matrix)
+    def forward(self, memory: Tensor) -> Tensor:
+        """Return the term for rows of a memory."""
+        term: Tensor = self.convolution(self.norm(memory))
+        return term
 
 
 def memory_per_pixel(architecture: Architecture) -> int:

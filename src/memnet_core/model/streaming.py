@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         Affine,
         Convolution,
         FusedBlock,
-        GateTerm,
     )
     from memnet_core.model.network import MemNet
 
@@ -95,7 +94,7 @@ class RowStream:
         unshuffle = network.architecture.unshuffle
         self.images, self.height, self.width = images, height, width
         self.unshuffle = unshuffle
-        self._image_planes = network.architecture.image_channels * unshuffle**2
+        self._channels = network.architecture.image_channels
         self._pending: Tensor | None = None
         # The rows that the last, incomplete cells reflect.
         self._reflected = unshuffle if height % unshuffle else 0
@@ -108,7 +107,7 @@ class RowStream:
             _Block(frame, cast("FusedBlock", block)) for block in weights.blocks
         ]
         self._fusion = list(zip(weights.recon_norms, weights.fusion, strict=True))
-        self._fused = _Sum(torch.zeros_like(weights.fenet.bias))
+        self._fused = _Sum(torch.zeros_like(weights.recon_norms[0].shift))
         self._recon = _Convolved(frame, _copy, weights.recon)
         self._image = _Waiting(sum(weights.fusion))
 
@@ -128,7 +127,11 @@ class RowStream:
             The next restored rows, of shape (N, C, h', W); h' may be 0. After the last
             rows of the images all have been returned.
         """
-        planes = self._frame.beside(self._cells(x))
+        nothing = x[:, : self._channels, :0]
+        cells = self._cells(x)
+        if not cells.shape[2]:
+            return nothing
+        planes = self._frame.beside(cells)
         memory = self._fenet(planes)
         for m, (block, (norm, weight)) in enumerate(
             zip(self._blocks, self._fusion, strict=True)
@@ -140,11 +143,11 @@ class RowStream:
                 fused = self._fused.rows_of(m, memory)
                 fused.add_(norm(memory), alpha=weight)
         y = self._recon(self._fused.take(len(memory), memory))
-        self._image.add_to(y, planes[..., : self._image_planes])
-        return self._pixels(y)
+        self._image.add_to(y, planes[..., : y.shape[2]])
+        return self._pixels(y) if len(y) else nothing
 
     def _cells(self, x: Tensor) -> Tensor:
-        """Return complete cells as planes, (N, C·u², h / u, W / u)."""
+        """Return complete cells as planes, (N, C·u², h / u, W / u), or no rows."""
         self._received += x.shape[2]
         if self._pending is not None:
             x = torch.cat([self._pending, x], 2)
@@ -152,6 +155,8 @@ class RowStream:
             rows = max(x.shape[2] - self._reflected, 0)
             rows -= rows % self.unshuffle
             x, self._pending = x[:, :, :rows], x[:, :, rows:].clone()
+        if not x.shape[2]:
+            return x
         return F.pixel_unshuffle(pad_to_multiple(x, self.unshuffle), self.unshuffle)
 
     def _pixels(self, y: Tensor) -> Tensor:
@@ -219,7 +224,7 @@ class _Convolved:
         """Take the next rows of the input and return those of the output."""
         rows = len(x)
         if not rows:
-            return x.new_empty(0, x.shape[1], len(self._convolution.bias))
+            return x.new_empty(0, x.shape[1], len(self._convolution.weight))
         self._seen += rows
         above = 1 if self._kept is None else len(self._kept)
         below = int(self._seen == self._frame.height)
@@ -234,7 +239,7 @@ class _Convolved:
             buffer[-1] = 0
         self._kept = buffer[-2:].clone()
         if len(buffer) < 3:
-            return x.new_empty(0, x.shape[1], len(self._convolution.bias))
+            return x.new_empty(0, x.shape[1], len(self._convolution.weight))
         y: Tensor = self._convolution(buffer)
         return y
 
@@ -321,8 +326,7 @@ class _Block:
 
     def _admit(self, term: int, x: Tensor) -> None:
         if len(x):
-            gate = cast("GateTerm", self._weights.gates[term])
-            gate.add_to(self._gate.rows_of(term, x), x)
+            self._gate.rows_of(term, x).add_(self._weights.gates[term](x))
 
 
 def _copy(x: Tensor, out: Tensor) -> None:
