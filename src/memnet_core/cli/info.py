@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core.text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,7 +30,7 @@ def info(*, file: Path) -> None:
     else:
         facts = [*_facts(read_image(file))]
     for name, value in facts:
-        click.echo(f"{name:<12} {value}")
+        click.echo(f"{name:<12} {shown(value)}")
 
 
 def _stack_facts(stack: Stack) -> Iterator[tuple[str, str]]:
