@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
 
 __all__ = ["KnownSet", "input_scores", "known_set", "published"]
 

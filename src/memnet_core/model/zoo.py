@@ -6,14 +6,11 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError
 from memnet_core.model.file import Card, load_model, read_card
 from memnet_core.tasks import TASKS
-
-if TYPE_CHECKING:
 
 __all__ = [
     "Entry",

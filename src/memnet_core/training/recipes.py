@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -139,7 +139,7 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
     settings["architecture"] = recipe["architecture"] | given["architecture"]
     levels = _LEVELS["pairs" if given.get("pairs") else given["recipe"]]
     if "levels" not in settings and given["task"] in tuple(levels):
-        settings["levels"] = levels[cast("Task", given["task"])]
+        settings["levels"] = levels[given["task"]]
     if "name" not in settings and "out" in settings:
         settings["name"] = os.path.basename(os.path.abspath(settings["out"]))
     return validated_config(**settings)
