@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Layer
 
 from memnet_core.errors import MemnetError
+from memnet_core.text import shown
 from napari_memnet.regions import (
     LayerSource,
     progress_of,
@@ -55,7 +56,7 @@ def _restore_selected(
     try:
         source = LayerSource.of(layer)
     except MemnetError as error:
-        show_error(str(error))
+        show_error(shown(error))
         return
     work = Work(
         _restore(source, task, level),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core.cli._display import shown
 from memnet_core.errors import UsageError
+from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from memnet_core.evaluation.run import Evaluation
@@ -85,7 +85,7 @@ def evaluate(
         for folder in folders:
             for evaluation in evaluations(engine, card, folder, chosen, seed=seed):
                 found.append(evaluation)
-                click.echo(_printable(as_text(card, evaluation)) + "\n")
+                click.echo(as_text(card, evaluation) + "\n")
     finally:
         if found and json_file:
             _write(json_file, as_json(card, found))
@@ -120,10 +120,6 @@ def _write(file: Path, text: str) -> None:
 
 def _unwritable(file: Path, error: OSError) -> str:
     return f"{shown(file)} cannot be written: {error.strerror}; name another file."
-
-
-def _printable(text: str) -> str:
-    return "\n".join(shown(line) for line in text.splitlines())
 
 
 def _levels(text: str | None) -> tuple[float, ...] | None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core.text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,7 +27,7 @@ def info(*, file: Path) -> None:
     with open_image(file) as image:
         facts = [*_facts(image), *_judgement(image)]
     for name, value in facts:
-        click.echo(f"{name:<12} {value}")
+        click.echo(f"{name:<12} {shown(value)}")
 
 
 def _facts(image: ImageFile) -> Iterator[tuple[str, str]]:

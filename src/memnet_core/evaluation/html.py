@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from memnet_core.evaluation.report import gain
 from memnet_core.tasks import find_task
+from memnet_core.text import plotted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ def as_html(card: Card, evaluations: Sequence[Evaluation]) -> str:
     environment = Environment(
         loader=PackageLoader("memnet_core.evaluation", "."),
         autoescape=True,
+        finalize=lambda value: shown(value) if isinstance(value, str) else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -76,7 +78,9 @@ def _plot(card: Card, evaluations: Sequence[Evaluation]) -> str:
     for label, points in gains.items():
         style = "o--" if label.endswith("(published)") else "o-"
         width = 1.0 if label.endswith("(published)") else 2.5
-        axes.plot(*zip(*points, strict=True), style, label=label, linewidth=width)
+        axes.plot(
+            *zip(*points, strict=True), style, label=plotted(label), linewidth=width
+        )
     axes.set_xticks(sorted({evaluation.level for evaluation in evaluations}))
     axes.set(xlabel=find_task(card.task).symbol, ylabel="gain in PSNR (dB)")
     axes.grid(alpha=0.3)

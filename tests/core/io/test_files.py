@@ -93,6 +93,7 @@ FILES = {
     "big.tif": tiff(NOISE, "rgb", bigtiff=True, byteorder=">"),
 }
 
+
 def read_image(path: Path) -> Image:
     with open_image(path) as file:
         return file.image()
@@ -343,7 +344,7 @@ def test_failure_leaves_the_old_file(
         raise PermissionError(13, "Permission denied")
 
     path = stored(tmp_path, f"image{suffix}", b"old")
-    monkeypatch.setattr(Path, "replace", denied)
+    monkeypatch.setattr(os, "replace", denied)
     assert "Permission denied" in refusal(save_image, path, Image(GRAY, "YX"))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
