@@ -15,7 +15,6 @@ import numpy as np
 from memnet_core.bicubic import imresize
 from memnet_core.engine import EventsWithResult, Restorer, TileDone
 from memnet_core.errors import ImageError, LevelError
-from memnet_core.estimation import QualityEstimate, estimate_quality, estimate_sigma
 from memnet_core.pixels import (
     add_luminance,
     check_finite,
@@ -23,6 +22,8 @@ from memnet_core.pixels import (
     to_dtype,
     without_alpha,
 )
+from memnet_core.tasks.deblock import QualityEstimate, estimate_quality
+from memnet_core.tasks.denoise import estimate_sigma
 from memnet_core.values import (
     PlaneSource,
     RangeChoice,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from memnet_core.model.file import Card
     from memnet_core.model.zoo import Entry
 
-__all__ = ["describe", "models_changed", "models_for", "scales"]
+__all__ = ["describe", "levels_for", "models_changed", "models_for"]
 
 
 class _Models:
@@ -29,10 +29,9 @@ def models_for(task: str) -> list[Entry]:
     return [entry for entry in installed()[0] if entry.card.task == task]
 
 
-def scales() -> list[int]:
-    """Return the scales that some model was trained for."""
-    found = {int(s) for e in models_for("sr") for s in e.card.levels.values}
-    return sorted(found)
+def levels_for(task: str) -> list[float]:
+    """Return the levels of a task that some model lists, in ascending order."""
+    return sorted({v for e in models_for(task) for v in e.card.levels.values})
 
 
 def describe(card: Card) -> str:

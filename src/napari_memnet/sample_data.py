@@ -20,7 +20,7 @@ def jpeg_q10() -> list[LayerData]:
     """Return scikit-image's cameraman (CC0), compressed as JPEG of quality 10."""
     from skimage.data import camera
 
-    from memnet_core.degradations import jpeg
+    from memnet_core.tasks.deblock import jpeg
 
     picture = jpeg(camera(), 10)  # type: ignore[no-untyped-call]
     return [(picture, {"name": "camera, JPEG q 10"}, "image")]

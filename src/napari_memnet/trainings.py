@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from memnet_core.errors import TrainingError, UsageError
+from memnet_core.tasks import Levels, find_task
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -56,8 +57,8 @@ class TrainingRequest:
         Instead: names and planes of clean layers.
     validation : Path, optional
         Folder of clean images to validate on.
-    scale : int
-        That of pairs, for super-resolution.
+    level : float
+        That of pairs, where a model is for one level.
     device : str
         ``auto`` or the name of a device.
     """
@@ -71,7 +72,7 @@ class TrainingRequest:
     pairs: tuple[Path, Path] | None = None
     layers: Sequence[tuple[str, LayerPlanes]] = ()
     validation: Path | None = None
-    scale: int = 2
+    level: float = 2
     device: str = "auto"
 
 
@@ -149,8 +150,10 @@ def _settings(request: TrainingRequest) -> dict[str, Any]:
     }
     if request.pairs:
         settings["pairs"] = request.pairs
-        if request.task == "sr":
-            settings["levels"] = {"values": [request.scale], "continuous": False}
+        task = find_task(request.task)
+        if task.field.offered:
+            task.check(request.level)
+            settings["levels"] = Levels.listed(request.level)
         return settings
     if request.layers:
         settings |= {"data": (_written(request),), "value_range": "percentile"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError
 from memnet_core.model.file import Card, load_model, read_card
-from memnet_core.tasks import TASKS
+from memnet_core.tasks import find_task
 
 __all__ = [
     "Entry",
@@ -98,7 +98,7 @@ def model_for(task: str, level: float, *, nearest: bool = False) -> Entry:
     Parameters
     ----------
     task : str
-        ``deblock``, ``denoise`` or ``sr``.
+        Name of one of `memnet_core.tasks.TASKS`.
     level : float
         JPEG quality, noise deviation, or scale.
     nearest : bool
@@ -110,7 +110,7 @@ def model_for(task: str, level: float, *, nearest: bool = False) -> Entry:
         If no model covers the level; the message names the nearest.
     """
     entries = [entry for entry in installed()[0] if entry.card.task == task]
-    symbol = TASKS[task].symbol
+    symbol = find_task(task).symbol
     if not entries:
         raise LevelError(
             f"No model for {task} is installed; train one with 'memnet train' or add "
@@ -123,8 +123,9 @@ def model_for(task: str, level: float, *, nearest: bool = False) -> Entry:
     if nearest:
         return best
     raise LevelError(
-        f"No model for {task} covers {symbol} {level:g}; the nearest is "
-        f"{best.card.name!r} ({symbol} {best.card.levels}). Accept it with --nearest."
+        f"No model for {task} covers {symbol} {level:g}; the nearest "
+        f"is {best.card.name!r} ({symbol} {best.card.levels}). Accept it with "
+        "--nearest."
     )
 
 
@@ -156,7 +157,7 @@ def choose_model(
         )
     if not (nearest or entry.card.levels.covers(level)):
         raise LevelError(
-            f"The model {entry.card.name!r} covers {TASKS[task].symbol} "
+            f"The model {entry.card.name!r} covers {find_task(task).symbol} "
             f"{entry.card.levels}, not {level:g}. Accept it with --nearest."
         )
     return entry
