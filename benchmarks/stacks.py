@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
+from memnet_core._old_tasks import TaskSettings
 from memnet_core.batch import BatchSettings, ClusterReady, Job
 from memnet_core.batch.block_restorer import BlockRestorer
 from memnet_core.batch.blocks import begin
@@ -38,9 +39,9 @@ from memnet_core.engine import result_of
 from memnet_core.io import open_stack, probe
 from memnet_core.io.ome_zarr import open_level
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels, save_model
+from memnet_core.model.file import save_model
 from memnet_core.model.network import MemNet
-from memnet_core.tasks import TaskSettings
+from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -64,8 +64,8 @@ def resized_window(
         Part of the result, without a step.
     """
     parts = [
-        _contributions(*sizes, part)
-        for *sizes, part in zip(old, new, (rows, columns), strict=True)
+        _contributions(before, after, part)
+        for before, after, part in zip(old, new, (rows, columns), strict=True)
     ]
     needed = [slice(int(i.min()), int(i.max()) + 1) for i, _ in parts]
     image = np.asarray(read(*needed), np.float64)

@@ -1,5 +1,12 @@
 """Errors that a user can act on: each says what was wrong, where, and what to do."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = [
     "DeviceError",
     "EvaluationError",
@@ -7,14 +14,28 @@ __all__ = [
     "LevelError",
     "MemnetError",
     "ModelError",
+    "NotFinite",
     "NothingToDo",
+    "OutOfMemory",
     "TrainingError",
     "UsageError",
 ]
 
 
 class MemnetError(Exception):
-    """Base of all errors whose message is meant for the user."""
+    """Base of all errors whose message is meant for the user.
+
+    Parameters
+    ----------
+    message : str
+        One sentence.
+    path : Path, optional
+        The file or folder that it is about, which the message names.
+    """
+
+    def __init__(self, message: str = "", *, path: Path | None = None) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class DeviceError(MemnetError):
@@ -39,6 +60,14 @@ class NothingToDo(MemnetError):
 
 class ModelError(MemnetError):
     """A model file is missing, damaged, or of a kind that is not accepted."""
+
+
+class NotFinite(ImageError):
+    """What a network made of an image is not finite."""
+
+
+class OutOfMemory(DeviceError):
+    """The memory of a device does not suffice."""
 
 
 class UsageError(MemnetError, ValueError):

@@ -1,14 +1,15 @@
-"""The network in its evaluation form: the same function, faster and in less memory.
+"""The weights of a trained network, arranged for evaluation.
 
 Compared with `memnet_core.model.network`:
 
-- a gate unit is a running sum of 1×1 convolutions, one for each memory, so that the
-  memories are never concatenated;
+- a gate unit is a sum of 1×1 convolutions, one for each memory, so that the memories
+  are never concatenated;
 - the second BatchNorm of a recursion is folded into the first convolution, and every
-  other one is a single multiply-add in place, followed by ReLU in place;
+  other one is a single multiply-add followed by ReLU;
 - ReconNet's one convolution acts on the weighted sum of all blocks' features, as the
-  predictions share it and their fusion (eq. 12) is linear;
-- feature maps are channels-last.
+  predictions share it and their fusion (eq. 12) is linear.
+
+Feature maps have the shape (rows, columns, channels).
 """
 
 from __future__ import annotations
@@ -19,17 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memnet_core.model.network import pad_to_multiple
-
 if TYPE_CHECKING:
     from memnet_core.model.architecture import Architecture
-    from memnet_core.model.network import GateUnit, MemNet, MemoryBlock, RecursiveUnit
+    from memnet_core.model.network import GateUnit, MemNet, MemoryBlock
 
-__all__ = ["EvaluationNetwork", "memory_per_pixel"]
+__all__ = ["Affine", "Convolution", "FusedBlock", "FusedWeights", "GateTerm"]
 
 
-class EvaluationNetwork(nn.Module):
-    """A trained MemNet, arranged for inference.
+class FusedWeights(nn.Module):
+    """What a trained MemNet needs to make one prediction.
 
     Parameters
     ----------
@@ -37,6 +36,11 @@ class EvaluationNetwork(nn.Module):
         The trained network; it is not changed.
     exit_block : int, optional
         Stop after memory block m = 1..M-1 and predict y_m (eq. 11).
+
+    Attributes
+    ----------
+    fusion : list of float
+        Weight of the features of each block in the prediction.
 
     Raises
     ------
@@ -48,67 +52,31 @@ class EvaluationNetwork(nn.Module):
         super().__init__()
         architecture = model.architecture
         architecture.check_exit_block(exit_block)
-        self.unshuffle = architecture.unshuffle
-        self.image_planes = architecture.image_channels * architecture.unshuffle**2
         blocks = cast("list[MemoryBlock]", list(model.blocks[:exit_block]))
+        self.fenet_norm = Affine.of(model.fenet_norm) if model.fenet_norm else None
+        self.fenet = Convolution(model.fenet.weight, model.fenet.bias)
+        self.blocks = nn.ModuleList(FusedBlock(block) for block in blocks)
 
-        self.fenet_norm = _Affine.of(model.fenet_norm) if model.fenet_norm else None
-        self.fenet = _Convolution(model.fenet.weight, model.fenet.bias)
-        self.blocks = nn.ModuleList(_Block(block) for block in blocks)
-
+        norms: list[nn.Module] = list(model.reconnet.norm)
         fusion = torch.zeros(len(blocks))
         if not architecture.multi_supervised:
-            fusion[-1], norms = (
-                1.0,
-                [None] * (len(blocks) - 1) + [model.reconnet.norm[0]],
-            )
+            fusion[-1] = 1
+            norms = norms * len(blocks)
         elif len(blocks) < architecture.memory_blocks:
-            fusion[-1], norms = 1.0, list(model.reconnet.norm[: len(blocks)])
+            fusion[-1] = 1
         else:
-            fusion, norms = model.fusion.detach(), list(model.reconnet.norm)
-        self.fusion = fusion.tolist()
+            fusion = model.fusion.detach()
+        self.fusion: list[float] = fusion.tolist()
         self.recon_norms = nn.ModuleList(
-            _Affine.of(norm) if weight else nn.Identity()
-            for norm, weight in zip(norms, self.fusion, strict=True)
+            Affine.of(norm) for norm in norms[: len(blocks)]
         )
         conv = model.reconnet.conv
         bias = cast("Tensor", conv.bias)
-        self.recon = _Convolution(conv.weight, bias * fusion.sum())
+        self.recon = Convolution(conv.weight, bias * fusion.sum())
         self.requires_grad_(False)
 
-    @torch.inference_mode()
-    def forward(self, x: Tensor) -> Tensor:
-        """Restore a batch of images.
 
-        Parameters
-        ----------
-        x : Tensor
-            Shape (N, C, H, W), values in [0, 1]: the planes of the images, and behind
-            them, for a network with a level map, that of the level.
-
-        Returns
-        -------
-        Tensor
-            Restored images, without the level's plane, not clipped.
-        """
-        height, width = x.shape[-2:]
-        planes = F.pixel_unshuffle(pad_to_multiple(x, self.unshuffle), self.unshuffle)
-        first = planes if self.fenet_norm is None else self.fenet_norm(planes)
-        memories = [self.fenet(first).contiguous(memory_format=torch.channels_last)]
-        activated = torch.empty_like(memories[0])
-        fused = torch.zeros_like(activated)
-        for block, norm, weight in zip(
-            self.blocks, self.recon_norms, self.fusion, strict=True
-        ):
-            memories.append(block(memories, activated))
-            if weight:
-                fused.add_(norm(memories[-1], activated), alpha=weight)
-        image = planes[:, : self.image_planes]
-        y = self.recon(fused).add_(image, alpha=sum(self.fusion))
-        return F.pixel_shuffle(y, self.unshuffle)[..., :height, :width]
-
-
-class _Affine(nn.Module):
+class Affine(nn.Module):
     """BatchNorm in evaluation mode and ReLU: max(0, s·x + t) for each channel."""
 
     scale: Tensor
@@ -116,19 +84,21 @@ class _Affine(nn.Module):
 
     def __init__(self, scale: Tensor, shift: Tensor) -> None:
         super().__init__()
-        self.register_buffer("scale", scale.detach().reshape(1, -1, 1, 1))
-        self.register_buffer("shift", shift.detach().reshape(1, -1, 1, 1))
+        self.register_buffer("scale", scale.detach().clone())
+        self.register_buffer("shift", shift.detach().clone())
 
     @classmethod
-    def of(cls, norm: nn.Module | None) -> _Affine:
+    def of(cls, norm: nn.Module | None) -> Affine:
+        """Make one of a BatchNorm with its running statistics."""
         return cls(*_scale_and_shift(cast("nn.BatchNorm2d", norm)))
 
     def forward(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return a new map, or fill `out`."""
         return torch.addcmul(self.shift, x, self.scale, out=out).relu_()
 
 
-class _Convolution(nn.Module):
-    """A convolution that keeps the size of its input."""
+class Convolution(nn.Module):
+    """A convolution that pads columns by zeros, and rows not at all."""
 
     weight: Tensor
     bias: Tensor | None
@@ -138,64 +108,63 @@ class _Convolution(nn.Module):
         weight = weight.detach().clone(memory_format=torch.channels_last)
         self.register_buffer("weight", weight)
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
-        self.padding = weight.shape[-1] // 2
+        self.padding = (0, weight.shape[-1] // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, padding=self.padding)
+        """Return a map; a 3×3 convolution takes two rows away."""
+        batch = x[None].permute(0, 3, 1, 2)
+        if x.device.type == "cpu" and x.dtype == torch.float32 and _HAS_ONEDNN:
+            # Where a map is small F.conv2d chooses another algorithm, which rounds
+            # otherwise; so do matrix products of a few rows.
+            y = torch.mkldnn_convolution(
+                batch, self.weight, self.bias, self.padding, (1, 1), (1, 1), 1
+            )
+        else:
+            y = F.conv2d(batch, self.weight, self.bias, padding=self.padding)
+        return cast("Tensor", y)[0].permute(1, 2, 0).contiguous()
 
 
-class _Block(nn.Module):
-    """A memory block whose gate unit takes up each memory as soon as it exists."""
+class FusedBlock(nn.Module):
+    """The weights of a memory block."""
 
     def __init__(self, block: MemoryBlock) -> None:
         super().__init__()
         self.long_term = block.long_term
         self.short_term = block.short_term
-        self.first, self.second = _recursive_convolutions(block.recursive)
-        self.norms = nn.ModuleList(_Affine.of(n) for n in block.recursive.norm1)
+        unit = block.recursive
+        self.norms = nn.ModuleList(Affine.of(norm) for norm in unit.norm1)
+        self.first = nn.ModuleList(
+            _folded(unit.conv1, cast("nn.BatchNorm2d", norm)) for norm in unit.norm2
+        )
+        self.second = Convolution(unit.conv2.weight, unit.conv2.bias)
         self.gates = nn.ModuleList(_gate_terms(block.gate))
-
-    def forward(self, memories: list[Tensor], activated: Tensor) -> Tensor:
-        """Return B_m; `activated` is scratch space of the shape of a memory."""
-        gates = iter(self.gates)
-        gated: Tensor | None = None
-        for memory in memories if self.long_term else []:
-            gated = _added(gated, next(gates)(memory, activated))
-        h = memories[-1]
-        last = len(self.norms) - 1
-        for r, (norm, first) in enumerate(zip(self.norms, self.first, strict=True)):
-            inner = first(norm(h, activated)).relu_()
-            h = self.second(inner).add_(h)
-            if self.short_term or r == last:
-                gated = _added(gated, next(gates)(h, activated))
-        return cast("Tensor", gated)
+        self.gate_bias: Tensor
+        bias = cast("Tensor", block.gate.conv.bias)
+        self.register_buffer("gate_bias", bias.detach().clone())
 
 
-class _GateTerm(nn.Module):
+class GateTerm(nn.Module):
     """What one memory contributes to a gate: W_k τ_k(x_k)."""
 
-    def __init__(self, norm: _Affine, convolution: _Convolution) -> None:
+    def __init__(self, norm: Affine, weight: Tensor) -> None:
         super().__init__()
         self.norm = norm
-        self.convolution = convolution
+        self.convolution = Convolution(weight, None)
 
-    def forward(self, memory: Tensor, activated: Tensor) -> Tensor:
-        term: Tensor = self.convolution(self.norm(memory, activated))
+    def forward(self, memory: Tensor) -> Tensor:
+        """Return the term for rows of a memory."""
+        term: Tensor = self.convolution(self.norm(memory))
         return term
 
 
 def memory_per_pixel(architecture: Architecture) -> int:
-    """Return the bytes that `EvaluationNetwork` needs for a pixel of float32 input.
+    """Return the bytes that the network needs for a pixel of a whole float32 image.
 
     At the end of the last block there are M long-term memories, the running sums of
     gate and fusion, H^{r-1}, H^r, scratch space, and what the convolution itself takes.
     """
     maps = architecture.memory_blocks + 6
     return -(-maps * architecture.channels * 4 // architecture.unshuffle**2) + 16
-
-
-def _added(total: Tensor | None, term: Tensor) -> Tensor:
-    return term if total is None else total.add_(term)
 
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -206,32 +175,24 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, norm.bias - mean * scale
 
 
-def _recursive_convolutions(
-    unit: RecursiveUnit,
-) -> tuple[nn.ModuleList, _Convolution]:
-    """Return W1 with the second BatchNorm of each recursion folded in, and W2."""
-    folded = nn.ModuleList()
-    bias = cast("Tensor", unit.conv1.bias)
-    for norm in unit.norm2:
-        scale, shift = _scale_and_shift(cast("nn.BatchNorm2d", norm))
-        weight = unit.conv1.weight * scale.reshape(-1, 1, 1, 1)
-        folded.append(_Convolution(weight, bias * scale + shift))
-    return folded, _Convolution(unit.conv2.weight, unit.conv2.bias)
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Convolution:
+    """Return a convolution and the BatchNorm behind it in one."""
+    scale, shift = _scale_and_shift(norm)
+    bias = cast("Tensor", conv.bias)
+    return Convolution(conv.weight * scale.reshape(-1, 1, 1, 1), bias * scale + shift)
 
 
-def _gate_terms(gate: GateUnit) -> list[_GateTerm]:
-    """Split a gate unit by its memories; the first term carries the bias."""
+def _gate_terms(gate: GateUnit) -> list[GateTerm]:
+    """Split a gate unit by its memories."""
     channels = gate.conv.out_channels
     scales, shifts = (
         torch.split(part, channels) for part in _scale_and_shift(gate.norm)
     )
     weights = torch.split(gate.conv.weight, channels, dim=1)
     return [
-        _GateTerm(
-            _Affine(scale, shift),
-            _Convolution(weight, gate.conv.bias if k == 0 else None),
-        )
-        for k, (scale, shift, weight) in enumerate(
-            zip(scales, shifts, weights, strict=True)
-        )
+        GateTerm(Affine(scale, shift), weight)
+        for scale, shift, weight in zip(scales, shifts, weights, strict=True)
     ]
+
+
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from memnet_core.model.fused import EvaluationNetwork
+from memnet_core.model.streaming import EvaluationNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable

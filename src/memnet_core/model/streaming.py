@@ -1,0 +1,337 @@
+"""Rows stream through a trained network: the same function, never the whole image.
+
+Every 3×3 convolution keeps the last two rows it has seen, and is one row behind. Where
+maps are added (residuals, gates, fusion, the image itself), those that are ahead wait
+for the others. Nothing is computed twice. The first and the last row of an image see
+zeros beyond it in every convolution, as they do where the whole image is computed: that
+is the special case of one strip.
+
+Several images of one size lie side by side, with a column of zeros between them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memnet_core.model.fused import FusedWeights
+from memnet_core.model.network import pad_to_multiple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memnet_core.model.fused import (
+        Affine,
+        Convolution,
+        FusedBlock,
+    )
+    from memnet_core.model.network import MemNet
+
+__all__ = ["EvaluationNetwork", "RowStream"]
+
+
+class EvaluationNetwork(nn.Module):
+    """A trained MemNet, arranged for inference.
+
+    Parameters
+    ----------
+    model : MemNet
+        The trained network; it is not changed.
+    exit_block : int, optional
+        Stop after memory block m = 1..M-1 and predict y_m (eq. 11).
+
+    Raises
+    ------
+    UsageError
+        If the network makes no prediction after `exit_block`.
+    """
+
+    def __init__(self, model: MemNet, exit_block: int | None = None) -> None:
+        super().__init__()
+        self.architecture = model.architecture
+        self.weights = FusedWeights(model, exit_block)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Restore a batch of images.
+
+        Parameters
+        ----------
+        x : Tensor
+            Shape (N, C, H, W), values in [0, 1]: the planes of the images, and behind
+            them, for a network with a level map, that of the level.
+
+        Returns
+        -------
+        Tensor
+            Restored images, without the level's plane, not clipped.
+        """
+        images, _, height, width = x.shape
+        return self.stream(images, height, width).push(x)
+
+    def stream(self, images: int, height: int, width: int) -> RowStream:
+        """Return a stream for N images of H rows and W columns."""
+        return RowStream(self, images, height, width)
+
+
+class RowStream:
+    """Images on their way through a network.
+
+    Parameters
+    ----------
+    network : EvaluationNetwork
+        The network.
+    images, height, width : int
+        Number and size of the images.
+    """
+
+    def __init__(
+        self, network: EvaluationNetwork, images: int, height: int, width: int
+    ) -> None:
+        weights = network.weights
+        unshuffle = network.architecture.unshuffle
+        self.images, self.height, self.width = images, height, width
+        self.unshuffle = unshuffle
+        self._channels = network.architecture.image_channels
+        self._pending: Tensor | None = None
+        # The rows that the last, incomplete cells reflect.
+        self._reflected = unshuffle if height % unshuffle else 0
+        self._received = self._returned = 0
+
+        frame = _Frame(images, -(-height // unshuffle), -(-width // unshuffle))
+        self._frame = frame
+        self._fenet = _Convolved(frame, weights.fenet_norm or _copy, weights.fenet)
+        self._blocks = [
+            _Block(frame, cast("FusedBlock", block)) for block in weights.blocks
+        ]
+        self._fusion = list(zip(weights.recon_norms, weights.fusion, strict=True))
+        self._fused = _Sum(torch.zeros_like(weights.recon_norms[0].shift))
+        self._recon = _Convolved(frame, _copy, weights.recon)
+        self._image = _Waiting(sum(weights.fusion))
+
+    @torch.inference_mode()
+    def push(self, x: Tensor) -> Tensor:
+        """Take the next rows, and return those that are known by now.
+
+        Parameters
+        ----------
+        x : Tensor
+            Shape (N, C, h, W), the planes of the images and that of the level; h may
+            be any number.
+
+        Returns
+        -------
+        Tensor
+            The next restored rows, of shape (N, C, h', W); h' may be 0. After the last
+            rows of the images all have been returned.
+        """
+        nothing = x[:, : self._channels, :0]
+        cells = self._cells(x)
+        if not cells.shape[2]:
+            return nothing
+        planes = self._frame.beside(cells)
+        memory = self._fenet(planes)
+        for m, (block, (norm, weight)) in enumerate(
+            zip(self._blocks, self._fusion, strict=True)
+        ):
+            for later in self._blocks[m:]:
+                later.remember(m, memory)
+            memory = block(memory)
+            if weight and len(memory):
+                fused = self._fused.rows_of(m, memory)
+                fused.add_(norm(memory), alpha=weight)
+        y = self._recon(self._fused.take(len(memory), memory))
+        self._image.add_to(y, planes[..., : y.shape[2]])
+        return self._pixels(y) if len(y) else nothing
+
+    def _cells(self, x: Tensor) -> Tensor:
+        """Return complete cells as planes, (N, C·u², h / u, W / u), or no rows."""
+        self._received += x.shape[2]
+        if self._pending is not None:
+            x = torch.cat([self._pending, x], 2)
+        if self._received < self.height:
+            rows = max(x.shape[2] - self._reflected, 0)
+            rows -= rows % self.unshuffle
+            x, self._pending = x[:, :, :rows], x[:, :, rows:].clone()
+        if not x.shape[2]:
+            return x
+        return F.pixel_unshuffle(pad_to_multiple(x, self.unshuffle), self.unshuffle)
+
+    def _pixels(self, y: Tensor) -> Tensor:
+        """Return pixels of restored planes without what was padded."""
+        pixels = F.pixel_shuffle(self._frame.apart(y), self.unshuffle)
+        rows = min(pixels.shape[2], self.height - self._returned)
+        self._returned += rows
+        return pixels[:, :, :rows, : self.width]
+
+
+class _Frame:
+    """How images lie side by side, and scratch space of their shape.
+
+    Maps are (rows, columns, channels); behind each of several images is a column whose
+    content means nothing, and that is zero in what enters a convolution.
+    """
+
+    def __init__(self, images: int, height: int, width: int) -> None:
+        self.height = height
+        self._images = images
+        self._width = width
+        self._stride = width + (images > 1)
+        self._scratch: dict[int, Tensor] = {}
+
+    def beside(self, planes: Tensor) -> Tensor:
+        """Return (N, C, h, W) planes as a map."""
+        images = planes.permute(2, 0, 3, 1)
+        if self._images == 1:
+            return images[:, 0].contiguous()
+        return F.pad(images, (0, 0, 0, 1)).flatten(1, 2)
+
+    def apart(self, x: Tensor) -> Tensor:
+        """Return a map as (N, C, h, W) planes."""
+        return self.images(x).permute(1, 3, 0, 2)
+
+    def images(self, x: Tensor) -> Tensor:
+        """Return the images of a map as a view, (h, N, W, C)."""
+        return x.unflatten(1, (self._images, self._stride))[:, :, : self._width]
+
+    def scratch(self, rows: int, like: Tensor) -> Tensor:
+        """Return a map like another whose columns between images are zero."""
+        shape = (rows, *like.shape[1:])
+        held = self._scratch.get(like.shape[2])
+        if held is None or len(held) < rows:
+            held = self._scratch[like.shape[2]] = like.new_zeros(shape)
+        return held[:rows]
+
+
+class _Convolved:
+    """A 3×3 convolution, and what is done to each pixel before it."""
+
+    def __init__(
+        self,
+        frame: _Frame,
+        activate: Callable[..., object],
+        convolution: Convolution,
+    ) -> None:
+        self._frame = frame
+        self._activate = activate
+        self._convolution = convolution
+        self._seen = 0
+        self._kept: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Take the next rows of the input and return those of the output."""
+        rows = len(x)
+        if not rows:
+            return x.new_empty(0, x.shape[1], len(self._convolution.weight))
+        self._seen += rows
+        above = 1 if self._kept is None else len(self._kept)
+        below = int(self._seen == self._frame.height)
+        buffer = self._frame.scratch(above + rows + below, x)
+        if self._kept is None:
+            buffer[0] = 0
+        else:
+            buffer[:above] = self._kept
+        fresh = buffer[above : above + rows]
+        self._activate(self._frame.images(x), out=self._frame.images(fresh))
+        if below:
+            buffer[-1] = 0
+        self._kept = buffer[-2:].clone()
+        if len(buffer) < 3:
+            return x.new_empty(0, x.shape[1], len(self._convolution.weight))
+        y: Tensor = self._convolution(buffer)
+        return y
+
+
+class _Waiting:
+    """Rows that wait for those that they are added to."""
+
+    def __init__(self, weight: float = 1) -> None:
+        self._weight = weight
+        self._rows: Tensor | None = None
+
+    def add_to(self, y: Tensor, x: Tensor) -> None:
+        """Take the next rows, and add to `y` as many as it has."""
+        waiting = x[:0] if self._rows is None else self._rows
+        before = min(len(waiting), len(y))
+        fresh = len(y) - before
+        y[:before].add_(waiting[:before], alpha=self._weight)
+        y[before:].add_(x[:fresh], alpha=self._weight)
+        self._rows = torch.cat([waiting[before:], x[fresh:]])
+
+
+class _Sum:
+    """Rows to which terms are added that come at different times."""
+
+    def __init__(self, start: Tensor) -> None:
+        self._start = start
+        self._taken = 0
+        self._rows: Tensor | None = None
+        self._added: dict[int, int] = {}
+
+    def rows_of(self, term: int, like: Tensor) -> Tensor:
+        """Return the rows to which the next ones of a term have to be added."""
+        first = self._added.get(term, 0) - self._taken
+        end = first + len(like)
+        self._added[term] = self._taken + end
+        rows = like[:0] if self._rows is None else self._rows
+        if end > len(rows):
+            more = self._start.expand(end - len(rows), *like.shape[1:])
+            rows = self._rows = torch.cat([rows, more])
+        return rows[first:end]
+
+    def take(self, count: int, like: Tensor) -> Tensor:
+        """Return the next rows, to which all terms have been added."""
+        rows = like[:0] if self._rows is None else self._rows
+        self._taken += count
+        self._rows = rows[count:]
+        return rows[:count]
+
+
+class _Block:
+    """A memory block whose gate takes up each memory as soon as it exists."""
+
+    def __init__(self, frame: _Frame, weights: FusedBlock) -> None:
+        self._weights = weights
+        self._recursions = [
+            (
+                _Convolved(frame, cast("Affine", norm), cast("Convolution", first)),
+                _Convolved(frame, _relu, weights.second),
+                _Waiting(),
+            )
+            for norm, first in zip(weights.norms, weights.first, strict=True)
+        ]
+        self._gate = _Sum(weights.gate_bias)
+
+    def remember(self, m: int, memory: Tensor) -> None:
+        """Take the next rows of the m-th long-term memory."""
+        if self._weights.long_term:
+            self._admit(m, memory)
+
+    def __call__(self, h: Tensor) -> Tensor:
+        """Take the next rows of B_{m-1} and return those of B_m."""
+        # The last gates are those of the recursions, or that of the last recursion.
+        term = len(self._weights.gates) - len(self._recursions)
+        for first, second, waiting in self._recursions:
+            y = second(first(h))
+            waiting.add_to(y, h)
+            h = y
+            if self._weights.short_term:
+                self._admit(term, h)
+            term += 1
+        if not self._weights.short_term:
+            self._admit(term - 1, h)
+        return self._gate.take(len(h), h)
+
+    def _admit(self, term: int, x: Tensor) -> None:
+        if len(x):
+            self._gate.rows_of(term, x).add_(self._weights.gates[term](x))
+
+
+def _copy(x: Tensor, out: Tensor) -> None:
+    out.copy_(x)
+
+
+def _relu(x: Tensor, out: Tensor) -> None:
+    torch.clamp_min(x, 0, out=out)
