@@ -8,14 +8,14 @@ Coefficients are not read from the file: its tables and the decoded pixels give 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "JpegCoding", "consistent", "quantised"]
+__all__ = ["BLOCK", "JpegCoding", "consistent", "consistent_colours", "quantised"]
 
 BLOCK = 8
 
@@ -36,6 +36,9 @@ _TO_YCC = np.array(
     ]
 )
 """RGB to luminance, blue and red difference, as JFIF defines them."""
+
+_FROM_YCC = np.linalg.inv(_TO_YCC).T
+"""What of R, G and B changes where one of the three does."""
 
 
 def _basis() -> NDArray[np.float64]:
@@ -69,29 +72,12 @@ class JpegCoding:
     orientation: int = 1
 
     @property
-    def is_gray(self) -> bool:
-        """Whether there is luminance only."""
-        return len(self.sampling) == 1
+    def is_full_chroma(self) -> bool:
+        """Whether chroma is coded at the resolution of luminance."""
+        return len(self.sampling) == 3 and len(set(self.sampling)) == 1
 
-    def cell(self, *, chroma: bool) -> tuple[int, int]:
-        """Return height and width, in pixels as read, of what is coded together.
-
-        Parameters
-        ----------
-        chroma : bool
-            Whether the blocks of chroma count as well.
-        """
-        across, down = (1, 1)
-        if chroma and not self.is_gray:
-            across = max(h for h, _ in self.sampling)
-            down = max(v for _, v in self.sampling)
-        sides = BLOCK * down, BLOCK * across
-        return sides[::-1] if self._transposed else sides
-
-    def aligned(
-        self, part: slice, size: int, axis: int, *, chroma: bool
-    ) -> slice:
-        """Return the smallest run of whole cells that holds a part of an axis.
+    def aligned(self, part: slice, size: int, axis: int) -> slice:
+        """Return the smallest run of whole blocks that holds a part of an axis.
 
         Parameters
         ----------
@@ -101,44 +87,21 @@ class JpegCoding:
             Length of the axis.
         axis : int
             0 for rows, 1 for columns.
-        chroma : bool
-            As in `cell`.
         """
-        side, offset = self._grid(size, axis, chroma)
-        before = (part.start - offset) % side
-        behind = (offset - part.stop) % side
+        before, behind = self.missing(part, size, axis)
         return slice(max(part.start - before, 0), min(part.stop + behind, size))
 
-    def missing(
-        self, part: slice, size: int, axis: int, *, chroma: bool
-    ) -> tuple[int, int]:
-        """Return what an aligned part lacks of whole cells, before and behind it."""
-        side, offset = self._grid(size, axis, chroma)
-        return (part.start - offset) % side, (offset - part.stop) % side
+    def missing(self, part: slice, size: int, axis: int) -> tuple[int, int]:
+        """Return what a part lacks of whole blocks, before and behind it."""
+        flipped = self.orientation in ((3, 4, 7, 8), (2, 3, 6, 7))[axis]
+        first = size % BLOCK if flipped else 0
+        return (part.start - first) % BLOCK, (first - part.stop) % BLOCK
 
     def steps(self, component: int) -> NDArray[np.float64]:
         """Return the 64 steps of a component for blocks of pixels as read."""
         table = self.tables[min(component, len(self.tables) - 1)]
         square = np.array(table, np.float64).reshape(BLOCK, BLOCK)
-        return (square.T if self._transposed else square).ravel()
-
-    def reduction(self, component: int) -> tuple[int, int]:
-        """Return how many rows and columns as read make one of a component."""
-        across, down = self.sampling[component]
-        most_across = max(h for h, _ in self.sampling)
-        most_down = max(v for _, v in self.sampling)
-        sides = most_down // down, most_across // across
-        return sides[::-1] if self._transposed else sides
-
-    @property
-    def _transposed(self) -> bool:
-        return self.orientation in (5, 6, 7, 8)
-
-    def _grid(self, size: int, axis: int, chroma: bool) -> tuple[int, int]:
-        """Return the side of the cells of an axis, and where the first whole one is."""
-        side = self.cell(chroma=chroma)[axis]
-        flipped = self.orientation in ((3, 4, 7, 8), (2, 3, 6, 7))[axis]
-        return side, size % side if flipped else 0
+        return (square.T if self.orientation in (5, 6, 7, 8) else square).ravel()
 
 
 def quantised(
@@ -232,6 +195,57 @@ def consistent(
     return plane[top : top + height, left : left + width]
 
 
+def consistent_colours(
+    decoded: NDArray[np.float64],
+    restored: NDArray[np.float64],
+    coding: JpegCoding,
+    missing: tuple[tuple[int, int], tuple[int, int]],
+    *,
+    chroma: bool,
+) -> NDArray[np.float64]:
+    """Return restored pixels that do not contradict a JPEG file.
+
+    Parameters
+    ----------
+    decoded : ndarray, shape (h, w, 1 or 3)
+        Whole grey levels in [0, 255], as the file gives them.
+    restored : ndarray, shape (h, w, 1 or 3)
+        What was made of them.
+    coding : JpegCoding
+        How the file codes them.
+    missing : pair of (int, int)
+        As in `consistent`.
+    chroma : bool
+        Whether chroma was changed, too. It is held to its intervals where it is coded
+        at full resolution; else how decoders enlarge it stands between the pixels and
+        its coefficients.
+    """
+    black, white = decoded <= 0, decoded >= 255
+    if decoded.shape[-1] == 1:
+        clipped = black[..., 0], white[..., 0]
+        plane = consistent(
+            decoded[..., 0] - 128,
+            clipped,
+            restored[..., 0] - 128,
+            coding.steps(0),
+            missing,
+        )
+        return plane[..., None] + 128
+    changed = restored.copy()
+    for component in range(3 if chroma and coding.is_full_chroma else 1):
+        weights = _TO_YCC[component]
+        clipped = black.any(axis=-1), white.any(axis=-1)
+        if component:
+            clipped = (clipped[0] | clipped[1],) * 2
+        offset = 0 if component else 128
+        before, after = (pixels @ weights - offset for pixels in (decoded, restored))
+        held = consistent(
+            np.rint(before), clipped, after, coding.steps(component), missing
+        )
+        changed += (held - after)[..., None] * _FROM_YCC[component]
+    return changed
+
+
 def _outside(
     shape: tuple[int, int], missing: tuple[tuple[int, int], tuple[int, int]]
 ) -> NDArray[np.bool_]:
@@ -239,16 +253,14 @@ def _outside(
     return np.pad(np.zeros(shape, np.bool_), missing, constant_values=True)
 
 
-def _blocks(plane: NDArray[np.generic]) -> NDArray[np.generic]:
+def _blocks(plane: NDArray[Any]) -> NDArray[Any]:
     """Return the blocks of a plane of whole blocks, (n, 64)."""
     height, width = plane.shape
     split = plane.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
     return split.swapaxes(1, 2).reshape(-1, BLOCK * BLOCK)
 
 
-def _plane(
-    blocks: NDArray[np.float64], shape: tuple[int, int]
-) -> NDArray[np.float64]:
+def _plane(blocks: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
     """Return the plane of which these are the blocks."""
     height, width = shape
     split = blocks.reshape(height // BLOCK, width // BLOCK, BLOCK, BLOCK)

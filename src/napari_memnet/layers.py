@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
+    from memnet_core.jpeg_intervals import JpegCoding
+
 __all__ = [
     "LayerPlanes",
     "Region",
@@ -135,6 +137,8 @@ class LayerPlanes:
     ----------
     region : Region
         All of the layer.
+    jpeg_coding : JpegCoding, optional
+        How that JPEG codes the pixels.
     """
 
     def __init__(
@@ -148,6 +152,7 @@ class LayerPlanes:
         self.rgb = rgb
         self.dtype = np.dtype(data.dtype)
         self.jpeg_tables = jpeg_tables
+        self.jpeg_coding: JpegCoding | None = None
         self._channel_axis = channel_axis
         sizes = tuple(int(size) for size in data.shape)
         self.region = Region.whole(sizes[:-1] if rgb else sizes)
@@ -181,7 +186,8 @@ class LayerPlanes:
         top, pixels = self._chunks(plane, seen, across)
         left = across.start
         return pixels[
-            rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+            rows.start - top : rows.stop - top,
+            columns.start - left : columns.stop - left,
         ]
 
     def _chunks(
@@ -220,9 +226,7 @@ class LayerPlanes:
         return self.read(self.numbers(region)[0], *region.slices[-2:])
 
 
-def _chunk_edges(
-    data: Any, shape: Sequence[int]
-) -> tuple[list[int], list[int]] | None:
+def _chunk_edges(data: Any, shape: Sequence[int]) -> tuple[list[int], list[int]] | None:
     """Return where rows and columns of chunks begin and end; None if there are none.
 
     Dask tells the size of every chunk along an axis, Zarr and HDF5 that of all.
