@@ -63,7 +63,7 @@ class CurvePoint(_Strict):
 
 
 class TrainingSummary(_Strict):
-    """How a model came to be."""
+    """How a model came to be; `value_range` is as in `memnet train --range`."""
 
     data: str
     steps: int
@@ -73,6 +73,7 @@ class TrainingSummary(_Strict):
     command: str
     started_from: str = ""
     curve: tuple[CurvePoint, ...] = ()
+    value_range: str = ""
 
 
 class Score(_Strict):
