@@ -112,7 +112,8 @@ def test_bug_asks_for_a_report_and_says_how_to_see_more() -> None:
     assert result.exit_code == 70
     assert result.stderr == (
         "Error: this is a fault of memnet (ZeroDivisionError: a\\nreason); please "
-        "report it with the traceback that `memnet --debug` and the same arguments show.\n"
+        "report it with the traceback that `memnet --debug` and the same "
+        "arguments show.\n"
     )
 
 
