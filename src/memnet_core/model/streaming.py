@@ -129,7 +129,7 @@ class RowStream:
             _Block(frame, cast("FusedBlock", block)) for block in weights.blocks
         ]
         self._fusion = list(zip(weights.recon_norms, weights.fusion, strict=True))
-        self._fused = _Sum(torch.zeros_like(weights.recon_norms[0].shift))
+        self._fused = _Sum(torch.zeros_like(weights.fenet.weight[:, 0, 0, 0]))
         self._recon = _Convolved(frame, _copy, weights.recon)
         self._image = _Waiting(sum(weights.fusion))
 
@@ -177,7 +177,7 @@ class RowStream:
         if m == len(self._blocks):
             yield self._fused.take(len(memory), memory)
             return
-        for part in memory.split(self._most):
+        for part in torch.split(memory, self._most):
             for block in self._blocks[m:]:
                 block.remember(m, part)
             yield from self._passed(m + 1, self._blocks[m](part))
@@ -230,7 +230,9 @@ class _Frame:
 
     def images(self, x: Tensor) -> Tensor:
         """Return the images of a map as a view, (h, N, W, C)."""
-        return x.unflatten(1, (self._images, self._stride))[:, :, : self._width]
+        return x.view(len(x), self._images, self._stride, x.shape[2])[
+            :, :, : self._width
+        ]
 
     def scratch(self, rows: int, like: Tensor) -> Tensor:
         """Return a map like another whose columns between images are zero."""
