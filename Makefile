@@ -1,4 +1,5 @@
 # make demo         restore the pictures in examples/ and draw them before and after
+# make check        lint, and run the quick tests: an answer in about two minutes
 # make test         run all tests
 # make screenshots  draw the pictures of docs/plugin.md anew
 # All create what they need in .venv, from a Python of 3.11 or later.
@@ -6,7 +7,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint screenshots clean
+.PHONY: demo check test lint screenshots clean
 
 demo: .venv/installed
 	rm -rf demo
@@ -15,6 +16,9 @@ demo: .venv/installed
 
 test: .venv/tested .venv/debian
 	$(BIN)/python -m pytest
+
+check: lint
+	$(BIN)/python -m pytest -q -m "not slow"
 
 lint: .venv/tested .venv/debian
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Image restoration with MemNet: network, engine, tasks, files and training."""
+"""Image restoration with MemNet: network, tasks, files, training and evaluation."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ from typing import TYPE_CHECKING, Any
 from memnet_core._version import __version__
 
 if TYPE_CHECKING:
-    from memnet_core.engine import Restorer, TileDone, result_of
     from memnet_core.errors import MemnetError
-    from memnet_core.io import (
-        Image,
-        open_stack,
-        read_image,
-        write_image,
-        write_ome_tiff,
-    )
+    from memnet_core.evaluation.run import evaluate
+    from memnet_core.io import Image, open_image, save_image
     from memnet_core.model.architecture import Architecture
     from memnet_core.model.file import Card, load_model, read_card, save_model
     from memnet_core.model.network import MemNet
-    from memnet_core.model.zoo import choose_model, find_model, model_for
-    from memnet_core.tasks import TaskSettings, restore_image, restore_stack
+    from memnet_core.model.zoo import find_model
+    from memnet_core.restoration.api import restore
+    from memnet_core.training.session import train
 
 __all__ = [
     "Architecture",
@@ -29,23 +24,16 @@ __all__ = [
     "Image",
     "MemNet",
     "MemnetError",
-    "Restorer",
-    "TaskSettings",
-    "TileDone",
     "__version__",
-    "choose_model",
+    "evaluate",
     "find_model",
     "load_model",
-    "model_for",
-    "open_stack",
+    "open_image",
     "read_card",
-    "read_image",
-    "restore_image",
-    "restore_stack",
-    "result_of",
+    "restore",
+    "save_image",
     "save_model",
-    "write_image",
-    "write_ome_tiff",
+    "train",
 ]
 
 _HOMES = {
@@ -54,22 +42,15 @@ _HOMES = {
     "Image": "io",
     "MemNet": "model.network",
     "MemnetError": "errors",
-    "Restorer": "engine",
-    "TaskSettings": "tasks",
-    "TileDone": "engine",
-    "choose_model": "model.zoo",
+    "evaluate": "evaluation.run",
     "find_model": "model.zoo",
     "load_model": "model.file",
-    "model_for": "model.zoo",
-    "open_stack": "io",
+    "open_image": "io",
     "read_card": "model.file",
-    "read_image": "io",
-    "restore_image": "tasks",
-    "restore_stack": "tasks",
-    "result_of": "engine",
+    "restore": "restoration.api",
+    "save_image": "io",
     "save_model": "model.file",
-    "write_image": "io",
-    "write_ome_tiff": "io",
+    "train": "training.session",
 }
 
 

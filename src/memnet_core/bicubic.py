@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-__all__ = ["imresize", "modcrop"]
+__all__ = ["imresize", "modcrop", "resized_window"]
 
 
 def modcrop(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
@@ -37,16 +39,49 @@ def imresize(image: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.f
     ndarray of float, shape (*shape) or (*shape, C)
         Resized pixels, neither clipped nor rounded.
     """
-    scales = [new / old for new, old in zip(shape, image.shape, strict=False)]
+    height, width = image.shape[:2]
+    whole = slice(0, shape[0]), slice(0, shape[1])
+    return resized_window(lambda y, x: image[y, x], (height, width), shape, *whole)
+
+
+def resized_window(
+    read: Callable[[slice, slice], NDArray[Any]],
+    old: tuple[int, int],
+    new: tuple[int, int],
+    rows: slice,
+    columns: slice,
+) -> NDArray[np.float64]:
+    """Return a part of what `imresize` makes, from the pixels that it depends on.
+
+    Parameters
+    ----------
+    read : callable
+        Gives pixels of shape (h, w) or (h, w, C) for rows and columns of the original;
+        it is called once.
+    old, new : (int, int)
+        Height and width of the original and of the whole result.
+    rows, columns : slice
+        Part of the result, without a step.
+    """
+    parts = [
+        _contributions(before, after, part)
+        for before, after, part in zip(old, new, (rows, columns), strict=True)
+    ]
+    needed = [slice(int(i.min()), int(i.max()) + 1) for i, _ in parts]
+    image = np.asarray(read(*needed), np.float64)
+    scales = [after / before for before, after in zip(old, new, strict=True)]
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):
-        image = _resize_axis(image, shape[axis], axis)
+        indices, weights = parts[axis]
+        image = _combined(image, axis, indices - needed[axis].start, weights)
     return image
 
 
-def _resize_axis(
-    image: NDArray[np.float64], length: int, axis: int
+def _combined(
+    image: NDArray[np.float64],
+    axis: int,
+    indices: NDArray[np.intp],
+    weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    indices, weights = _contributions(image.shape[axis], length)
     moved = np.moveaxis(image, axis, 0)
     resized = sum(
         weight.reshape(-1, *[1] * (moved.ndim - 1)) * moved[index]
@@ -55,12 +90,14 @@ def _resize_axis(
     return np.moveaxis(np.asarray(resized), 0, axis)
 
 
-def _contributions(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return which of `old` samples make each of `new`, and with what weights."""
+def _contributions(
+    old: int, new: int, part: slice
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return which of `old` samples make each of a part of `new`, with what weights."""
     scale = new / old
     stretch = min(scale, 1.0)
     width = 4 / stretch
-    centre = (np.arange(new) + 0.5) / scale - 0.5
+    centre = (np.arange(part.start, part.stop) + 0.5) / scale - 0.5
     first = np.floor(centre - width / 2).astype(np.intp) + 1
     taps = first[:, None] + np.arange(math.ceil(width) + 1)
     weights = _cubic(stretch * (centre[:, None] - taps))

@@ -1,5 +1,12 @@
 """Errors that a user can act on: each says what was wrong, where, and what to do."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = [
     "DeviceError",
     "EvaluationError",
@@ -8,6 +15,7 @@ __all__ = [
     "MemnetError",
     "ModelError",
     "NotFinite",
+    "NothingToDo",
     "OutOfMemory",
     "TrainingError",
     "UsageError",
@@ -15,7 +23,19 @@ __all__ = [
 
 
 class MemnetError(Exception):
-    """Base of all errors whose message is meant for the user."""
+    """Base of all errors whose message is meant for the user.
+
+    Parameters
+    ----------
+    message : str
+        One sentence.
+    path : Path, optional
+        The file or folder that it is about, which the message names.
+    """
+
+    def __init__(self, message: str = "", *, path: Path | None = None) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class DeviceError(MemnetError):
@@ -32,6 +52,10 @@ class ImageError(MemnetError):
 
 class LevelError(MemnetError):
     """No model covers a degradation level."""
+
+
+class NothingToDo(MemnetError):
+    """An image is so little degraded that it is better left as it is."""
 
 
 class ModelError(MemnetError):

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from memnet_core.batch import BatchRun, BatchSettings, Job
+    from memnet_core.batch import BatchRun, Job
+    from memnet_core.restoration.settings import Settings
 
 __all__ = ["Planned", "Progress", "restore_folder"]
 
@@ -26,7 +27,7 @@ class Planned:
 def restore_folder(
     folder: Path,
     output: Path,
-    settings: BatchSettings,
+    settings: Settings,
     *,
     recursive: bool,
     file_format: str,
@@ -38,7 +39,7 @@ def restore_folder(
     ----------
     folder, output : Path
         Where to read and where to write; results that exist are skipped.
-    settings : BatchSettings
+    settings : Settings
         How.
     recursive : bool
         Whether to descend into subfolders.
@@ -82,12 +83,12 @@ class Progress:
 
     def __call__(self, event: Any) -> float | None:
         """Return the fraction that is done after an event."""
-        from memnet_core.batch import FileFinished, TileFinished
+        from memnet_core.batch import FileFinished, FileProgress
 
         if isinstance(event, Planned):
             self._left = {job: job.megapixels for job in event.run.jobs if not job.skip}
             self._total = sum(self._left.values())
-        elif isinstance(event, TileFinished):
+        elif isinstance(event, FileProgress):
             self._left[event.job] = (1 - event.fraction) * event.job.megapixels
         elif isinstance(event, FileFinished):
             self._left.pop(event.outcome.job, None)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Layer
 
 from memnet_core.errors import MemnetError
-from napari_memnet.restoration import (
+from memnet_core.text import shown
+from napari_memnet.regions import (
     LayerSource,
-    automatic_range,
     progress_of,
     restore_region,
     result_layer,
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
     import napari.viewer
 
-    from memnet_core.model.file import Task
-    from memnet_core.values import RangeChoice
-    from napari_memnet.restoration import Restored
+    from napari_memnet.regions import Restored
 
 __all__ = ["deblock", "denoise", "enlarge_twice"]
 
@@ -45,7 +43,7 @@ def enlarge_twice(viewer: napari.viewer.Viewer) -> None:
 
 
 def _restore_selected(
-    viewer: napari.viewer.Viewer, task: Task, level: float | None
+    viewer: napari.viewer.Viewer, task: str, level: float | None
 ) -> None:
     from napari.utils.notifications import show_error
 
@@ -58,10 +56,10 @@ def _restore_selected(
     try:
         source = LayerSource.of(layer)
     except MemnetError as error:
-        show_error(str(error))
+        show_error(shown(error))
         return
     work = Work(
-        _restore(source, task, level, automatic_range(layer)),
+        _restore(source, task, level),
         f"MemNet: {layer.name}",
         fraction=progress_of,
     )
@@ -69,17 +67,12 @@ def _restore_selected(
 
 
 def _restore(
-    source: LayerSource, task: Task, level: float | None, choice: RangeChoice
+    source: LayerSource, task: str, level: float | None
 ) -> Generator[Any, None, Restored]:
-    from memnet_core.batch import BatchSettings
-    from memnet_core.tasks import TaskSettings
+    from memnet_core.restoration.settings import Settings
 
-    chosen = preferences()
-    settings = BatchSettings(
-        task=TaskSettings(task=task, level=level, value_range=choice),
-        nearest=True,
-        device=chosen.device,
-        tile=(chosen.tile, chosen.tile) if chosen.tile else None,
+    settings = Settings(
+        task=task, level=level, nearest=True, device=preferences().device
     )
     return (yield from restore_region(source, settings))
 

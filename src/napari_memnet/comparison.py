@@ -10,7 +10,6 @@ import numpy as np
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.metrics import psnr, ssim
 from napari_memnet.layers import layer_planes, twin_attributes
-from napari_memnet.restoration import automatic_range
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -47,7 +46,8 @@ def scores(reference: Image, layer: Image, region: Region) -> Scores:
     ImageError, UsageError
         If the shapes differ, or the plane is too small for SSIM.
     """
-    from memnet_core.values import stack_range
+    from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+    from memnet_core.restoration.scaling import scaling_of
 
     clean, other = layer_planes(reference), layer_planes(layer)
     if clean.shape != other.shape:
@@ -59,9 +59,11 @@ def scores(reference: Image, layer: Image, region: Region) -> Scores:
         raise ImageError(
             f"SSIM needs {_SMALLEST}×{_SMALLEST} px; {reference.name!r} is smaller."
         )
-    values = stack_range(clean, automatic_range(reference))
+    channel = clean.channel(clean.numbers(region)[0])
+    sample = sampled_blocks(clean, sampled_planes(clean, channel))
+    values = scaling_of(sample, clean.dtype, "auto")
     first, second = (
-        255 * values.normalized(planes.part(region)[0].astype(np.float64))
+        255 * values.forward(planes.plane(region).astype(np.float64))
         for planes in (clean, other)
     )
     channels = range(first.shape[-1])

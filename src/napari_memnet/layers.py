@@ -6,7 +6,9 @@ Nothing here needs Qt or changes a layer.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +27,7 @@ __all__ = [
     "layer_planes",
     "origin",
     "plane_index",
+    "told_tables",
     "twin_attributes",
 ]
 
@@ -50,6 +53,9 @@ _KEPT = (
     "translate",
     "units",
 )
+
+
+_CHANNEL_LABELS = ("c", "channel", "channels")
 
 
 @dataclass(frozen=True)
@@ -108,10 +114,11 @@ def _single(value: int, part: slice) -> slice:
 
 
 class LayerPlanes:
-    """The planes of a layer, read one by one: a `memnet_core.values.PlaneSource`.
+    """The planes of a layer: a `memnet_core.restoration.source.Source`.
 
-    Dask arrays, Zarr arrays and the like are asked for one plane at a time. The layer
-    itself is not needed any more, so that another thread can read on.
+    Dask arrays, Zarr arrays and the like are asked for windows of one plane at a time,
+    and for each chunk once while windows come from top to bottom. The layer itself is
+    not needed any more, so that another thread can read on.
 
     Parameters
     ----------
@@ -119,40 +126,124 @@ class LayerPlanes:
         Pixels of shape (..., H, W), with samples behind if `rgb`.
     rgb : bool
         Whether the last axis is colour.
+    channel_axis : int, optional
+        The leading axis along which channels lie, each with a range of its own.
+    jpeg_tables : tuple of tuple of int
+        Quantisation tables of the JPEG that the layer was read from.
+
+    Attributes
+    ----------
     region : Region
-        The part that is meant.
+        All of the layer.
     """
 
-    def __init__(self, data: Any, rgb: bool, region: Region) -> None:
+    def __init__(
+        self,
+        data: Any,
+        rgb: bool,
+        channel_axis: int | None = None,
+        jpeg_tables: tuple[tuple[int, ...], ...] = (),
+    ) -> None:
         self.data = data
-        self._rgb = rgb
-        self.region = region
+        self.rgb = rgb
         self.dtype = np.dtype(data.dtype)
+        self.jpeg_tables = jpeg_tables
+        self._channel_axis = channel_axis
+        sizes = tuple(int(size) for size in data.shape)
+        self.region = Region.whole(sizes[:-1] if rgb else sizes)
+        self._edges = _chunk_edges(data, self.region.shape)
+        self._decoded: tuple[tuple[int, slice], int, NDArray[Any]] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(N, H, W, S): planes, height, width, samples."""
         *leading, height, width = self.region.shape
-        samples = int(self.data.shape[-1]) if self._rgb else 1
+        samples = int(self.data.shape[-1]) if self.rgb else 1
         return math.prod(leading), height, width, samples
 
-    def __getitem__(self, index: int) -> NDArray[Any]:
-        """Read one plane, of shape (H, W, S)."""
-        where = plane_index(index, self.region.shape)
-        starts = self.region.start[:-2]
-        first = tuple(i + start for i, start in zip(where, starts, strict=True))
-        plane = np.asarray(self.data[(*first, *self.region.slices[-2:])])
-        return plane if self._rgb else plane[..., None]
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        axis = self._channel_axis
+        return 1 if axis is None else self.region.shape[axis]
 
-    def part(self, region: Region) -> LayerPlanes:
-        """Return the planes of another region of the same data."""
-        return LayerPlanes(self.data, self._rgb, region)
+    def channel(self, plane: int) -> int:
+        """Return the channel of a plane."""
+        axis = self._channel_axis
+        return 0 if axis is None else plane_index(plane, self.region.shape)[axis]
 
-    def restored_shape(self, scale: int) -> tuple[int, ...]:
-        """Return the shape that napari wants of the restored region."""
-        *leading, height, width = self.region.shape
-        samples = (int(self.data.shape[-1]),) if self._rgb else ()
-        return (*leading, height * scale, width * scale, *samples)
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Read a window of a plane, of shape (h, w, S)."""
+        if self._edges is None:
+            return self._pixels(plane, rows, columns)
+        seen = _widened(rows, self._edges[0])
+        across = _widened(columns, self._edges[1])
+        top, pixels = self._chunks(plane, seen, across)
+        left = across.start
+        return pixels[
+            rows.start - top : rows.stop - top,
+            columns.start - left : columns.stop - left,
+        ]
+
+    def _chunks(
+        self, plane: int, rows: slice, columns: slice
+    ) -> tuple[int, NDArray[Any]]:
+        """Return all pixels of some chunks, and the row at which they begin.
+
+        What was decoded last is kept: a strip mostly ends within a chunk that the next
+        one needs, too, and decoding it again for every strip would take far longer than
+        the network.
+        """
+        place, top, pixels = self._decoded or ((-1, columns), 0, np.empty(0))
+        bottom = top + len(pixels)
+        if place != (plane, columns) or not top <= rows.start <= bottom:
+            top, pixels = rows.start, self._pixels(plane, rows, columns)
+        elif rows.stop > bottom:
+            more = self._pixels(plane, slice(bottom, rows.stop), columns)
+            pixels = np.concatenate([pixels[rows.start - top :], more])
+            top = rows.start
+        self._decoded = (plane, columns), top, pixels
+        return top, pixels
+
+    def _pixels(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        where = plane_index(plane, self.region.shape)
+        window = np.asarray(self.data[(*where, rows, columns)])
+        return window if self.rgb else window[..., None]
+
+    def numbers(self, region: Region) -> list[int]:
+        """Return the numbers of the planes that a region has a part of."""
+        counts = self.region.shape[:-2]
+        numbers = np.arange(math.prod(counts)).reshape(counts)
+        return [int(n) for n in numbers[region.slices[:-2]].ravel()]
+
+    def plane(self, region: Region) -> NDArray[Any]:
+        """Read the rows and columns of a region in its first plane."""
+        return self.read(self.numbers(region)[0], *region.slices[-2:])
+
+
+def _chunk_edges(data: Any, shape: Sequence[int]) -> tuple[list[int], list[int]] | None:
+    """Return where rows and columns of chunks begin and end; None if there are none.
+
+    Dask tells the size of every chunk along an axis, Zarr and HDF5 that of all.
+    """
+    chunks = getattr(data, "chunks", None)
+    if not chunks:
+        return None
+    rows, columns = (
+        [*range(0, size, sizes), size]
+        if isinstance(sizes, int)
+        else [0, *accumulate(sizes)]
+        for sizes, size in zip(
+            chunks[len(shape) - 2 : len(shape)], shape[-2:], strict=True
+        )
+    )
+    return rows, columns
+
+
+def _widened(part: slice, edges: list[int]) -> slice:
+    """Return a part of an axis with all of the chunks that it touches."""
+    first = bisect_right(edges, part.start) - 1
+    return slice(edges[first], edges[bisect_left(edges, part.stop)])
 
 
 def plane_index(index: int, shape: Sequence[int]) -> tuple[int, ...]:
@@ -171,27 +262,43 @@ def layer_planes(layer: Image) -> LayerPlanes:
         If the layer has fewer than two axes, or its values are no numbers.
     """
     data: Any = layer.data[0] if layer.multiscale else layer.data
-    rgb = bool(layer.rgb)
-    sizes = tuple(int(size) for size in data.shape)
-    region = Region.whole(sizes[:-1] if rgb else sizes)
-    if len(region.slices) < 2 or 0 in region.shape:
+    planes = LayerPlanes(data, bool(layer.rgb), _channel_axis(layer))
+    if len(planes.region.slices) < 2 or 0 in planes.region.shape:
         raise ImageError(
-            f"The layer {layer.name!r} has the shape {sizes}; restoration needs planes "
-            "with rows and columns."
+            f"The layer {layer.name!r} has the shape {tuple(data.shape)}; restoration "
+            "needs planes with rows and columns."
         )
-    if np.dtype(data.dtype).kind not in "buif":
+    if planes.dtype.kind not in "buif":
         raise ImageError(
             f"The layer {layer.name!r} has values of type {data.dtype}; convert them "
             "to integers or floats first."
         )
-    return LayerPlanes(data, rgb, region)
+    return planes
+
+
+def _channel_axis(layer: Image) -> int | None:
+    """Return the leading axis that is labelled as that of channels."""
+    labels = [str(label).lower() for label in layer.axis_labels[:-2]]
+    found = [axis for axis, label in enumerate(labels) if label in _CHANNEL_LABELS]
+    return found[0] if found else None
 
 
 def origin(layer: Layer) -> dict[str, Any]:
-    """Return how a layer came to be, as far as this plugin made it; else nothing."""
+    """Return how a layer came to be, as far as this plugin restored it; or nothing."""
+    told = _told(layer)
+    return told if isinstance(told.get("source"), dict) else {}
+
+
+def told_tables(layer: Layer) -> tuple[tuple[int, ...], ...]:
+    """Return the quantisation tables that a layer without a file brings along."""
+    tables: tuple[tuple[int, ...], ...] = _told(layer).get("jpeg_tables", ())
+    return tables
+
+
+def _told(layer: Layer) -> dict[str, Any]:
+    """Return what this plugin noted in the metadata of a layer."""
     told = layer.metadata.get("memnet")
-    is_ours = isinstance(told, dict) and isinstance(told.get("source"), dict)
-    return told if is_ours else {}
+    return told if isinstance(told, dict) else {}
 
 
 def twin_attributes(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LARGEST_TILE", "Preferences", "preferences"]
-
-LARGEST_TILE = 8192
-"""Largest side of a tile that can be chosen, in pixels."""
+__all__ = ["Preferences", "preferences"]
 
 
 @dataclass(frozen=True)
@@ -18,12 +15,9 @@ class Preferences:
     ----------
     device : str
         ``auto`` or the name of a device.
-    tile : int
-        Side of a tile in pixels; 0 for what fits into memory.
     """
 
     device: str = "auto"
-    tile: int = 0
 
 
 def preferences() -> Preferences:
@@ -33,7 +27,4 @@ def preferences() -> Preferences:
     except ImportError:
         return Preferences()
     chosen = get_plugin_settings().get("napari-memnet")
-    if chosen is None:
-        return Preferences()
-    tile = min(max(chosen.inference.tile, 0), LARGEST_TILE)
-    return Preferences(chosen.inference.device, tile)
+    return Preferences() if chosen is None else Preferences(chosen.inference.device)

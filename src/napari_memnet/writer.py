@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError
-from napari_memnet.layers import LayerPlanes, Region
+from napari_memnet.layers import LayerPlanes
 
 if TYPE_CHECKING:
     from memnet_core.io import Calibration
@@ -46,9 +46,10 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     rgb = bool(attributes.get("rgb"))
     shape = tuple(int(size) for size in data.shape)
     axes = _axes(attributes, len(shape) - rgb, path)
-    planes = LayerPlanes(data, rgb, Region.whole(shape[:-1] if rgb else shape))
+    planes = LayerPlanes(data, rgb)
     dtype = np.dtype(np.uint8) if planes.dtype.kind == "b" else planes.dtype
-    pixels = (planes[index].astype(dtype) for index in range(planes.shape[0]))
+    whole = planes.region.slices[-2:]
+    pixels = (planes.read(n, *whole).astype(dtype) for n in range(planes.shape[0]))
     write(
         Path(path),
         (plane if rgb else plane[..., 0] for plane in pixels),

@@ -4,32 +4,32 @@ from memnet_core.batch.events import (
     ClusterReady,
     Event,
     FileFinished,
+    FileNotice,
+    FileProgress,
     FileStarted,
     ModelReady,
     Outcome,
-    TileFinished,
 )
 from memnet_core.batch.inputs import Found, Source, find_inputs
 from memnet_core.batch.plan import Job, plan_jobs
-from memnet_core.batch.report import counts_of, write_report
-from memnet_core.batch.run import BatchRun
-from memnet_core.batch.settings import BatchSettings
-from memnet_core.batch.volumes import Share
+from memnet_core.batch.report import Run, counts_of, write_report
+from memnet_core.batch.run import BatchRun, Share
 
 __all__ = [
     "BatchRun",
-    "BatchSettings",
     "ClusterReady",
     "Event",
     "FileFinished",
+    "FileNotice",
+    "FileProgress",
     "FileStarted",
     "Found",
     "Job",
     "ModelReady",
     "Outcome",
+    "Run",
     "Share",
     "Source",
-    "TileFinished",
     "counts_of",
     "find_inputs",
     "plan_jobs",

@@ -16,83 +16,104 @@ from memnet_core.batch.events import (
     ClusterReady,
     Event,
     FileFinished,
+    FileProgress,
     FileStarted,
     Outcome,
-    TileFinished,
     failure,
 )
-from memnet_core.batch.run import BatchRun
-from memnet_core.batch.worker import Answer, Task, run_task
+from memnet_core.batch.run import guarded
+from memnet_core.batch.steps import Answer, Step, Workshop, first_step
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.io import suffix_format
+from memnet_core.events import result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from memnet_core.batch.plan import Job
+    from memnet_core.restoration.settings import Settings
 
-__all__ = ["ClusterRun"]
+__all__ = ["ClusterRun", "perform"]
 
 _PATIENCE = 30.0
+"""Seconds to wait for a scheduler, for its first worker, and for one after the last."""
+
 _TASKS_AHEAD = 4
+"""Steps in the queue of every worker's thread, so that none waits for the next one."""
+
+_workshops: dict[Settings, Workshop] = {}
+
+
+def perform(step: Step, settings: Settings) -> tuple[Answer, dict[str, str]]:
+    """Do a step in this process, which keeps its engine for the next one.
+
+    Returns
+    -------
+    Answer
+        What it brought about; what goes wrong with the job is in it.
+    dict of str to str
+        SHA-256 of the weights of the models used, by name.
+    """
+    if settings not in _workshops:
+        for workshop in _workshops.values():
+            workshop.close()
+        _workshops.clear()
+        _workshops[settings] = Workshop(settings)
+    workshop = _workshops[settings]
+    try:
+        answer = result_of(workshop.perform(step))
+    except Exception as error:  # noqa: BLE001 - one bad file never stops the others
+        return Answer(outcome=failure(step.job, error)), workshop.checksums()
+    if answer.complete:
+        answer = Answer(outcome=guarded(step.job, answer.complete)())
+    return answer, workshop.checksums()
 
 
 @dataclass
 class _Progress:
-    """How far a job is; `job` is what its tasks are told."""
+    """How far a job is; `job` is what its steps are told."""
 
     job: Job
     started: float = field(default_factory=time.monotonic)
-    folder: str = ""
-    levels: deque[tuple[int, tuple[int, ...]]] = field(default_factory=deque)
+    stages: deque[tuple[Step, ...]] = field(default_factory=deque)
     open: int = 0
     done: int = 0
     total: int = 1
     is_finished: bool = False
 
-    def tasks(self, answer: Answer) -> list[Task]:
-        """Return what has to be done next, once a task has been answered."""
-        if answer.folder:
-            self.folder = answer.folder
-            self.levels.extend(enumerate(answer.blocks))
-            self.total = sum(map(len, answer.blocks)) + 1
+    def following(self, step: Step, answer: Answer) -> tuple[Step, ...]:
+        """Return what can be done next, once a step has been answered."""
+        if step.action == "begin":
+            self.stages.extend(answer.stages)
+            self.total = sum(map(len, answer.stages))
         else:
             self.open -= 1
             self.done += 1
-        if self.open > 0:
-            return []
-        while self.levels:
-            level, blocks = self.levels.popleft()
-            if blocks:
-                self.open = len(blocks)
-                return [self._task("block", level, index) for index in blocks]
-        self.open = 1
-        return [self._task("finish")]
-
-    def _task(self, action: Any, level: int = 0, index: int = 0) -> Task:
-        return Task(
-            job=self.job,
-            action=action,
-            folder=self.folder,
-            level=level,
-            index=index,
-        )
+        if self.open or not self.stages:
+            return ()
+        stage = self.stages.popleft()
+        self.open = len(stage)
+        return stage
 
 
 @dataclass
-class ClusterRun(BatchRun):
+class ClusterRun:
     """A run whose work is done by other processes; events and outcomes are the same.
 
     Attributes
     ----------
+    jobs, settings, outcomes
+        As for `memnet_core.batch.BatchRun`.
     workers : int
         How many processes to start on this machine.
     scheduler : str
         Address of a running scheduler to use instead, such as ``tcp://host:8786``.
     """
 
+    jobs: Sequence[Job]
+    settings: Settings
     workers: int = 1
     scheduler: str = ""
+    outcomes: list[Outcome] = field(default_factory=list)
     _checksums: dict[str, str] = field(default_factory=dict)
 
     def models(self) -> dict[str, str]:
@@ -118,62 +139,88 @@ class ClusterRun(BatchRun):
             yield ClusterReady(client.scheduler.address, len(threads))
             yield from self._run(client, todo, _TASKS_AHEAD * sum(threads.values()))
 
+    def _finished(self, outcome: Outcome) -> FileFinished:
+        self.outcomes.append(outcome)
+        return FileFinished(outcome)
+
     def _run(self, client: Any, todo: list[Job], most: int) -> Iterator[Event]:
-        """Keep at most so many tasks on the way, in the order of the jobs."""
+        """Keep at most so many steps on the way, in the order of the jobs."""
         from distributed import as_completed
 
-        waiting = deque(_first_task(job) for job in todo)
+        waiting = deque(first_step(absolute(job)) for job in todo)
         jobs = {absolute(job): job for job in todo}
         progress: dict[Job, _Progress] = {}
-        running: dict[Any, Task] = {}
+        running: dict[Any, Step] = {}
         completed = as_completed()
         try:
             while waiting or running:
-                batch: list[Task] = []
+                batch: list[Step] = []
                 while waiting and len(running) + len(batch) < most:
-                    task = waiting.popleft()
-                    if task.job not in progress:
-                        progress[task.job] = _Progress(task.job)
-                        yield FileStarted(jobs[task.job])
-                    if not progress[task.job].is_finished:
-                        batch.append(task)
-                futures = client.map(
-                    run_task, batch, settings=self.settings, pure=False
-                )
+                    step = waiting.popleft()
+                    if step.job not in progress:
+                        progress[step.job] = _Progress(step.job)
+                        yield FileStarted(jobs[step.job])
+                    if not progress[step.job].is_finished:
+                        batch.append(step)
+                futures = client.map(perform, batch, settings=self.settings, pure=False)
                 running.update(zip(futures, batch, strict=True))
                 completed.update(futures)
                 if running:
-                    future = next(completed)
-                    task = running.pop(future)
-                    answer = self._answer_of(jobs[task.job], future)
-                    yield from self._noted(
-                        jobs[task.job], progress[task.job], answer, waiting
-                    )
+                    future = self._next(client, completed)
+                    step = running.pop(future)
+                    job = jobs[step.job]
+                    answer = self._answer_of(job, future)
+                    noted = self._noted(job, progress[step.job], step, answer, waiting)
+                    yield from noted
         finally:
             client.cancel(list(running))
 
+    def _next(self, client: Any, completed: Any) -> Any:
+        """Return the next future that is done, as long as there is a worker.
+
+        Raises
+        ------
+        UsageError
+            If all workers have died, and no other one has come for a while.
+        """
+        alone = 0.0
+        while True:
+            try:
+                return completed.next(timeout=1.0)
+            except TimeoutError:
+                alone = 0.0 if client.nthreads() else alone + 1.0
+                if alone >= _PATIENCE:
+                    raise UsageError(
+                        f"All workers are gone, for {_PATIENCE:g} s now; start others, "
+                        "and give the same command again to go on."
+                    ) from None
+
     def _noted(
-        self, job: Job, progress: _Progress, answer: Answer, waiting: deque[Task]
-    ) -> Iterator[TileFinished | FileFinished]:
-        """Note what a task brought about, and what follows from it."""
+        self,
+        job: Job,
+        progress: _Progress,
+        step: Step,
+        answer: Answer,
+        waiting: deque[Step],
+    ) -> Iterator[FileProgress | FileFinished]:
+        """Note what a step brought about, and what follows from it."""
         if progress.is_finished:
             return
-        self._checksums |= answer.checksums
         if answer.outcome:
             progress.is_finished = True
             seconds = time.monotonic() - progress.started
             yield self._finished(replace(answer.outcome, job=job, seconds=seconds))
             return
-        waiting.extendleft(reversed(progress.tasks(answer)))
+        waiting.extendleft(reversed(progress.following(step, answer)))
         if progress.done:
-            yield TileFinished(job, progress.done / progress.total)
+            yield FileProgress(job, progress.done / progress.total)
 
     def _answer_of(self, job: Job, future: Any) -> Answer:
-        """Return the answer of a task, or the failure of its job."""
+        """Return the answer of a step, or the failure of its job."""
         from distributed import CancelledError, KilledWorker
 
         try:
-            answer: Answer = future.result()
+            answer, checksums = future.result()
         except KilledWorker as error:
             reason = ImageError(
                 f"{job.source} cannot be restored: {error.allowed_failures + 1} "
@@ -190,7 +237,9 @@ class ClusterRun(BatchRun):
                 f"The workers cannot import what they need: {error}. Install "
                 f"napari-memnet {__version__} where they run."
             ) from error
-        return answer
+        self._checksums |= checksums
+        found: Answer = answer
+        return found
 
     @contextmanager
     def _client(self) -> Iterator[Any]:
@@ -234,9 +283,14 @@ def absolute(job: Job) -> Job:
 
 @contextmanager
 def _local_cluster(workers: int) -> Iterator[Any]:
-    """Start worker processes that share the processors of this machine."""
+    """Start worker processes that share the processors of this machine.
+
+    Whoever reaches a scheduler can have its workers run code, and any user of this
+    machine reaches 127.0.0.1: the processes know each other by certificates of the run.
+    """
     import dask.config
     from distributed import LocalCluster
+    from distributed.security import Security
 
     threads = max(1, (os.cpu_count() or 1) // workers)
     environment = "distributed.nanny.pre-spawn-environ"
@@ -247,14 +301,11 @@ def _local_cluster(workers: int) -> Iterator[Any]:
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
+            protocol="tls",
+            security=Security.temporary(),
+            dashboard_address=None,
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         ) as cluster,
     ):
         yield cluster
-
-
-def _first_task(job: Job) -> Task:
-    in_blocks = suffix_format(job.output) == "ome-zarr"
-    return Task(job=absolute(job), action="begin" if in_blocks else "file")

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from memnet_core.errors import MemnetError, NothingToDo
+
 if TYPE_CHECKING:
     from memnet_core.batch.plan import Job
-    from memnet_core.engine import Restorer
-    from memnet_core.errors import MemnetError
     from memnet_core.model.zoo import Entry
 
 __all__ = [
     "ClusterReady",
     "Event",
     "FileFinished",
+    "FileNotice",
+    "FileProgress",
     "FileStarted",
     "ModelReady",
     "Outcome",
-    "TileFinished",
     "failure",
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a file; `message` says why it failed.
+    """What became of a file.
 
-    A file that is ``partial`` waits for other processes to do their share.
+    Attributes
+    ----------
+    job : Job
+        The file.
+    status : str
+        A file that is ``partial`` waits for other processes to do their share.
+    message : str
+        Why it failed, or was skipped.
+    details : str
+        Where it failed in the program, for those who look for the cause.
+    level, remark, model, shape, dtype, seconds, dropped
+        How it was restored, how long that took, and what could not be kept.
     """
 
     job: Job
     status: Literal["done", "partial", "skipped", "failed"]
     message: str = ""
+    details: str = ""
     level: float | None = None
     remark: str = ""
     model: str = ""
@@ -47,7 +61,7 @@ class ModelReady:
     """A model is loaded and the device chosen, before the first file that needs it."""
 
     entry: Entry
-    restorer: Restorer
+    device: str
 
 
 @dataclass(frozen=True)
@@ -66,11 +80,19 @@ class FileStarted:
 
 
 @dataclass(frozen=True)
-class TileFinished:
+class FileProgress:
     """A fraction in (0, 1] of a file is computed."""
 
     job: Job
     fraction: float
+
+
+@dataclass(frozen=True)
+class FileNotice:
+    """Something to know of a file, which goes on."""
+
+    job: Job
+    text: str
 
 
 @dataclass(frozen=True)
@@ -80,13 +102,27 @@ class FileFinished:
     outcome: Outcome
 
 
-Event = ModelReady | ClusterReady | FileStarted | TileFinished | FileFinished
+Event = (
+    ModelReady | ClusterReady | FileStarted | FileProgress | FileNotice | FileFinished
+)
 
 
-def failure(job: Job, error: MemnetError | MemoryError) -> Outcome:
-    """Say which file failed, where the error does not."""
-    memory = isinstance(error, MemoryError)
-    reason = "it does not fit into memory." if memory else str(error)
-    named = str(job.source) in reason or str(job.output) in reason
+def failure(job: Job, error: Exception) -> Outcome:
+    """Return what becomes of a file over an error of any kind.
+
+    What is no `MemnetError` is a fault of this program or of a library; the run goes on
+    with the next file all the same.
+    """
+    details = "".join(traceback.format_exception(error))
+    if isinstance(error, NothingToDo):
+        return Outcome(job=job, status="skipped", message=str(error))
+    if isinstance(error, MemoryError):
+        reason = "it does not fit into memory."
+    elif isinstance(error, MemnetError):
+        reason = str(error)
+    else:
+        reason = f"unexpected {type(error).__name__} ({error}); please report this."
+    path = getattr(error, "path", None)
+    named = path is not None or str(job.source) in reason or str(job.output) in reason
     message = reason if named else f"{job.source} cannot be restored: {reason}"
-    return Outcome(job=job, status="failed", message=message)
+    return Outcome(job=job, status="failed", message=message, details=details)

@@ -1,28 +1,63 @@
-"""Folders for results."""
+"""Folders for results, made by any number of runs at the same time."""
 
 from __future__ import annotations
 
+import os
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from memnet_core.atomic import sync
 from memnet_core.errors import ImageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["make_folder"]
+__all__ = ["hidden_sibling", "make_folder"]
+
+_ATTEMPTS = 100
+_LONGEST_NAME = 255
+"""Bytes; what nearly every file system takes."""
 
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, as far as they are missing.
+
+    Other runs may make and remove the same folders meanwhile.
 
     Raises
     ------
     ImageError
         If that is not possible.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(
-            f"the folder {folder} cannot be made: {error.strerror}."
-        ) from error
+    reason = "other runs keep removing it"
+    for _ in range(_ATTEMPTS):
+        try:
+            missing = [path for path in (folder, *folder.parents) if not path.exists()]
+            for path in reversed(missing):
+                path.mkdir(exist_ok=True)
+                sync(path.parent)
+            if folder.is_dir():
+                return
+            folder.mkdir(exist_ok=True)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            reason = error.strerror or str(error)
+            break
+    raise ImageError(f"the folder {folder} cannot be made: {reason}.")
+
+
+def hidden_sibling(path: Path, ending: str) -> Path:
+    """Return ``.NAME<ending>`` beside a path; a name too long for it is shortened.
+
+    Parameters
+    ----------
+    path : Path
+        File or folder; its name is of up to 255 bytes.
+    ending : str
+        Such as ``.memnet``.
+    """
+    name = f".{path.name}{ending}"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f".{sha256(os.fsencode(path.name)).hexdigest()}{ending}"
+    return path.with_name(name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import UsageError
-from memnet_core.io import READABLE_SUFFIXES, is_zarr
+from memnet_core.io import READABLE_SUFFIXES, is_image_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +84,7 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
         for path, relative in _expand(argument, output, recursive, found):
             if path.name.startswith("."):
                 found.hidden += 1
-            elif not is_zarr(path) and (
+            elif not is_image_folder(path) and (
                 path.suffix.lower() not in READABLE_SUFFIXES or _is_special(path)
             ):
                 found.foreign += 1
@@ -99,7 +99,7 @@ def _expand(
 ) -> Iterator[tuple[Path, Path]]:
     """Yield the files of one argument and their places below the output folder."""
     path = Path(argument)
-    if is_zarr(path):
+    if is_image_folder(path):
         yield path, Path(path.name)
     elif os.path.isdir(argument):
         if _same(path, output):
@@ -127,7 +127,7 @@ def _walk(
 
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=note):
         inner = Path(parent).relative_to(folder)
-        images = [name for name in folders if is_zarr(Path(parent, name))]
+        images = [name for name in folders if is_image_folder(Path(parent, name))]
         folders[:] = sorted(
             name
             for name in set(folders).difference(images)
@@ -177,7 +177,7 @@ def _listed(path: Path) -> Iterator[tuple[Path, Path]]:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     for line in filter(None, map(str.strip, lines)):
         listed = path.parent / line
-        if not (os.path.isfile(listed) or is_zarr(listed)):
+        if not (os.path.isfile(listed) or is_image_folder(listed)):
             raise UsageError(f"{line}, listed in {path}, is no file; correct the list.")
         yield listed, Path(listed.name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import ImageError, UsageError
@@ -33,6 +33,8 @@ class Job:
         Whether the output exists and stays as it is.
     overwrite : bool
         Whether to redo it if it exists.
+    axes : str
+        Axes of the source, instead of those that it tells.
     """
 
     source: Path
@@ -40,6 +42,7 @@ class Job:
     header: Probe | None = None
     skip: bool = False
     overwrite: bool = False
+    axes: str = ""
 
     @property
     def megapixels(self) -> float:
@@ -48,7 +51,12 @@ class Job:
 
 
 def plan_jobs(
-    sources: Sequence[Source], folder: Path, file_format: str, *, overwrite: bool
+    sources: Sequence[Source],
+    folder: Path,
+    file_format: str,
+    *,
+    overwrite: bool,
+    axes: str = "",
 ) -> list[Job]:
     """Give every source an output of its own.
 
@@ -65,6 +73,8 @@ def plan_jobs(
         A format as in `memnet_core.io.suffix_of_format`.
     overwrite : bool
         Whether to redo outputs that exist.
+    axes : str
+        Axes of all sources, instead of those that they tell.
 
     Raises
     ------
@@ -80,19 +90,19 @@ def plan_jobs(
                 "output folder."
             )
     return [
-        _planned(source.path, output, overwrite=overwrite)
+        _planned(Job(source.path, output, overwrite=overwrite, axes=axes))
         for source, output in zip(sources, outputs, strict=True)
     ]
 
 
-def _planned(source: Path, output: Path, *, overwrite: bool) -> Job:
+def _planned(job: Job) -> Job:
     """Look at a source's header, unless there is nothing to do."""
-    if not overwrite and os.path.exists(output):
-        return Job(source, output, skip=True)
+    if not job.overwrite and os.path.exists(job.output):
+        return replace(job, skip=True)
     try:
-        return Job(source, output, probe(source), overwrite=overwrite)
+        return replace(job, header=probe(job.source))
     except ImageError:
-        return Job(source, output, overwrite=overwrite)
+        return job
 
 
 def _outputs(sources: Sequence[Source], folder: Path, file_format: str) -> list[Path]:

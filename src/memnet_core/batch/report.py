@@ -4,29 +4,53 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from memnet_core._version import __version__
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from memnet_core.batch.events import Outcome
-    from memnet_core.batch.run import BatchRun
+    from memnet_core.batch.events import Event, Outcome
+    from memnet_core.batch.plan import Job
+    from memnet_core.restoration.settings import Settings
 
-__all__ = ["counts_of", "report_of", "write_report"]
+__all__ = ["Run", "counts_of", "report_of", "write_report"]
 
 _WORDS = {
     "done": "restored",
     "partial": "restored in part",
-    "skipped": "skipped (they exist)",
+    "skipped": "skipped",
     "failed": "failed",
 }
 
 
-def report_of(run: BatchRun) -> dict[str, Any]:
+class Run(Protocol):
+    """A run over jobs, wherever the work is done."""
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """What to do."""
+
+    @property
+    def settings(self) -> Settings:
+        """How."""
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        """What became of the files so far."""
+
+    def events(self) -> Generator[Event, None, None]:
+        """Restore the files; closing the generator ends the run."""
+
+    def models(self) -> dict[str, str]:
+        """Return the SHA-256 of the weights of each model used, by name."""
+
+
+def report_of(run: Run) -> dict[str, Any]:
     """Return settings, models and outcomes as plain values."""
     finished = {outcome.job: outcome for outcome in run.outcomes}
     files = [
@@ -45,7 +69,7 @@ def report_of(run: BatchRun) -> dict[str, Any]:
     }
 
 
-def counts_of(run: BatchRun) -> str:
+def counts_of(run: Run) -> str:
     """Return how many files of a run were restored, skipped ... in words."""
     statuses = [outcome.status for outcome in run.outcomes]
     counts = [
@@ -58,7 +82,7 @@ def counts_of(run: BatchRun) -> str:
     return ", ".join(counts)
 
 
-def write_report(path: Path, run: BatchRun) -> None:
+def write_report(path: Path, run: Run) -> None:
     """Write the report of a run, whole or not at all.
 
     Raises
@@ -75,7 +99,7 @@ def write_report(path: Path, run: BatchRun) -> None:
 
 def _described(outcome: Outcome) -> dict[str, Any]:
     described = asdict(outcome)
-    del described["job"]
+    del described["job"], described["details"]
     return {
         "source": str(outcome.job.source),
         "output": str(outcome.job.output),

@@ -1,77 +1,104 @@
-"""Running jobs: reading ahead and writing behind while the network computes."""
+"""Running jobs in this process: writing behind while the network computes."""
 
 from __future__ import annotations
 
 import time
+import zlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from memnet_core.atomic import remove_abandoned
 from memnet_core.batch.events import (
     Event,
     FileFinished,
+    FileProgress,
     FileStarted,
-    ModelReady,
     Outcome,
-    TileFinished,
     failure,
 )
-from memnet_core.batch.folders import make_folder
-from memnet_core.batch.models import LoadedModels
-from memnet_core.batch.stacks import restore_to_tiff
-from memnet_core.batch.volumes import Share, restore_to_zarr
+from memnet_core.batch.steps import Answer, Step, Workshop, first_step
 from memnet_core.devices import select_device
-from memnet_core.engine import EventsWithResult
-from memnet_core.errors import ImageError, MemnetError
-from memnet_core.io import Image, read_image, suffix_format, write_image
-from memnet_core.tasks import LevelFound, find_level, restore_image
+from memnet_core.events import EventsWithResult
+from memnet_core.io import format_of_suffix
+from memnet_core.restoration.prepare import check_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from memnet_core.batch.plan import Job
-    from memnet_core.batch.settings import BatchSettings
-    from memnet_core.model.zoo import Entry
+    from memnet_core.restoration.settings import Settings
 
-__all__ = ["BatchRun"]
+__all__ = ["BatchRun", "Share", "guarded"]
 
 _MOST_UNWRITTEN = 2
 
 
+@dataclass(frozen=True)
+class Share:
+    """One of several equal parts of the work, for jobs that know nothing of each other.
+
+    Attributes
+    ----------
+    index : int
+        Which part, from 0.
+    count : int
+        Into how many parts the work is divided.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def of_jobs(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return the jobs of this part, and those that are divided into blocks."""
+        return [
+            job
+            for number, job in enumerate(jobs)
+            if format_of_suffix(job.output).by_shards
+            or number % self.count == self.index
+        ]
+
+    def of_blocks(self, blocks: Iterable[Step]) -> list[Step]:
+        """Return the shards of the full resolution that belong to this part."""
+        return [
+            step
+            for step in blocks
+            if step.action != "block"
+            or step.level > 0
+            or (zlib.crc32(step.job.output.name.encode()) + step.index) % self.count
+            == self.index
+        ]
+
+
 @dataclass
 class BatchRun:
-    """One run over a list of jobs.
+    """One run over a list of jobs, in this process.
 
     Attributes
     ----------
     jobs : sequence of Job
         What to do, in this order.
-    settings : BatchSettings
+    settings : Settings
         How.
     share : Share
-        Which part of OME-Zarr results to make; the jobs are those of the part already.
-    engines : LoadedModels, optional
-        Models that are loaded already.
+        Which part of results by shards to make; the jobs are those of the part already.
     outcomes : list of Outcome
         What became of the files so far; complete after the events have ended, also if
         their generator was closed before.
     """
 
     jobs: Sequence[Job]
-    settings: BatchSettings
+    settings: Settings
     share: Share = field(default_factory=Share)
-    engines: LoadedModels | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     _unwritten: deque[Future[Outcome]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self._models = self.engines or LoadedModels(self.settings)
+        self._workshop = Workshop(self.settings)
 
     def events(self) -> Generator[Event, None, None]:
-        """Restore the files; closing the generator ends the run within one tile.
+        """Restore the files; closing the generator ends the run within one strip.
 
         Files that were being written then are still completed.
 
@@ -80,33 +107,34 @@ class BatchRun:
         MemnetError
             If no file could be restored: the model or the device does not serve.
         """
-        settings = self.settings
-        select_device(settings.device)
+        select_device(self.settings.device)
         todo = [job for job in self.jobs if not job.skip]
         if todo:
-            entry = self.settings.choose(settings.task.level)
-            if settings.model is not None or settings.task.level is not None:
-                yield from self._models.load(entry)
+            check_model(self.settings)
         for folder in {job.output.parent for job in todo}:
             remove_abandoned(folder)
         for job in self.jobs:
             if job.skip:
                 yield self._finished(Outcome(job=job, status="skipped"))
-        with (
-            ThreadPoolExecutor(1, "memnet-reader") as reader,
-            ThreadPoolExecutor(1, "memnet-writer") as writer,
-        ):
+        with ThreadPoolExecutor(1, "memnet-writer") as writer:
             try:
-                for job, image in _read_ahead(reader, todo, settings):
-                    for event in self._restore(job, image, writer):
+                for job in todo:
+                    yield FileStarted(job)
+                    for event in self._restored(job, writer):
                         yield event
                         yield from self._collect(_MOST_UNWRITTEN)
+                    yield from self._collect(_MOST_UNWRITTEN)
                 yield from self._collect(0)
             finally:
-                reader.shutdown(cancel_futures=True)
+                self._workshop.close()
                 self.outcomes.extend(future.result() for future in self._unwritten)
+                self._unwritten.clear()
 
-    def _collect(self, most: int) -> Iterator[FileFinished]:
+    def models(self) -> dict[str, str]:
+        """Return the SHA-256 of the weights of each model used, by name."""
+        return self._workshop.checksums()
+
+    def _collect(self, most: int) -> Generator[FileFinished, None, None]:
         """Yield what is written; wait until at most `most` files are not."""
         while self._unwritten and (
             len(self._unwritten) > most or self._unwritten[0].done()
@@ -115,36 +143,60 @@ class BatchRun:
             self._unwritten.popleft()
             yield self._finished(outcome)
 
-    def models(self) -> dict[str, str]:
-        """Return the SHA-256 of the weights of each model used, by name."""
-        return self._models.checksums()
-
     def _finished(self, outcome: Outcome) -> FileFinished:
         self.outcomes.append(outcome)
         return FileFinished(outcome)
 
-    def _restore(
-        self, job: Job, reading: Future[Image | None], writer: ThreadPoolExecutor
-    ) -> Iterator[FileStarted | ModelReady | TileFinished]:
-        """Restore one file and leave it to the writer."""
+    def _restored(
+        self, job: Job, writer: ThreadPoolExecutor
+    ) -> Generator[Event, None, None]:
+        """Restore one file and leave its writing to the writer."""
         started = time.monotonic()
-        yield FileStarted(job)
+        events = EventsWithResult(self._steps(job))
         try:
-            image = reading.result()
-            if image is None:
-                self._leave((yield from self._restore_streamed(job)))
-            else:
-                finish = yield from self._restore_image(job, image, started)
-                self._unwritten.append(writer.submit(finish))
-        except (MemnetError, MemoryError) as error:
+            yield from events
+        except Exception as error:  # noqa: BLE001 - one bad file never stops the others
             self._leave(failure(job, error))
+            return
+        answer = events.result
+        if answer.complete:
+            self._unwritten.append(writer.submit(guarded(job, answer.complete)))
+        elif answer.outcome:
+            seconds = time.monotonic() - started
+            self._leave(replace(answer.outcome, seconds=seconds))
 
-    def _restore_streamed(
-        self, job: Job
-    ) -> Generator[ModelReady | TileFinished, None, Outcome]:
-        if suffix_format(job.output) == "ome-zarr":
-            return restore_to_zarr(job, self.settings, self._models, self.share)
-        return restore_to_tiff(job, self.settings, self._models)
+    def _steps(self, job: Job) -> Generator[Event, None, Answer]:
+        """Take the steps of a job, stage by stage."""
+        answer = yield from self._workshop.perform(first_step(job))
+        total = answer.total
+        stages = answer.stages
+        left = sum(len(stage) for stage in stages[:-1])
+        for stage in stages:
+            todo = self.share.of_blocks(stage)
+            # Last come those that others are making.
+            for wait in (False, True):
+                postponed = []
+                for step in todo:
+                    events = EventsWithResult(self._workshop.perform(step, wait=wait))
+                    for event in events:
+                        yield self._overall(event, total - left, total)
+                    answer = events.result
+                    if answer.is_postponed:
+                        postponed.append(step)
+                    elif step.action == "block":
+                        left -= 1
+                        yield FileProgress(job, (total - left) / total)
+                todo = postponed
+            if to_go := self._workshop.left_over(stage):
+                return Answer(outcome=to_go)
+        return answer
+
+    @staticmethod
+    def _overall(event: Event, done: int, total: int) -> Event:
+        """Return the progress of a shard as that of the whole result."""
+        if isinstance(event, FileProgress) and total:
+            return FileProgress(event.job, (done + event.fraction) / total)
+        return event
 
     def _leave(self, outcome: Outcome) -> None:
         """Put an outcome behind those of files that are being written."""
@@ -152,73 +204,14 @@ class BatchRun:
         known.set_result(outcome)
         self._unwritten.append(known)
 
-    def _restore_image(
-        self, job: Job, image: Image, started: float
-    ) -> Generator[ModelReady | TileFinished, None, Callable[[], Outcome]]:
-        """Restore an image; return what writes it."""
-        task = self.settings.task
-        found = find_level(image, task)
-        entry = self.settings.choose(found.level)
-        restorer = yield from self._models.load(entry)
-        events = EventsWithResult(restore_image(image, restorer, task))
-        for event in events:
-            yield TileFinished(job, event.done / event.total)
-        return partial(_write, job, events.result, found, entry, started)
 
+def guarded(job: Job, complete: Callable[[], Outcome]) -> Callable[[], Outcome]:
+    """Return what completes a job, where a failure is an outcome, too."""
 
-def _is_streamed(job: Job, settings: BatchSettings) -> bool:
-    """Whether a result is made plane by plane or block by block.
+    def run() -> Outcome:
+        try:
+            return complete()
+        except Exception as error:  # noqa: BLE001 - as in `BatchRun`
+            return failure(job, error)
 
-    Raises
-    ------
-    ImageError
-        If axes are named for a result that has none.
-    """
-    kind = suffix_format(job.output)
-    if kind == "ome-zarr":
-        return True
-    if kind == "tiff":
-        return bool(settings.axes) or (job.header is not None and job.header.is_stack)
-    if settings.axes:
-        raise ImageError(
-            f"{job.output} holds no axes to name; choose --format tiff or ome-zarr."
-        )
-    return False
-
-
-def _read(job: Job, settings: BatchSettings) -> Image | None:
-    """Read an image; None for a stack that is not read at once."""
-    return None if _is_streamed(job, settings) else read_image(job.source)
-
-
-def _read_ahead(
-    reader: ThreadPoolExecutor, jobs: Sequence[Job], settings: BatchSettings
-) -> Iterator[tuple[Job, Future[Image | None]]]:
-    """Yield jobs with their images, of which one is read in advance."""
-    ahead: deque[tuple[Job, Future[Image | None]]] = deque()
-    for job in jobs:
-        ahead.append((job, reader.submit(_read, job, settings)))
-        if len(ahead) > 1:
-            yield ahead.popleft()
-    yield from ahead
-
-
-def _write(
-    job: Job, image: Image, found: LevelFound, entry: Entry, started: float
-) -> Outcome:
-    try:
-        make_folder(job.output.parent)
-        dropped = write_image(job.output, image)
-    except (ImageError, MemoryError) as error:
-        return failure(job, error)
-    return Outcome(
-        job=job,
-        status="done",
-        level=found.level,
-        remark=found.remark,
-        model=entry.card.name,
-        shape=image.pixels.shape,
-        dtype=str(image.pixels.dtype),
-        seconds=time.monotonic() - started,
-        dropped=image.metadata.dropped + dropped,
-    )
+    return run

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import logging
 import os
 import sys
+import warnings
 from typing import Any
 
 import click
 
 from memnet_core._version import __version__
-from memnet_core.cli._display import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, shown
+from memnet_core.cli._display import (
+    EXIT_BUG,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    is_debugging,
+    shown_cause,
+)
 from memnet_core.cli.batch import batch
 from memnet_core.cli.evaluate import evaluate
 from memnet_core.cli.info import info
@@ -18,12 +28,13 @@ from memnet_core.cli.models import models
 from memnet_core.cli.restore import restore
 from memnet_core.cli.train import train
 from memnet_core.errors import ImageError, MemnetError
+from memnet_core.text import shown, shown_lines
 
 __all__ = ["main"]
 
 
 class _Group(click.Group):
-    """A group that turns the package's errors into messages and exit codes."""
+    """A group that turns what goes wrong into messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         # PyTorch reads this when it first allocates memory. Huge pages make large
@@ -31,20 +42,98 @@ class _Group(click.Group):
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
+        _escape_messages_of_libraries()
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:  # may repeat names that a glob found
+            message = shown_lines(error.format_message())
+            raise click.UsageError(message, error.ctx) from error
+        except click.ClickException as error:
+            raise click.ClickException(shown_lines(error.format_message())) from error
+        except (click.Abort, click.exceptions.Exit):
+            raise
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(EXIT_INTERRUPTED)
         except MemnetError as error:
+            _tell_cause(error)
             click.echo(f"Error: {shown(error)}", err=True)
             failed = isinstance(error, ImageError)
             ctx.exit(EXIT_FAILED if failed else EXIT_USAGE)
+        except Exception as error:  # the edge: nobody else would tell it
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # the reader of our output left, as head does; click ends quietly
+            if _was_interrupted(error):
+                click.echo("Interrupted.", err=True)
+                ctx.exit(EXIT_INTERRUPTED)
+            _tell_cause(error)
+            click.echo(f"Error: {_bug(error)}", err=True)
+            ctx.exit(EXIT_BUG)
+
+
+class _ShownFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return shown_lines(super().format(record))
+
+
+def _escape_messages_of_libraries() -> None:
+    """Escape what libraries log or warn of: they repeat what files hold."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_ShownFormatter())
+    warnings.formatwarning = _warning_line
+
+
+def _warning_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    return f"{category.__name__}: {shown(message)}\n"
+
+
+def _tell_cause(error: Exception) -> None:
+    """Print where an error comes from, if that was asked for."""
+    if is_debugging():
+        click.echo(shown_cause(error), err=True)
+
+
+def _bug(error: Exception) -> str:
+    """Ask in one sentence to report an error that nobody foresaw."""
+    what = shown(f"{type(error).__name__}: {error}" if str(error) else repr(error))
+    how = (
+        "with the traceback above"
+        if is_debugging()
+        else "with the traceback that `memnet --debug` and the same arguments show"
+    )
+    return f"this is a fault of memnet ({what}); please report it {how}."
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind an error.
+
+    Extension modules that are interrupted while they are imported raise an ImportError
+    of their own.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="memnet")
-def main() -> None:
+@click.option(
+    "--debug",
+    is_flag=True,
+    envvar="MEMNET_DEBUG",
+    show_envvar=True,
+    help="Show the traceback of every error.",
+)
+def main(*, debug: bool) -> None:
     """Restore noisy, blocky or too-small images with MemNet."""
 
 

@@ -4,43 +4,61 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core.text import shown, shown_lines
+
 if TYPE_CHECKING:
     from memnet_core.batch import (
-        BatchRun,
         ClusterReady,
         Event,
         FileFinished,
         Job,
         ModelReady,
+        Run,
     )
 
 __all__ = [
+    "EXIT_BUG",
     "EXIT_FAILED",
     "EXIT_INTERRUPTED",
     "EXIT_USAGE",
     "follow",
-    "shown",
+    "is_debugging",
+    "shown_cause",
 ]
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130
 
 
-def shown(what: object) -> str:
-    """Return a path or message as one line that any terminal can print."""
-    return "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(what)
-    )
+def is_debugging() -> bool:
+    """Whether the command that runs was given --debug, or MEMNET_DEBUG was set."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().params.get("debug"))
 
 
-def follow(run: BatchRun, *, resumes: bool) -> int:
+def shown_cause(error: BaseException | str) -> str:
+    """Return the traceback of an error and of its causes, as a terminal can print it.
+
+    Parameters
+    ----------
+    error : BaseException or str
+        The error, or its traceback as text, where it comes from another process.
+    """
+    if isinstance(error, BaseException):
+        error = "".join(traceback.format_exception(error))
+    return shown_lines(error)
+
+
+def follow(run: Run, *, resumes: bool) -> int:
     """Run to the end, or to Ctrl-C, and tell what happens; return the exit code.
 
     Parameters
@@ -75,7 +93,7 @@ def follow(run: BatchRun, *, resumes: bool) -> int:
 class _Lines:
     """One line for each file."""
 
-    def __init__(self, run: BatchRun) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
 
     def __enter__(self) -> None:
@@ -85,11 +103,20 @@ class _Lines:
         return None
 
     def show(self, event: Event) -> None:
-        from memnet_core.batch import ClusterReady, FileFinished, ModelReady
+        from memnet_core.batch import (
+            ClusterReady,
+            FileFinished,
+            FileNotice,
+            ModelReady,
+        )
 
         if isinstance(event, ModelReady | ClusterReady):
             click.echo(_header(event), err=True)
+        if isinstance(event, FileNotice):
+            click.echo(f"{shown(event.job.source)}: {shown(event.text)}", err=True)
         if isinstance(event, FileFinished):
+            if is_debugging() and event.outcome.details:
+                click.echo(shown_cause(event.outcome.details), err=True)
             position = f"[{len(self._run.outcomes)}/{len(self._run.jobs)}]"
             click.echo(f"{position} {_line(event)}", err=True)
 
@@ -97,7 +124,7 @@ class _Lines:
 class _Bar:
     """A progress bar in megapixels; above it, lines for what is out of the ordinary."""
 
-    def __init__(self, run: BatchRun) -> None:
+    def __init__(self, run: Run) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -127,6 +154,7 @@ class _Bar:
         from memnet_core.batch import (
             ClusterReady,
             FileFinished,
+            FileNotice,
             FileStarted,
             ModelReady,
         )
@@ -138,11 +166,16 @@ class _Bar:
             name = shown(event.job.source.name)
             description = f"{self._number}/{len(self._todo)} {name}"
             self._progress.update(self._bar, description=description)
+        elif isinstance(event, FileNotice):
+            told = f"{shown(event.job.source)}: {shown(event.text)}"
+            self._console.print(told, soft_wrap=True)
         elif isinstance(event, FileFinished):
             outcome = event.outcome
-            if outcome.status == "failed" or outcome.remark or outcome.dropped:
+            if is_debugging() and outcome.details:
+                self._console.print(shown_cause(outcome.details), soft_wrap=True)
+            if outcome.message or outcome.remark or outcome.dropped:
                 self._console.print(_line(event), soft_wrap=True)
-            if outcome.status == "failed":
+            if outcome.status in ("failed", "skipped") and outcome.job in self._todo:
                 self._total -= outcome.job.megapixels
                 self._count(outcome.job, 0.0)
         else:
@@ -164,16 +197,9 @@ def _header(event: ModelReady | ClusterReady) -> str:
     from memnet_core.batch import ClusterReady
 
     if isinstance(event, ClusterReady):
-        return f"{event.workers} workers of {event.address}"
-    restorer = event.restorer
-    header = f"Model {event.entry.card.name} ({event.entry.card.serves})"
-    header += f" on {restorer.device}"
-    if not restorer.is_exact:
-        header += (
-            f"; halo {restorer.halo} px instead of {restorer.radius} px: "
-            "tiles may differ at their edges"
-        )
-    return header
+        return shown(f"{event.workers} workers of {event.address}")
+    card = event.entry.card
+    return shown(f"Model {card.name} ({card.serves}) on {event.device}")
 
 
 def _line(event: FileFinished) -> str:
@@ -181,19 +207,18 @@ def _line(event: FileFinished) -> str:
     if outcome.status == "failed":
         return f"FAILED {shown(outcome.message)}"
     if outcome.status == "skipped":
-        return (
-            f"skipped {shown(outcome.job.source)}: {shown(outcome.job.output)} exists"
-        )
+        why = outcome.message or f"{outcome.job.output} exists"
+        return f"skipped {shown(outcome.job.source)}: {shown(why)}"
     remarks = [f"{outcome.job.megapixels:.2f} Mpx in {outcome.seconds:.1f} s"]
     if outcome.remark:
-        remarks.append(outcome.remark)
+        remarks.append(shown(outcome.remark))
     if outcome.dropped:
-        remarks.append(f"not kept: {', '.join(outcome.dropped)}")
+        remarks.append(f"not kept: {shown(', '.join(outcome.dropped))}")
     arrow = f"{shown(outcome.job.source)} -> {shown(outcome.job.output)}"
     return f"{arrow}  {'; '.join(remarks)}"
 
 
-def _summarise(run: BatchRun, seconds: float) -> None:
+def _summarise(run: Run, seconds: float) -> None:
     """Print the counts of what became of the files."""
     from memnet_core.batch import counts_of
 

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from memnet_core.tasks import TASKS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.batch import BatchSettings
+    from memnet_core.restoration.settings import Settings
+    from memnet_core.tasks import Task
 
 __all__ = ["restoration_options", "settings_of"]
 
 AnyFunction = TypeVar("AnyFunction", bound="Callable[..., Any]")
-
-_LEVEL_OPTIONS = {"deblock": "q", "denoise": "sigma", "sr": "scale"}
 
 
 def _number_or_auto(text: str) -> float | str:
@@ -34,8 +35,8 @@ def _number_or_auto(text: str) -> float | str:
 
 
 def parse_range(text: str) -> str | tuple[float, float]:
-    """Return ``dtype``, ``percentile``, ``plane``, or two values."""
-    if text in ("dtype", "percentile", "plane"):
+    """Return ``auto``, ``dtype``, ``percentile``, ``plane``, or two values."""
+    if text in ("auto", "dtype", "percentile", "plane"):
         return text
     try:
         low, high = (float(part) for part in text.split(","))
@@ -43,18 +44,10 @@ def parse_range(text: str) -> str | tuple[float, float]:
         low = high = 0.0
     if not (low < high and math.isfinite(high - low)):
         raise click.BadParameter(
-            f"{text!r} is neither 'dtype', 'percentile' nor 'plane', "
+            f"{text!r} is neither 'auto', 'dtype', 'percentile' nor 'plane', "
             "nor two rising values LO,HI."
         )
     return low, high
-
-
-def _tile(text: str) -> tuple[int, int]:
-    """Return height and width of a tile from ``256`` or ``256x512``."""
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and int(part) for part in parts):
-        raise click.BadParameter(f"{text!r} is neither a side in pixels nor HxW.")
-    return int(parts[0]), int(parts[-1])
 
 
 def _axes(text: str) -> str:
@@ -71,27 +64,24 @@ def _repeats(text: str) -> bool:
     return len(set(text)) < len(text)
 
 
+def _level_option(task: Task) -> Callable[[AnyFunction], AnyFunction]:
+    """Return the option that gives the level of a task."""
+    name, text = f"--{task.option}", f"{task.name}: {task.help}"
+    if task.estimable:
+        kind: Any = _number_or_auto
+        return click.option(name, type=kind, metavar="N|auto", help=text)
+    low, high = (int(end) for end in task.bounds)
+    return click.option(name, type=click.IntRange(low, high), help=text)
+
+
 _OPTIONS = (
     click.option(
         "--task",
-        type=click.Choice(list(_LEVEL_OPTIONS)),
+        type=click.Choice(list(TASKS)),
         required=True,
-        help="Remove JPEG blocks, remove noise, or enlarge.",
+        help=", ".join(f"{task.name}: {task.title}" for task in TASKS.values()) + ".",
     ),
-    click.option(
-        "--q",
-        type=_number_or_auto,
-        metavar="N|auto",
-        help="deblock: JPEG quality 1-100.  [default: auto, read from the JPEG file]",
-    ),
-    click.option(
-        "--sigma",
-        type=_number_or_auto,
-        metavar="N|auto",
-        help="denoise: standard deviation in grey levels of 255.  "
-        "[default: auto, estimated]",
-    ),
-    click.option("--scale", type=click.IntRange(2, 8), help="sr: how much larger."),
+    *(_level_option(task) for task in TASKS.values()),
     click.option(
         "--model", metavar="NAME|FILE", help="Model to use instead of the best fit."
     ),
@@ -100,17 +90,19 @@ _OPTIONS = (
     ),
     click.option(
         "--channels",
-        type=click.Choice(["luminance", "all"]),
-        help="What of colours to restore.  [default: all for denoise, else luminance]",
+        type=click.Choice(["luminance", "each", "joint"]),
+        help="What of colours to restore: their luminance, each channel by itself, or "
+        "all together.  [default: what suits task and model]",
     ),
     click.option(
         "--range",
         "value_range",
         type=parse_range,
-        metavar="dtype|percentile|plane|LO,HI",
-        default="dtype",
+        metavar="auto|dtype|percentile|plane|LO,HI",
+        default="auto",
         show_default=True,
-        help="Which values are black and white; plane: percentiles of each plane.",
+        help="Which values are black and white: all that the type holds, or what the "
+        "image holds mostly (auto: beyond 8 bits), or each plane.",
     ),
     click.option(
         "--axes",
@@ -124,17 +116,6 @@ _OPTIONS = (
         default="auto",
         show_default=True,
         help="auto, cpu, cuda, cuda:N or mps.",
-    ),
-    click.option(
-        "--tile",
-        type=_tile,
-        metavar="N|HxW",
-        help="Tile size in pixels.  [default: what fits memory]",
-    ),
-    click.option(
-        "--halo",
-        type=click.IntRange(0),
-        help="Context around a tile.  [default: what makes the result exact]",
     ),
     click.option(
         "--exit-block",
@@ -162,39 +143,29 @@ def restoration_options(function: AnyFunction) -> AnyFunction:
     return reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), function)
 
 
-def settings_of(
-    *,
-    task: str,
-    channels: str | None,
-    value_range: str | tuple[float, float],
-    **options: Any,
-) -> BatchSettings:
+def settings_of(*, task: str, **options: Any) -> Settings:
     """Return the settings that the options of `restoration_options` stand for.
 
     Raises
     ------
     click.UsageError
-        If the level of another task is given, or that of super-resolution is not.
+        If the level of another task is given, or none where it cannot be found out.
+    LevelError
+        If there is no such level.
     """
-    from memnet_core.batch import BatchSettings
-    from memnet_core.tasks import TaskSettings
+    from memnet_core.restoration.settings import Settings
 
-    given = {name: options.pop(name) for name in _LEVEL_OPTIONS.values()}
-    wanted = _LEVEL_OPTIONS[task]
+    wanted = TASKS[task]
+    given = {other.option: options.pop(other.option) for other in TASKS.values()}
     for name, value in given.items():
-        if name != wanted and value is not None:
+        if name != wanted.option and value is not None:
             raise click.UsageError(
-                f"--{name} does not go with --task {task}; give --{wanted}."
+                f"--{name} does not go with --task {task}; give --{wanted.option}."
             )
-    level = given[wanted]
-    if task == "sr" and level is None:
-        raise click.UsageError("--task sr needs --scale.")
-    if task == "deblock" and isinstance(level, float) and not 1 <= level <= 100:
-        raise click.UsageError(f"--q {level:g} is no JPEG quality from 1 to 100.")
-    settings = TaskSettings(
-        task=task,  # type: ignore[arg-type]
-        level=None if level == "auto" else level,
-        channels=channels,  # type: ignore[arg-type]
-        value_range=value_range,  # type: ignore[arg-type]
-    )
-    return BatchSettings(task=settings, **options)
+    level = given[wanted.option]
+    if level is None and not wanted.estimable:
+        raise click.UsageError(f"--task {task} needs --{wanted.option}.")
+    found = None if level == "auto" else level
+    if found is not None:
+        wanted.check(found)
+    return Settings(task=task, level=found, **options)

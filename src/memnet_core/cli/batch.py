@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memnet_core.cli._display import EXIT_FAILED, follow, shown
+from memnet_core.cli._display import EXIT_FAILED, follow
 from memnet_core.cli._options import restoration_options, settings_of
+from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memnet_core.batch import Job
+    from memnet_core.batch import Job, Run
 
 __all__ = ["batch"]
 
@@ -81,6 +82,7 @@ def batch(
     scheduler: str | None,
     share: tuple[int, int] | None,
     report: Path | None,
+    axes: str,
     **options: Any,
 ) -> None:
     """Restore INPUTS (files, folders, "globs", .txt lists) into the folder OUTPUT.
@@ -113,21 +115,21 @@ def batch(
         raise UsageError(f"{report} cannot be written; name an existing folder.")
     found = find_inputs(inputs, output, recursive=recursive)
     if found.passed_over:
-        click.echo(found.passed_over, err=True)
+        click.echo(shown(found.passed_over), err=True)
     for problem in found.unreadable:
         click.echo(f"FAILED {shown(problem)}", err=True)
     if not found.sources:
         deeper = not recursive and any(map(os.path.isdir, inputs))
         hint = "; --recursive also looks into subfolders" if deeper else ""
         raise UsageError(f"No images found in {', '.join(inputs)}{hint}.")
-    jobs = plan_jobs(found.sources, output, file_format, overwrite=overwrite)
+    jobs = plan_jobs(found.sources, output, file_format, overwrite=overwrite, axes=axes)
     part = Share(*share) if share else Share()
     jobs = part.of_jobs(jobs)
     if dry_run:
         for job in jobs:
             click.echo(_planned(job))
         return
-    run = BatchRun(jobs, settings, part)
+    run: Run = BatchRun(jobs, settings, part)
     if workers or scheduler:
         from memnet_core.batch.cluster import ClusterRun
 

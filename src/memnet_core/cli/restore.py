@@ -19,18 +19,20 @@ __all__ = ["restore"]
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @restoration_options
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
-def restore(*, source: Path, output: Path, overwrite: bool, **options: Any) -> None:
+def restore(
+    *, source: Path, output: Path, overwrite: bool, axes: str, **options: Any
+) -> None:
     """Restore the image IN to OUT, in the format of OUT's suffix."""
     from memnet_core.batch import BatchRun, Job
     from memnet_core.errors import ImageError, UsageError
-    from memnet_core.io import probe, suffix_format
+    from memnet_core.io import format_of_suffix, probe
 
     settings = settings_of(**options)
     try:
-        suffix_format(output)
+        format_of_suffix(output)
     except ImageError as error:
         raise UsageError(str(error)) from error
-    job = Job(source, output, probe(source), overwrite=overwrite)
+    job = Job(source, output, probe(source), overwrite=overwrite, axes=axes)
     if os.path.realpath(output) == os.path.realpath(source):
         raise UsageError(f"{output} is the input itself; choose another output.")
     if os.path.exists(output) and not overwrite:

@@ -1,37 +1,43 @@
 """Reading and writing pixels and their metadata; knows nothing of networks."""
 
 from memnet_core.io.calibration import Calibration
-from memnet_core.io.files import (
+from memnet_core.io.files import create_image, open_image, probe, save_image
+from memnet_core.io.format import Format, PlaneWriter
+from memnet_core.io.formats import (
     FORMATS,
     READABLE_SUFFIXES,
-    open_stack,
-    probe,
-    read_image,
-    suffix_format,
+    format_named,
+    format_of_content,
+    format_of_suffix,
+    is_image_folder,
     suffix_of_format,
-    write_image,
 )
-from memnet_core.io.image import Image, Metadata, Probe
-from memnet_core.io.ome_zarr import is_zarr
-from memnet_core.io.stack import PlaneCrops, Stack
-from memnet_core.io.tiff_stack import tiff_like, write_ome_tiff
+from memnet_core.io.image import Image, Metadata, Native, Probe
+from memnet_core.io.image_file import ImageFile, in_memory
+from memnet_core.io.sink import FileSink
+from memnet_core.io.tiff import write_ome_tiff
 
 __all__ = [
     "FORMATS",
     "READABLE_SUFFIXES",
     "Calibration",
+    "FileSink",
+    "Format",
     "Image",
+    "ImageFile",
     "Metadata",
-    "PlaneCrops",
+    "Native",
+    "PlaneWriter",
     "Probe",
-    "Stack",
-    "is_zarr",
-    "open_stack",
+    "create_image",
+    "format_named",
+    "format_of_content",
+    "format_of_suffix",
+    "in_memory",
+    "is_image_folder",
+    "open_image",
     "probe",
-    "read_image",
-    "suffix_format",
+    "save_image",
     "suffix_of_format",
-    "tiff_like",
-    "write_image",
     "write_ome_tiff",
 ]

@@ -1,117 +1,109 @@
-"""Which reader and writer serves a file."""
+"""Opening and making image files of any format."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ImageError
-from memnet_core.io import ordinary, tiff
-from memnet_core.io.damage import reading, writing
-from memnet_core.io.ome_zarr import is_zarr, open_ome_zarr, probe_ome_zarr
-from memnet_core.io.stack import Stack, StackMetadata, named_axes
-from memnet_core.io.tiff_stack import open_tiff_stack
+from memnet_core.io.faults import reading, writing
+from memnet_core.io.formats import format_of_content, format_of_suffix
+from memnet_core.io.image_file import in_memory
+from memnet_core.io.sink import FileSink
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from memnet_core.io.image import Image, Probe
+    from memnet_core.io.image_file import ImageFile
 
-__all__ = [
-    "FORMATS",
-    "READABLE_SUFFIXES",
-    "open_stack",
-    "probe",
-    "read_image",
-    "suffix_format",
-    "suffix_of_format",
-    "write_image",
-]
-
-FORMATS = {
-    "png": ".png",
-    "tiff": ".tif",
-    "jpeg": ".jpg",
-    "webp": ".webp",
-    "bmp": ".bmp",
-    "ome-zarr": ".ome.zarr",
-}
-"""Formats that can be written, with the suffix they get."""
-
-READABLE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
-)
-"""Suffixes of files that are taken for images."""
-
-_SYNONYMS = {".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".tiff": "tiff"}
-_SYNONYMS |= {".dib": "bmp", ".zarr": "ome-zarr"} | {
-    suffix: name for name, suffix in FORMATS.items()
-}
-
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+__all__ = ["create_image", "open_image", "probe", "save_image"]
 
 
-def read_image(path: Path) -> Image:
-    """Read all pixels of a file and what belongs to them.
+def open_image(path: Path, axes: str = "") -> ImageFile:
+    """Open a file for reading by windows; use the result in a ``with`` statement.
 
     Parameters
     ----------
     path : Path
-        PNG, JPEG, WebP, BMP or TIFF, recognised by content.
-
-    Raises
-    ------
-    ImageError
-        If the file is missing, empty, damaged, or of a kind that is not supported.
-    """
-    with reading(path):
-        return tiff.read(path) if is_tiff(path) else ordinary.read(path)
-
-
-def open_stack(path: Path, axes: str = "") -> Stack:
-    """Open a file for reading plane by plane; use the result in a ``with`` statement.
-
-    Parameters
-    ----------
-    path : Path
-        A TIFF of any kind, or the folder of an OME-Zarr image; of other pictures the
-        pixels are read at once.
+        A file of any of `memnet_core.io.FORMATS`, recognised by its content, or the
+        folder of an OME-Zarr image.
     axes : str
         Letters out of TZCYXS, one for each axis of the file, instead of what it tells.
 
     Raises
     ------
     ImageError
-        As `read_image`, or if the axes do not fit.
+        If the file is missing, empty, damaged, or of a kind that is not supported, or
+        the axes do not fit.
     """
-    if is_zarr(path):
-        return open_ome_zarr(path, axes)
     with reading(path):
-        if is_tiff(path) and (axes or tiff.probe(path).is_stack):
-            return open_tiff_stack(path, axes)
-    image = read_image(path)
-    metadata = StackMetadata(
-        calibration=image.metadata.calibration, page=image.metadata
-    )
-    named = named_axes(path, image.axes, image.pixels.shape, axes)
-    return Stack(path, image.pixels, named, format=image.format, metadata=metadata)
+        return format_of_content(path).open(path, axes)
 
 
 def probe(path: Path) -> Probe:
-    """Read the header of a file, or of the folder of an OME-Zarr image.
+    """Read the header of a file, or of the folder of an image.
 
     Raises
     ------
     ImageError
-        As `read_image`, as far as the header tells.
+        As `open_image`, as far as the header tells.
     """
-    if is_zarr(path):
-        return probe_ome_zarr(path)
     with reading(path):
-        return tiff.probe(path) if is_tiff(path) else ordinary.probe(path)
+        return format_of_content(path).probe(path)
 
 
-def write_image(path: Path, image: Image) -> tuple[str, ...]:
+@contextmanager
+def create_image(path: Path, like: ImageFile, scale: int = 1) -> Iterator[FileSink]:
+    """Make a file with other pixels for the same axes and metadata.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write, in the format of the suffix; what is there is replaced when
+        all planes are written, and stays if the block raises.
+    like : ImageFile
+        Where axes, type and metadata come from; see `in_memory`.
+    scale : int
+        How many of the new pixels stand for one of its own along Y and X.
+
+    Yields
+    ------
+    FileSink
+        Takes every window of every plane, in order.
+
+    Raises
+    ------
+    ImageError
+        If the format cannot hold these pixels, the file cannot be written, or windows
+        are missing in the end.
+    """
+    chosen = format_of_suffix(path)
+    if chosen.create is None:
+        raise ImageError(
+            f"{path} cannot be written at once; {chosen.title} is made by "
+            "'memnet batch'.",
+            path=path,
+        )
+    with (
+        writing(path) as foreign,
+        replaced_when_complete(path) as temporary,
+        chosen.create(temporary, like, scale) as writer,
+    ):
+        sink = FileSink(path, writer, like.magnified_sizes(scale), like.axes)
+        sink.dropped = (*like.metadata.dropped, *writer.dropped)
+        try:
+            yield sink
+        except BaseException as error:
+            foreign.append(error)
+            raise
+        sink.check_complete()
+
+
+def save_image(path: Path, image: Image) -> tuple[str, ...]:
     """Write an image in the format of the suffix, whole or not at all.
 
     Parameters
@@ -129,67 +121,13 @@ def write_image(path: Path, image: Image) -> tuple[str, ...]:
     Raises
     ------
     ImageError
-        If the format cannot hold these pixels, or the file cannot be written.
+        As `create_image`.
     """
-    kind = suffix_format(path)
-    if kind == "ome-zarr":
-        raise ImageError(
-            f"{path} cannot be written at once; OME-Zarr is made by 'memnet batch'."
-        )
-    with writing(path), replaced_when_complete(path) as temporary:
-        if kind == "tiff":
-            return tiff.write(temporary, image)
-        return ordinary.write(temporary, image, kind)
-
-
-def suffix_format(path: Path) -> str:
-    """Return the format that the suffix of a path stands for.
-
-    Raises
-    ------
-    ImageError
-        If no format that can be written has this suffix.
-    """
-    try:
-        return _SYNONYMS[path.suffix.lower()]
-    except KeyError:
-        raise ImageError(
-            f"{path} cannot be written: the suffix {path.suffix!r} is none of "
-            f"{', '.join(FORMATS.values())}."
-        ) from None
-
-
-def suffix_of_format(name: str, source: Path) -> str:
-    """Return the suffix of an output.
-
-    Parameters
-    ----------
-    name : str
-        One of `FORMATS`, ``same`` for the suffix of the source, or ``auto``, which
-        differs from ``same`` in that no JPEG is compressed a second time.
-    source : Path
-        The input.
-    """
-    if name == "same":
-        return source.suffix
-    if name == "auto":
-        return ".png" if suffix_format(source) == "jpeg" else source.suffix
-    return FORMATS[name]
-
-
-def is_tiff(path: Path) -> bool:
-    """Look at the first bytes of a file.
-
-    Raises
-    ------
-    ImageError
-        If the file cannot be opened or is empty.
-    """
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
-    if not start:
-        raise ImageError(f"{path} cannot be read: the file is empty.")
-    return start in _TIFF_STARTS
+    kept = replace(image.metadata, dropped=())
+    file = in_memory(path, replace(image, metadata=kept))
+    count, height, width, _ = file.shape
+    whole = slice(0, height), slice(0, width)
+    with create_image(path, file) as sink:
+        for plane in range(count):
+            sink.write(plane, *whole, file.read(plane, *whole))
+    return sink.dropped

@@ -11,7 +11,22 @@ from memnet_core.io.calibration import Calibration, unit_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Image", "Metadata", "Probe"]
+__all__ = ["Image", "Metadata", "Native", "Probe"]
+
+
+class Native:
+    """What only its own kind of file can hold, carried as it is.
+
+    Attributes
+    ----------
+    name : str
+        What it is, for the report of what was dropped.
+    gives_unit : bool
+        Whether it tells the unit of the resolution.
+    """
+
+    name: str
+    gives_unit: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +48,10 @@ class Metadata:
         Quantisation tables of a JPEG, luminance first, in natural order.
     dropped : tuple of str
         What the file held that is not carried.
+    stated : Calibration, optional
+        What the file says of its axes elsewhere than in its resolution.
+    native : Native, optional
+        What only its own kind of file can hold.
     """
 
     icc: bytes | None = None
@@ -43,15 +62,32 @@ class Metadata:
     description: str = ""
     jpeg_tables: tuple[tuple[int, ...], ...] = ()
     dropped: tuple[str, ...] = ()
+    stated: Calibration | None = None
+    native: Native | None = None
 
     @property
     def calibration(self) -> Calibration:
-        """What the resolution says of pixels, where it has a unit."""
+        """What a step along each axis means, as far as the file tells."""
+        if self.stated is not None:
+            return self.stated
         if self.resolution is None or self.resolution_unit == "none":
             return Calibration()
         spacing = {a: 1 / r for a, r in zip("XY", self.resolution, strict=True)}
         unit = unit_name(self.resolution_unit)
         return Calibration(spacing=spacing, units=dict.fromkeys(spacing, unit))
+
+    def magnified(self, scale: int) -> Metadata:
+        """Return the metadata for `scale` times the rows and columns.
+
+        A resolution without a unit says nothing of lengths, and stays.
+        """
+        has_unit = self.resolution_unit != "none" or (
+            self.native is not None and self.native.gives_unit
+        )
+        if self.resolution is None or not has_unit:
+            return self
+        x, y = self.resolution
+        return replace(self, resolution=(x * scale, y * scale))
 
 
 @dataclass(frozen=True)
@@ -100,10 +136,7 @@ class Image:
             sizes.get(axis, size)
             for axis, size in zip(self.axes, self.pixels.shape, strict=True)
         ]
-        metadata = self.metadata
-        if metadata.resolution is not None and metadata.resolution_unit != "none":
-            x, y = metadata.resolution
-            metadata = replace(metadata, resolution=(x * scale, y * scale))
+        metadata = self.metadata.magnified(scale)
         return replace(self, pixels=stack.reshape(shape), metadata=metadata)
 
 
@@ -116,14 +149,13 @@ class Probe:
     format : str
         Kind of file, such as ``PNG``.
     shape : tuple of int
-        Sizes along the axes that `read_image` returns.
+        Sizes along the axes of the image.
     dtype : str
         Type of a sample.
     megapixels : float
         Pixels of all planes, in millions.
     is_stack : bool
-        Whether `memnet_core.io.open_stack` reads it plane by plane, with more of its
-        metadata than `read_image`.
+        Whether there are axes besides those of one picture, or a description of them.
     """
 
     format: str

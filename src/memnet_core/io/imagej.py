@@ -12,8 +12,6 @@ from memnet_core.io.calibration import Calibration, unit_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from memnet_core.io.image import Metadata
-
 __all__ = ["IMAGEJ_TAGS", "calibration_of_imagej", "imagej_tags", "updated_imagej"]
 
 IMAGEJ_TAGS = frozenset(
@@ -26,22 +24,24 @@ _IN_PIXELS = ("ROI", "Overlays")
 _ORIGIN = re.compile(r"^([xy]origin)=(.*)$", re.MULTILINE)
 
 
-def calibration_of_imagej(described: Mapping[str, Any], page: Metadata) -> Calibration:
+def calibration_of_imagej(
+    described: Mapping[str, Any], resolution: tuple[float, float] | None
+) -> Calibration:
     """Return what the description of a hyperstack and its resolution say.
 
     Parameters
     ----------
     described : mapping
         Description, parsed by tifffile.
-    page : Metadata
-        Its resolution is in pixels for each unit of the description.
+    resolution : (float, float), optional
+        Pixels along x and y for each unit of the description.
     """
     unit = str(described.get("unit", "")).replace(_ESCAPED_MICRO, "µ")
     spacing: dict[str, float] = {}
     units: dict[str, str] = {}
     if unit and unit != "pixel":
-        if page.resolution:
-            spacing |= {a: 1 / r for a, r in zip("XY", page.resolution, strict=True)}
+        if resolution:
+            spacing |= {a: 1 / r for a, r in zip("XY", resolution, strict=True)}
         if depth := float(described.get("spacing") or 0):
             spacing["Z"] = depth
         units = dict.fromkeys(spacing, unit_name(unit))

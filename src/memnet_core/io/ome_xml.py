@@ -93,7 +93,11 @@ def updated_ome_xml(xml: str, height: int, width: int, scale: int) -> tuple[str,
 
 
 def new_ome_xml(
-    axes: str, sizes: Sequence[int], dtype: np.dtype[np.generic], known: Calibration
+    axes: str,
+    sizes: Sequence[int],
+    dtype: np.dtype[np.generic],
+    known: Calibration,
+    description: str = "",
 ) -> str:
     """Return XML that describes an image.
 
@@ -107,13 +111,15 @@ def new_ome_xml(
         Type of a sample.
     known : Calibration
         Steps, units and names of channels.
+    description : str
+        Free text.
     """
     lengths = dict(zip(axes, sizes, strict=True))
     pages = 1
     for axis in axes.rstrip("S")[:-2]:
         pages *= lengths[axis]
     stored = (pages, 1, 1, lengths["Y"], lengths["X"], lengths.get("S", 1))
-    described: dict[str, object] = {}
+    described: dict[str, object] = {"Description": description} if description else {}
     for axis, name in _PLACED.items():
         size, unit = known.spacing.get(axis), known.units.get(axis)
         if size and (unit or (size != 1 and axis != "T")):

@@ -1,4 +1,4 @@
-"""OME-Zarr images: opening one as a stack, and making one shard by shard."""
+"""OME-Zarr images: opening one, and making one shard by shard."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import math
 import os
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from memnet_core.errors import ImageError
-from memnet_core.io.damage import reading, writing
-from memnet_core.io.image import Metadata, Probe
+from memnet_core.io.faults import parsing, writing
+from memnet_core.io.format import Format
+from memnet_core.io.image import Metadata, Native, Probe
+from memnet_core.io.image_file import ImageFile, named_axes
 from memnet_core.io.ngff import image_attributes, multiscale_of
-from memnet_core.io.stack import Stack, StackMetadata, named_axes
 from memnet_core.pixels import to_dtype
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,13 +27,13 @@ if TYPE_CHECKING:
     from memnet_core.io.calibration import Calibration
 
 __all__ = [
+    "OME_ZARR",
+    "NgffAttributes",
     "ZarrLayout",
     "create_ome_zarr",
-    "is_zarr",
     "layout_for",
+    "not_held",
     "open_level",
-    "open_ome_zarr",
-    "probe_ome_zarr",
     "shrink_block",
 ]
 
@@ -43,7 +45,16 @@ _SMALLEST_LEVEL = 512
 _ORDER = "TCZ"
 
 
-def is_zarr(path: Path) -> bool:
+@dataclass(frozen=True)
+class NgffAttributes(Native):
+    """Attributes of the group of an OME-Zarr image, and the version of its layout."""
+
+    attributes: Mapping[str, Any]
+    zarr_format: Literal[2, 3] = 3
+    name = "OME-Zarr attributes"
+
+
+def _is_zarr(path: Path) -> bool:
     """Whether a folder is named or laid out as Zarr."""
     return os.path.isdir(path) and (
         path.suffix.lower() == ".zarr"
@@ -51,7 +62,7 @@ def is_zarr(path: Path) -> bool:
     )
 
 
-def open_ome_zarr(path: Path, named: str = "") -> Stack:
+def _open(path: Path, named: str = "") -> ImageFile:
     """Open the full resolution of an OME-Zarr image (NGFF 0.4 or 0.5).
 
     Parameters
@@ -63,48 +74,50 @@ def open_ome_zarr(path: Path, named: str = "") -> Stack:
     """
     import zarr
 
-    with reading(path):
-        try:
-            group = zarr.open_group(path, mode="r")
-        except FileNotFoundError as error:
-            raise ImageError(
-                f"{path} cannot be read: it is no OME-Zarr image, but a folder without "
-                "zarr.json or .zattrs; give the folder of an image."
-            ) from error
-        attributes = dict(group.attrs)
+    try:
+        group = zarr.open_group(path, mode="r")
+    except FileNotFoundError as error:
+        raise ImageError(
+            f"{path} cannot be read: it is no OME-Zarr image, but a folder without "
+            "zarr.json or .zattrs; give the folder of an image.",
+            path=path,
+        ) from error
+    attributes = dict(group.attrs)
+    with parsing("its description of axes and levels"):
         image = multiscale_of(attributes)
-        array = group[image.path]
-        if not isinstance(array, zarr.Array) or array.ndim != len(image.axes):
-            raise ValueError(f"{image.path!r} is no array with the axes {image.axes}")
-        if np.dtype(array.dtype).kind not in "buif" or 0 in array.shape:
-            raise ValueError(f"pixels of type {array.dtype} are not supported")
-        axes = named_axes(path, image.axes, array.shape, named)
-        native = axes == image.axes
-        dropped = ["label images"] if "labels" in group else []
-        if not native:
-            dropped.append("attributes besides pixel sizes and names")
-        return Stack(
-            path,
-            array,
-            axes,
-            format="OME-Zarr",
-            metadata=StackMetadata(
-                calibration=image.calibration,
-                page=Metadata(dropped=tuple(dropped)),
-                attributes=attributes if native else {},
-                zarr_format=2 if array.metadata.zarr_format == 2 else 3,
-            ),
-        )
+    array = group[image.path]
+    if not isinstance(array, zarr.Array) or array.ndim != len(image.axes):
+        raise ValueError(f"{image.path!r} is no array with the axes {image.axes}")
+    if np.dtype(array.dtype).kind not in "buif" or 0 in array.shape:
+        raise ValueError(f"pixels of type {array.dtype} are not supported")
+    axes = named_axes(path, image.axes, array.shape, named)
+    dropped = ["label images"] if "labels" in group else []
+    if axes != image.axes:
+        dropped.append("attributes besides pixel sizes and names")
+        attributes = {}
+    version: Literal[2, 3] = 2 if array.metadata.zarr_format == 2 else 3
+    return ImageFile(
+        path,
+        array,
+        axes,
+        format="OME-Zarr",
+        metadata=Metadata(
+            dropped=tuple(dropped),
+            stated=image.calibration,
+            native=NgffAttributes(attributes, version),
+        ),
+        grain=(array.chunks[axes.index("Y")], array.chunks[axes.index("X")]),
+    )
 
 
-def probe_ome_zarr(path: Path) -> Probe:
+def _probe(path: Path) -> Probe:
     """Read the header of an OME-Zarr image."""
-    with open_ome_zarr(path) as stack:
+    with _open(path) as file:
         return Probe(
-            format=stack.format,
-            shape=stack.sizes,
-            dtype=str(stack.dtype),
-            megapixels=math.prod(stack.shape[:3]) / 1e6,
+            format=file.format,
+            shape=file.sizes,
+            dtype=str(file.dtype),
+            megapixels=math.prod(file.shape[:3]) / 1e6,
             is_stack=True,
         )
 
@@ -149,15 +162,15 @@ class ZarrLayout:
         )
 
 
-def layout_for(stack: Stack, scale: int) -> ZarrLayout:
-    """Return how the result of a stack is laid out.
+def layout_for(like: ImageFile, scale: int) -> ZarrLayout:
+    """Return how the result of an image is laid out.
 
     Chunks are 256×256 px of one plane, shards 1024×1024 px of as many planes along
     the last axis before Y as make up 32 MiB; levels halve until 512 px suffice.
 
     Parameters
     ----------
-    stack : Stack
+    like : ImageFile
         What is restored.
     scale : int
         How many of the new pixels stand for one of its own along Y and X.
@@ -167,15 +180,16 @@ def layout_for(stack: Stack, scale: int) -> ZarrLayout:
     ImageError
         If colour and channels cannot both be kept.
     """
-    sizes = dict(zip(stack.axes, stack.sizes, strict=True))
-    leading = stack.leading
-    if not stack.metadata.attributes:
+    sizes = dict(zip(like.axes, like.sizes, strict=True))
+    leading = like.leading
+    if not _kept(like).attributes:
         leading = "".join(sorted(leading, key=lambda a: (_ORDER + a).index(a)))
     if "S" in sizes and sizes["S"] > 1:
         if "C" in leading:
             raise ImageError(
-                f"{stack.path} has colours in channels, which OME-Zarr cannot hold; "
-                "choose --format tiff."
+                f"{like.path} has colours in channels, which OME-Zarr cannot hold; "
+                "choose --format tiff.",
+                path=like.path,
             )
         sizes["C"] = sizes["S"]
         leading = "".join(sorted(f"C{leading}", key=lambda a: (_ORDER + a).index(a)))
@@ -192,9 +206,9 @@ def layout_for(stack: Stack, scale: int) -> ZarrLayout:
     ]
     depth = [1] * len(leading)
     if leading:
-        planes = _SHARD_BYTES // (math.prod(shard) * stack.dtype.itemsize)
+        planes = _SHARD_BYTES // (math.prod(shard) * like.dtype.itemsize)
         depth[-1] = max(1, min(planes, first[-1]))
-    if "S" in stack.axes and "C" in leading:
+    if "S" in like.axes and "C" in leading:
         depth[leading.index("C")] = sizes["C"]
     return ZarrLayout(
         axes=f"{leading}YX",
@@ -206,18 +220,18 @@ def layout_for(stack: Stack, scale: int) -> ZarrLayout:
 
 def create_ome_zarr(
     path: Path,
-    stack: Stack,
+    like: ImageFile,
     layout: ZarrLayout,
     scale: int,
     display: tuple[float, float, float, float] | None,
 ) -> None:
-    """Make an image without pixels, with the attributes of a stack.
+    """Make an image without pixels, with the attributes of a like.
 
     Parameters
     ----------
     path : Path
         Folder to make; the one above it exists.
-    stack : Stack
+    like : ImageFile
         What is restored.
     layout : ZarrLayout
         Its result.
@@ -235,18 +249,19 @@ def create_ome_zarr(
     import zarr
     from zarr.codecs import BloscCodec
 
-    kept = stack.metadata
-    v3 = kept.zarr_format == 3
-    attributes = image_attributes(
-        kept.attributes,
-        layout.axes,
-        kept.calibration,
-        _transforms(kept, layout, scale),
-        zarr_format=kept.zarr_format,
-        display=display,
-    )
+    kept = _kept(like)
+    known = like.metadata.calibration
+    with writing(path), parsing("the description of its source"):
+        attributes = image_attributes(
+            kept.attributes,
+            layout.axes,
+            known,
+            _transforms(kept, known, layout, scale),
+            zarr_format=kept.zarr_format,
+            display=display,
+        )
     options: dict[str, Any]
-    if v3:
+    if kept.zarr_format == 3:
         options = {
             "shards": layout.shard,
             "dimension_names": [*layout.axes.lower()],
@@ -266,7 +281,7 @@ def create_ome_zarr(
                 str(level),
                 shape=shape,
                 chunks=layout.chunk,
-                dtype=stack.dtype,
+                dtype=like.dtype,
                 **options,
             )
 
@@ -299,11 +314,29 @@ def shrink_block(finer: Any, block: tuple[slice, ...]) -> NDArray[Any]:
     return to_dtype(total / 4, pixels.dtype)
 
 
+def not_held(like: ImageFile) -> tuple[str, ...]:
+    """Return what of an image, and of what it was read from, OME-Zarr cannot hold."""
+    metadata = like.metadata
+    lost = [*metadata.dropped]
+    native = metadata.native
+    if native and native.name and not isinstance(native, NgffAttributes):
+        lost.append(f"{native.name} besides pixel sizes and names")
+    page = {"ICC profile": metadata.icc, "EXIF": metadata.exif, "XMP": metadata.xmp}
+    lost += [f"{name} (not written to OME-Zarr)" for name, held in page.items() if held]
+    return tuple(lost)
+
+
+def _kept(like: ImageFile) -> NgffAttributes:
+    """Return the attributes to keep: none of an image that is no OME-Zarr."""
+    native = like.metadata.native
+    return native if isinstance(native, NgffAttributes) else NgffAttributes({})
+
+
 def _transforms(
-    kept: StackMetadata, layout: ZarrLayout, scale: int
+    kept: NgffAttributes, known: Calibration, layout: ZarrLayout, scale: int
 ) -> list[tuple[list[float], list[float]]]:
     """Return scale and translation of each level; centres of pixels are what counts."""
-    step, origin = _first_transform(kept, layout.axes)
+    step, origin = _first_transform(kept, known, layout.axes)
     transforms = []
     for level in range(len(layout.shapes)):
         factor = 2**level / scale
@@ -315,13 +348,28 @@ def _transforms(
     return transforms
 
 
-def _first_transform(kept: StackMetadata, axes: str) -> tuple[list[float], list[float]]:
+def _first_transform(
+    kept: NgffAttributes, known: Calibration, axes: str
+) -> tuple[list[float], list[float]]:
     if kept.attributes:
         image = multiscale_of(kept.attributes)
         places = [image.axes.index(axis) for axis in axes]
         return [image.scale[i] for i in places], [image.translation[i] for i in places]
-    return _steps(kept.calibration, axes), [0.0] * len(axes)
+    return _steps(known, axes), [0.0] * len(axes)
 
 
 def _steps(known: Calibration, axes: str) -> list[float]:
     return [known.spacing.get(axis, 1.0) for axis in axes]
+
+
+OME_ZARR = Format(
+    name="ome-zarr",
+    title="OME-Zarr",
+    suffixes=(".ome.zarr", ".zarr"),
+    sniff=lambda path, head: not head and _is_zarr(path),
+    probe=_probe,
+    open=_open,
+    is_folder=True,
+    holds_axes=True,
+    by_shards=True,
+)

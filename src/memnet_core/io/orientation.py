@@ -11,13 +11,25 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EXIF_MARK", "oriented", "stored_orientation", "upright_exif", "upright_xmp"]
+__all__ = [
+    "EXIF_MARK",
+    "exif_resolution",
+    "number_of_pictures",
+    "oriented",
+    "stored_orientation",
+    "upright_exif",
+    "upright_xmp",
+]
 
 EXIF_MARK = b"Exif\0\0"
 """What EXIF begins with in a JPEG, and in `Metadata.exif`."""
 
 _TAG = 0x0112
-_NUMBERS = {3: "H", 4: "I"}
+_PICTURES = 0xB001
+_RESOLUTION = (0x011A, 0x011B, 0x0128)
+_PER_INCH = {2: 1.0, 3: 2.54}
+_RATIONAL = 5
+_NUMBERS = {3: "H", 4: "I", _RATIONAL: "II"}
 _IN_XMP = re.compile(rb'(tiff:Orientation(?:="|>))([1-8])')
 
 
@@ -78,22 +90,62 @@ def oriented(pixels: NDArray[Any], orientation: int, y: int, x: int) -> NDArray[
     return pixels
 
 
+def exif_resolution(exif: bytes | None) -> tuple[float, float] | None:
+    """Return dots per inch along x and y that EXIF names; None if it names none."""
+    data = exif or b""
+    x, y, unit = (_number(data, len(EXIF_MARK), tag) or 0.0 for tag in _RESOLUTION)
+    per_inch = _PER_INCH.get(int(unit))
+    return (x * per_inch, y * per_inch) if x and y and per_inch else None
+
+
+def number_of_pictures(index: bytes) -> int:
+    """Return how many pictures the index of a multi-picture JPEG names, else 0."""
+    return int(_number(index, 0, _PICTURES) or 0)
+
+
 def _exif_entry(exif: bytes) -> tuple[str, int] | None:
     """Return type and position of the orientation in the first directory."""
-    start = len(EXIF_MARK)
-    order = {b"II": "<", b"MM": ">"}.get(exif[start : start + 2])
-    if order is None:
+    form, position = _entry(exif, len(EXIF_MARK), _TAG)
+    return (form, position) if form[1:] in ("H", "I") else None
+
+
+def _number(data: bytes, start: int, tag: int) -> float | None:
+    """Return the value of a tag in the first directory, or None."""
+    form, position = _entry(data, start, tag)
+    if not form:
         return None
+    first, *divisor = struct.unpack_from(form, data, position)
+    if divisor == [0]:
+        return None
+    return float(first / divisor[0]) if divisor else float(first)
+
+
+def _entry(data: bytes, start: int, tag: int) -> tuple[str, int]:
+    """Return form and position of a value in the first directory; ("", 0) if none.
+
+    Parameters
+    ----------
+    data : bytes
+        Holds a TIFF header.
+    start : int
+        Where that begins.
+    tag : int
+        What to look for.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(data[start : start + 2], "")
     try:
-        (directory,) = struct.unpack_from(order + "I", exif, start + 4)
-        (count,) = struct.unpack_from(order + "H", exif, start + directory)
-        for index in range(count):
+        (directory,) = struct.unpack_from(order + "I", data, start + 4)
+        (count,) = struct.unpack_from(order + "H", data, start + directory)
+        for index in range(count if order else 0):
             entry = start + directory + 2 + 12 * index
-            tag, kind = struct.unpack_from(order + "HH", exif, entry)
-            if tag == _TAG and kind in _NUMBERS:
-                form = order + _NUMBERS[kind]
-                struct.unpack_from(form, exif, entry + 8)
-                return form, entry + 8
+            found, kind = struct.unpack_from(order + "HH", data, entry)
+            if found == tag and kind in _NUMBERS:
+                form, position = order + _NUMBERS[kind], entry + 8
+                if kind == _RATIONAL:
+                    (offset,) = struct.unpack_from(order + "I", data, position)
+                    position = start + offset
+                struct.unpack_from(form, data, position)
+                return form, position
     except struct.error:
         pass
-    return None
+    return "", 0

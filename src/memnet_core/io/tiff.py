@@ -1,66 +1,55 @@
-"""TIFF through tifffile: one image or a stack of pages of one shape."""
+"""TIFF of any kind through tifffile, by windows or pages in both directions."""
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import math
-import struct
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
-from PIL import Image as PillowImage
 
-from memnet_core.io.cmyk import rgb_of_cmyk
+from memnet_core.atomic import replaced_when_complete
+from memnet_core.errors import ImageError
+from memnet_core.io.calibration import Calibration
+from memnet_core.io.faults import writing
+from memnet_core.io.format import Format
 from memnet_core.io.image import Image, Metadata, Probe
-from memnet_core.io.orientation import oriented, stored_orientation, upright_xmp
+from memnet_core.io.image_file import ImageFile, in_memory, named_axes
+from memnet_core.io.ome_xml import new_ome_xml
+from memnet_core.io.orientation import oriented
+from memnet_core.io.sink import FileSink
+from memnet_core.io.tiff_pages import (
+    as_seen,
+    check_complete,
+    is_expanded,
+    needs_bigtiff,
+    only_series,
+    page_metadata,
+    page_options,
+    page_orientation,
+    samples_last,
+    what_is_lost,
+)
+from memnet_core.io.tiff_text import TextOfResult, TiffText, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "as_seen",
-    "check_complete",
-    "is_upright_and_plain",
-    "needs_bigtiff",
-    "only_series",
-    "page_metadata",
-    "page_options",
-    "probe",
-    "read",
-    "samples_last",
-    "what_is_lost",
-    "write",
-]
+__all__ = ["TIFF", "TiffPages", "write_ome_tiff"]
 
-_ICC = 34675
-_XMP = 700
-_ORIENTATION = 274
-_UNITS = {1: "none", 2: "inch", 3: "cm"}
-_UNIT_NAMES = {"none": "NONE", "inch": "INCH", "cm": "CENTIMETER"}
-_LOST_TAGS = {
-    315: "artist",
-    33432: "copyright",
-    33723: "IPTC data",
-    34377: "Photoshop data",
-    34665: "EXIF of a TIFF",
-    34735: "GeoTIFF reference",
-    34853: "GPS of a TIFF",
+_OME_LEADING = frozenset("TZC")
+_OME_TYPES = {"bool", "float32", "float64"} | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32)
 }
-_BIG = 2**32 - 2**25
-_SUSPICIOUS_BYTES = 2**28
-_LARGEST_COMPRESSION = 10_000
-
-_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 2, 3, 5, 6
-_UNCOMPRESSED, _JPEG = 1, (6, 7)
-_PREMULTIPLIED = 1
-
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def probe(path: Path) -> Probe:
+def _probe(path: Path) -> Probe:
     """Read the header of a TIFF."""
     with tifffile.TiffFile(path) as file:
         series = only_series(file)
@@ -71,278 +60,230 @@ def probe(path: Path) -> Probe:
         if page_orientation(page) >= 5:
             y, x = axes.index("Y"), axes.index("X")
             shape[y], shape[x] = shape[x], shape[y]
-        if page.photometric == _PALETTE:
-            shape.append(3)
-        elif page.photometric == _CMYK:
-            shape[-1] = 3
+        if is_expanded(page):
+            shape = [*planes, 3]
         return Probe(
-            format="TIFF",
+            format=_format(file),
             shape=tuple(shape),
-            dtype="uint8" if page.photometric == _PALETTE else str(series.dtype),
+            dtype="uint8" if is_expanded(page) else str(series.dtype),
             megapixels=math.prod(planes) / 1e6,
-            is_stack=is_upright_and_plain(page)
-            and (len(planes) > 2 or bool(_machine_texts(file))),
+            is_stack=len(planes) > 2 or file.is_ome or file.is_imagej,
         )
 
 
-def read(path: Path) -> Image:
-    """Read a TIFF whose pages have one shape."""
-    with tifffile.TiffFile(path) as file:
+def _open(path: Path, named: str) -> ImageFile:
+    """Open a TIFF all of whose pages have one shape; of a pyramid the first level.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    named : str
+        Axes instead of those that the file tells.
+    """
+    with ExitStack() as resources:
+        file = resources.enter_context(tifffile.TiffFile(path))
         series = only_series(file)
         page = series.keyframe
         check_complete(file, series)
         dropped = what_is_lost(page)
-        dropped += [f"{kind} metadata" for kind in _machine_texts(file)]
         if len(series.levels) > 1:
             dropped.append("pyramid levels")
-        order, axes = samples_last(series.axes, page, dropped)
-        orientation = page_orientation(page)
-        pixels = series.asarray().transpose(order)
-        pixels = oriented(pixels, orientation, axes.index("Y"), axes.index("X"))
-        pixels = as_seen(pixels, page, dropped)
-        return Image(
-            pixels=np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")),
-            axes=axes if pixels.ndim == len(axes) else axes + "S",
-            metadata=page_metadata(file, page, dropped),
-            format="TIFF",
+        if is_expanded(page) or page_orientation(page) != 1:
+            return in_memory(path, _as_picture(file, series, dropped), named)
+        axes = named_axes(path, series.axes, series.shape, named)
+        if not named:
+            axes = _samples_named(axes, page, dropped)
+        as_seen(np.zeros((1, 1), series.dtype), page, dropped)
+        native = text_of(file, is_native=axes == series.axes, dropped=dropped)
+        return ImageFile(
+            path,
+            resources.enter_context(_lazy_array(series)),
+            axes,
+            format=_format(file),
+            metadata=page_metadata(file, page, dropped, *native),
+            grain=(page.tilelength, page.tilewidth) if page.is_tiled else None,
+            finish=lambda pixels: as_seen(pixels, page, []),
+            resources=resources.pop_all(),
         )
 
 
-def page_metadata(file: tifffile.TiffFile, page: Any, dropped: list[str]) -> Metadata:
-    """Return what the tags of a page tell besides its pixels."""
-    orientation = page_orientation(page)
-    resolution, unit = _resolution(page)
-    if resolution and orientation >= 5:
-        resolution = resolution[::-1]
-    xmp = bytes_of_tag(page, _XMP)
-    return Metadata(
-        icc=None if page.photometric == _CMYK else bytes_of_tag(page, _ICC),
-        xmp=upright_xmp(xmp) if xmp and orientation != 1 else xmp,
-        resolution=resolution,
-        resolution_unit=unit,
-        description="" if _is_machine_text(file) else page.description,
-        dropped=tuple(dropped),
+def _as_picture(file: tifffile.TiffFile, series: Any, dropped: list[str]) -> Image:
+    """Read pages that are turned or become colours, as a whole."""
+    page = series.keyframe
+    texts = {"OME": file.is_ome, "ImageJ": file.is_imagej}
+    dropped += [f"{name} metadata" for name, held in texts.items() if held]
+    order, axes = samples_last(series.axes, page, dropped)
+    y, x = axes.index("Y"), axes.index("X")
+    pixels = series.asarray().transpose(order)
+    pixels = oriented(pixels, page_orientation(page), y, x)
+    pixels = as_seen(pixels, page, dropped)
+    return Image(
+        pixels=np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")),
+        axes=axes if pixels.ndim == len(axes) else axes + "S",
+        metadata=page_metadata(file, page, dropped),
+        format=_format(file),
     )
 
 
-def write(path: Path, image: Image) -> tuple[str, ...]:
-    """Write a TIFF, losslessly compressed; return what could not be kept."""
-    metadata = image.metadata
-    stack = image.stack
-    pixels = stack[..., 0] if stack.shape[-1] == 1 else stack
-    tifffile.imwrite(
-        path,
-        pixels if len(pixels) > 1 else pixels[0],
-        bigtiff=needs_bigtiff(pixels.nbytes),
-        description=metadata.description.encode() or None,
-        **page_options(metadata, stack.shape[-1], pixels.dtype),
-    )
-    dropped = ["EXIF (not written to TIFF)"] if metadata.exif else []
-    leading = image.axes.rstrip("S").removesuffix("YX")
-    if len(leading) > 1:
-        dropped.append(f"axes {leading} (written as one row of pages)")
-    return tuple(dropped)
+@contextlib.contextmanager
+def _lazy_array(series: Any) -> Iterator[Any]:
+    import zarr
+
+    mode = None if series.keyframe.is_tiled else "page"
+    with contextlib.closing(series.aszarr(level=0, chunkmode=mode)) as store:
+        yield zarr.open_array(store, mode="r")
 
 
-def needs_bigtiff(size: int) -> bool:
-    """Whether so many bytes of pixels need the offsets of BigTIFF."""
-    return size > _BIG
+def _samples_named(axes: str, page: Any, dropped: list[str]) -> str:
+    """Give samples that are no colour the name of an axis of planes."""
+    order, sorted_axes = samples_last(axes, page, dropped)
+    named = "".join(sorted_axes[order.index(i)] for i in range(len(order)))
+    return named if len(set(named)) == len(named) else axes.replace("S", "Q")
 
 
-def page_options(
-    metadata: Metadata, samples: int, dtype: np.dtype[Any]
-) -> dict[str, Any]:
-    """Return how a page is written: losslessly compressed, with its tags.
+def _format(file: tifffile.TiffFile) -> str:
+    return "OME-TIFF" if file.is_ome else "ImageJ TIFF" if file.is_imagej else "TIFF"
+
+
+@contextlib.contextmanager
+def _create(path: Path, like: ImageFile, scale: int) -> Iterator[TiffPages]:
+    """Make a TIFF that describes itself as a file does."""
+    metadata = like.metadata.magnified(scale)
+    sizes = like.magnified_sizes(scale)
+    described = _described(like, sizes, scale)
+    dropped = [*described.lost]
+    if metadata.exif:
+        dropped.append("EXIF (not written to TIFF)")
+    options = page_options(metadata, like.shape[3], like.dtype)
+    options["extratags"] += described.tags
+    size = math.prod(sizes) * like.dtype.itemsize
+    with tifffile.TiffWriter(path, bigtiff=needs_bigtiff(size)) as file:
+        yield TiffPages(file, described.text, options, tuple(dropped))
+
+
+def write_ome_tiff(
+    path: Path,
+    planes: Iterable[NDArray[Any]],
+    *,
+    axes: str,
+    sizes: Sequence[int],
+    dtype: np.dtype[Any],
+    calibration: Calibration | None = None,
+) -> None:
+    """Write planes one by one to an OME-TIFF, whole or not at all.
 
     Parameters
     ----------
-    metadata : Metadata
-        What the tags tell.
-    samples : int
-        Samples of a pixel.
+    path : Path
+        What is there is replaced. BigTIFF if needed; losslessly compressed.
+    planes : iterable of ndarray, shape (H, W) or (H, W, S)
+        In the order of the axes before Y, the last of them varying fastest; each is
+        asked for when its turn comes.
+    axes : str
+        Letters out of T, Z, C in any order, then ``YX`` or ``YXS``.
+    sizes : sequence of int
+        Sizes along `axes`.
     dtype : dtype
         Type of a sample.
-    """
-    unit = _UNIT_NAMES[metadata.resolution_unit]
-    xmp = metadata.xmp
-    return {
-        "photometric": "rgb" if samples >= 3 else "minisblack",
-        "planarconfig": "contig" if samples > 1 else None,
-        "extrasamples": ["unassalpha"] if samples in (2, 4) else None,
-        "compression": "zlib",
-        "predictor": dtype.kind in "ui" and dtype.itemsize <= 4,
-        "resolution": metadata.resolution,
-        "resolutionunit": unit if metadata.resolution else None,
-        "iccprofile": metadata.icc,
-        "extratags": [(_XMP, 1, len(xmp), xmp, True)] if xmp else [],
-        "metadata": None,
-        "software": False,
-    }
-
-
-def only_series(file: tifffile.TiffFile) -> Any:
-    """Return the one image or stack of a file.
+    calibration : Calibration, optional
+        Steps and units of axes, and names of channels.
 
     Raises
     ------
-    ValueError
-        If there is none, or more than one, or none whose pixels are supported.
+    ImageError
+        If the axes or the type are others, planes are too few, too many or of another
+        shape, or the file cannot be written.
     """
-    if not file.series:
-        raise ValueError("the TIFF holds no image")
-    if len(file.series) > 1:
-        raise ValueError(
-            f"its pages have {len(file.series)} different shapes or types; split it"
+    dtype = np.dtype(dtype)
+    if dtype.name not in _OME_TYPES:
+        raise ImageError(
+            f"{path} cannot be written: OME-TIFF has no pixels of type {dtype}; "
+            "convert them to one with 32 bits at most, or to float64."
         )
-    series = file.series[0]
-    page, axes = series.keyframe, series.axes
-    if not {"Y", "X"} <= set(axes) or 0 in series.shape:
-        raise ValueError(f"its shape {series.shape}, {axes}, is not that of a picture")
-    if series.dtype is None or series.dtype.kind not in "buif":
-        raise ValueError(f"pixels of type {series.dtype} are not supported")
-    if not isinstance(page.bitspersample, int):
-        raise ValueError("samples of different sizes are not supported")
-    samples = page.samplesperpixel
-    allowed = {_RGB: (3, 4), _PALETTE: (1,), _CMYK: (4,), _YCBCR: (3,)}
-    if samples not in allowed.get(page.photometric, (samples,)):
-        raise ValueError(
-            f"{samples} samples a pixel are not supported "
-            f"in {tifffile.PHOTOMETRIC(page.photometric).name} pictures"
+    if not _is_ome_order(axes) or len(axes) != len(sizes):
+        raise ImageError(
+            f"{path} cannot be written: {axes} and sizes {tuple(sizes)} are not those "
+            "of an OME-TIFF; give T, Z, C as far as there are, then YX or YXS."
         )
-    if page.photometric == _YCBCR and page.compression not in _JPEG:
-        raise ValueError("YCbCr is supported with JPEG compression only")
-    if page.photometric == _CMYK and (series.dtype != np.uint8 or len(axes) != 3):
-        raise ValueError("CMYK is supported with 8 bits and one page only")
-    return series
+    samples = sizes[-1] if axes.endswith("S") else 1
+    xml = new_ome_xml(axes, sizes, dtype, calibration or Calibration())
+    options = page_options(Metadata(), samples, dtype)
+    size = math.prod(sizes) * dtype.itemsize
+    with (
+        writing(path) as foreign,
+        replaced_when_complete(path) as temporary,
+        tifffile.TiffWriter(temporary, bigtiff=needs_bigtiff(size)) as file,
+    ):
+        sink = FileSink(path, TiffPages(file, xml, options), sizes, axes)
+        try:
+            for index, plane in enumerate(planes):
+                rows, columns = (slice(0, side) for side in plane.shape[:2])
+                pixels = plane if axes.endswith("S") else plane[..., None]
+                sink.write(index, rows, columns, pixels.astype(dtype, copy=False))
+        except BaseException as error:
+            foreign.append(error)
+            raise
+        sink.check_complete()
 
 
-def check_complete(file: tifffile.TiffFile, series: Any) -> None:
-    """Check that what the directories promise can be in the file.
+class TiffPages:
+    """Writes one page after the other."""
 
-    Raises
-    ------
-    ValueError
-        If the file ends before its pixels do, or holds none.
-    """
-    size = file.filehandle.size
-    for page in series.pages:
-        if page is None:
-            raise ValueError("a page is missing")
-        offsets, counts = page.dataoffsets, page.databytecounts
-        if len(offsets) != len(counts) or not all(counts) or not all(offsets):
-            raise ValueError("a page has no pixels")
-        if any(o + c > size for o, c in zip(offsets, counts, strict=True)):
-            raise ValueError("the file is truncated")
-    if _next_directory(file) >= size:
-        raise ValueError("the file is truncated, and pages are missing")
-    page = series.keyframe
-    largest = max(math.prod(page.shape), math.prod(page.chunks))
-    if page.compression == _UNCOMPRESSED:
-        too_much = largest * page.bitspersample // 8 > size
-    else:
-        promised = max(largest * series.dtype.itemsize, series.nbytes)
-        too_much = promised > max(_SUSPICIOUS_BYTES, _LARGEST_COMPRESSION * size)
-    if too_much:
-        raise ValueError(
-            f"it promises {page.imagewidth} × {page.imagelength} pixels, "
-            f"which its {size} bytes cannot hold"
+    def __init__(
+        self,
+        file: tifffile.TiffWriter,
+        description: str,
+        options: dict[str, Any],
+        dropped: tuple[str, ...] = (),
+    ) -> None:
+        self.dropped = dropped
+        self._file = file
+        self._description: bytes | None = description.encode() or None
+        self._options = options
+
+    def put(self, pixels: NDArray[Any]) -> None:
+        """Write the next page, (H, W, S)."""
+        self._file.write(
+            pixels[..., 0] if pixels.shape[-1] == 1 else pixels,
+            description=self._description,
+            **self._options,
         )
+        self._description = None
+        self._options["extratags"] = []
 
 
-def _next_directory(file: tifffile.TiffFile) -> int:
-    """Return where the last page that was found says that there is another."""
-    layout, handle = file.tiff, file.filehandle
-    handle.seek(file.pages[-1].offset)
-    (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
-    handle.seek(tags * layout.tagsize, 1)
-    (offset,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
-    return int(offset)
+def _described(like: ImageFile, sizes: Sequence[int], scale: int) -> TextOfResult:
+    """Return how a result describes itself: as its source, else by its axes."""
+    metadata = like.metadata
+    if isinstance(metadata.native, TiffText):
+        return metadata.native.of_result(like.axes, sizes, scale)
+    is_ome_type = like.dtype.name in _OME_TYPES
+    if like.leading and is_ome_type and _is_ome_order(like.axes):
+        known = metadata.calibration.magnified(scale)
+        text = metadata.description
+        return TextOfResult(new_ome_xml(like.axes, sizes, like.dtype, known, text))
+    merged = len(like.leading) > 1
+    pages = f"axes {like.leading} (written as one row of pages)"
+    return TextOfResult(metadata.description, lost=[pages] if merged else [])
 
 
-def samples_last(
-    axes: str, page: Any, dropped: list[str]
-) -> tuple[tuple[int, ...], str]:
-    """Return the order of axes that puts colour last and other samples first."""
-    if "S" not in axes:
-        return tuple(range(len(axes))), axes
-    position = axes.index("S")
-    others = tuple(i for i in range(len(axes)) if i != position)
-    rest = axes.replace("S", "")
-    gray_and_alpha = page.samplesperpixel == 2 and bool(page.extrasamples)
-    if page.photometric in (_RGB, _CMYK, _YCBCR) or gray_and_alpha:
-        return (*others, position), rest + "S"
-    dropped.append("samples of a pixel (written as pages)")
-    return (position, *others), "C" + rest
+def _is_ome_order(axes: str) -> bool:
+    leading = axes.removesuffix("S").removesuffix("YX")
+    return (
+        axes.removeprefix(leading) in ("YX", "YXS")
+        and set(leading) <= _OME_LEADING
+        and len(set(leading)) == len(leading)
+    )
 
 
-def as_seen(pixels: NDArray[Any], page: Any, dropped: list[str]) -> NDArray[Any]:
-    """Turn inverted, palette, CMYK and 2- to 7-bit pixels into plain gray or RGB."""
-    if page.photometric == _PALETTE:
-        dropped.append("palette (expanded)")
-        table: NDArray[np.uint8] = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
-        return np.take(table, pixels, axis=0)
-    if page.photometric == _CMYK:
-        dropped.append("CMYK (converted to RGB)")
-        cmyk = PillowImage.fromarray(np.ascontiguousarray(pixels), "CMYK")
-        return np.asarray(rgb_of_cmyk(cmyk, bytes_of_tag(page, _ICC)))
-    if page.photometric == _WHITE_IS_ZERO:
-        pixels = _inverted(pixels, page.bitspersample, dropped)
-    if pixels.dtype == np.uint8 and page.bitspersample < 8:
-        white = 2**page.bitspersample - 1
-        spread: NDArray[np.uint8] = (pixels * np.uint16(255) // white).astype(np.uint8)
-        return spread
-    return pixels
-
-
-def _inverted(pixels: NDArray[Any], bits: int, dropped: list[str]) -> NDArray[Any]:
-    if pixels.dtype.kind == "b":
-        return ~pixels
-    if pixels.dtype.kind == "u":
-        inverted: NDArray[Any] = pixels.dtype.type(2**bits - 1) - pixels
-        return inverted
-    dropped.append("white is zero (not inverted)")
-    return pixels
-
-
-def page_orientation(page: Any) -> int:
-    tag = page.tags.valueof(_ORIENTATION)
-    return int(tag or stored_orientation(None, bytes_of_tag(page, _XMP)))
-
-
-def bytes_of_tag(page: Any, tag: int) -> bytes | None:
-    value = page.tags.valueof(tag)
-    if isinstance(value, str):
-        return value.encode()
-    return value if isinstance(value, bytes) else None
-
-
-def what_is_lost(page: Any) -> list[str]:
-    """Name what the tags of a page hold that is not carried."""
-    lost = [name for tag, name in _LOST_TAGS.items() if tag in page.tags]
-    if _PREMULTIPLIED in page.extrasamples:
-        lost.append("premultiplied alpha (taken for straight)")
-    return lost
-
-
-def is_upright_and_plain(page: Any) -> bool:
-    """Whether pixels need no table, no profile and no turning to be seen."""
-    return page.photometric not in (_PALETTE, _CMYK) and page_orientation(page) == 1
-
-
-def _machine_texts(file: tifffile.TiffFile) -> list[str]:
-    return [k for k, held in (("OME", file.is_ome), ("ImageJ", file.is_imagej)) if held]
-
-
-def _is_machine_text(file: tifffile.TiffFile) -> bool:
-    """Whether the description belongs to a format that is not written."""
-    return bool(file.is_ome or file.is_imagej or file.is_shaped)
-
-
-def _resolution(page: Any) -> tuple[tuple[float, float] | None, str]:
-    """Return pixels per unit, and the unit; (1, 1) without a unit says nothing."""
-    unit = _UNITS.get(int(page.tags.valueof(296, 2)), "none")
-    values = page.tags.valueof(282), page.tags.valueof(283)
-    if not all(values) or not all(n and d for n, d in values):
-        return None, "inch"
-    x, y = (numerator / denominator for numerator, denominator in values)
-    return (None, "inch") if (x, y, unit) == (1, 1, "none") else ((x, y), unit)
+TIFF = Format(
+    name="tiff",
+    title="TIFF",
+    suffixes=(".tif", ".tiff"),
+    sniff=lambda path, head: head.startswith(_STARTS),
+    probe=_probe,
+    open=_open,
+    create=_create,
+    holds_axes=True,
+)

@@ -7,13 +7,12 @@ computes the same function faster and in less memory, is in `memnet_core.model.f
 
 from __future__ import annotations
 
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
-
 
 if TYPE_CHECKING:
     from memnet_core.model.architecture import Architecture

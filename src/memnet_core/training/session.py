@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memnet_core.atomic import remove_abandoned
+from memnet_core.events import Notice
 from memnet_core.training.events import Validated
-from memnet_core.training.export import export
+from memnet_core.training.export import export, model_file
 from memnet_core.training.logs import RunLog
+from memnet_core.training.loop import Trainer
+from memnet_core.training.recipes import config_from, write_config
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
+    from pathlib import Path
 
     from memnet_core.training.events import Event
-    from memnet_core.training.loop import Trainer
 
-__all__ = ["sitting"]
+__all__ = ["sitting", "train"]
 
 
 def sitting(
@@ -36,7 +39,8 @@ def sitting(
     Yields
     ------
     Event
-        As `Trainer.run`; closing the generator saves the run.
+        A notice if there is something to remark, then as `Trainer.run`; closing the
+        generator saves the run.
 
     Raises
     ------
@@ -45,9 +49,49 @@ def sitting(
     """
     config = trainer.config
     remove_abandoned(config.out)
+    if trainer.remark:
+        yield Notice(trainer.remark)
     with RunLog(config.out, trainer.step) as log, closing(trainer.run(stop_at)) as run:
         for event in run:
             log.add(event)
             if isinstance(event, Validated) and event.is_best:
                 export(config, event, command)
             yield event
+
+
+def train(
+    *,
+    device: str = "auto",
+    told: Callable[[Event], object] | None = None,
+    **settings: Any,
+) -> Path:
+    """Train a model to the end of its schedule, or go on with a run.
+
+    Parameters
+    ----------
+    device : str
+        ``auto`` or one of `memnet_core.devices.available_devices`.
+    told : callable, optional
+        Is called with every event.
+    **settings
+        As for `memnet_core.training.recipes.config_from`: at least ``task``, ``data``,
+        ``out``, and ``minutes`` or ``steps``.
+
+    Returns
+    -------
+    Path
+        The file of the best model.
+
+    Raises
+    ------
+    MemnetError
+        If a setting is wrong, images do not serve, or the loss is no longer finite.
+    """
+    config = config_from(settings)
+    trainer = Trainer(config, device)
+    write_config(config)
+    with closing(sitting(trainer)) as events:
+        for event in events:
+            if told:
+                told(event)
+    return model_file(config)

@@ -17,8 +17,9 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from memnet_core.errors import UsageError
-from napari_memnet.models import describe, models_changed, models_for, scales
-from napari_memnet.settings import LARGEST_TILE, preferences
+from memnet_core.tasks import TASKS
+from napari_memnet.models import describe, levels_for, models_changed, models_for
+from napari_memnet.settings import preferences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,22 +27,20 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
     from napari.layers import Image
 
-    from memnet_core.batch import BatchSettings
-    from memnet_core.values import RangeChoice
+    from memnet_core.restoration.settings import RangeChoice, Settings
+    from memnet_core.tasks import Task
 
-__all__ = ["TASKS", "RestorationForm"]
+__all__ = ["FIRST_TASK", "TASK_CHOICES", "RestorationForm"]
 
-TASKS = [
-    ("Remove JPEG blocks", "deblock"),
-    ("Remove noise", "denoise"),
-    ("Enlarge", "sr"),
-]
+TASK_CHOICES = [(task.title, task.name) for task in TASKS.values()]
+FIRST_TASK = "denoise"
 _RANGES = [
+    ("automatic", "auto"),
     ("data type", "dtype"),
     ("percentiles", "percentile"),
     ("two values", "pair"),
 ]
-_LAYER_RANGES = [("automatic", "automatic"), ("contrast limits", "contrast"), *_RANGES]
+_LAYER_RANGES = [*_RANGES, ("contrast limits", "contrast")]
 _FOLDER_RANGES = [*_RANGES, ("percentiles of each plane", "plane")]
 _BEST = "best for the level"
 
@@ -75,23 +74,16 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         last: Sequence[Widget] = (),
     ) -> None:
         super().__init__()
-        self.task = ComboBox(label="task", choices=TASKS, value="denoise")
+        self.task = ComboBox(label="task", choices=TASK_CHOICES, value=FIRST_TASK)
         self.automatic = CheckBox(label="level automatic", value=True)
-        self.quality = SpinBox(label="JPEG quality", value=10, min=1, max=100)
-        self.sigma = FloatSpinBox(
-            label="noise σ", value=25, min=0.1, max=255, step=5,
-            tooltip="Standard deviation in grey levels of 255 over the value range.",
-        )  # fmt: skip
-        self.scale = ComboBox(label="scale", choices=[])
+        self.levels = {name: _level_widget(task) for name, task in TASKS.items()}
         self.model = ComboBox(label="model", choices=[_BEST])
         self._main = Container(
             widgets=[
                 *first,
                 self.task,
                 self.automatic,
-                self.quality,
-                self.sigma,
-                self.scale,
+                *self.levels.values(),
                 self.model,
                 *last,
             ],
@@ -110,13 +102,10 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             choices=[
                 ("as the task needs", None),
                 ("luminance only", "luminance"),
-                ("every channel", "all"),
+                ("every channel", "each"),
+                ("all together", "joint"),
             ],
         )
-        self.tile = SpinBox(
-            label="tile, px", value=0, min=0, max=LARGEST_TILE, step=64,
-            tooltip="Side of a tile; 0 for what fits into memory.",
-        )  # fmt: skip
         self.exit_block = SpinBox(
             label="stop after block", value=0, min=0, max=0,
             tooltip="Fewer memory blocks are faster and restore less; 0 for all.",
@@ -128,7 +117,6 @@ class RestorationForm(QWidget):  # type: ignore[misc]
                 self.low,
                 self.high,
                 self.channels,
-                self.tile,
                 self.exit_block,
             ],
         )
@@ -142,7 +130,6 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         layout.addWidget(fold)
 
         chosen = preferences()
-        self.tile.value = chosen.tile
         self._preferred_device = chosen.device
         self.is_ready = False
         self.task.changed.connect(self._show_models)
@@ -157,43 +144,34 @@ class RestorationForm(QWidget):  # type: ignore[misc]
     @property
     def level(self) -> float | None:
         """The level that is given, or None if it is to be found out."""
-        if self.task.value == "sr":
-            return float(self.scale.value)
-        if self.automatic.value:
+        task = TASKS[self.task.value]
+        if task.estimable and self.automatic.value:
             return None
-        return float(
-            self.quality.value if self.task.value == "deblock" else self.sigma.value
-        )
+        return float(self.levels[task.name].value)
 
-    def settings(self, layer: Image | None = None) -> BatchSettings:
+    def settings(self, layer: Image | None = None) -> Settings:
         """Return what the form says.
 
         Parameters
         ----------
         layer : Image, optional
-            Where an automatic value range and contrast limits come from.
+            Where contrast limits come from.
 
         Raises
         ------
         UsageError
             If black does not lie below white.
         """
-        from memnet_core.batch import BatchSettings
-        from memnet_core.tasks import TaskSettings
+        from memnet_core.restoration.settings import Settings
 
-        task = TaskSettings(
+        return Settings(
             task=self.task.value,
             level=self.level,
             channels=self.channels.value,
             value_range=self._range(layer),
-        )
-        side = self.tile.value
-        return BatchSettings(
-            task=task,
             model=None if self.model.value == _BEST else self.model.value,
             nearest=True,
             device=self.device.value,
-            tile=(side, side) if side else None,
             exit_block=self.exit_block.value or None,
         )
 
@@ -202,16 +180,12 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         models_changed.disconnect(self._show_models, missing_ok=True)
 
     def _range(self, layer: Image | None) -> RangeChoice:
-        from napari_memnet.restoration import automatic_range
-
         choice: Any = self.range.value
         if choice == "pair":
             low, high = self.low.value, self.high.value
             if not low < high:
                 raise UsageError(f"Black, {low:g}, has to lie below white, {high:g}.")
             return low, high
-        if layer is not None and choice == "automatic":
-            return automatic_range(layer)
         if layer is not None and choice == "contrast":
             low, high = layer.contrast_limits
             return float(low), float(high)
@@ -222,18 +196,21 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         self.changed.emit()
 
     def _show_fields(self) -> None:
-        task, given = self.task.value, not self.automatic.value
-        self.automatic.visible = task != "sr"
-        self.quality.visible = given and task == "deblock"
-        self.sigma.visible = given and task == "denoise"
-        self.scale.visible = task == "sr"
+        chosen = TASKS[self.task.value]
+        is_given = not (chosen.estimable and self.automatic.value)
+        self.automatic.visible = chosen.estimable
+        for name, field in self.levels.items():
+            field.visible = is_given and name == chosen.name
         for end in (self.low, self.high):
             end.visible = self.range.value == "pair"
 
     def _show_models(self) -> None:
         if not self.is_ready:
             return
-        self.scale.choices = [(f"×{n}", n) for n in scales()]
+        for name, task in TASKS.items():
+            if task.field.offered:
+                found = [(f"{task.symbol}{n:g}", n) for n in levels_for(name)]
+                self.levels[name].choices = found
         names = [entry.card.name for entry in models_for(self.task.value)]
         self.model.choices = [_BEST, *names]
         self._show_card()
@@ -256,6 +233,22 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         self._show_models()
         models_changed.connect(self._show_models)
         self.ready.emit()
+
+
+def _level_widget(task: Task) -> Any:
+    """Return what asks for a level; choices of those of models come later."""
+    field = task.field
+    if field.offered:
+        return ComboBox(label=field.label, choices=[], tooltip=field.tooltip)
+    number: Any = int if task.whole else float
+    return (SpinBox if task.whole else FloatSpinBox)(
+        label=field.label,
+        value=number(field.value),
+        min=number(field.low),
+        max=number(field.high),
+        step=number(field.step),
+        tooltip=field.tooltip,
+    )
 
 
 def _devices() -> list[str]:

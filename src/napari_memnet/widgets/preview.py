@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +11,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from memnet_core.errors import MemnetError, UsageError
 from napari_memnet.layers import Region, layer_planes, origin
-from napari_memnet.restoration import (
+from napari_memnet.regions import (
     LayerSource,
-    Prepared,
     restore_region,
     result_layer,
 )
@@ -25,8 +23,9 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
-    from memnet_core.batch import BatchSettings
-    from napari_memnet.restoration import Restored
+    from memnet_core.restoration.prepare import Decision
+    from memnet_core.restoration.settings import Settings
+    from napari_memnet.regions import Restored
 
 __all__ = [
     "LARGEST_SIDE",
@@ -56,7 +55,7 @@ _WATCHED = (
 )
 _DELAY_MS = 250
 
-Request = tuple["Image", "BatchSettings"]
+Request = tuple["Image", "Settings"]
 
 
 def is_preview(layer: Any) -> bool:
@@ -152,7 +151,7 @@ class Preview(QObject):  # type: ignore[misc]
         self._layer: Layer | None = None
         self._work: Work | None = None
         self._source: Image | None = None
-        self._values: tuple[Any, Any, tuple[float, float]] | None = None
+        self._decided: tuple[Any, int, Settings, Decision] | None = None
         self._watched: list[Any] = []
         self._visible = True
         self._enabled = False
@@ -225,13 +224,9 @@ class Preview(QObject):  # type: ignore[misc]
         except MemnetError as error:
             self._fail(str(error))
             return
-        data, choice = source.whole.data, settings.task.value_range
-        if self._values and self._values[0] is data and self._values[1] == choice:
-            task = replace(settings.task, value_range=self._values[2])
-            settings = replace(settings, task=task)
         started = time.perf_counter()
         work = Work(
-            restore_region(source, settings),
+            restore_region(source, settings, decision=self._known(source, settings)),
             "MemNet preview",
             quiet=True,
             parent=self,
@@ -239,9 +234,11 @@ class Preview(QObject):  # type: ignore[misc]
         self._work = work
 
         def remember(event: Any) -> None:
+            from memnet_core.restoration.prepare import Prepared
+
             if isinstance(event, Prepared):
-                limits = event.values.low, event.values.high
-                self._values = (data, choice, limits)
+                planes = source.planes
+                self._decided = planes.data, planes.channels, settings, event.decision
                 self._prepared = event
 
         def finish(restored: Restored) -> None:
@@ -256,6 +253,15 @@ class Preview(QObject):  # type: ignore[misc]
         work.succeeded.connect(finish)
         work.failed.connect(self._fail)
         work.ended.connect(self._on_ended)
+
+    def _known(self, source: LayerSource, settings: Settings) -> Decision | None:
+        """Return what was decided for these planes and settings before."""
+        if self._decided is None:
+            return None
+        data, *asked, decision = self._decided
+        planes = source.planes
+        is_same = data is planes.data and asked == [planes.channels, settings]
+        return decision if is_same else None
 
     def _watch(self, layer: Image | None) -> None:
         """Follow what changes in a layer, and in no other."""
@@ -272,7 +278,11 @@ class Preview(QObject):  # type: ignore[misc]
         self.told.emit(sentence)
 
     def _on_ended(self) -> None:
+        overtaken = self._work is not None and self._work.is_cancelling
         self._work = None
+        # What was wished for while this one came to its end.
+        if overtaken and not self._timer.isActive():
+            self._start()
 
     def _show(self, source: Image, restored: Restored) -> None:
         self._source = source

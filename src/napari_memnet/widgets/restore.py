@@ -10,9 +10,8 @@ from napari.layers import Image, Layer
 
 from memnet_core.errors import MemnetError
 from napari_memnet.layers import Region, layer_planes, origin
-from napari_memnet.restoration import (
+from napari_memnet.regions import (
     LayerSource,
-    Prepared,
     progress_of,
     restore_region,
     result_layer,
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QHideEvent, QShowEvent
 
-    from memnet_core.batch import BatchSettings
-    from napari_memnet.restoration import Restored
+    from memnet_core.restoration.settings import Settings
+    from napari_memnet.regions import Restored
 
 __all__ = ["RestoreWidget"]
 
@@ -148,7 +147,7 @@ class RestoreWidget(DockWidget):
         keep = None if self.extent.value == _SLICE else self.extent.value
         return whole.at(current_index(self._viewer, layer), keep)
 
-    def _request(self) -> tuple[Image, BatchSettings] | None:
+    def _request(self) -> tuple[Image, Settings] | None:
         layer = self.layer.value
         if layer is None or not self.form.is_ready:
             return None
@@ -179,8 +178,13 @@ class RestoreWidget(DockWidget):
         self.preview.refresh()
 
     def _on_event(self, event: Any) -> None:
+        from memnet_core.events import Notice
+        from memnet_core.restoration.prepare import Prepared
+
         if isinstance(event, Prepared):
             self._tell(str(event))
+        elif isinstance(event, Notice):
+            self._tell(event.text)
 
     def _on_restored(self, layer: Image, restored: Restored) -> None:
         if layer.ndim != len(restored.region.slices):

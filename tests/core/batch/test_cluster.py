@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 import tifffile
 
+from memnet_core._old_tasks import TaskSettings
 from memnet_core.batch import BatchRun, BatchSettings, Found, TileFinished, find_inputs
 from memnet_core.batch.cluster import ClusterRun
 from memnet_core.batch.plan import plan_jobs
 from memnet_core.batch.report import report_of
 from memnet_core.errors import UsageError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels, save_model
-from memnet_core.tasks import TaskSettings
+from memnet_core.model.file import save_model
+from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from memnet_core.model.network import MemNet
 
 pytest.importorskip("distributed")
+pytestmark = pytest.mark.slow
 
 PATIENCE = 60
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from memnet_core._old_tasks import TaskSettings, plane_sigma, restore_image
 from memnet_core.batch import BatchRun, BatchSettings, Job, TileFinished
 from memnet_core.engine import result_of
 from memnet_core.io import Image, probe
-from memnet_core.tasks import TaskSettings, plane_sigma, restore_image
 from memnet_core.values import ValueRange
 
 if TYPE_CHECKING:

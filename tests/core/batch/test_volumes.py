@@ -12,11 +12,11 @@ import pytest
 import tifffile
 import zarr
 
+from memnet_core._old_tasks import TaskSettings
 from memnet_core.batch import BatchRun, BatchSettings, Job, TileFinished
 from memnet_core.batch.blocks import BlockWork, work_folder
 from memnet_core.batch.volumes import Share
 from memnet_core.io import probe
-from memnet_core.tasks import TaskSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -310,6 +310,7 @@ def test_source_that_changed_begins_anew(stack: Path, tmp_path: Path) -> None:
     assert only_outcome(run_of(stack, target)).status == "done"
 
 
+@pytest.mark.slow
 def test_other_readers_see_pixels_scale_units_and_names(
     stack: Path, tmp_path: Path
 ) -> None:

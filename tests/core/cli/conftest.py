@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from memnet_core.cli import main
+from memnet_core.cli._display import EXIT_BUG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,12 +38,12 @@ def picture(folder: Path, write_picture: Callable[..., Path]) -> Callable[..., P
 
 @pytest.fixture
 def memnet(folder: Path) -> Callable[..., Result]:
-    """Run the command in the folder; what it raises but does not handle is raised."""
+    """Run the command in the folder; bugs are raised."""
 
     def memnet(*arguments: object) -> Result:
         result = CliRunner().invoke(main, [*map(str, arguments)])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
+        if result.exit_code == EXIT_BUG:
+            raise AssertionError(result.stderr) from result.exception
         return result
 
     return memnet

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from memnet_core import __version__
+from memnet_core.__main__ import start
 from memnet_core.cli import main
 from memnet_core.errors import (
     DeviceError,
@@ -48,7 +49,7 @@ def test_help_and_version_import_nothing_heavy(arguments: str) -> None:
 
 def test_command_is_installed() -> None:
     (script,) = entry_points(group="console_scripts", name="memnet")
-    assert script.load() is main
+    assert script.load() is start
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,9 @@ def test_error_is_one_line_and_an_exit_code(
     monkeypatch.setattr("memnet_core.model.zoo.installed", fail)
     result = memnet("models", "list")
     assert result.exit_code == code
-    assert result.stderr == "Error: a�b�[31m.png cannot be σ; do something else.\n"
+    assert (
+        result.stderr == "Error: a\\nb\\x1b[31m.png cannot be σ; do something else.\n"
+    )
     assert result.stdout == ""
 
 
@@ -89,13 +92,101 @@ def test_interrupt_is_exit_code_130(
     assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
 
 
-def test_bugs_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `memnet models list` fail as nobody foresaw."""
+
     def fail() -> None:
-        raise ZeroDivisionError
+        try:
+            raise KeyError("a\nkey")
+        except KeyError as error:
+            raise ZeroDivisionError("a\nreason") from error
 
     monkeypatch.setattr("memnet_core.model.zoo.installed", fail)
+
+
+@pytest.mark.usefixtures("bug")
+def test_bug_asks_for_a_report_and_says_how_to_see_more() -> None:
     result = CliRunner().invoke(main, ["models", "list"])
-    assert isinstance(result.exception, ZeroDivisionError)
+    assert result.exit_code == 70
+    assert result.stderr == (
+        "Error: this is a fault of memnet (ZeroDivisionError: a\\nreason); please report "
+        "it with the traceback that `memnet --debug` and the same arguments show.\n"
+    )
+
+
+@pytest.mark.usefixtures("bug")
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [(["--debug"], {}), ([], {"MEMNET_DEBUG": "1"})],
+)
+def test_debug_shows_the_traceback_of_a_bug_and_of_its_cause(
+    arguments: list[str], environment: dict[str, str]
+) -> None:
+    arguments = [*arguments, "models", "list"]
+    result = CliRunner().invoke(main, arguments, env=environment)
+    assert result.exit_code == 70
+    first, *lines, last = result.stderr.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert "KeyError: 'a\\nkey'" in lines
+    assert "ZeroDivisionError: a" in lines
+    assert last.endswith("please report it with the traceback above.")
+
+
+def test_debug_shows_what_is_behind_an_error_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        try:
+            raise OSError("\x1b[31m")
+        except OSError as error:
+            raise ImageError("a.png cannot be read.") from error
+
+    monkeypatch.setattr("memnet_core.model.zoo.installed", fail)
+    plain = CliRunner().invoke(main, ["models", "list"])
+    assert plain.stderr == "Error: a.png cannot be read.\n"
+    result = CliRunner().invoke(main, ["--debug", "models", "list"])
+    assert result.exit_code == plain.exit_code == 1
+    assert "OSError: \\x1b[31m\n" in result.stderr
+    assert result.stderr.endswith("\nError: a.png cannot be read.\n")
+
+
+def test_interrupt_that_an_import_turned_into_an_error_is_still_one(
+    memnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise ImportError("the extension module failed to import") from None
+
+    monkeypatch.setattr("memnet_core.model.zoo.installed", interrupt)
+    result = memnet("models", "list")
+    assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
+
+
+@pytest.mark.parametrize("module", ["click", "memnet_core.cli._app", "memnet_core.cli"])
+def test_interrupt_while_the_command_is_imported_is_one_line(module: str) -> None:
+    script = f"""
+import sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from memnet_core.__main__ import start
+start()
+"""
+    command = [sys.executable, "-c", script, "models", "list"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
+    assert ended.stdout == ""
+
+
+def test_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "memnet_core", "--version"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == f"memnet, version {__version__}\n"
 
 
 def test_output_that_cannot_encode_a_letter_gets_an_escape(

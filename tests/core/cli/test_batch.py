@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from memnet_core._old_tasks import TaskSettings, restore_image
 from memnet_core.batch import Found, find_inputs
 from memnet_core.engine import Restorer, result_of
 from memnet_core.io import read_image
 from memnet_core.model.file import load_model
-from memnet_core.tasks import TaskSettings, restore_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

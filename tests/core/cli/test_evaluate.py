@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 
+@pytest.mark.slow
 def test_shipped_model_scores_as_its_card_says(
     memnet: Callable[..., Result], shared_data: Path
 ) -> None:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     Install = Callable[..., Path]
     Picture = Callable[..., Path]
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals"),
+]
 
 DEBLOCK = "batch --task deblock --q 10 in out".split()  # noqa: SIM905
 RUN = "from memnet_core.cli import main\nmain()\n"

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     Command = Callable[..., Result]
     Install = Callable[..., Path]
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals"),
+]
 
 DENOISE = ["batch", "--task", "denoise", "--sigma", "30", "--tile", "64", "in"]
 RUN = "from memnet_core.cli import main\nmain()\n"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as PillowImage
 from PIL import ImageCms, ImageOps
 
-from memnet_core.io import Image, Metadata, read_image, write_image
+from memnet_core.io import Image, Metadata, open_image, save_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,11 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a b="\xc2\xb5"/></x:xmpmeta>'
 XMP_ROTATED = b'<x:xmpmeta><d tiff:Orientation="6" a="6"/></x:xmpmeta>'
 ORIENTATION = 274
+
+
+def read_image(path: Path) -> Image:
+    with open_image(path) as file:
+        return file.image()
 
 
 def random_pixels(dtype: str, *shape: int) -> NDArray[Any]:
@@ -71,7 +76,7 @@ def test_png_holds_all_metadata(
     exif = exif_of()
     metadata = Metadata(icc=SRGB, exif=exif, xmp=XMP, resolution=(300, 150))
     image = Image(random_pixels(dtype, *shape), "YXS"[: len(shape)], metadata)
-    assert write_image(path, image) == ()
+    assert save_image(path, image) == ()
     with PillowImage.open(path) as independent:
         independent.load()
         assert independent.info["icc_profile"] == SRGB
@@ -87,7 +92,7 @@ def test_jpeg_and_webp_hold_profile_exif_and_xmp(suffix: str, tmp_path: Path) ->
     resolution = (300.0, 150.0) if suffix == ".jpg" else None
     metadata = Metadata(icc=SRGB, exif=exif_of(), xmp=XMP, resolution=resolution)
     image = Image(random_pixels("uint8", 9, 7, 3), "YXS", metadata)
-    assert write_image(path, image) == ()
+    assert save_image(path, image) == ()
     with PillowImage.open(path) as independent:
         assert independent.info["icc_profile"] == SRGB
         assert independent.info["xmp"] == XMP
@@ -112,7 +117,7 @@ def test_metadata_survives_a_chain_of_formats(tmp_path: Path) -> None:
     pixels = random_pixels("uint8", 9, 7, 3)
     image = image_of(pixels, icc=SRGB, exif=exif_of(), xmp=XMP)
     for name in ("a.webp", "b.jpg", "c.png", "d.webp", "e.png", "f.jpg"):
-        assert write_image(tmp_path / name, image) == ()
+        assert save_image(tmp_path / name, image) == ()
         image = read_image(tmp_path / name)
         assert tags_of(image.metadata.exif) == tags_of(exif_of())
         assert (image.metadata.icc, image.metadata.xmp) == (SRGB, XMP)
@@ -145,7 +150,7 @@ def test_metadata_is_named_where_it_is_lost(
 ) -> None:
     path = tmp_path / f"image{suffix}"
     pixels = random_pixels("uint8", 8, 8, 3)
-    assert write_image(path, image_of(pixels, **metadata)) == (expected,)
+    assert save_image(path, image_of(pixels, **metadata)) == (expected,)
     assert read_image(path).metadata.resolution is None
 
 
@@ -155,7 +160,7 @@ def test_resolution_in_centimetres_becomes_dots_per_inch(
 ) -> None:
     path = tmp_path / f"image{suffix}"
     pixels = random_pixels("uint8", 8, 8)
-    write_image(path, image_of(pixels, resolution=(100, 50), resolution_unit="cm"))
+    save_image(path, image_of(pixels, resolution=(100, 50), resolution_unit="cm"))
     assert read_image(path).metadata.resolution == pytest.approx((254, 127), 1e-3)
 
 
@@ -180,7 +185,7 @@ def test_orientation_is_applied_and_reset(
         dpi = (150, 300) if orientation >= 5 else (300, 150)
         assert image.metadata.resolution == pytest.approx(dpi, 1e-4)
     copy = tmp_path / f"copy{suffix}"
-    write_image(copy, image)
+    save_image(copy, image)
     with PillowImage.open(copy) as opened:
         assert opened.getexif()[ORIENTATION] == 1
         assert opened.size == image.pixels.shape[1::-1]
@@ -207,7 +212,7 @@ def test_orientation_of_any_byte_order_is_reset_in_place(
 def test_orientation_of_16_bit_colour_is_applied(tmp_path: Path) -> None:
     path = tmp_path / "turned.png"
     pixels = random_pixels("uint16", 4, 6, 3)
-    write_image(path, image_of(pixels, exif=exif_of(6)))
+    save_image(path, image_of(pixels, exif=exif_of(6)))
     image = read_image(path)
     np.testing.assert_array_equal(image.pixels, np.rot90(pixels, -1))
 
@@ -215,7 +220,7 @@ def test_orientation_of_16_bit_colour_is_applied(tmp_path: Path) -> None:
 def test_orientation_in_xmp_is_applied_and_reset(tmp_path: Path) -> None:
     path = tmp_path / "turned.png"
     pixels = random_pixels("uint8", 4, 6)
-    write_image(path, image_of(pixels, xmp=XMP_ROTATED))
+    save_image(path, image_of(pixels, xmp=XMP_ROTATED))
     image = read_image(path)
     with PillowImage.open(path) as opened:
         expected = np.asarray(ImageOps.exif_transpose(opened))

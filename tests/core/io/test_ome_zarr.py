@@ -10,8 +10,15 @@ import pytest
 import zarr
 
 from memnet_core.errors import ImageError
-from memnet_core.io import Calibration, Image, Stack, is_zarr, open_stack, probe
-from memnet_core.io.image import Metadata
+from memnet_core.io import (
+    Calibration,
+    Image,
+    ImageFile,
+    in_memory,
+    is_image_folder,
+    open_image,
+    probe,
+)
 from memnet_core.io.ngff import image_attributes, multiscale_of
 from memnet_core.io.ome_zarr import (
     ZarrLayout,
@@ -20,7 +27,6 @@ from memnet_core.io.ome_zarr import (
     open_level,
     shrink_block,
 )
-from memnet_core.io.stack import StackMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,20 +69,24 @@ def write_image(path: Path, zarr_format: Any = 3, shape: Any = (2, 3, 20, 30)) -
     return pixels
 
 
-def memory_stack(path: Path, *shape: int, axes: str, dtype: str = "uint16") -> Stack:
-    image = Image(np.zeros(shape, dtype), axes, Metadata())
-    return Stack(path, image.pixels, axes, format="TIFF", metadata=StackMetadata())
+def plane_of(file: ImageFile, plane: int) -> Any:
+    _, height, width, _ = file.shape
+    return file.read(plane, slice(0, height), slice(0, width))[..., 0]
+
+
+def memory_stack(path: Path, *shape: int, axes: str) -> ImageFile:
+    return in_memory(path, Image(np.zeros(shape, "uint16"), axes))
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_image_is_read_in_any_chunking(zarr_format: int, tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     pixels = write_image(path, zarr_format)
-    with open_stack(path) as stack:
+    with open_image(path) as stack:
         assert (stack.axes, stack.dtype) == ("CZYX", np.dtype("uint16"))
-        np.testing.assert_array_equal(stack[4][..., 0], pixels[1, 1])
+        np.testing.assert_array_equal(plane_of(stack, 4), pixels[1, 1])
         whole = slice(None)
-        block = stack.read((slice(1, 2), slice(0, 2)), slice(3, 9), whole)
+        block = stack.read_block((slice(1, 2), slice(0, 2)), slice(3, 9), whole)
         np.testing.assert_array_equal(block[..., 0], pixels[1:, :2, 3:9])
         known = stack.metadata.calibration
     assert known.spacing == {"C": 1, "Z": 6, "Y": 0.5, "X": 0.5}
@@ -92,7 +102,7 @@ def test_attributes_are_kept_and_transforms_follow_the_pixels(
     path = tmp_path / "a.zarr"
     write_image(path, 3)
     result = tmp_path / "b.zarr"
-    with open_stack(path) as stack:
+    with open_image(path) as stack:
         layout = ZarrLayout(
             "CZYX", ((2, 3, 20, 30), (2, 3, 10, 15)), (1, 1, 8, 8), (1, 2, 16, 16)
         )
@@ -117,7 +127,7 @@ def test_formats_are_those_of_the_source(tmp_path: Path) -> None:
         path = tmp_path / f"{zarr_format}.zarr"
         write_image(path, zarr_format)
         result = tmp_path / f"result{zarr_format}.zarr"
-        with open_stack(path) as stack:
+        with open_image(path) as stack:
             create_ome_zarr(result, stack, layout_for(stack, 1), 1, None)
         array = open_level(result, 0)
         assert array.metadata.zarr_format == zarr_format
@@ -240,7 +250,7 @@ def test_what_is_no_image_is_refused(
     path = tmp_path / "a.zarr"
     write_image(path)
     damage(path)
-    assert is_zarr(path)
+    assert is_image_folder(path)
     with pytest.raises(ImageError, match=reason):
         probe(path)
 
@@ -249,7 +259,7 @@ def test_damaged_chunk_is_found_when_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     write_image(path)
     (path / "full/c/0/0/0/0").write_bytes(b"damaged")
-    with open_stack(path) as stack:
-        stack[3]
+    with open_image(path) as stack:
+        plane_of(stack, 3)
         with pytest.raises(ImageError, match=r"a\.zarr cannot be read"):
-            stack[0]
+            plane_of(stack, 0)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as PillowImage
 from PIL import ImageCms
 
-from memnet_core.io import Image, Metadata, read_image, write_image
+from memnet_core.io import Image, Metadata, open_image, save_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,11 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 CMYK_LOST = "CMYK (converted to RGB)"
 LUMINANCE_50 = (16, 11, 10, 16, 24, 40, 51, 61)
 CHROMINANCE_50 = (17, 18, 24, 47, 99, 99, 99, 99)
+
+
+def read_image(path: Path) -> Image:
+    with open_image(path) as file:
+        return file.image()
 
 
 def random_pixels(dtype: str, *shape: int) -> NDArray[Any]:
@@ -89,7 +94,7 @@ def test_pixels_return_exactly(
 ) -> None:
     path = tmp_path / f"image{suffix}"
     pixels = random_pixels(dtype, 13, 9, *([samples] if samples else []))
-    assert write_image(path, image_of(pixels)) == ()
+    assert save_image(path, image_of(pixels)) == ()
     image = read_image(path)
     assert image.pixels.dtype == pixels.dtype
     assert image.axes == "YXS"[: pixels.ndim]
@@ -101,7 +106,7 @@ def test_pixels_return_exactly(
 def test_webp_stores_gray_as_equal_colours(samples: int, tmp_path: Path) -> None:
     path = tmp_path / "image.webp"
     pixels = random_pixels("uint8", 13, 9, samples)
-    assert write_image(path, image_of(pixels)) == ("gray (WebP stores it as RGB)",)
+    assert save_image(path, image_of(pixels)) == ("gray (WebP stores it as RGB)",)
     expected = pixels[..., [0, 0, 0, 1][: samples + 2]]
     np.testing.assert_array_equal(read_image(path).pixels, expected)
 
@@ -115,7 +120,7 @@ def test_bool_becomes_8_bit_where_it_has_to(
     path = tmp_path / f"image{suffix}"
     white = np.arange(16) >= 8
     pixels = np.broadcast_to(white[:, None, None], (16, 16, samples))
-    dropped = write_image(path, image_of(pixels))
+    dropped = save_image(path, image_of(pixels))
     assert any("1-bit samples" in what for what in dropped)
     stored = read_image(path).pixels
     assert stored.dtype == np.uint8
@@ -128,7 +133,7 @@ def test_alpha_is_named_where_it_is_lost(
     suffix: str, name: str, samples: int, shape: tuple[int, ...], tmp_path: Path
 ) -> None:
     path = tmp_path / f"image{suffix}"
-    dropped = write_image(path, image_of(random_pixels("uint8", 8, 8, samples)))
+    dropped = save_image(path, image_of(random_pixels("uint8", 8, 8, samples)))
     assert dropped == (f"alpha ({name} has none)",)
     assert read_image(path).pixels.shape == shape
 
@@ -246,7 +251,7 @@ def test_jpeg_is_written_with_little_loss(tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 32).astype(np.uint8)
     pixels = np.stack([np.tile(ramp, (32, 1)), np.tile(ramp[:, None], (1, 32))], -1)
     pixels = np.dstack([pixels, pixels[..., 0]])
-    assert write_image(path, image_of(pixels)) == ()
+    assert save_image(path, image_of(pixels)) == ()
     errors = np.abs(read_image(path).pixels.astype(int) - pixels)
     assert errors.max() <= 6
 
@@ -326,7 +331,7 @@ def test_writing_replaces_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(b"old")
     pixels = random_pixels("uint8", 8, 8)
-    write_image(path, image_of(pixels))
+    save_image(path, image_of(pixels))
     np.testing.assert_array_equal(read_image(path).pixels, pixels)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -334,6 +339,6 @@ def test_writing_replaces_what_is_there(tmp_path: Path) -> None:
 def test_16_bit_png_is_readable_elsewhere(tmp_path: Path) -> None:
     pixels = random_pixels("uint16", 8, 8, 4)
     path = tmp_path / "image.png"
-    write_image(path, image_of(pixels))
+    save_image(path, image_of(pixels))
     with PillowImage.open(path) as independent:
         np.testing.assert_array_equal(np.asarray(independent), pixels >> 8)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Make = Callable[..., TrainingConfig]
 
+pytestmark = pytest.mark.slow
+
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
 

@@ -1,0 +1,307 @@
+"""A result that many processes make: one plan, one shard at a time.
+
+The result grows in a hidden folder beside its place, where any number of processes,
+also of several runs, work on it. A shard is written by whoever holds its lock, as a
+whole, and then marked as done; the rest of the run, or the next one, does what is not
+marked. At the end the image is renamed to its place.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from memnet_core._version import __version__
+from memnet_core.atomic import (
+    mark,
+    place_folder,
+    remove_abandoned,
+    sync_tree,
+    temporary_folder,
+)
+from memnet_core.batch.folders import hidden_sibling, make_folder
+from memnet_core.errors import ImageError
+from memnet_core.io import open_image
+from memnet_core.io.ome_zarr import ZarrLayout, create_ome_zarr, layout_for, not_held
+from memnet_core.restoration.prepare import Decision, decide
+from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+from memnet_core.restoration.scaling import scaling_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from memnet_core.batch.plan import Job
+    from memnet_core.io import ImageFile
+    from memnet_core.restoration.settings import Settings
+
+__all__ = ["Plan", "SharedResult", "begin", "work_folder"]
+
+_PLAN = "plan.json"
+
+
+class Plan(BaseModel):
+    """What all processes that make a result have to agree on.
+
+    Attributes
+    ----------
+    request : dict
+        What was asked for; a plan serves no other request.
+    token : str
+        Tells apart results that are made one after the other.
+    source, axes : str
+        File or folder to read, and axes instead of those that it tells.
+    decision : Decision
+        How it is restored.
+    layout : ZarrLayout
+        Arrays of the result.
+    dtype : str
+        Type of a sample.
+    dropped : tuple of str
+        What of the source cannot be kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    request: dict[str, Any]
+    token: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    source: str
+    axes: str
+    decision: Decision
+    layout: ZarrLayout
+    dtype: str
+    dropped: tuple[str, ...]
+
+
+class SharedResult:
+    """The folder in which a result is made.
+
+    Parameters
+    ----------
+    folder : Path
+        It exists, as long as the result is not complete.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the result is complete, or was never begun.
+    ImageError
+        If the plan in the folder is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        text = (folder / _PLAN).read_bytes()
+        try:
+            self.plan = Plan.model_validate_json(text)
+        except ValidationError as error:
+            raise ImageError(
+                f"{folder} holds an unfinished result whose plan cannot be read; "
+                "delete that folder to begin anew."
+            ) from error
+
+    @property
+    def image(self) -> Path:
+        """The image in the making."""
+        return self.folder / "image"
+
+    @property
+    def levels(self) -> range:
+        """Levels of the image, the full resolution first."""
+        return range(len(self.plan.layout.shapes))
+
+    @property
+    def total(self) -> int:
+        """Number of shards of all levels."""
+        return sum(map(self.plan.layout.blocks, self.levels))
+
+    def is_done(self, level: int, index: int) -> bool:
+        """Whether a shard is written, or the whole image complete."""
+        return self._mark(level, index).exists() or self.is_complete()
+
+    def is_complete(self) -> bool:
+        """Whether the image is complete and at its place."""
+        return not (self.folder / self.plan.token).exists()
+
+    def remaining(self, level: int) -> list[int]:
+        """Return the shards of a level that are not written."""
+        if self.is_complete():
+            return []
+        blocks = range(self.plan.layout.blocks(level))
+        return [i for i in blocks if not self._mark(level, i).exists()]
+
+    def mark_done(self, level: int, index: int) -> None:
+        """Note that a shard is written."""
+        path = self._mark(level, index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mark(path)
+
+    @contextmanager
+    def claimed(self, name: str, *, wait: bool) -> Iterator[bool]:
+        """Hold a lock that ends with the process at the latest.
+
+        Parameters
+        ----------
+        name : str
+            What is claimed.
+        wait : bool
+            Whether to wait for a process that holds it.
+
+        Yields
+        ------
+        bool
+            Whether the lock is held.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.folder / "locks" / name, timeout=-1 if wait else 0)
+        try:
+            lock.acquire()
+        except (Timeout, FileNotFoundError):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+            if not (self.folder / _PLAN).exists():
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def finish(self, output: Path, *, overwrite: bool) -> None:
+        """Put the complete image at its place, unless another run was faster.
+
+        Raises
+        ------
+        ImageError
+            If that is not possible.
+        """
+        with self.claimed("finish", wait=True) as held:
+            if not held or self.is_complete():
+                return
+            # Without an image, a run was killed after it had placed that.
+            if self.image.exists() or not output.exists():
+                self._place(output, overwrite=overwrite)
+            # In this order a run that is killed in between leaves nothing to join.
+            (self.folder / _PLAN).unlink()
+            (self.folder / self.plan.token).unlink()
+
+    def _place(self, output: Path, *, overwrite: bool) -> None:
+        """Move the image to its place, from which an older one is taken away."""
+        for left in self.image.rglob("*.partial"):
+            left.unlink(missing_ok=True)
+        try:
+            place_folder(self.image, output, overwrite=overwrite)
+        except OSError as error:
+            raise ImageError(
+                f"{output} cannot be written: {error.strerror}."
+            ) from error
+
+    def _mark(self, level: int, index: int) -> Path:
+        # Folders of a thousand: file systems slow down with many more names in one.
+        return self.folder / "done" / str(level) / str(index // 1000) / str(index)
+
+
+def work_folder(output: Path) -> Path:
+    """Return the folder in which an image is made."""
+    return hidden_sibling(output, ".memnet")
+
+
+def begin(job: Job, settings: Settings) -> SharedResult:
+    """Plan a result, or join those who make it already.
+
+    Raises
+    ------
+    MemnetError
+        If the source cannot be read, no model serves, the folder cannot be written,
+        or an unfinished result of another request is in the way.
+    """
+    folder = work_folder(job.output)
+    with open_image(job.source, job.axes) as source:
+        request = _request(job, settings)
+        if not (folder / _PLAN).exists():
+            plan = _planned(request, source, job, settings)
+            _make(folder, plan, source)
+    work = SharedResult(folder)
+    if work.plan.request != request:
+        raise ImageError(
+            f"{folder} holds an unfinished result of other settings or of another "
+            "version of the input; finish it or delete that folder."
+        )
+    return work
+
+
+def _planned(
+    request: dict[str, Any], source: ImageFile, job: Job, settings: Settings
+) -> Plan:
+    decision = decide(source, settings)
+    return Plan(
+        request=request,
+        token=secrets.token_hex(8),
+        source=os.path.abspath(job.source),
+        axes=job.axes,
+        decision=decision,
+        layout=layout_for(source, decision.scale),
+        dtype=str(source.dtype),
+        dropped=not_held(source),
+    )
+
+
+def _make(folder: Path, plan: Plan, source: ImageFile) -> None:
+    """Make the folder with everything but the pixels; the first one to do so wins."""
+    make_folder(folder.parent)
+    remove_abandoned(folder.parent)
+    display = None
+    if source.metadata.calibration.channel_names:
+        display = _display_range(source)
+    try:
+        with temporary_folder(folder) as temporary:
+            (temporary / "locks").mkdir()
+            image = temporary / "image"
+            create_ome_zarr(image, source, plan.layout, plan.decision.scale, display)
+            (temporary / plan.token).touch()
+            (temporary / _PLAN).write_text(plan.model_dump_json())
+            sync_tree(temporary)
+            if not (folder / _PLAN).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+            place_folder(temporary, folder, overwrite=False)
+    except OSError as error:
+        raise ImageError(
+            f"the folder {folder} cannot be made: {error.strerror}."
+        ) from error
+
+
+def _display_range(source: ImageFile) -> tuple[float, float, float, float]:
+    """Return lowest and highest possible value, and those that are mostly there."""
+    blocks = sampled_blocks(source, sampled_planes(source, 0))
+    shown = scaling_of(blocks, source.dtype, "percentile")
+    empty = [np.zeros((1, 1, 1), source.dtype)]
+    whole = scaling_of(empty, source.dtype, "dtype")
+    return whole.low, whole.high, shown.low, shown.high
+
+
+def _request(job: Job, settings: Settings) -> dict[str, Any]:
+    """Return what decides over the result, as JSON gives it back."""
+    asked = asdict(settings)
+    del asked["device"]
+    if isinstance(asked["value_range"], tuple):
+        asked["value_range"] = [*asked["value_range"]]
+    source = job.source
+    stamps = [
+        path.stat().st_mtime_ns
+        for path in (source, source / "zarr.json", source / ".zattrs")
+        if path.is_file()
+    ]
+    return {
+        "memnet": __version__,
+        "source": os.path.abspath(source),
+        "axes": job.axes,
+        "changed": stamps,
+        "settings": asked,
+    }

@@ -1,0 +1,267 @@
+"""The steps of a job, defined once for this process and for those of a cluster.
+
+A job is one step, ``file``, or for a result that is made by shards ``begin``, then
+stages of ``block`` steps, of which those of one stage may be done at the same time by
+anyone, and ``finish``. Doing a step twice is harmless.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from memnet_core.batch.blocks import BlockMaker
+from memnet_core.batch.events import FileNotice, FileProgress, ModelReady, Outcome
+from memnet_core.batch.folders import make_folder
+from memnet_core.batch.shared import SharedResult, begin
+from memnet_core.events import EventsWithResult, Notice
+from memnet_core.io import create_image, format_of_suffix, open_image
+from memnet_core.io.overlap import read_ahead, write_behind
+from memnet_core.restoration.prepare import Models, prepare
+from memnet_core.restoration.run import restore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from memnet_core.batch.plan import Job
+    from memnet_core.model.zoo import Entry
+    from memnet_core.restoration.prepare import Prepared
+    from memnet_core.restoration.settings import Settings
+
+    Events = Generator[ModelReady | FileProgress | FileNotice, None, "Answer"]
+
+__all__ = ["Answer", "Step", "Workshop", "first_step"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Something to do on any machine that sees the files.
+
+    Attributes
+    ----------
+    job : Job
+        The file.
+    action : str
+        What to do.
+    folder : str
+        Where a result is made by shards.
+    level, index : int
+        Which shard of it.
+    """
+
+    job: Job
+    action: Literal["file", "begin", "block", "finish"]
+    folder: str = ""
+    level: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a step brought about.
+
+    Attributes
+    ----------
+    outcome : Outcome, optional
+        What became of the job, once that is decided.
+    complete : callable, optional
+        What has to be called for the outcome instead: the result is computed, but not
+        yet written; another thread may do that.
+    stages : tuple of tuple of Step
+        What remains to be done, one stage after the other.
+    total : int
+        How many shards there are in all.
+    is_postponed : bool
+        Whether another process is at it.
+    """
+
+    outcome: Outcome | None = None
+    complete: Callable[[], Outcome] | None = None
+    stages: tuple[tuple[Step, ...], ...] = ()
+    total: int = 0
+    is_postponed: bool = False
+
+
+def first_step(job: Job) -> Step:
+    """Return what a job begins with."""
+    by_shards = format_of_suffix(job.output).by_shards
+    return Step(job=job, action="begin" if by_shards else "file")
+
+
+@dataclass
+class Workshop:
+    """What a process keeps from step to step: engines, and one open source.
+
+    Attributes
+    ----------
+    settings : Settings
+        How files are restored.
+    models : Models
+        Engines that are loaded.
+    entries : dict
+        The models that were used, by name.
+    """
+
+    settings: Settings
+    models: Models = field(default_factory=Models)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    _maker: BlockMaker | None = None
+
+    def close(self) -> None:
+        """Close the source that is open."""
+        if self._maker:
+            self._maker.close()
+            self._maker = None
+
+    def checksums(self) -> dict[str, str]:
+        """Return the SHA-256 of the weights of each model used, by name."""
+        return {name: entry.card.sha256 for name, entry in self.entries.items()}
+
+    def perform(self, step: Step, *, wait: bool = True) -> Events:
+        """Do a step.
+
+        Parameters
+        ----------
+        step : Step
+            What to do.
+        wait : bool
+            Whether to wait for another process that makes the same shard.
+
+        Raises
+        ------
+        MemnetError
+            If the job cannot be done.
+        """
+        if step.action == "file":
+            return (yield from self._file(step.job))
+        if step.action == "begin":
+            return (yield from self._begin(step.job))
+        try:
+            if step.action == "block":
+                return (yield from self._block(step, wait=wait))
+            return self._finish(step)
+        except FileNotFoundError:
+            if Path(step.folder).exists():
+                raise
+            done = Outcome(
+                job=step.job, status="done", remark="completed by another run"
+            )
+            return Answer(outcome=done if step.action == "finish" else None)
+
+    def left_over(self, stage: tuple[Step, ...]) -> Outcome | None:
+        """Return what became of a job if others still make shards of a stage."""
+        step = stage[0]
+        if step.action != "block":
+            return None
+        try:
+            work = SharedResult(Path(step.folder))
+        except FileNotFoundError:
+            return None
+        left = len(work.remaining(step.level))
+        to_do = f"{left} shards to go"
+        return _outcome(step.job, work, "partial", to_do) if left else None
+
+    def _file(self, job: Job) -> Events:
+        """Restore a file into another one; memory is bounded by windows and planes."""
+        started = time.monotonic()
+        with ExitStack() as opened:
+            source = opened.enter_context(open_image(job.source, job.axes))
+            prepared = prepare(source, self.settings, self.models)
+            yield from self._noted(prepared)
+            make_folder(job.output.parent)
+            sink = opened.enter_context(
+                create_image(job.output, source, prepared.scale)
+            )
+            ahead = opened.enter_context(read_ahead(source))
+            behind = opened.enter_context(write_behind(sink))
+            for event in restore(ahead, behind, prepared):
+                if isinstance(event, Notice):
+                    yield FileNotice(job, event.text)
+                else:
+                    yield FileProgress(job, event.fraction)
+            whole = opened.pop_all()
+
+        def complete() -> Outcome:
+            whole.close()
+            return Outcome(
+                job=job,
+                status="done",
+                level=prepared.decision.level,
+                remark="; ".join(prepared.decision.remarks),
+                model=prepared.entry.card.name,
+                shape=sink.sizes,
+                dtype=str(source.dtype),
+                seconds=time.monotonic() - started,
+                dropped=sink.dropped,
+            )
+
+        return Answer(complete=complete)
+
+    def _begin(self, job: Job) -> Events:
+        if job.output.exists() and not job.overwrite:
+            return Answer(outcome=Outcome(job=job, status="skipped"))
+        work = begin(job, self.settings)
+        yield from self._opened(work)
+        folder = str(work.folder)
+        stages = [
+            tuple(
+                Step(job=job, action="block", folder=folder, level=level, index=index)
+                for index in work.remaining(level)
+            )
+            for level in work.levels
+        ]
+        last = Step(job=job, action="finish", folder=folder)
+        return Answer(stages=(*filter(None, stages), (last,)), total=work.total)
+
+    def _block(self, step: Step, *, wait: bool) -> Events:
+        if self._maker is None or str(self._maker.work.folder) != step.folder:
+            yield from self._opened(SharedResult(Path(step.folder)))
+        assert self._maker is not None
+        if self._maker.work.is_complete():
+            return Answer()
+        events = EventsWithResult(self._maker.make(step.level, step.index, wait=wait))
+        for event in events:
+            if isinstance(event, Notice):
+                yield FileNotice(step.job, event.text)
+            else:
+                yield FileProgress(step.job, event.fraction)
+        return Answer(is_postponed=not events.result)
+
+    def _finish(self, step: Step) -> Answer:
+        work = SharedResult(Path(step.folder))
+        self.close()
+        work.finish(step.job.output, overwrite=step.job.overwrite)
+        return Answer(outcome=_outcome(step.job, work, "done"))
+
+    def _opened(self, work: SharedResult) -> Generator[ModelReady, None, None]:
+        """Open the source of a result; that of another one is closed."""
+        self.close()
+        self._maker = BlockMaker(work, self.settings.device, self.models)
+        yield from self._noted(self._maker.prepared)
+
+    def _noted(self, prepared: Prepared) -> Generator[ModelReady, None, None]:
+        """Tell of a model when it is used for the first time."""
+        entry = prepared.entry
+        if self.entries.get(entry.card.name) != entry:
+            self.entries[entry.card.name] = entry
+            yield ModelReady(entry, str(prepared.engine.device))
+
+
+def _outcome(
+    job: Job, work: SharedResult, status: Literal["done", "partial"], to_do: str = ""
+) -> Outcome:
+    """Return what became of a job that is done, or done in part."""
+    plan = work.plan
+    return Outcome(
+        job=job,
+        status=status,
+        level=plan.decision.level,
+        remark="; ".join(filter(None, (*plan.decision.remarks, to_do))),
+        model=plan.decision.entry().card.name,
+        shape=plan.layout.shapes[0],
+        dtype=plan.dtype,
+        dropped=plan.dropped,
+    )

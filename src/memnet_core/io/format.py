@@ -1,0 +1,138 @@
+"""What a format of image files is to the rest of the house."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from memnet_core.io.image import Probe
+    from memnet_core.io.image_file import ImageFile
+
+__all__ = ["HEAD_BYTES", "Format", "PlaneWriter"]
+
+HEAD_BYTES = 32
+"""How much of a file `Format.sniff` gets to see."""
+
+
+class PlaneWriter(Protocol):
+    """Takes the planes of a result in order."""
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """What of the source the format cannot hold."""
+
+    def put(self, pixels: NDArray[Any]) -> None:
+        """Write the next plane, (H, W, S), in the dtype of the source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A kind of image file: how it is recognised, read and made.
+
+    A new format is a module that makes one of these, and an entry of
+    `memnet_core.io.formats.FORMATS`; nothing else in the house knows formats by name.
+
+    Attributes
+    ----------
+    name : str
+        What ``--format`` calls it.
+    title : str
+        What people call it.
+    suffixes : tuple of str
+        The first one is given to results.
+    sniff : callable
+        ``sniff(path, head)``: whether the content is of this kind. `head` are the
+        first `HEAD_BYTES` bytes of a file, or none of a folder.
+    probe : callable
+        ``probe(path)``: what the header says.
+    open : callable
+        ``open(path, axes)``: an `ImageFile`; `axes` are letters that a user named
+        instead of what the file tells, or nothing.
+    create : callable, optional
+        ``create(path, like, scale)``: a context manager that gives a `PlaneWriter`
+        for the planes of `like`, of `scale` times the rows and columns. What cannot be
+        held is refused with a ValueError before a plane is asked for. None where a
+        result is not written plane by plane.
+    is_folder : bool
+        Whether an image is a folder.
+    holds_axes : bool
+        Whether files hold planes along named axes, not one picture.
+    by_shards : bool
+        Whether results are made by shards, by many processes, with
+        `memnet_core.io.ome_zarr.create_ome_zarr`.
+    lossy : bool
+        Whether pixels are changed by writing them.
+
+    Examples
+    --------
+    A format of text files, each with the rows of one gray picture:
+
+    >>> from contextlib import contextmanager
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from memnet_core.io import Format, Image, Probe, in_memory
+    >>> def open_text(path, axes):
+    ...     pixels = np.loadtxt(path, np.uint8, skiprows=1, ndmin=2)
+    ...     return in_memory(path, Image(pixels, "YX", format="Text"), axes)
+    >>> def probe_text(path):
+    ...     with open_text(path, "") as file:
+    ...         size = file.sizes[0] * file.sizes[1] / 1e6
+    ...         return Probe("Text", file.sizes, str(file.dtype), size)
+    >>> class TextWriter:
+    ...     dropped = ()
+    ...     def __init__(self, path):
+    ...         self.path = path
+    ...     def put(self, pixels):
+    ...         np.savetxt(self.path, pixels[..., 0], "%d", header="IMG", comments="")
+    >>> @contextmanager
+    ... def create_text(path, like, scale):
+    ...     if like.shape[0] > 1 or like.shape[3] > 1 or like.dtype != np.uint8:
+    ...         raise ValueError("text holds one gray picture of 8 bits")
+    ...     yield TextWriter(path)
+    >>> TEXT = Format(
+    ...     name="text",
+    ...     title="Text",
+    ...     suffixes=(".rows",),
+    ...     sniff=lambda path, head: head.startswith(b"IMG"),
+    ...     probe=probe_text,
+    ...     open=open_text,
+    ...     create=create_text,
+    ... )
+    >>> TEXT.suffix, TEXT.names(Path("A.ROWS"))
+    ('.rows', True)
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    sniff: Callable[[Path, bytes], bool]
+    probe: Callable[[Path], Probe]
+    open: Callable[[Path, str], ImageFile]
+    create: (
+        Callable[[Path, ImageFile, int], AbstractContextManager[PlaneWriter]] | None
+    ) = None
+    is_folder: bool = False
+    holds_axes: bool = False
+    by_shards: bool = False
+    lossy: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """The suffix that results get."""
+        return self.suffixes[0]
+
+    @property
+    def endings(self) -> frozenset[str]:
+        """What ``Path.suffix`` is of files of this kind, in lower case."""
+        return frozenset(f".{s.rpartition('.')[2]}" for s in self.suffixes)
+
+    def names(self, path: Path) -> bool:
+        """Whether the suffix of a path is one of this format."""
+        return path.suffix.lower() in self.endings

@@ -1,0 +1,112 @@
+"""The formats that the house knows, and which of them serves a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memnet_core.errors import ImageError
+from memnet_core.io.faults import reading
+from memnet_core.io.format import HEAD_BYTES
+from memnet_core.io.ome_zarr import OME_ZARR
+from memnet_core.io.pictures import BMP, JPEG, PNG, WEBP
+from memnet_core.io.tiff import TIFF
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from memnet_core.io.format import Format
+
+__all__ = [
+    "FORMATS",
+    "READABLE_SUFFIXES",
+    "format_named",
+    "format_of_content",
+    "format_of_suffix",
+    "is_image_folder",
+    "suffix_of_format",
+]
+
+FORMATS: tuple[Format, ...] = (PNG, TIFF, JPEG, WEBP, BMP, OME_ZARR)
+"""All formats; the first is the one for what its own format would harm."""
+
+READABLE_SUFFIXES = frozenset().union(
+    *(known.endings for known in FORMATS if not known.is_folder)
+)
+"""Suffixes of files that are taken for images."""
+
+
+def format_named(name: str) -> Format:
+    """Return the format that ``--format`` calls so.
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+    """
+    return {known.name: known for known in FORMATS}[name]
+
+
+def format_of_suffix(path: Path) -> Format:
+    """Return the format that the suffix of a path stands for.
+
+    Raises
+    ------
+    ImageError
+        If no format that can be written has this suffix.
+    """
+    for known in FORMATS:
+        if known.names(path):
+            return known
+    suffixes = ", ".join(known.suffix for known in FORMATS)
+    raise ImageError(
+        f"{path} cannot be written: the suffix {path.suffix!r} is none of {suffixes}.",
+        path=path,
+    )
+
+
+def format_of_content(path: Path) -> Format:
+    """Return the format of a file or folder, whatever its suffix.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be opened, is empty, or of no kind that is known.
+    """
+    with reading(path):
+        if is_image_folder(path):
+            head = b""
+        else:
+            with path.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+            if not head:
+                raise ValueError("the file is empty")
+        for known in FORMATS:
+            if known.sniff(path, head):
+                return known
+        *others, last = (known.title for known in FORMATS if not known.is_folder)
+        raise ValueError(f"it is no {', '.join(others)} or {last}")
+
+
+def is_image_folder(path: Path) -> bool:
+    """Whether a folder is an image."""
+    return any(known.is_folder and known.sniff(path, b"") for known in FORMATS)
+
+
+def suffix_of_format(name: str, source: Path) -> str:
+    """Return the suffix of an output.
+
+    Parameters
+    ----------
+    name : str
+        Name of one of `FORMATS`, ``same`` for the suffix of the source, or ``auto``,
+        which differs from ``same`` in that no picture is compressed a second time
+        with loss.
+    source : Path
+        The input.
+    """
+    if name == "same":
+        return source.suffix
+    if name == "auto":
+        lossy = format_of_suffix(source).lossy
+        return FORMATS[0].suffix if lossy else source.suffix
+    return format_named(name).suffix

@@ -1,0 +1,376 @@
+"""What was asked for, decided for one input: level, range, model, colours, engine.
+
+Every door decides here, once, on the same sample, so that the same pixels give the same
+result wherever they come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, FiniteFloat
+
+from memnet_core.errors import ImageError, ModelError, NothingToDo
+from memnet_core.model.file import load_model
+from memnet_core.model.zoo import Entry, choose_model, find_model, installed
+from memnet_core.restoration.colour import ColourMode, colour_mode
+from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+from memnet_core.restoration.scaling import Linear, scaling_of
+from memnet_core.restoration.settings import Precision
+from memnet_core.restoration.stream import Engine
+from memnet_core.tasks import LevelFound, find_task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from memnet_core.restoration.settings import Settings
+    from memnet_core.restoration.source import Source
+    from memnet_core.tasks import Task
+
+__all__ = [
+    "Channel",
+    "Decision",
+    "Models",
+    "Prepared",
+    "carried_out",
+    "check_model",
+    "decide",
+    "plane_scaling",
+    "prepare",
+]
+
+_GRAY_CHECK_ROWS = 256
+
+
+class Channel(BaseModel):
+    """What was found out about one channel.
+
+    Attributes
+    ----------
+    level : float
+        Degradation level.
+    scaling : Linear, optional
+        What becomes 0 and 1; None where every plane has its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: FiniteFloat
+    scaling: Linear | None
+
+
+class Decision(BaseModel):
+    """All that the pixels of a result depend on, besides its source; JSON both ways.
+
+    Attributes
+    ----------
+    task : str
+        Name of the task.
+    model, checksum : str
+        Name of the model, or its file if it did not come with the package, and the
+        SHA-256 of its weights.
+    channels : tuple of Channel
+        One for each channel of the source.
+    colours : str
+        Which planes of colours the network sees.
+    remarks : tuple of str
+        How level and range were found, and what else has to be said.
+    exit_block, tta, precision
+        As in `memnet_core.restoration.settings.Settings`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    model: str
+    checksum: str
+    channels: tuple[Channel, ...]
+    colours: ColourMode
+    remarks: tuple[str, ...] = ()
+    exit_block: int | None = None
+    tta: bool = False
+    precision: Precision = "float32"
+
+    @property
+    def level(self) -> float:
+        """The level, of several the strongest."""
+        task = find_task(self.task)
+        return max((c.level for c in self.channels), key=task.map_value)
+
+    @property
+    def scale(self) -> int:
+        """How many times higher and wider the result is."""
+        return find_task(self.task).scale(self.level)
+
+    def entry(self) -> Entry:
+        """Return the model.
+
+        Raises
+        ------
+        ModelError
+            If it is not the one that was decided for.
+        """
+        entry = find_model(self.model)
+        if entry.card.sha256 != self.checksum:
+            raise ModelError(
+                f"The model {self.model} is not the one that the work was begun with; "
+                "install that one, or begin anew."
+            )
+        return entry
+
+
+class Models:
+    """Engines, each loaded once."""
+
+    def __init__(self) -> None:
+        self._engines: dict[tuple[object, ...], Engine] = {}
+
+    def engine(self, decision: Decision, device: str = "auto") -> Engine:
+        """Return the engine for a decision on a device.
+
+        Raises
+        ------
+        ModelError, DeviceError, UsageError
+            If model, device or exit block do not serve.
+        """
+        key = (decision.checksum, device, decision.exit_block, decision.precision)
+        if key not in self._engines:
+            model, card = load_model(decision.entry().path)
+            if card.sha256 != decision.checksum:
+                raise ModelError(
+                    f"The model {decision.model} was exchanged meanwhile; begin anew."
+                )
+            self._engines[key] = Engine(
+                model,
+                device=device,
+                exit_block=decision.exit_block,
+                precision=decision.precision,
+            )
+        return self._engines[key]
+
+
+_MODELS = Models()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A decision and the engine that carries it out.
+
+    Attributes
+    ----------
+    decision : Decision
+        What the result depends on.
+    engine : Engine
+        The network on its device.
+    """
+
+    decision: Decision
+    engine: Engine
+    entry: Entry = field(compare=False)
+
+    @property
+    def task(self) -> Task:
+        """What is done."""
+        return find_task(self.decision.task)
+
+    @property
+    def scale(self) -> int:
+        """How many times higher and wider the result is."""
+        return self.decision.scale
+
+    def result_shape(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Return the shape that a source of shape (N, H, W, S) is restored to."""
+        count, height, width, samples = shape
+        return count, height * self.scale, width * self.scale, samples
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        card, decision = self.entry.card, self.decision
+        ranges = dict.fromkeys(str(c.scaling) for c in decision.channels if c.scaling)
+        parts = [
+            *decision.remarks,
+            f"model {card.name} ({card.serves})",
+            f"on {self.engine.device}",
+            f"values {' and '.join(ranges)}" if ranges else "",
+        ]
+        return ", ".join(filter(None, parts))
+
+
+def prepare(
+    source: Source, settings: Settings, models: Models | None = None
+) -> Prepared:
+    """Decide how a source is restored, and load what does it.
+
+    Parameters
+    ----------
+    source : Source
+        Any input.
+    settings : Settings
+        What was asked for.
+    models : Models, optional
+        Where engines are kept; by default one place of this process.
+
+    Raises
+    ------
+    MemnetError
+        As `decide`; also if the model or the device does not serve.
+    """
+    return carried_out(decide(source, settings), settings.device, models)
+
+
+def carried_out(
+    decision: Decision, device: str = "auto", models: Models | None = None
+) -> Prepared:
+    """Return a decision with the engine on a device; see `prepare`."""
+    engine = (models or _MODELS).engine(decision, device)
+    return Prepared(decision, engine, decision.entry())
+
+
+def decide(source: Source, settings: Settings) -> Decision:
+    """Find out what is not given, and choose the model.
+
+    Parameters
+    ----------
+    source : Source
+        Any input; it is judged by a sample of its planes.
+    settings : Settings
+        What was asked for.
+
+    Raises
+    ------
+    ImageError
+        If the planes are no image, or the sample holds values that cannot be restored.
+    LevelError
+        If the level cannot be found out, or no model covers it.
+    NothingToDo
+        If the level that was found is so mild that no model is trained for it.
+    UsageError
+        If settings do not fit each other.
+    """
+    if 0 in source.shape or source.dtype.kind not in "buif":
+        raise ImageError(
+            f"Pixels of type {source.dtype} and shape {source.shape} cannot be "
+            "restored; convert them to integers or floats."
+        )
+    task = find_task(settings.task)
+    if settings.level is not None:
+        task.check(settings.level)
+    judged = [_judged(source, n, task, settings) for n in range(source.channels)]
+    channels = tuple(channel for channel, _ in judged)
+    remarks = list(dict.fromkeys(remark for _, found in judged for remark in found))
+    strongest = max((c.level for c in channels), key=task.map_value)
+    if settings.level is None and not settings.nearest:
+        _check_need(task, strongest, settings.model)
+    entry = choose_model(task.name, strongest, settings.model, nearest=settings.nearest)
+    card = entry.card
+    if not card.levels.covers(strongest):
+        nearest = card.levels.nearest(strongest)
+        remarks.append(f"beyond {task.symbol} {nearest:g}, the nearest of the model")
+    mode = colour_mode(
+        source.shape[-1] - (source.shape[-1] in (2, 4)),
+        settings.channels,
+        task.channels,
+        card.architecture.image_channels,
+    )
+    if mode in ("each", "joint") and _is_gray(source):
+        mode = "single"
+    return Decision(
+        task=task.name,
+        model=card.name if entry.is_shipped else str(Path(entry.path).absolute()),
+        checksum=card.sha256,
+        channels=channels,
+        colours=mode,
+        remarks=tuple(remarks),
+        exit_block=settings.exit_block,
+        tta=settings.tta,
+        precision=settings.precision,
+    )
+
+
+def check_model(settings: Settings) -> None:
+    """Check that a model serves, as far as that is known without an input.
+
+    Raises
+    ------
+    MemnetError
+        If none is for the task or the level that is given, or has the exit block.
+    """
+    level = settings.level
+    entry = choose_model(
+        find_task(settings.task).name,
+        0.0 if level is None else level,
+        settings.model,
+        nearest=settings.nearest or level is None,
+    )
+    entry.card.architecture.check_exit_block(settings.exit_block)
+
+
+def plane_scaling(source: Source, plane: int) -> Linear:
+    """Return the scaling of a plane by its own percentiles.
+
+    Raises
+    ------
+    ImageError
+        If the plane's sample is not finite.
+    """
+    return scaling_of(sampled_blocks(source, [plane]), source.dtype, "plane")
+
+
+def _judged(
+    source: Source, channel: int, task: Task, settings: Settings
+) -> tuple[Channel, list[str]]:
+    """Return level and scaling of a channel, and how they were found."""
+    remarks = []
+    planes = sampled_planes(source, channel)
+    blocks = sampled_blocks(source, planes)
+    scaling = scaling_of(blocks, source.dtype, settings.value_range)
+    if settings.value_range == "plane":
+        remarks.append("each plane by its own percentiles")
+    found = LevelFound(settings.level) if settings.level is not None else None
+    if found is None:
+        middle = sampled_blocks(source, [planes[len(planes) // 2]])
+        normalized = [
+            plane
+            for block in middle
+            for plane in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
+        ]
+        found = task.estimate(normalized, source.jpeg_tables)
+        remarks.append(found.remark)
+    kept = None if settings.value_range == "plane" else scaling
+    return Channel(level=found.level, scaling=kept), remarks
+
+
+def _check_need(task: Task, level: float, model: str | None) -> None:
+    """Raise NothingToDo if a level that was found is milder than all models serve."""
+    entries = [find_model(model)] if model else installed()[0]
+    cards = [e.card for e in entries if e.card.task == task.name]
+    served = [task.map_value(v) for card in cards for v in card.levels.values]
+    if served and task.map_value(level) < min(served):
+        mildest = min(
+            (v for card in cards for v in card.levels.values), key=task.map_value
+        )
+        raise NothingToDo(
+            f"needs none: {task.symbol} {level:g} is milder than {task.symbol} "
+            f"{mildest:g}, the mildest that a model serves (--nearest applies it "
+            "all the same)"
+        )
+
+
+def _is_gray(source: Source) -> bool:
+    """Whether colours are those of a gray picture; most end at the first rows."""
+    count, height, width, samples = source.shape
+    if samples < 3:
+        return False
+    return all(
+        _is_gray_window(source.read(plane, slice(top, bottom), slice(0, width)))
+        for plane in range(count)
+        for top in range(0, height, _GRAY_CHECK_ROWS)
+        for bottom in [min(top + _GRAY_CHECK_ROWS, height)]
+    )
+
+
+def _is_gray_window(pixels: NDArray[np.generic]) -> bool:
+    return bool(np.all(pixels[..., :1] == pixels[..., 1:3]))

@@ -1,0 +1,326 @@
+"""The one loop: windows of a source through the network into a sink."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.bicubic import resized_window
+from memnet_core.errors import DeviceError, NotFinite, OutOfMemory
+from memnet_core.events import Notice, Progress
+from memnet_core.pixels import check_finite, to_dtype, without_alpha
+from memnet_core.restoration.colour import from_planes, to_planes
+from memnet_core.restoration.prepare import plane_scaling
+from memnet_core.restoration.windows import Region, bands, window
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from numpy.typing import NDArray
+
+    from memnet_core.restoration.prepare import Prepared
+    from memnet_core.restoration.scaling import Linear
+    from memnet_core.restoration.source import Sink, Source
+    from memnet_core.restoration.stream import Engine
+
+__all__ = ["Enlarged", "restore"]
+
+_TURNS = 8
+_NARROWEST = 16
+"""Columns that are not divided any more where memory runs out."""
+
+
+class Enlarged:
+    """A source whose planes are enlarged by bicubic interpolation, as float64.
+
+    Parameters
+    ----------
+    source : Source
+        What is enlarged.
+    scale : int
+        By which factor.
+    """
+
+    def __init__(self, source: Source, scale: int) -> None:
+        self._source = source
+        self._scale = scale
+        count, height, width, samples = source.shape
+        self.shape = (count, height * scale, width * scale, samples)
+        self.dtype = np.dtype(np.float64)
+        self.channels = source.channels
+        self.channel = source.channel
+        self.jpeg_tables = source.jpeg_tables
+
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Return a window of the enlarged plane."""
+        return resized_window(
+            lambda y, x: self._source.read(plane, y, x),
+            self._source.shape[1:3],
+            self.shape[1:3],
+            rows,
+            columns,
+        )
+
+
+def restore(
+    source: Source, sink: Sink, prepared: Prepared, region: Region | None = None
+) -> Generator[Progress | Notice, None, None]:
+    """Restore a source, or a part of it; closing the generator cancels.
+
+    A region comes out as that part of the whole result: the network sees all that its
+    pixels depend on. Memory is that of a window: rows within the receptive field.
+
+    Parameters
+    ----------
+    source : Source
+        Pixels of any bool, integer or float dtype.
+    sink : Sink
+        Takes the result, in the source's dtype and coordinates of the whole result.
+    prepared : Prepared
+        How, as decided for this source.
+    region : Region, optional
+        Part of the result; all of it by default.
+
+    Yields
+    ------
+    Progress, Notice
+        Progress after every strip of rows.
+
+    Raises
+    ------
+    ImageError
+        If pixels cannot be read or written, or values are not finite.
+    DeviceError
+        If not even a narrow band of the image fits into memory.
+    """
+    scale = prepared.scale
+    base = Enlarged(source, scale) if scale > 1 else source
+    wanted = region or Region.whole(prepared.result_shape(source.shape))
+    done, total = 0, wanted.pixels
+    for plane in wanted.planes:
+        channel = prepared.decision.channels[source.channel(plane)]
+        job = _Plane(
+            prepared=prepared,
+            base=base,
+            plane=plane,
+            level=prepared.task.map_value(channel.level),
+            scaling=channel.scaling or plane_scaling(source, plane),
+            dtype=source.dtype,
+        )
+        before = done
+        for event in job.run(sink, wanted.rows, wanted.columns):
+            if isinstance(event, Notice):
+                yield event
+            else:
+                done = before + round(event)
+                yield Progress(done, total)
+
+
+@dataclass
+class _Plane:
+    """One plane on its way through the network."""
+
+    prepared: Prepared
+    base: Source
+    plane: int
+    level: float
+    scaling: Linear
+    dtype: np.dtype[Any]
+
+    def run(self, sink: Sink, rows: slice, columns: slice) -> Iterator[float | Notice]:
+        """Restore a part of the plane; yield how many pixels are done, and notices."""
+        engine = self.prepared.engine
+        finished = 0
+        room = max(engine.widest(self._images) - 2 * engine.radius, _NARROWEST)
+        parts = deque((rows, band) for band in bands(columns, room))
+        while parts:
+            rows, columns = parts.popleft()
+            width = columns.stop - columns.start
+            first, problem = rows.start, ""
+            try:
+                for fraction, pixels in self._restored(engine, rows, columns):
+                    if len(pixels):
+                        written = slice(first, first + len(pixels))
+                        sink.write(self.plane, written, columns, pixels)
+                        first = written.stop
+                    yield finished + fraction * width * (rows.stop - rows.start)
+            except OutOfMemory:
+                # What is to be done about it has to wait for the end of the handler,
+                # which holds on to the memory.
+                problem = "memory"
+            except NotFinite:
+                problem = "precision"
+                if engine.precision == "float32":
+                    raise
+            finished += width * (first - rows.start)
+            rest = slice(first, rows.stop)
+            if problem == "precision":
+                yield Notice(
+                    f"A result was not finite in {engine.precision}; computed in "
+                    "float32 from there on."
+                )
+                engine = engine.exact()
+                parts.appendleft((rest, columns))
+            elif problem:
+                if width <= _NARROWEST:
+                    raise DeviceError(
+                        f"The memory of {engine.device} does not suffice for a band "
+                        f"of {width} columns; close other programs or choose another "
+                        "device."
+                    )
+                yield Notice(
+                    f"The memory of {engine.device} does not suffice for "
+                    f"{width} columns at once; going on in two bands."
+                )
+                halves = bands(columns, -(-width // 2))
+                parts.extendleft((rest, half) for half in reversed(halves))
+
+    @property
+    def _images(self) -> int:
+        """How many images of the plane the network sees at once."""
+        return 3 if self.prepared.decision.colours == "each" else 1
+
+    def _restored(
+        self, engine: Engine, rows: slice, columns: slice
+    ) -> Iterator[tuple[float, NDArray[Any]]]:
+        """Yield restored rows in order, and how much of the work is done."""
+        reach, multiple = engine.radius, engine.multiple
+        height, width = self.base.shape[1:3]
+        seen = window(rows, height, reach, multiple)
+        across = window(columns, width, reach, multiple)
+        inner = slice(columns.start - across.start, columns.stop - across.start)
+        waiting = _Rows(seen.start)
+        step = engine.strip_rows(across.stop - across.start, self._images)
+        strips = self._strips(engine, seen, across, step, waiting)
+        length = seen.stop - seen.start
+        passes = _TURNS if self.prepared.decision.tta else 1
+        # Nothing is computed below the last row that is wanted, but for its context.
+        effort = passes * (length if passes > 1 else rows.stop - seen.start)
+        outputs = (
+            _mean_of_turns(engine, strips, length, step, self.level)
+            if passes > 1
+            else (
+                (len(out[0, 0]), out)
+                for out in engine.stream(strips, length, self.level)
+            )
+        )
+        top, worked = seen.start, 0
+        for work, output in outputs:
+            worked += work
+            fraction = min(worked / effort, 1.0)
+            bottom = top + output.shape[2]
+            kept = slice(max(top, rows.start), min(bottom, rows.stop))
+            before = waiting.take(top, bottom)
+            if kept.start < kept.stop:
+                part = slice(kept.start - top, kept.stop - top)
+                pixels = self._pixels(before[part, inner], output[:, :, part, inner])
+                yield fraction, pixels
+            else:
+                yield fraction, np.empty((0, 0, 0), self.dtype)
+            top = bottom
+            if top >= rows.stop and passes == 1:
+                break
+
+    def _strips(
+        self,
+        engine: Engine,
+        rows: slice,
+        columns: slice,
+        step: int,
+        waiting: _Rows,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Read a window strip by strip, as the network sees it."""
+        for top in range(rows.start, rows.stop, step):
+            strip = slice(top, min(top + step, rows.stop))
+            pixels = self.base.read(self.plane, strip, columns)
+            check_finite(pixels)
+            waiting.put(pixels)
+            yield self._normalized(pixels, engine)
+
+    def _normalized(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float32]:
+        colours = without_alpha(pixels).astype(np.float64)
+        mode = self.prepared.decision.colours
+        if mode == "single":
+            colours = colours[..., :1]
+        planes = to_planes(colours, mode, engine.image_channels)
+        return self.scaling.forward(planes)
+
+    def _pixels(
+        self, before: NDArray[Any], restored: NDArray[np.float32]
+    ) -> NDArray[Any]:
+        """Return pixels of which the network made `restored`, in the result's dtype."""
+        normalized = self._normalized(before, self.prepared.engine)
+        change = self.scaling.change(normalized, restored)
+        pixels = before.astype(np.float64)
+        colours = without_alpha(pixels)
+        colours[...] = from_planes(colours, change, self.prepared.decision.colours)
+        return to_dtype(pixels, self.dtype)
+
+
+class _Rows:
+    """Rows that were read and wait for what the network makes of them."""
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self._strips: deque[NDArray[Any]] = deque()
+
+    def put(self, strip: NDArray[Any]) -> None:
+        """Add the rows that follow."""
+        self._strips.append(strip)
+
+    def take(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows, and forget those before `bottom`."""
+        found = []
+        while self._strips and self._start < bottom:
+            strip = self._strips.popleft()
+            used = min(bottom - self._start, len(strip))
+            found.append(strip[max(top - self._start, 0) : used])
+            if used < len(strip):
+                self._strips.appendleft(strip[used:])
+            self._start += used
+        return np.concatenate(found) if found else np.empty((0, 0, 1))
+
+
+def _mean_of_turns(
+    engine: Engine,
+    strips: Iterator[NDArray[np.float32]],
+    length: int,
+    step: int,
+    level: float,
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the mean over eight flips and rotations, and before it empty rows.
+
+    The window is kept in memory for that. Each output comes with the rows of work that
+    it stands for.
+    """
+    image = np.concatenate(list(strips), axis=2)
+    mean = np.zeros_like(image)
+    nothing = image[:, :, :0]
+    for turn in range(_TURNS):
+        turned = np.ascontiguousarray(_turned(image, turn))
+        sides = turned.shape[2]
+        parts = (turned[:, :, top : top + step] for top in range(0, sides, step))
+        outputs = []
+        worked = 0
+        for output in engine.stream(parts, sides, level):
+            outputs.append(output)
+            before, worked = worked, worked + output.shape[2]
+            yield worked * length // sides - before * length // sides, nothing
+        mean += _turned_back(np.concatenate(outputs, axis=2), turn)
+    mean /= _TURNS
+    yield 0, mean
+
+
+def _turned(planes: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
+    """Return one of the eight flips and rotations of (N, C, H, W) planes."""
+    rotated = np.rot90(planes, turn % 4, axes=(2, 3))
+    return rotated[..., ::-1] if turn >= 4 else rotated
+
+
+def _turned_back(planes: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
+    """Undo `_turned`."""
+    flipped = planes[..., ::-1] if turn >= 4 else planes
+    return np.rot90(flipped, -(turn % 4), axes=(2, 3))

@@ -1,0 +1,55 @@
+"""What was asked for, the same at every door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Channels", "Precision", "RangeChoice", "Settings"]
+
+Channels = Literal["luminance", "each", "joint"]
+Precision = Literal["float32", "bfloat16", "float16"]
+RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to restore.
+
+    Attributes
+    ----------
+    task : str
+        Name of one of `memnet_core.tasks.TASKS`.
+    level : float, optional
+        JPEG quality, noise deviation in grey levels of 255, or scale; None to find
+        it out for each input.
+    channels : str, optional
+        ``luminance`` restores luminance and carries chroma, ``each`` restores every
+        channel by itself, ``joint`` all together, with a model for colour. The default
+        depends on task and model.
+    value_range : str or (float, float)
+        Which values become 0 and 1; see `memnet_core.restoration.scaling`.
+    model : str, optional
+        Name or file of the model; by default the one that was trained for the level.
+    nearest : bool
+        Whether to accept the model that comes closest to the level.
+    device : str
+        ``auto`` or one of `memnet_core.devices.available_devices`.
+    exit_block : int, optional
+        Stop after memory block m = 1..M.
+    tta : bool
+        Whether to average the results of the eight flips and rotations.
+    precision : str
+        Type that the network computes in.
+    """
+
+    task: str
+    level: float | None = None
+    channels: Channels | None = None
+    value_range: RangeChoice = "auto"
+    model: str | None = None
+    nearest: bool = False
+    device: str = "auto"
+    exit_block: int | None = None
+    tta: bool = False
+    precision: Precision = "float32"

@@ -1,0 +1,135 @@
+"""Where pixels come from and where they go: the two seams of restoration.
+
+Files, stacks, Zarr shards, napari layers and arrays are sources and sinks and nothing
+else. A new kind of input or output implements one of these protocols.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["ArraySink", "ArraySource", "Sink", "Source"]
+
+
+class Source(Protocol):
+    """Planes of pixels of which any window can be read, in any order.
+
+    Reading windows of a plane one after the other, from its top to its bottom, must not
+    decode the plane once for each window.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, S): planes, rows, columns, samples of a pixel (1 to 4)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a sample: bool, integer or float."""
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, of which each has its own range of values; at least 1."""
+
+    @property
+    def jpeg_tables(self) -> tuple[tuple[int, ...], ...]:
+        """Quantisation tables of a JPEG in natural order, luminance first, or ()."""
+
+    def channel(self, plane: int) -> int:
+        """Return the number of the channel that a plane belongs to, from 0."""
+
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return pixels of shape (h, w, S) in the source's dtype.
+
+        Parameters
+        ----------
+        plane : int
+            0 to N - 1.
+        rows, columns : slice
+            Start and stop inside the plane, without a step.
+        """
+
+
+class Sink(Protocol):
+    """Takes restored pixels: planes in order, each pixel of a plane once.
+
+    Windows of a plane mostly come from top to bottom, and in bands one beside the other
+    where it is wide. Opening, completing and giving up a sink is its owner's.
+    """
+
+    def write(
+        self, plane: int, rows: slice, columns: slice, pixels: NDArray[Any]
+    ) -> None:
+        """Take pixels of shape (h, w, S), in coordinates of the whole result.
+
+        Parameters
+        ----------
+        plane : int
+            0 to N - 1.
+        rows, columns : slice
+            Where they belong, without a step.
+        pixels : ndarray
+            In the dtype of the source.
+        """
+
+
+class ArraySource:
+    """Planes in memory, or in anything that is sliced like an array.
+
+    Parameters
+    ----------
+    stack : array, shape (N, H, W, S)
+        The planes.
+    jpeg_tables : tuple of tuple of int
+        Quantisation tables of the JPEG that the planes come from.
+    """
+
+    channels = 1
+
+    def __init__(
+        self, stack: NDArray[Any], jpeg_tables: tuple[tuple[int, ...], ...] = ()
+    ) -> None:
+        self.stack = stack
+        self.jpeg_tables = jpeg_tables
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, S)."""
+        count, height, width, samples = self.stack.shape
+        return count, height, width, samples
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a sample."""
+        return self.stack.dtype
+
+    def channel(self, plane: int) -> int:
+        """Return 0: all planes share one range."""
+        return 0
+
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return a window as a view."""
+        window: NDArray[Any] = self.stack[plane, rows, columns]
+        return window
+
+
+class ArraySink:
+    """Puts windows into an array.
+
+    Parameters
+    ----------
+    stack : array, shape (N, H, W, S)
+        Where they go.
+    """
+
+    def __init__(self, stack: NDArray[Any]) -> None:
+        self.stack = stack
+
+    def write(
+        self, plane: int, rows: slice, columns: slice, pixels: NDArray[Any]
+    ) -> None:
+        """Put a window at its place."""
+        self.stack[plane, rows, columns] = pixels

@@ -1,0 +1,39 @@
+"""The kinds of restoration, one file each: pure functions of planes and levels.
+
+A new task is a subclass of `Task` in a file of its own, and a line in `TASKS`.
+"""
+
+from __future__ import annotations
+
+from memnet_core.errors import UsageError
+from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
+from memnet_core.tasks.deblock import Deblock
+from memnet_core.tasks.denoise import Denoise
+from memnet_core.tasks.super_resolution import SuperResolution
+
+__all__ = [
+    "TASKS",
+    "LevelField",
+    "LevelFound",
+    "Levels",
+    "Task",
+    "find_task",
+]
+
+TASKS: dict[str, Task] = {
+    task.name: task for task in (Deblock(), Denoise(), SuperResolution())
+}
+"""All tasks by name."""
+
+
+def find_task(name: str) -> Task:
+    """Return the task of a name.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    if name not in TASKS:
+        raise UsageError(f"There is no task {name!r}; give one of {', '.join(TASKS)}.")
+    return TASKS[name]

@@ -1,0 +1,284 @@
+"""What a task is: its levels, its degradation, and how a result is scored."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+
+from memnet_core.errors import LevelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Tables = Sequence[Sequence[int]]
+    """Quantisation tables of a JPEG, 64 steps each in natural order."""
+
+__all__ = ["LevelField", "LevelFound", "Levels", "Task"]
+
+
+class Levels(BaseModel):
+    """Degradation levels, such as those that a model was trained on.
+
+    Attributes
+    ----------
+    values : tuple of float
+        In ascending order; the two ends of the range when `continuous`.
+    continuous : bool
+        Whether everything between the ends is covered, too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    values: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
+    continuous: bool
+
+    @field_validator("values")
+    @classmethod
+    def _ascending(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if list(values) != sorted(set(values)):
+            raise ValueError("the levels have to be in ascending order")
+        return values
+
+    @classmethod
+    def between(cls, low: float, high: float) -> Levels:
+        """Return the range from `low` to `high`."""
+        return cls(values=(low, high), continuous=True)
+
+    @classmethod
+    def listed(cls, *values: float) -> Levels:
+        """Return some levels and none between them."""
+        return cls(values=values, continuous=False)
+
+    def covers(self, level: float) -> bool:
+        """Whether `level` is one of these."""
+        if self.continuous:
+            return self.values[0] <= level <= self.values[-1]
+        return level in self.values
+
+    def nearest(self, level: float) -> float:
+        """Return the covered level that is closest to `level`."""
+        if self.continuous:
+            return min(max(level, self.values[0]), self.values[-1])
+        return min(self.values, key=lambda value: abs(value - level))
+
+    def __str__(self) -> str:
+        joint = "-" if self.continuous else ", "
+        return joint.join(f"{value:g}" for value in self.values)
+
+
+@dataclass(frozen=True)
+class LevelFound:
+    """The degradation level of an image, and how it was found."""
+
+    level: float
+    remark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelField:
+    """How a form asks for a level.
+
+    Attributes
+    ----------
+    label : str
+        What stands beside the field.
+    value, low, high, step : float
+        What the field begins with, its bounds, and how far an arrow moves.
+    offered : bool
+        Whether to choose from the levels of installed models instead.
+    tooltip : str
+        What a number means.
+    """
+
+    label: str
+    value: float
+    low: float
+    high: float
+    step: float = 1
+    offered: bool = False
+    tooltip: str = ""
+
+
+class Task(ABC):
+    """A kind of restoration; `memnet_core.tasks.TASKS` holds one object of each.
+
+    Levels are numbers in the task's own unit: JPEG quality, noise deviation in grey
+    levels of 255, scale. Pixels are on a scale of 0 to 255 unless said otherwise.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in files and commands.
+    title : str
+        What it does, for people: ``Remove noise``.
+    result : str
+        What an image is afterwards: ``denoised``.
+    quantity, symbol, option : str
+        What a level measures, its sign, and the option of commands that gives it.
+    help : str
+        What the option means.
+    bounds : (float, float)
+        Smallest and largest level there is.
+    whole : bool
+        Whether levels are whole numbers.
+    ranges : bool
+        Whether a model can be trained for a range of levels.
+    estimable : bool
+        Whether `estimate` can find the level of some image.
+    channels : str
+        What of colours is restored by default: ``luminance`` or ``each`` channel.
+    field : LevelField
+        How a form asks for the level.
+    recipe_levels : mapping of str to Levels
+        What is trained for: by name of the recipe, and ``pairs``, for which the level
+        cannot be told; without that, training on pairs needs to be given one.
+    validation_levels : tuple of float
+        What is validated on in training, as far as it is trained for.
+    standard_levels : tuple of float
+        What the protocol scores, as far as a model covers it.
+    full_range : bool
+        Whether the protocol scores colours as MATLAB's ``rgb2gray``, from 0 to 255, or
+        else as the luminance of its ``rgb2ycbcr``, from 16 to 235.
+    rounded : bool
+        Whether the protocol rounds results to 8 bits.
+    slack : (float, float)
+        By how much PSNR in dB and SSIM of a known set's degraded images may differ
+        from the published ones.
+    table : int
+        Number of the table in the paper that holds its figures.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    result: ClassVar[str]
+    quantity: ClassVar[str]
+    symbol: ClassVar[str]
+    option: ClassVar[str]
+    help: ClassVar[str]
+    bounds: ClassVar[tuple[float, float]]
+    whole: ClassVar[bool] = False
+    ranges: ClassVar[bool] = True
+    estimable: ClassVar[bool] = True
+    channels: ClassVar[Literal["luminance", "each"]] = "luminance"
+    field: ClassVar[LevelField]
+    recipe_levels: ClassVar[Mapping[str, Levels]]
+    validation_levels: ClassVar[tuple[float, ...]]
+    standard_levels: ClassVar[tuple[float, ...]]
+    full_range: ClassVar[bool] = False
+    rounded: ClassVar[bool] = False
+    slack: ClassVar[tuple[float, float]] = (0.015, 0.0003)
+    table: ClassVar[int]
+
+    def check(self, level: float) -> None:
+        """Check that there is such a level.
+
+        Raises
+        ------
+        LevelError
+            If there is none.
+        """
+        low, high = self.bounds
+        if not low <= level <= high or (self.whole and level % 1):
+            number = "whole number" if self.whole else "number"
+            raise LevelError(
+                f"{level:g} is no {self.quantity}; give a {number} from {low:g} to "
+                f"{high:g}."
+            )
+
+    def check_levels(self, levels: Levels) -> None:
+        """Check that a model can be trained for some levels.
+
+        Raises
+        ------
+        LevelError
+            If it cannot.
+        """
+        if levels.continuous and not self.ranges:
+            raise LevelError(
+                f"A {self.quantity} is one of a list, not of a range; write them as a "
+                "list such as 2,3,4."
+            )
+        for level in levels.values:
+            self.check(level)
+
+    def label(self, level: float) -> str:
+        """Return a level with its sign, such as ``q 10``."""
+        return f"{self.symbol} {level:g}"
+
+    def scale(self, level: float) -> int:
+        """Return how many times higher and wider a result is than its input."""
+        return 1
+
+    @abstractmethod
+    def map_value(self, level: float) -> float:
+        """Return what the plane of a level map holds for a level, in [0, 1]."""
+
+    @abstractmethod
+    def estimate(
+        self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
+    ) -> LevelFound:
+        """Find the level of an image.
+
+        Parameters
+        ----------
+        planes : sequence of ndarray of float32, shape (H, W)
+            The image or a sample of it, one plane a channel, values in [0, 1].
+        jpeg_tables : sequence of sequence of int
+            Quantisation tables of the file, luminance first, where it is a JPEG.
+
+        Raises
+        ------
+        LevelError
+            If the level cannot be found out.
+        """
+
+    @abstractmethod
+    def degrade(
+        self, plane: NDArray[Any], level: float, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Make of a clean plane what a network of this task is to restore.
+
+        Parameters
+        ----------
+        plane : ndarray of uint8 or float, shape (H, W)
+            Clean pixels in [0, 255]; both sides are multiples of `multiple`.
+        level : float
+            How strongly.
+        rng : numpy.random.Generator
+            Source of the noise.
+
+        Returns
+        -------
+        ndarray of float, shape (H, W)
+            Degraded pixels on the same scale, which may leave [0, 255].
+        """
+
+    def period(self, level: float) -> int:
+        """Return after how many pixels the grid of the degradation repeats."""
+        return 1
+
+    def margin(self, level: float) -> int:
+        """Return how many pixels far the degradation reaches, beyond its grid."""
+        return 0
+
+    def multiple(self, level: float) -> int:
+        """Return what the sides of a clean image have to be multiples of."""
+        return 1
+
+    def shave(self, level: float) -> int:
+        """Return how many pixels at each side the protocol does not score."""
+        return 0
+
+    def draw_level(self, levels: Levels, rng: np.random.Generator) -> float:
+        """Draw a level to train on: one of a list, or of a range on a log scale."""
+        if not levels.continuous:
+            return float(rng.choice(levels.values))
+        low, high = levels.values[0], levels.values[-1]
+        return float(np.exp(rng.uniform(math.log(low), math.log(high))))

@@ -1,0 +1,162 @@
+"""Removing what JPEG compression left: blocks, ringing, lost detail."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from memnet_core.errors import LevelError
+from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from memnet_core.tasks.base import Tables
+
+__all__ = ["Deblock", "QualityEstimate", "estimate_quality", "jpeg", "luminance_table"]
+
+_BLOCK = 8
+"""JPEG transforms 8×8 pixels at a time."""
+
+_WELL_FITTING = 0.02
+"""Misfit below which an encoder differs from libjpeg by roundings only."""
+
+# ITU-T T.81, Table K.1, in natural order.
+# fmt: off
+_STANDARD_LUMINANCE = np.array([
+    16, 11, 10, 16,  24,  40,  51,  61,
+    12, 12, 14, 19,  26,  58,  60,  55,
+    14, 13, 16, 24,  40,  57,  69,  56,
+    14, 17, 22, 29,  51,  87,  80,  62,
+    18, 22, 37, 56,  68, 109, 103,  77,
+    24, 35, 55, 64,  81, 104, 113,  92,
+    49, 64, 78, 87, 103, 121, 120, 101,
+    72, 92, 95, 98, 112, 100, 103,  99,
+], np.int64)
+# fmt: on
+
+
+class Deblock(Task):
+    """Removing JPEG blocks; a level is a quality on libjpeg's scale of 1 to 100."""
+
+    name = "deblock"
+    title = "Remove JPEG blocks"
+    result = "deblocked"
+    quantity = "JPEG quality"
+    symbol = "q"
+    option = "q"
+    help = "JPEG quality 1-100.  [default: auto, read from the JPEG file]"
+    bounds = (1, 100)
+    whole = True
+    field = LevelField(label="JPEG quality", value=10, low=1, high=100)
+    recipe_levels: ClassVar = {
+        "fast": Levels.between(5, 75),
+        "paper": Levels.listed(10, 20),
+        "pairs": Levels.between(1, 100),
+    }
+    validation_levels = (10, 20, 40)
+    standard_levels = (10, 20)
+    table = 5
+
+    def map_value(self, level: float) -> float:
+        """Return log(1 + s)/log(51), s being libjpeg's factor of the steps.
+
+        Quality 50 has the factor 1, quality 1 has 50.
+        """
+        factor = 50 / level if level < 50 else 2 - level / 50
+        return math.log(1 + factor) / math.log(51)
+
+    def estimate(
+        self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
+    ) -> LevelFound:
+        """Find the quality by the quantisation table; see `Task.estimate`."""
+        if not jpeg_tables:
+            raise LevelError(
+                "There are no JPEG quantisation tables to read the quality from; "
+                "give it as a number."
+            )
+        found = estimate_quality(jpeg_tables[0])
+        remark = f"q {found.quality} by its quantisation table"
+        if found.misfit > _WELL_FITTING:
+            remark += f" (nearest: steps differ by {found.misfit:.0%})"
+        return LevelFound(found.quality, remark)
+
+    def degrade(
+        self, plane: NDArray[Any], level: float, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Compress as a gray JPEG, which rounds and clips; see `Task.degrade`."""
+        pixels = np.clip(np.rint(plane), 0, 255).astype(np.uint8)
+        return jpeg(pixels, round(level)).astype(np.float64)
+
+    def period(self, level: float) -> int:
+        """Return the side of JPEG's blocks in pixels."""
+        return _BLOCK
+
+    def draw_level(self, levels: Levels, rng: np.random.Generator) -> float:
+        """Draw a whole quality, from a range on a log scale."""
+        return float(round(super().draw_level(levels, rng)))
+
+
+@dataclass(frozen=True)
+class QualityEstimate:
+    """The JPEG quality whose standard table is closest.
+
+    Attributes
+    ----------
+    quality : int
+        Quality 1 to 100 on libjpeg's scale.
+    misfit : float
+        Mean difference of the 64 steps from that table, relative to it; 0 for
+        encoders that scale the standard table.
+    """
+
+    quality: int
+    misfit: float
+
+
+def luminance_table(quality: int) -> NDArray[np.int64]:
+    """Return the 64 luminance steps that libjpeg uses at a quality of 1 to 100."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return np.clip((_STANDARD_LUMINANCE * scale + 50) // 100, 1, 255)
+
+
+def estimate_quality(table: Sequence[int]) -> QualityEstimate:
+    """Return the JPEG quality of a quantisation table.
+
+    Parameters
+    ----------
+    table : sequence of int
+        The 64 luminance steps in natural order. They tell of the last compression
+        only.
+    """
+    steps = np.asarray(table, np.float64)
+    misfits = [
+        float(np.mean(np.abs(steps - standard) / standard))
+        for standard in map(luminance_table, range(1, 101))
+    ]
+    best = int(np.argmin(misfits))
+    return QualityEstimate(best + 1, misfits[best])
+
+
+def jpeg(plane: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Compress and decompress one gray plane as baseline JPEG (libjpeg, islow DCT).
+
+    Parameters
+    ----------
+    plane : ndarray of uint8, shape (H, W)
+        Gray pixels; its 8×8 blocks begin at the upper left corner.
+    quality : int
+        Quality 1 to 100 on the scale of libjpeg and MATLAB's ``imwrite``.
+    """
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(plane).save(buffer, "JPEG", quality=quality)
+    with Image.open(buffer) as image:
+        return np.asarray(image)

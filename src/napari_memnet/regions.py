@@ -1,0 +1,298 @@
+"""Restoring a region of a layer: a generator that a worker drives; no Qt here."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core._version import __version__
+from memnet_core.errors import MemnetError
+from memnet_core.events import Progress
+from napari_memnet.layers import (
+    LayerPlanes,
+    layer_planes,
+    told_tables,
+    twin_attributes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+    from memnet_core.events import Notice
+    from memnet_core.restoration.prepare import Decision, Prepared
+    from memnet_core.restoration.settings import Settings
+    from napari_memnet.layers import Region
+
+__all__ = [
+    "MEMORY_LIMIT",
+    "LayerSource",
+    "Restored",
+    "progress_of",
+    "restore_region",
+    "result_layer",
+]
+
+MEMORY_LIMIT = 2 * 2**30
+"""Bytes beyond which a result goes to a Zarr array on disk."""
+
+
+@dataclass(frozen=True)
+class LayerSource:
+    """What is known of a layer before work begins; safe to use in another thread.
+
+    Attributes
+    ----------
+    planes : LayerPlanes
+        All planes of the layer.
+    region : Region
+        What is to be restored.
+    path : str, optional
+        The file that the layer came from.
+    remark : str
+        What has to be said of the choice of planes.
+    """
+
+    planes: LayerPlanes
+    region: Region
+    path: str | None
+    remark: str = ""
+
+    @classmethod
+    def of(cls, layer: Image, region: Region | None = None) -> LayerSource:
+        """Return the source for a region of a layer, by default for all of it.
+
+        Raises
+        ------
+        ImageError
+            If the layer cannot be restored.
+        """
+        planes = layer_planes(layer)
+        planes.jpeg_tables = told_tables(layer)
+        remark = "level 0 of the multiscale layer" if layer.multiscale else ""
+        return cls(planes, region or planes.region, layer.source.path, remark)
+
+    def with_tables(self) -> LayerPlanes:
+        """Return the planes with the quantisation tables of a JPEG, read from its file.
+
+        Files that cannot be read as an image any more have none.
+        """
+        from memnet_core.io import open_image
+
+        if self.path is not None and Path(self.path).is_file():
+            with suppress(MemnetError), open_image(Path(self.path)) as file:
+                self.planes.jpeg_tables = file.jpeg_tables
+        return self.planes
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A restored region.
+
+    Attributes
+    ----------
+    data : array
+        A NumPy array, or a dask array over a Zarr array on disk.
+    region : Region
+        Which part of the source it is.
+    scale : int
+        Pixels for each of the source, along Y and X.
+    task : str
+        What was done.
+    provenance : dict
+        How it came to be, as plain values.
+    """
+
+    data: Any
+    region: Region
+    scale: int
+    task: str
+    provenance: dict[str, Any]
+
+
+def restore_region(
+    source: LayerSource,
+    settings: Settings,
+    *,
+    decision: Decision | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+) -> Generator[Prepared | Progress | Notice, None, Restored]:
+    """Restore a region; closing the generator cancels and leaves nothing behind.
+
+    The result is the part of the restored layer that it stands for.
+
+    Parameters
+    ----------
+    source : LayerSource
+        What to restore.
+    settings : Settings
+        How; range and level are those of the whole layer.
+    decision : Decision, optional
+        What was decided for this layer and these settings before.
+    memory_limit : int
+        Bytes beyond which the result goes to disk.
+
+    Yields
+    ------
+    Prepared, Progress, Notice
+        First what it is restored with, then progress after every strip of rows.
+
+    Raises
+    ------
+    MemnetError
+        If the level cannot be found out, no model or device serves, or pixels are not
+        finite.
+    """
+    from memnet_core.restoration.prepare import carried_out, decide
+    from memnet_core.restoration.run import restore
+    from memnet_core.restoration.windows import Region as CoreRegion
+
+    if decision is None:
+        decision = decide(source.with_tables(), settings)
+        if source.remark:
+            remarks = (source.remark, *decision.remarks)
+            decision = decision.model_copy(update={"remarks": remarks})
+    prepared = carried_out(decision, settings.device)
+    yield prepared
+    scale, planes = prepared.scale, source.planes
+    numbers = planes.numbers(source.region)
+    rows, columns = (
+        slice(part.start * scale, part.stop * scale)
+        for part in source.region.slices[-2:]
+    )
+    sink = _RegionSink(source, numbers, scale, memory_limit)
+    try:
+        yield from restore(planes, sink, prepared, CoreRegion(numbers, rows, columns))
+        data = sink.finished()
+    except BaseException:
+        sink.discard()
+        raise
+    return Restored(
+        data=data,
+        region=source.region,
+        scale=scale,
+        task=prepared.task.name,
+        provenance=_provenance(prepared, source, settings)
+        | ({"store": str(sink.store)} if sink.store else {}),
+    )
+
+
+def progress_of(event: Prepared | Progress | Notice) -> float | None:
+    """Return how much is done after an event of `restore_region`."""
+    return event.fraction if isinstance(event, Progress) else None
+
+
+def result_layer(layer: Image, restored: Restored) -> tuple[Any, dict[str, Any], str]:
+    """Return a restored region as layer data: the twin of its source.
+
+    Parameters
+    ----------
+    layer : Image
+        The source.
+    restored : Restored
+        What came of it.
+
+    Returns
+    -------
+    tuple
+        Data, keyword arguments and ``image``, as ``Layer.create`` takes them.
+    """
+    from memnet_core.tasks import find_task
+
+    name = f"{layer.name} {find_task(restored.task).result}"
+    attributes = twin_attributes(layer, name, restored.region.start, restored.scale)
+    attributes["metadata"]["memnet"] = restored.provenance | {
+        "source": {"layer": layer.name, "path": layer.source.path}
+    }
+    return restored.data, attributes, "image"
+
+
+class _RegionSink:
+    """Takes restored windows of the planes of a region."""
+
+    def __init__(
+        self, source: LayerSource, numbers: list[int], scale: int, memory_limit: int
+    ) -> None:
+        self.store: Path | None = None
+        planes, region = source.planes, source.region
+        *leading, height, width = region.shape
+        samples = planes.shape[-1:] if planes.rgb else ()
+        shape = (*leading, height * scale, width * scale, *samples)
+        self._rgb = planes.rgb
+        self._places = {
+            number: np.unravel_index(place, tuple(leading)) if leading else ()
+            for place, number in enumerate(numbers)
+        }
+        self._corner = tuple(scale * start for start in region.start[-2:])
+        size = int(np.prod(shape, dtype=np.int64)) * planes.dtype.itemsize
+        if size > memory_limit:
+            self._data = self._on_disk(shape, len(leading), planes.dtype)
+        else:
+            self._data = np.empty(shape, planes.dtype)
+
+    def write(
+        self, plane: int, rows: slice, columns: slice, pixels: NDArray[Any]
+    ) -> None:
+        """Put a window at its place in the region."""
+        top, left = self._corner
+        where = (
+            *self._places[plane],
+            slice(rows.start - top, rows.stop - top),
+            slice(columns.start - left, columns.stop - left),
+        )
+        self._data[where] = pixels if self._rgb else pixels[..., 0]
+
+    def finished(self) -> Any:
+        """Return the data, lazily where they are on disk."""
+        if self.store is None:
+            return self._data
+        import dask.array
+
+        return dask.array.from_zarr(self._data)
+
+    def discard(self) -> None:
+        """Remove what is on disk."""
+        if self.store is not None:
+            shutil.rmtree(self.store, ignore_errors=True)
+
+    def _on_disk(
+        self, shape: tuple[int, ...], leading: int, dtype: np.dtype[Any]
+    ) -> Any:
+        import zarr
+
+        self.store = Path(tempfile.mkdtemp(prefix="memnet-", suffix=".zarr"))
+        atexit.register(shutil.rmtree, self.store, ignore_errors=True)
+        # Strips are written as they come, so a chunk has few rows of one plane.
+        chunks = (1,) * leading + (min(256, shape[leading]), *shape[leading + 1 :])
+        return zarr.create_array(
+            store=self.store, shape=shape, chunks=chunks, dtype=dtype
+        )
+
+
+def _provenance(
+    prepared: Prepared, source: LayerSource, settings: Settings
+) -> dict[str, Any]:
+    card, decision = prepared.entry.card, prepared.decision
+    return {
+        "memnet": __version__,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "task": settings.task,
+        "level": decision.level,
+        "remark": ", ".join(decision.remarks),
+        "model": card.name,
+        "model_sha256": card.sha256,
+        "device": str(prepared.engine.device),
+        "channels": [channel.model_dump() for channel in decision.channels],
+        "region": [[part.start, part.stop] for part in source.region.slices],
+        "settings": asdict(settings),
+    }
