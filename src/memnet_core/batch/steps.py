@@ -19,6 +19,7 @@ from memnet_core.batch.folders import make_folder
 from memnet_core.batch.shared import SharedResult, begin
 from memnet_core.events import EventsWithResult, Notice
 from memnet_core.io import create_image, format_of_suffix, open_image
+from memnet_core.io.overlap import read_ahead, write_behind
 from memnet_core.restoration.prepare import Models, prepare
 from memnet_core.restoration.run import restore
 
@@ -174,7 +175,9 @@ class Workshop:
             sink = opened.enter_context(
                 create_image(job.output, source, prepared.scale)
             )
-            for event in restore(source, sink, prepared):
+            ahead = opened.enter_context(read_ahead(source))
+            behind = opened.enter_context(write_behind(sink))
+            for event in restore(ahead, behind, prepared):
                 if isinstance(event, Notice):
                     yield FileNotice(job, event.text)
                 else:

@@ -22,10 +22,9 @@ __all__ = ["FileSink"]
 
 
 class FileSink:
-    """Takes windows in order: planes one after the other, from top to bottom.
+    """Takes windows of planes that come one after the other.
 
-    Where a plane comes in bands, a band is complete before the next one, to its right,
-    begins. One plane is held until it is complete. It is a
+    One plane is held until it is complete. It is a
     `memnet_core.restoration.source.Sink`.
 
     Parameters
@@ -62,41 +61,40 @@ class FileSink:
         self.dropped: tuple[str, ...] = ()
         self._writer = writer
         self._plane: NDArray[Any] | None = None
-        self._next = (0, 0, 0)
+        self._next = 0
+        self._filled = 0
 
     def write(
         self, plane: int, rows: slice, columns: slice, pixels: NDArray[Any]
     ) -> None:
-        """Take the next window, (h, w, S); it may be used until the plane is complete.
+        """Take a window, (h, w, S), of the plane that is next; each pixel once.
+
+        It may be used until the plane is complete.
 
         Raises
         ------
         ImageError
-            If it is another window's turn, or the file cannot be written.
+            If it is another plane's turn, or the file cannot be written.
         """
         count, height, width, samples = self.shape
         expected = (rows.stop - rows.start, columns.stop - columns.start, samples)
-        place = (plane, columns.start, rows.start)
         is_inside = plane < count and rows.stop <= height and columns.stop <= width
-        if place != self._next or pixels.shape != expected or not is_inside:
+        if plane != self._next or pixels.shape != expected or not is_inside:
             raise ImageError(
-                f"{self.path} cannot be written: {_window(*place)} of shape "
-                f"{pixels.shape} came where {_window(*self._next)} of planes of shape "
-                f"{self.shape} is next.",
+                f"{self.path} cannot be written: a window of plane {plane} of shape "
+                f"{pixels.shape} at row {rows.start}, column {columns.start} came "
+                f"where plane {self._next} of planes of shape {self.shape} is next.",
                 path=self.path,
             )
         if expected[:2] == (height, width):
             self._put(pixels)
-        else:
-            if self._plane is None:
-                self._plane = np.empty((height, width, samples), pixels.dtype)
-            self._plane[rows, columns] = pixels
-            if rows.stop < height:
-                self._next = (plane, columns.start, rows.stop)
-            elif columns.stop < width:
-                self._next = (plane, columns.stop, 0)
-            else:
-                self._put(self._plane)
+            return
+        if self._plane is None:
+            self._plane = np.empty((height, width, samples), pixels.dtype)
+        self._plane[rows, columns] = pixels
+        self._filled += expected[0] * expected[1]
+        if self._filled == height * width:
+            self._put(self._plane)
 
     def check_complete(self) -> None:
         """Check that nothing is missing.
@@ -106,9 +104,9 @@ class FileSink:
         ImageError
             If a window is.
         """
-        if self._next != (self.shape[0], 0, 0):
+        if self._next != self.shape[0]:
             raise ImageError(
-                f"{self.path} cannot be written: there are {self._next[0]} planes "
+                f"{self.path} cannot be written: there are {self._next} planes "
                 f"instead of {self.shape[0]}.",
                 path=self.path,
             )
@@ -117,8 +115,5 @@ class FileSink:
         with writing(self.path):
             self._writer.put(pixels)
         self._plane = None
-        self._next = (self._next[0] + 1, 0, 0)
-
-
-def _window(plane: int, left: int, top: int) -> str:
-    return f"the window at row {top}, column {left} of plane {plane}"
+        self._next += 1
+        self._filled = 0

@@ -54,10 +54,10 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Takes restored pixels: planes in order, windows of a plane from top to bottom.
+    """Takes restored pixels: planes in order, each pixel of a plane once.
 
-    Where a plane is so wide that it is restored in bands, windows of one band come
-    before those of the next. Opening, completing and giving up a sink is its owner's.
+    Windows of a plane mostly come from top to bottom, and in bands one beside the other
+    where it is wide. Opening, completing and giving up a sink is its owner's.
     """
 
     def write(
