@@ -23,7 +23,6 @@ from memnet_core.io import (
     Image,
     Probe,
     format_of_suffix,
-    in_memory,
     open_image,
     probe,
     save_image,
