@@ -14,43 +14,43 @@ import pytest
 from napari.layers import Image
 from PIL import Image as PillowImage
 
-from memnet_core._old_tasks import TaskSettings, restore_image
-from memnet_core.batch import BatchSettings
-from memnet_core.engine import EventsWithResult, TileDone
+import memnet_core
 from memnet_core.errors import ImageError, LevelError
-from memnet_core.io import Image as CoreImage
+from memnet_core.events import EventsWithResult, Progress
+from memnet_core.model.architecture import Architecture
+from memnet_core.model.file import Levels, save_model
+from memnet_core.restoration.prepare import Prepared
+from memnet_core.restoration.settings import Settings
+from napari_memnet import sample_data
 from napari_memnet.layers import Region
-from napari_memnet.restoration import (
+from napari_memnet.regions import (
     LayerSource,
-    Prepared,
     Restored,
-    automatic_range,
     progress_of,
     restore_region,
     result_layer,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+    from memnet_core.model.network import MemNet
 
 pytestmark = pytest.mark.usefixtures("models")
 
 
 def settings_for(
     task: str = "denoise", level: float | None = 25, **settings: Any
-) -> BatchSettings:
-    choice = settings.pop("value_range", "dtype")
-    return BatchSettings(
-        task=TaskSettings(task=task, level=level, value_range=choice),
-        nearest=True,
-        **settings,
-    )
+) -> Settings:
+    settings = {"value_range": "dtype", "nearest": True} | settings
+    return Settings(task=task, level=level, **settings)
 
 
 def restored(
     layer: Image,
-    settings: BatchSettings,
+    settings: Settings,
     region: Region | None = None,
     **kwargs: Any,
 ) -> tuple[Restored, list[Any]]:
@@ -65,16 +65,9 @@ def noise(*shape: int, dtype: str = "uint16") -> NDArray[Any]:
     return pixels.astype(dtype)
 
 
-def by_the_core(pixels: NDArray[Any], axes: str, settings: BatchSettings) -> Any:
-    from memnet_core.model.file import load_model
-
-    entry = settings.choose(settings.task.level)
-    restorer = settings.restorer(load_model(entry.path)[0])
-    work = EventsWithResult(
-        restore_image(CoreImage(pixels, axes), restorer, settings.task)
-    )
-    list(work)
-    return work.result.pixels
+def ranges_of(result: Restored) -> list[tuple[float, float]]:
+    scalings = [channel["scaling"] for channel in result.provenance["channels"]]
+    return [(scaling["low"], scaling["high"]) for scaling in scalings]
 
 
 @pytest.mark.parametrize(
@@ -87,72 +80,142 @@ def test_a_layer_becomes_what_the_command_makes_of_it(
     task: str, shape: tuple[int, ...], axes: str
 ) -> None:
     pixels = noise(*shape, dtype="uint8")
-    settings = settings_for(task, 3 if task == "sr" else 25)
+    level = 3 if task == "sr" else 25
     layer = Image(pixels, rgb=axes.endswith("S"))
-    result, _ = restored(layer, settings)
-    expected = by_the_core(pixels, axes, settings)
+    result, _ = restored(layer, settings_for(task, level))
+    expected = memnet_core.restore(pixels, task, level, axes=axes, value_range="dtype")
     assert result.data.dtype == np.uint8
     np.testing.assert_array_equal(result.data, expected)
     assert not np.array_equal(result.data[..., : layer.data.shape[-1]], pixels)
 
 
-@pytest.mark.parametrize("task", ["denoise", "sr"])
-@pytest.mark.parametrize(
-    "window", [(slice(20, 45), slice(31, 52)), (slice(0, 1), slice(59, 60))], ids=str
-)
+@pytest.fixture
+def of_unshuffle(
+    models_folder: Path, tiny_model: Callable[[Architecture], MemNet]
+) -> Callable[[int, str, int], str]:
+    """Install a network of an unshuffle for a task, and return its name."""
+
+    def install(unshuffle: int, task: str, image_channels: int) -> str:
+        name = f"{task}-u{unshuffle}c{image_channels}"
+        architecture = Architecture(
+            memory_blocks=2,
+            recursions=1,
+            channels=4,
+            unshuffle=unshuffle,
+            image_channels=image_channels,
+        )
+        save_model(
+            models_folder / f"{name}.safetensors",
+            tiny_model(architecture),
+            name=name,
+            task=task,
+            levels=Levels(values=(1, 100), continuous=True),
+            version="1.0",
+            licence="BSD-3-Clause",
+        )
+        return name
+
+    return install
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("colours", ["gray", "each", "luminance", "joint"])
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("unshuffle", [1, 2, 3])
 def test_a_window_is_the_same_part_of_the_restored_plane(
-    task: str, window: tuple[slice, slice]
+    of_unshuffle: Callable[[int, str, int], str],
+    unshuffle: int,
+    scale: int,
+    colours: str,
+    dtype: str,
 ) -> None:
-    layer = Image(noise(2, 70, 60, dtype="uint8"))
-    scale = 2 if task == "sr" else 1
-    settings = settings_for(task, 2 if task == "sr" else 25)
+    task = "sr" if scale == 2 else "denoise"
+    shape = (2, 71, 65) if colours == "gray" else (2, 71, 65, 3)
+    joint = 3 if colours == "joint" else 1
+    settings = settings_for(
+        task,
+        scale if task == "sr" else 25,
+        value_range=(0, 250),
+        channels=None if colours == "gray" else colours,
+        model=of_unshuffle(unshuffle, task, joint),
+    )
+    pixels = noise(*shape, dtype=dtype)
+    layer = Image(pixels, rgb=colours != "gray", contrast_limits=(0, 250))
     whole, _ = restored(layer, settings)
-    region = Region.whole((2, 70, 60)).at((1, 0, 0)).with_planes(*window)
-    part, _ = restored(layer, settings, region)
-    rows, columns = (slice(s.start * scale, s.stop * scale) for s in window)
-    assert part.data.shape[0] == 1
-    difference = part.data[0].astype(int) - whole.data[1, rows, columns].astype(int)
-    assert np.abs(difference).max() <= 1  # rounding of a sum in another order
-    assert np.mean(difference != 0) < 0.01
+    for rows, columns in [((23, 44), (31, 52)), ((0, 1), (64, 65)), ((70, 71), (7, 8))]:
+        window = Region.whole((2, 71, 65)).at((1, 0, 0))
+        window = window.with_planes(slice(*rows), slice(*columns))
+        part, _ = restored(layer, settings, window)
+        top, bottom, left, right = (scale * edge for edge in (*rows, *columns))
+        expected = whole.data[1:, top:bottom, left:right]
+        if dtype == "float32":
+            # Relative to the range: values reach from 0 to 250.
+            np.testing.assert_allclose(part.data, expected, rtol=0, atol=250e-6)
+        else:
+            np.testing.assert_array_equal(part.data, expected)
+    assert not np.array_equal(whole.data[:, ::scale, ::scale], pixels)
 
 
-def test_what_it_is_done_with_is_told_before_the_first_tile() -> None:
+def test_what_it_is_done_with_is_told_before_the_first_strip() -> None:
     layer = Image(noise(3, 20, 24))
     result, events = restored(layer, settings_for(value_range=(0.0, 250.0)))
-    prepared, *tiles = events
+    prepared, *strips = events
     assert isinstance(prepared, Prepared)
     assert str(prepared) == "model noise (denoise σ 0-255), on cpu, values 0 to 250"
-    assert [progress_of(tile) for tile in tiles] == pytest.approx([1 / 3, 2 / 3, 1])
+    done = [progress_of(event) for event in strips]
+    assert done == sorted(done)
+    assert len(done) > 3
+    assert done[-1] == 1
     assert progress_of(prepared) is None
-    assert result.provenance["values"] == [0, 250]
+    assert ranges_of(result) == [(0, 250)]
 
 
 def test_one_range_serves_the_whole_layer_whatever_the_region() -> None:
     pixels = noise(5, 20, 24)
     pixels[4] += 1000
     layer = Image(pixels)
-    settings = settings_for(value_range="percentile")
+    settings = settings_for(value_range="auto")
     first = Region.whole(pixels.shape).at((0, 0, 0))
     part, _ = restored(layer, settings, first)
     whole, _ = restored(layer, settings)
-    assert part.provenance["values"] == whole.provenance["values"]
+    assert ranges_of(part) == ranges_of(whole)
+    assert ranges_of(part)[0][1] > 1000
     np.testing.assert_array_equal(part.data[0], whole.data[0])
 
 
-def test_unknown_noise_is_estimated_from_the_region() -> None:
+def test_each_channel_has_a_range_and_a_level_of_its_own() -> None:
     rng = np.random.default_rng(0)
-    pixels = np.full((2, 64, 64), 128.0) + rng.normal(0, 1, (2, 64, 64)) * [
-        [[5]],
-        [[40]],
-    ]
-    layer = Image(np.clip(pixels, 0, 255).astype(np.uint8))
+    steps = np.where(np.arange(64) % 32 < 16, 0.0, 1.0)
+    dim = 100 + 20 * steps + rng.normal(0, 1, (2, 64, 64))
+    bright = 5000 + 20000 * steps + rng.normal(0, 3000, (2, 64, 64))
+    pixels = np.stack([dim, bright]).astype(np.uint16)
+    settings = settings_for(level=None, value_range="auto")
+    layer = Image(pixels, axis_labels=("c", "z", "y", "x"))
+    result, events = restored(layer, settings)
+    (low, high), (_, highest) = ranges_of(result)
+    assert 90 < low < 110
+    assert 110 < high < 140
+    assert highest > 20000
+    weak, strong = (channel["level"] for channel in result.provenance["channels"])
+    assert weak < strong == result.provenance["level"]
+    assert f"values {low:g} to {high:g} and " in str(events[0])
+    alone, _ = restored(Image(pixels[0]), settings_for(level=weak, value_range="auto"))
+    np.testing.assert_array_equal(result.data[0], alone.data)
+
+
+def test_unknown_noise_is_that_of_the_layer_whatever_the_region() -> None:
+    rng = np.random.default_rng(0)
+    deviations = np.array([5, 40, 5])[:, None, None]
+    pixels = 128 + rng.normal(0, 1, (3, 64, 64)) * deviations
+    pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+    layer = Image(pixels)
     levels = []
     for plane in (0, 1):
-        region = Region.whole((2, 64, 64)).at((plane, 0, 0))
+        region = Region.whole((3, 64, 64)).at((plane, 0, 0))
         result, events = restored(layer, settings_for(level=None), region)
         levels.append(result.provenance["level"])
         assert f"σ estimated as {levels[-1]:.1f}" in str(events[0])
-    assert levels == pytest.approx([5, 40], rel=0.15)
+    assert levels[0] == levels[1] == pytest.approx(40, rel=0.15)
 
 
 def test_quality_is_read_from_the_file_that_a_layer_came_from(tmp_path: Path) -> None:
@@ -166,11 +229,20 @@ def test_quality_is_read_from_the_file_that_a_layer_came_from(tmp_path: Path) ->
     assert events.result.provenance["remark"] == "q 23 by its quantisation table"
 
 
-def test_an_unknown_quality_is_said_to_be_so() -> None:
+def test_a_quality_that_cannot_be_known_is_asked_for() -> None:
     layer = Image(noise(32, 32, dtype="uint8"))
-    result, events = restored(layer, settings_for("deblock", None))
-    assert result.provenance["level"] is None
-    assert "JPEG quality not known" in str(events[0])
+    with pytest.raises(LevelError, match=r"no JPEG quantisation tables.*; give it"):
+        restored(layer, settings_for("deblock", None))
+
+
+def test_the_quality_of_the_sample_is_known_and_that_of_its_result_is_not() -> None:
+    ((pixels, attributes, _),) = sample_data.jpeg_q10()
+    layer = Image(pixels[:64, :64], **attributes)
+    result, _ = restored(layer, settings_for("deblock", None))
+    assert result.provenance["level"] == 10
+    data, kept, _ = result_layer(layer, result)
+    with pytest.raises(LevelError):
+        restored(Image(data, **kept), settings_for("deblock", None))
 
 
 def test_a_result_beyond_the_limit_lies_on_disk_and_is_shown_lazily() -> None:
@@ -195,8 +267,8 @@ def test_cancelled_work_leaves_nothing_on_disk(
     with closing(work):
         assert isinstance(next(work), Prepared)
         for event in work:
-            assert isinstance(event, TileDone)
-            if event.done == 2:
+            assert isinstance(event, Progress)
+            if event.fraction >= 0.5:
                 break
         assert list(tmp_path.glob("memnet-*"))
     assert not list(tmp_path.glob("memnet-*"))
@@ -206,10 +278,10 @@ def test_a_plane_that_is_not_finite_leaves_nothing_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    pixels = np.zeros((3, 20, 24), np.float32)
-    pixels[2, 1, 1] = np.nan
+    pixels = np.zeros((40, 20, 24), np.float32)
+    pixels[39, 1, 1] = np.nan  # not among the 16 planes that are looked at before
     layer = Image(pixels, contrast_limits=(0, 1))
-    with pytest.raises(ImageError, match="1 of 480 values are NaN"):
+    with pytest.raises(ImageError, match="1 of 384 values are NaN"):
         restored(layer, settings_for(value_range=(0.0, 1.0)), memory_limit=100)
     assert not list(tmp_path.glob("memnet-*"))
 
@@ -229,7 +301,8 @@ def test_planes_of_a_dask_layer_are_computed_one_at_a_time() -> None:
     sizes.clear()
     result, _ = restored(layer, settings_for(value_range=(0.0, 250.0)))
     expected, _ = restored(Image(pixels), settings_for(value_range=(0.0, 250.0)))
-    assert sizes == [(1, 20, 24)] * 4
+    # Once to look whether they can be restored, once to restore them.
+    assert sizes == [(1, 20, 24)] * 8
     np.testing.assert_array_equal(result.data, expected.data)
 
 
@@ -265,23 +338,14 @@ def test_the_result_is_a_twin_that_tells_how_it_came_to_be() -> None:
     assert "memnet" not in layer.metadata
 
 
-def test_a_level_that_no_model_covers_takes_the_nearest_model() -> None:
+def test_a_level_that_no_model_covers_takes_the_nearest_and_it_is_said(
+    install: Callable[..., Path],
+) -> None:
+    install("narrow", 20, 40)
     layer = Image(noise(20, 24, dtype="uint8"))
-    result, _ = restored(layer, settings_for("deblock", 200))
-    assert result.provenance["model"] == "blocks"
-    with pytest.raises(LevelError, match="No model for deblock covers q 200"):
-        BatchSettings(task=TaskSettings(task="deblock", level=200)).choose(200)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "choice"),
-    [
-        ("uint8", "dtype"),
-        ("bool", "dtype"),
-        ("uint16", "percentile"),
-        ("float32", "percentile"),
-    ],
-)
-def test_an_automatic_range_suits_the_type(dtype: str, choice: str) -> None:
-    layer = Image(np.zeros((4, 4), dtype), contrast_limits=(0, 1))
-    assert automatic_range(layer) == choice
+    settings = settings_for("deblock", 90, model="narrow")
+    result, events = restored(layer, settings)
+    assert result.provenance["model"] == "narrow"
+    assert "beyond q 40, the nearest of the model" in str(events[0])
+    with pytest.raises(LevelError, match="covers q 20-40, not 90"):
+        restored(layer, replace(settings, nearest=False))
