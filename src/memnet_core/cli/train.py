@@ -262,7 +262,7 @@ def _line(event: Event) -> str:
     from memnet_core.training.events import Finished, Progress, Validated
 
     if isinstance(event, Notice):
-        return shown(event.text)
+        return event.text
     if isinstance(event, Progress):
         return (
             f"{event.minutes:6.1f} min {event.fraction:4.0%}  step {event.step:6d}  "

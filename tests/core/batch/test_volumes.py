@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from memnet_core.batch.volumes import Share
 
 from memnet_core._old_tasks import TaskSettings
 from memnet_core.batch import BatchRun, BatchSettings, Job, TileFinished
 from memnet_core.batch.blocks import BlockWork, work_folder
-from memnet_core.batch.volumes import Share
 from memnet_core.io import probe
 
 if TYPE_CHECKING:
