@@ -93,6 +93,7 @@ FILES = {
     "big.tif": tiff(NOISE, "rgb", bigtiff=True, byteorder=">"),
 }
 
+
 def read_image(path: Path) -> Image:
     with open_image(path) as file:
         return file.image()
