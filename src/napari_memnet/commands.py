@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     import napari.viewer
 
-    from memnet_core.model.file import Task
     from napari_memnet.regions import Restored
 
 __all__ = ["deblock", "denoise", "enlarge_twice"]
@@ -44,7 +43,7 @@ def enlarge_twice(viewer: napari.viewer.Viewer) -> None:
 
 
 def _restore_selected(
-    viewer: napari.viewer.Viewer, task: Task, level: float | None
+    viewer: napari.viewer.Viewer, task: str, level: float | None
 ) -> None:
     from napari.utils.notifications import show_error
 

@@ -12,6 +12,7 @@ import click
 
 from memnet_core.cli._display import EXIT_INTERRUPTED
 from memnet_core.cli._options import parse_range
+from memnet_core.tasks import TASKS
 from memnet_core.text import shown
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map")
 @click.command()
 @click.option(
     "--task",
-    type=click.Choice(["deblock", "denoise", "sr"]),
+    type=click.Choice(list(TASKS)),
     help="What to learn.  [default: deblock]",
 )
 @click.option(
@@ -93,7 +94,8 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map")
     "--init",
     "start",
     metavar="MODEL",
-    help="Start from a model (name or file), also one with fewer blocks or recursions.",
+    help="Start from a model (name or file), also one with fewer blocks or recursions, "
+    "or without a level map.",
 )
 @click.option("--name", help="Name of the model.  [default: that of the folder]")
 @click.option("--licence", help="Licence of the model, for its card.")
@@ -220,8 +222,6 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
     click.echo(
         f"Training on {trainer.images} images{at}, in {shown(config.out)}.", err=True
     )
-    if trainer.remark:
-        click.echo(shown(trainer.remark), err=True)
     command = _remember_command(config.out)
     with closing(sitting(trainer, stop_at, command)) as events:
         for event in events:
@@ -266,8 +266,11 @@ def _remember_command(out: Path) -> str:
 
 
 def _line(event: Event) -> str:
+    from memnet_core.events import Notice
     from memnet_core.training.events import Finished, Progress, Validated
 
+    if isinstance(event, Notice):
+        return shown(event.text)
     if isinstance(event, Progress):
         return (
             f"{event.minutes:6.1f} min {event.fraction:4.0%}  step {event.step:6d}  "

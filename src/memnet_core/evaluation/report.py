@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.model.file import LEVEL_SYMBOLS
+from memnet_core.tasks import find_task
 from memnet_core.text import shown
 
 if TYPE_CHECKING:
@@ -25,15 +25,19 @@ _FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
 
 def as_text(card: Card, evaluation: Evaluation) -> str:
     """Return a table: each image, the mean, and the published figures."""
-    symbol = LEVEL_SYMBOLS[card.task]
-    name = shown(evaluation.dataset)
-    title = f"{name}, {symbol} {evaluation.level:g}: {card.name}"
+    label = find_task(card.task).label(evaluation.level)
+    title = f"{shown(evaluation.dataset)}, {label}: {card.name}"
     width = max(24, *(len(shown(row.image)) + 2 for row in evaluation.images))
     lines = [title, f"{'image':<{width}}{'input':<18}{'restored':<18}gain"]
     for row in (*evaluation.images, evaluation.mean):
         lines.append(
             f"{shown(row.image):<{width}}{_cell(row.input_psnr, row.input_ssim):<18}"
             f"{_cell(row.psnr, row.ssim):<18}{gain(row.psnr, row.input_psnr)}"
+        )
+    if left_out := len(evaluation.images) - len(evaluation.counted):
+        lines.append(
+            f"(mean without {left_out} of {len(evaluation.images)} images that are "
+            "perfect before or after, such as blank ones)"
         )
     for system, (psnr, ssim) in evaluation.published.items():
         name = f"{system} (published)"

@@ -69,8 +69,8 @@ class Origin:
             saved = validated_config(**{**json.loads(state["config"]), "out": out})
         except (MemnetError, TypeError, ValueError) as error:
             raise TrainingError(
-                f"The state in {out} holds no settings of a run; restore it from a copy, "
-                "or choose another output folder."
+                f"The state in {out} holds no settings of a run; restore it from a "
+                "copy, or choose another output folder."
             ) from error
         different = [
             name
