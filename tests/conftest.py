@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from memnet_core.model.architecture import Architecture
-    from memnet_core.model.file import Task
     from memnet_core.model.network import MemNet
 
 # Networks are tiny here: threads would cost far more time than they save.
@@ -119,13 +118,19 @@ def install(
     from memnet_core.model.architecture import Architecture
     from memnet_core.model.file import Levels, save_model
 
-    model = tiny_model(Architecture(memory_blocks=2, recursions=1, channels=4))
+    shape: dict[str, Any] = {"memory_blocks": 2, "recursions": 1, "channels": 4}
 
-    def install(name: str, *levels: float, task: Task = "deblock", **card: Any) -> Path:
+    def install(
+        name: str,
+        *levels: float,
+        task: str = "deblock",
+        unshuffle: int = 1,
+        **card: Any,
+    ) -> Path:
         path = models_folder / f"{name}.safetensors"
         save_model(
             path,
-            model,
+            tiny_model(Architecture(**shape, unshuffle=unshuffle)),
             name=name,
             task=task,
             levels=Levels(values=levels, continuous=True),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from memnet_core.errors import ImageError, ModelError, NothingToDo
 from memnet_core.model.file import load_model
@@ -87,12 +87,17 @@ class Decision(BaseModel):
     task: str
     model: str
     checksum: str
-    channels: tuple[Channel, ...]
+    channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
     colours: ColourMode
     remarks: tuple[str, ...] = ()
     exit_block: int | None = None
     tta: bool = False
     precision: Precision = "float32"
+
+    @field_validator("task")
+    @classmethod
+    def _known(cls, task: str) -> str:
+        return find_task(task).name
 
     @property
     def level(self) -> float:
