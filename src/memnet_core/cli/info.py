@@ -1,4 +1,4 @@
-"""``memnet info``: what a file is, and which model would serve it."""
+"""``memnet info``: what a file is, and what each task would do with it."""
 
 from __future__ import annotations
 
@@ -10,98 +10,89 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.io import Image, Stack
-    from memnet_core.model.file import Task
-    from memnet_core.values import RangeChoice
+    from memnet_core.io import ImageFile
+    from memnet_core.tasks import Task
 
 __all__ = ["info"]
-
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def info(*, file: Path) -> None:
     """Tell what FILE is, how degraded it is, and which model would serve."""
-    from memnet_core.io import open_stack, probe, read_image
+    from memnet_core.io import open_image
+    from memnet_core.tasks import TASKS
 
-    if probe(file).is_stack:
-        with open_stack(file) as stack:
-            facts = [*_stack_facts(stack)]
-    else:
-        facts = [*_facts(read_image(file))]
+    with open_image(file) as source:
+        facts = [*_facts(source)]
+        for task in TASKS.values():
+            facts += _found(source, task) if task.estimable else _offered(task)
     for name, value in facts:
-        click.echo(f"{name:<12} {value}")
+        click.echo(f"{name:<15} {value}")
 
 
-def _stack_facts(stack: Stack) -> Iterator[tuple[str, str]]:
-    """Yield what a stack tells, and a sample of its planes."""
-    from memnet_core._old_tasks import plane_sigma
-    from memnet_core.io import PlaneCrops
-    from memnet_core.values import stack_range
-
-    yield "format", stack.format
-    yield "axes", f"{stack.axes} {'×'.join(map(str, stack.sizes))}"
-    crops = PlaneCrops(stack)
-    values = stack_range(crops, "percentile")
-    sample = f"(a sample of {crops.shape[0]} of {stack.shape[0]} planes)"
-    yield "values", f"{stack.dtype}, mostly {values.low:g} to {values.high:g} {sample}"
-    known = stack.metadata.calibration
-    for axis, size in known.spacing.items():
-        yield f"step of {axis}", f"{size:g} {known.units.get(axis, '')}".rstrip()
-    if known.channel_names:
-        yield "channels", ", ".join(known.channel_names)
-    if dropped := stack.metadata.page.dropped:
-        yield "not kept", ", ".join(dropped)
-    sigma = round(plane_sigma(crops[crops.shape[0] // 2], values), 1)
-    yield "noise", f"σ about {sigma} of 255 (range: percentile)"
-    yield "denoise", _serving("denoise", sigma)
-
-
-def _facts(image: Image) -> Iterator[tuple[str, str]]:
-    from memnet_core._old_tasks import jpeg_quality
-
-    yield "format", image.format
-    yield "axes", f"{image.axes} {'×'.join(map(str, image.pixels.shape))}"
-    low, high = float(image.pixels.min()), float(image.pixels.max())
-    yield "values", f"{image.pixels.dtype}, {low:g} to {high:g}"
-    metadata = image.metadata
-    if metadata.resolution:
+def _facts(source: ImageFile) -> Iterator[tuple[str, str]]:
+    """Yield what a file tells, and what a sample of its planes holds."""
+    yield "format", source.format
+    yield "axes", f"{source.axes} {'×'.join(map(str, source.sizes))}"
+    yield "values", _values(source)
+    metadata, known = source.metadata, source.metadata.calibration
+    if metadata.resolution and not metadata.stated:
         x, y = metadata.resolution
         yield "resolution", f"{x:g} × {y:g} per {metadata.resolution_unit}"
+    else:
+        for axis, size in known.spacing.items():
+            yield f"step of {axis}", f"{size:g} {known.units.get(axis, '')}".rstrip()
+    if known.channel_names:
+        yield "channels", ", ".join(known.channel_names)
     carried = [name for name in ("icc", "exif", "xmp") if getattr(metadata, name)]
     yield "metadata", ", ".join(carried).upper() or "none"
     if metadata.dropped:
         yield "not kept", ", ".join(metadata.dropped)
-    if quality := jpeg_quality(image):
-        fit = "exactly" if quality.misfit == 0 else f"within {quality.misfit:.0%}"
-        yield "JPEG quality", f"{quality.quality} (its table fits {fit})"
-        yield "deblock", _serving("deblock", quality.quality)
-    yield from _noise(image)
 
 
-def _noise(image: Image) -> Iterator[tuple[str, str]]:
-    from memnet_core._old_tasks import image_sigma
-    from memnet_core.errors import ImageError
+def _values(source: ImageFile) -> str:
+    """Return type and values, for large files by a sample."""
+    from memnet_core.restoration.sample import sampled_blocks, sampled_planes
 
-    choices: tuple[RangeChoice, ...] = ("dtype", "percentile")
-    problem = ""
-    for choice in choices:
-        try:
-            sigma = round(image_sigma(image, choice), 1)
-        except ImageError as error:
-            problem = str(error)
-        else:
-            yield "noise", f"σ about {sigma} of 255 (range: {choice})"
-            yield "denoise", _serving("denoise", sigma)
-            return
-    yield "noise", f"unknown: {problem}"
+    planes = [p for n in range(source.channels) for p in sampled_planes(source, n)]
+    blocks = sampled_blocks(source, planes)
+    low = min(float(block.min()) for block in blocks)
+    high = max(float(block.max()) for block in blocks)
+    count, height, width, _ = source.shape
+    seen = sum(block.shape[0] * block.shape[1] for block in blocks)
+    is_sample = seen < count * height * width
+    sample = f" (a sample of {len(planes)} of {count} planes)" if is_sample else ""
+    return f"{source.dtype}, {low:g} to {high:g}{sample}"
 
 
-def _serving(task: Task, level: float) -> str:
-    """Return the name of the model for a level, or why there is none."""
-    from memnet_core.errors import LevelError
-    from memnet_core.model.zoo import model_for
+def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
+    """Yield the level of a file, and what would be done about it."""
+    from memnet_core.errors import MemnetError
+    from memnet_core.restoration.prepare import decide, judge
+    from memnet_core.restoration.settings import Settings
 
+    settings = Settings(task=task.name)
     try:
-        return f"model {model_for(task, level).card.name!r} would serve"
-    except LevelError as error:
-        return str(error)
+        judged = judge(source, settings)
+    except MemnetError as error:
+        yield task.quantity, f"unknown: {error}"
+        return
+    ranges = dict.fromkeys(str(channel.scaling) for channel in judged.channels)
+    found = (*judged.remarks, f"values {' and '.join(ranges)}")
+    yield task.quantity, ", ".join(found)
+    try:
+        decision = decide(source, settings, judged)
+    except MemnetError as error:
+        yield task.name, str(error)
+        return
+    told = [f"model {decision.entry().card.name!r} would serve", *decision.remarks]
+    yield task.name, ", ".join(t for t in told if t not in judged.remarks)
+
+
+def _offered(task: Task) -> Iterator[tuple[str, str]]:
+    """Yield what models there are for a task of which no file tells the level."""
+    from memnet_core.model.zoo import installed
+
+    cards = [e.card for e in installed()[0] if e.card.task == task.name]
+    models = ", ".join(f"{card.name!r} ({card.serves})" for card in cards)
+    yield task.name, f"as --{task.option} says, by {models or 'no model yet'}"
