@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from memnet_core.model.architecture import Architecture
-    from memnet_core.model.file import Task
     from memnet_core.model.network import MemNet
 
 # Networks are tiny here: threads would cost far more time than they save.
@@ -117,11 +116,12 @@ def install(
 ) -> Callable[..., Path]:
     """Install a tiny model for a range of levels."""
     from memnet_core.model.architecture import Architecture
-    from memnet_core.model.file import Levels, save_model
+    from memnet_core.model.file import save_model
+    from memnet_core.tasks import Levels
 
     model = tiny_model(Architecture(memory_blocks=2, recursions=1, channels=4))
 
-    def install(name: str, *levels: float, task: Task = "deblock", **card: Any) -> Path:
+    def install(name: str, *levels: float, task: str = "deblock", **card: Any) -> Path:
         path = models_folder / f"{name}.safetensors"
         save_model(
             path,

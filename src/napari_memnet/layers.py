@@ -181,7 +181,8 @@ class LayerPlanes:
         top, pixels = self._chunks(plane, seen, across)
         left = across.start
         return pixels[
-            rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+            rows.start - top : rows.stop - top,
+            columns.start - left : columns.stop - left,
         ]
 
     def _chunks(
@@ -220,9 +221,7 @@ class LayerPlanes:
         return self.read(self.numbers(region)[0], *region.slices[-2:])
 
 
-def _chunk_edges(
-    data: Any, shape: Sequence[int]
-) -> tuple[list[int], list[int]] | None:
+def _chunk_edges(data: Any, shape: Sequence[int]) -> tuple[list[int], list[int]] | None:
     """Return where rows and columns of chunks begin and end; None if there are none.
 
     Dask tells the size of every chunk along an axis, Zarr and HDF5 that of all.

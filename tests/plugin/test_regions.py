@@ -124,7 +124,10 @@ def of_unshuffle(
 @pytest.mark.parametrize("unshuffle", [1, 2, 3])
 def test_a_window_is_the_same_part_of_the_restored_plane(
     of_unshuffle: Callable[[int, str, int], str],
-    unshuffle: int, scale: int, colours: str, dtype: str
+    unshuffle: int,
+    scale: int,
+    colours: str,
+    dtype: str,
 ) -> None:
     task = "sr" if scale == 2 else "denoise"
     shape = (2, 71, 65) if colours == "gray" else (2, 71, 65, 3)

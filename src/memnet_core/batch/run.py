@@ -123,6 +123,7 @@ class BatchRun:
                     for event in self._restored(job, writer):
                         yield event
                         yield from self._collect(_MOST_UNWRITTEN)
+                    yield from self._collect(_MOST_UNWRITTEN)
                 yield from self._collect(0)
             finally:
                 self._workshop.close()

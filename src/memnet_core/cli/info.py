@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core.text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.io import Image, Stack
-    from memnet_core.model.file import Task
-    from memnet_core.values import RangeChoice
+    from memnet_core.io import ImageFile
+    from memnet_core.restoration.scaling import Linear
 
 __all__ = ["info"]
 
@@ -21,82 +22,87 @@ __all__ = ["info"]
 @click.argument("file", type=click.Path(path_type=Path))
 def info(*, file: Path) -> None:
     """Tell what FILE is, how degraded it is, and which model would serve."""
-    from memnet_core.io import open_stack, probe, read_image
+    from memnet_core.io import open_image
 
-    if probe(file).is_stack:
-        with open_stack(file) as stack:
-            facts = [*_stack_facts(stack)]
-    else:
-        facts = [*_facts(read_image(file))]
+    with open_image(file) as image:
+        facts = [*_facts(image), *_judgement(image)]
     for name, value in facts:
-        click.echo(f"{name:<12} {value}")
+        click.echo(f"{name:<12} {shown(value)}")
 
 
-def _stack_facts(stack: Stack) -> Iterator[tuple[str, str]]:
-    """Yield what a stack tells, and a sample of its planes."""
-    from memnet_core._old_tasks import plane_sigma
-    from memnet_core.io import PlaneCrops
-    from memnet_core.values import stack_range
-
-    yield "format", stack.format
-    yield "axes", f"{stack.axes} {'×'.join(map(str, stack.sizes))}"
-    crops = PlaneCrops(stack)
-    values = stack_range(crops, "percentile")
-    sample = f"(a sample of {crops.shape[0]} of {stack.shape[0]} planes)"
-    yield "values", f"{stack.dtype}, mostly {values.low:g} to {values.high:g} {sample}"
-    known = stack.metadata.calibration
-    for axis, size in known.spacing.items():
-        yield f"step of {axis}", f"{size:g} {known.units.get(axis, '')}".rstrip()
-    if known.channel_names:
-        yield "channels", ", ".join(known.channel_names)
-    if dropped := stack.metadata.page.dropped:
-        yield "not kept", ", ".join(dropped)
-    sigma = round(plane_sigma(crops[crops.shape[0] // 2], values), 1)
-    yield "noise", f"σ about {sigma} of 255 (range: percentile)"
-    yield "denoise", _serving("denoise", sigma)
-
-
-def _facts(image: Image) -> Iterator[tuple[str, str]]:
-    from memnet_core._old_tasks import jpeg_quality
-
-    yield "format", image.format
-    yield "axes", f"{image.axes} {'×'.join(map(str, image.pixels.shape))}"
-    low, high = float(image.pixels.min()), float(image.pixels.max())
-    yield "values", f"{image.pixels.dtype}, {low:g} to {high:g}"
+def _facts(image: ImageFile) -> Iterator[tuple[str, str]]:
+    """Yield what the file says of itself."""
     metadata = image.metadata
+    yield "format", image.format
+    yield "axes", f"{image.axes} {'×'.join(map(str, image.sizes))}"
     if metadata.resolution:
         x, y = metadata.resolution
         yield "resolution", f"{x:g} × {y:g} per {metadata.resolution_unit}"
+    known = metadata.calibration
+    for axis, size in known.spacing.items() if image.is_stack else ():
+        yield f"step of {axis}", f"{size:g} {known.units.get(axis, '')}".rstrip()
+    if known.channel_names:
+        yield "channels", ", ".join(known.channel_names)
     carried = [name for name in ("icc", "exif", "xmp") if getattr(metadata, name)]
     yield "metadata", ", ".join(carried).upper() or "none"
     if metadata.dropped:
         yield "not kept", ", ".join(metadata.dropped)
-    if quality := jpeg_quality(image):
-        fit = "exactly" if quality.misfit == 0 else f"within {quality.misfit:.0%}"
-        yield "JPEG quality", f"{quality.quality} (its table fits {fit})"
-        yield "deblock", _serving("deblock", quality.quality)
-    yield from _noise(image)
 
 
-def _noise(image: Image) -> Iterator[tuple[str, str]]:
-    from memnet_core._old_tasks import image_sigma
+def _judgement(image: ImageFile) -> Iterator[tuple[str, str]]:
+    """Yield what the pixels tell, by the sample that restoration judges by."""
     from memnet_core.errors import ImageError
+    from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+    from memnet_core.restoration.scaling import scaling_of
 
-    choices: tuple[RangeChoice, ...] = ("dtype", "percentile")
-    problem = ""
-    for choice in choices:
+    planes = [sampled_planes(image, channel) for channel in range(image.channels)]
+    blocks = [sampled_blocks(image, numbers) for numbers in planes]
+    low = min(float(block.min()) for found in blocks for block in found)
+    high = max(float(block.max()) for found in blocks for block in found)
+    looked_at = sum(block.shape[0] * block.shape[1] for b in blocks for block in b)
+    count, height, width, _ = image.shape
+    sample = " (in a sample)" if looked_at < count * height * width else ""
+    yield "values", f"{image.dtype}, {low:g} to {high:g}{sample}"
+    try:
+        scalings = [scaling_of(found, image.dtype, "auto") for found in blocks]
+    except ImageError as error:
+        yield "level", f"unknown: {error}"
+        return
+    ranges = ", ".join(dict.fromkeys(map(str, scalings)))
+    yield "range", f"{ranges} (of which σ counts 255 levels)"
+    middles = [numbers[len(numbers) // 2] for numbers in planes]
+    yield from _levels(image, middles, scalings)
+
+
+def _levels(
+    image: ImageFile, planes: list[int], scalings: list[Linear]
+) -> Iterator[tuple[str, str]]:
+    """Yield the level for every task that can find it, and the model for it."""
+    import numpy as np
+
+    from memnet_core.errors import LevelError
+    from memnet_core.restoration.sample import sampled_blocks
+    from memnet_core.tasks import TASKS
+
+    normalized = [
+        [
+            values
+            for block in sampled_blocks(image, [plane])
+            for values in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
+        ]
+        for plane, scaling in zip(planes, scalings, strict=True)
+    ]
+    for task in TASKS.values():
         try:
-            sigma = round(image_sigma(image, choice), 1)
-        except ImageError as error:
-            problem = str(error)
-        else:
-            yield "noise", f"σ about {sigma} of 255 (range: {choice})"
-            yield "denoise", _serving("denoise", sigma)
-            return
-    yield "noise", f"unknown: {problem}"
+            found = [task.estimate(values, image.jpeg_tables) for values in normalized]
+        except LevelError:
+            continue
+        yield task.quantity, "; ".join(dict.fromkeys(one.remark for one in found))
+        strongest = max((one.level for one in found), key=task.map_value)
+        yield task.name, _serving(task.name, strongest)
 
 
-def _serving(task: Task, level: float) -> str:
+def _serving(task: str, level: float) -> str:
     """Return the name of the model for a level, or why there is none."""
     from memnet_core.errors import LevelError
     from memnet_core.model.zoo import model_for

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core.cli._display import shown
+from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from memnet_core.model.file import Card
@@ -84,10 +84,10 @@ def _print_card(card: Card) -> None:
         facts["command"] = training.command
     for name, value in facts.items():
         if value:
-            click.echo(f"{name:<14} {value}")
+            click.echo(f"{name:<14} {shown(value)}")
     for score in card.scores:
         click.echo(
-            f"{'score':<14} {score.dataset} {score.level:g}: "
+            f"{'score':<14} {shown(score.dataset)} {score.level:g}: "
             f"{score.input_psnr:.2f} -> {score.psnr:.2f} dB, "
             f"SSIM {score.input_ssim:.4f} -> {score.ssim:.4f}"
         )

@@ -133,5 +133,6 @@ def text_of(
         text = ImageJText(page.description, tags) if is_native else None
         return known, text
     if file.is_shaped and is_native:
-        return None, ShapedText(dict(*(file.shaped_metadata or ())[:1]))
+        with parsing("its description"):
+            return None, ShapedText(dict(*(file.shaped_metadata or ())[:1]))
     return None, None

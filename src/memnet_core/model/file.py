@@ -22,6 +22,7 @@ from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ModelError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
+from memnet_core.tasks import TASKS, Levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,20 +33,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Card",
     "CurvePoint",
-    "Levels",
     "Score",
-    "Task",
     "TrainingSummary",
     "load_model",
     "read_card",
     "save_model",
     "tensors_sha256",
 ]
-
-Task = Literal["deblock", "denoise", "sr"]
-
-LEVEL_SYMBOLS: dict[Task, str] = {"deblock": "q", "denoise": "σ", "sr": "×"}
-"""What a level of each task is called: JPEG quality, noise deviation, scale."""
 
 _METADATA_KEY = "memnet"
 _SINCE_FORMAT_2 = {"image_channels": 1, "level_map": False}
@@ -58,44 +52,6 @@ _PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".ckpt", ".bin"}
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Levels(_Strict):
-    """The degradation levels a model was trained on.
-
-    Attributes
-    ----------
-    values : tuple of float
-        In ascending order; the two ends of the range when `continuous`.
-    continuous : bool
-        Whether everything between the ends is covered, too.
-    """
-
-    values: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
-    continuous: bool
-
-    @field_validator("values")
-    @classmethod
-    def _ascending(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if list(values) != sorted(set(values)):
-            raise ValueError("the levels have to be in ascending order")
-        return values
-
-    def covers(self, level: float) -> bool:
-        """Whether the model was trained for `level`."""
-        if self.continuous:
-            return self.values[0] <= level <= self.values[-1]
-        return level in self.values
-
-    def nearest(self, level: float) -> float:
-        """Return the covered level that is closest to `level`."""
-        if self.continuous:
-            return min(max(level, self.values[0]), self.values[-1])
-        return min(self.values, key=lambda value: abs(value - level))
-
-    def __str__(self) -> str:
-        joint = "-" if self.continuous else ", "
-        return joint.join(f"{value:g}" for value in self.values)
 
 
 class CurvePoint(_Strict):
@@ -135,7 +91,7 @@ class Card(_Strict):
 
     format: Literal[1, 2] = 2
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    task: Task
+    task: str
     levels: Levels
     architecture: Architecture
     version: str
@@ -157,10 +113,17 @@ class Card(_Strict):
             raise ValueError(f"missing or unknown: {differing}")
         return complete
 
+    @field_validator("task")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in TASKS:
+            raise ValueError(f"{name!r} is none of {', '.join(TASKS)}")
+        return name
+
     @property
     def serves(self) -> str:
         """Task and levels in words, such as ``deblock q 5-75``."""
-        return f"{self.task} {LEVEL_SYMBOLS[self.task]} {self.levels}"
+        return f"{self.task} {TASKS[self.task].symbol} {self.levels}"
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

@@ -6,14 +6,11 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError
-from memnet_core.model.file import LEVEL_SYMBOLS, Card, load_model, read_card
-
-if TYPE_CHECKING:
-    from memnet_core.model.file import Task
+from memnet_core.model.file import Card, load_model, read_card
+from memnet_core.tasks import find_task
 
 __all__ = [
     "Entry",
@@ -92,7 +89,7 @@ def find_model(name_or_file: str) -> Entry:
     )
 
 
-def model_for(task: Task, level: float, *, nearest: bool = False) -> Entry:
+def model_for(task: str, level: float, *, nearest: bool = False) -> Entry:
     """Return the installed model that was trained for a task and level.
 
     Of several, the one for the narrowest range of levels, and the user's before those
@@ -101,7 +98,7 @@ def model_for(task: Task, level: float, *, nearest: bool = False) -> Entry:
     Parameters
     ----------
     task : str
-        ``deblock``, ``denoise`` or ``sr``.
+        Name of one of `memnet_core.tasks.TASKS`.
     level : float
         JPEG quality, noise deviation, or scale.
     nearest : bool
@@ -113,7 +110,7 @@ def model_for(task: Task, level: float, *, nearest: bool = False) -> Entry:
         If no model covers the level; the message names the nearest.
     """
     entries = [entry for entry in installed()[0] if entry.card.task == task]
-    symbol = LEVEL_SYMBOLS[task]
+    symbol = find_task(task).symbol
     if not entries:
         raise LevelError(
             f"No model for {task} is installed; train one with 'memnet train' or add "
@@ -126,13 +123,14 @@ def model_for(task: Task, level: float, *, nearest: bool = False) -> Entry:
     if nearest:
         return best
     raise LevelError(
-        f"No model for {task} covers {symbol} {level:g}; the nearest is "
-        f"{best.card.name!r} ({symbol} {best.card.levels}). Accept it with --nearest."
+        f"No model for {task} covers {symbol} {level:g}; the nearest "
+        f"is {best.card.name!r} ({symbol} {best.card.levels}). Accept it with "
+        "--nearest."
     )
 
 
 def choose_model(
-    task: Task, level: float, name: str | None = None, *, nearest: bool = False
+    task: str, level: float, name: str | None = None, *, nearest: bool = False
 ) -> Entry:
     """Return the model of a name, if it serves, or else the one for a task and level.
 
@@ -159,7 +157,7 @@ def choose_model(
         )
     if not (nearest or entry.card.levels.covers(level)):
         raise LevelError(
-            f"The model {entry.card.name!r} covers {LEVEL_SYMBOLS[task]} "
+            f"The model {entry.card.name!r} covers {find_task(task).symbol} "
             f"{entry.card.levels}, not {level:g}. Accept it with --nearest."
         )
     return entry

@@ -75,7 +75,8 @@ class Trainer:
     images : int
         Number of planes to train on.
     remark : str
-        What may keep a resumed run from being that in one sitting, or nothing.
+        Which images are too small, and what may keep a resumed run from being that in
+        one sitting; or nothing.
 
     Raises
     ------
@@ -92,8 +93,8 @@ class Trainer:
                 f"{distributed.world()} processes; change their number or the phases."
             )
         images = training_images(config)
-        self.images = len(images.clean)
         self._sampler = make_sampler(config, images)
+        self.images = self._sampler.images
         unseen = validation_images(config) or images
         self._validation = Validation(config, unseen, self._device)
         self._logged_error = euclidean if config.loss == "euclidean" else charbonnier
@@ -120,7 +121,12 @@ class Trainer:
         self._best = -math.inf
         self._curve: list[CurvePoint] = []
         self._updating = False
-        self.remark = self._load_state() if resumes else ""
+        remarks = [self._sampler.remark]
+        if unseen is not images:
+            remarks.append(self._validation.remark)
+        if resumes:
+            remarks.append(self._load_state())
+        self.remark = " ".join(filter(None, remarks))
         self._forward: nn.Module = self._model
         if distributed.world() > 1:
             synchronize(self._model)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import TrainingError
-from memnet_core.model.file import Levels, Task
+from memnet_core.tasks import TASKS, Levels
 from memnet_core.training.config import TrainingConfig, validated_config
 
 if TYPE_CHECKING:
@@ -87,23 +87,6 @@ _PAPER: dict[str, Any] = {
 
 _RECIPES = {"fast": _FAST, "paper": _PAPER}
 
-_LEVELS: dict[str, dict[Task, dict[str, Any]]] = {
-    "fast": {
-        "deblock": {"values": [5, 75], "continuous": True},
-        "denoise": {"values": [5, 75], "continuous": True},
-        "sr": {"values": [2, 3, 4], "continuous": False},
-    },
-    "paper": {
-        "deblock": {"values": [10, 20], "continuous": False},
-        "denoise": {"values": [30, 50, 70], "continuous": False},
-        "sr": {"values": [2, 3, 4], "continuous": False},
-    },
-    "pairs": {
-        "deblock": {"values": [1, 100], "continuous": True},
-        "denoise": {"values": [0, 255], "continuous": True},
-    },
-}
-
 _LENGTHS = ("minutes", "steps", "epochs")
 
 
@@ -137,9 +120,10 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
     if any(given.get(length) is not None for length in _LENGTHS):
         settings |= {length: given.get(length) for length in _LENGTHS}
     settings["architecture"] = recipe["architecture"] | given["architecture"]
-    levels = _LEVELS["pairs" if given.get("pairs") else given["recipe"]]
-    if "levels" not in settings and given["task"] in tuple(levels):
-        settings["levels"] = levels[cast("Task", given["task"])]
+    if "levels" not in settings and given["task"] in tuple(TASKS):
+        kind = "pairs" if given.get("pairs") else given["recipe"]
+        if levels := TASKS[given["task"]].recipe_levels.get(kind):
+            settings["levels"] = levels
     if "name" not in settings and "out" in settings:
         settings["name"] = os.path.basename(os.path.abspath(settings["out"]))
     return validated_config(**settings)

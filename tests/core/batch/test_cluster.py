@@ -22,7 +22,8 @@ from memnet_core.batch.plan import plan_jobs
 from memnet_core.batch.report import report_of
 from memnet_core.errors import UsageError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels, save_model
+from memnet_core.model.file import save_model
+from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Reading ahead, writing behind, and stopping in between."""
+"""Computing while the last results are written, and stopping in between."""
 
 from __future__ import annotations
 
@@ -9,32 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memnet_core._old_tasks import TaskSettings, restore_image
-from memnet_core.batch import BatchRun, BatchSettings, Job, TileFinished
-from memnet_core.io import probe, read_image, write_image
+from memnet_core.batch import BatchRun, FileProgress, Job, steps
+from memnet_core.io import FileSink, open_image, probe
+from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from memnet_core.io import Image
-
 NAMES = [f"{letter}.png" for letter in "abcdef"]
-READ, COMPUTE, WRITE = (
-    f"memnet_core.batch.run.{name}_image" for name in ("read", "restore", "write")
-)
 PATIENCE = 30.0
+
+restore = steps.restore
+complete = FileSink.check_complete
 
 
 @pytest.fixture
 def run(install: Callable[..., Path], picture: Callable[..., Path]) -> BatchRun:
-    """Run over six files of some tiles each."""
+    """Run over six files of some strips each."""
     install("low", 5, 20)
     sources = [picture(name) for name in NAMES]
     out = sources[0].parent.with_name("out")
     jobs = [Job(source, out / source.name, probe(source)) for source in sources]
-    task = TaskSettings(task="deblock", level=10)
-    return BatchRun(jobs, BatchSettings(task=task, tile=(8, 8)))
+    return BatchRun(jobs, Settings(task="deblock", level=10))
 
 
 def wait_for(event: threading.Event) -> None:
@@ -46,70 +43,67 @@ def own_threads() -> list[str]:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    """Return the names of results; what is in the making is hidden."""
+    found = folder.iterdir() if folder.exists() else ()
+    return sorted(path.name for path in found if not path.name.startswith("."))
 
 
-def test_reading_computing_and_writing_overlap(
+def is_whole(path: Path) -> bool:
+    with open_image(path) as file:
+        return file.image().pixels.shape == (14, 18, 3)
+
+
+def test_computing_and_writing_overlap(
     run: BatchRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reading, computing, writing = (
-        {name: threading.Event() for name in NAMES} for _ in range(3)
-    )
+    computing, writing = ({name: threading.Event() for name in NAMES} for _ in "cw")
     before = {name: previous for previous, name in pairwise(NAMES)}
     after = dict(pairwise(NAMES))
-    computed = iter(NAMES)
+    begun = iter(NAMES)
 
-    def read(path: Path) -> Image:
-        reading[path.name].set()
-        return read_image(path)
-
-    def compute(*arguments: Any) -> Any:
-        name = next(computed)
+    def compute(*arguments: Any) -> Iterator[Any]:
+        name = next(begun)
         computing[name].set()
-        if name in after:
-            wait_for(reading[after[name]])
         if name in before:
             wait_for(writing[before[name]])
-        return restore_image(*arguments)
+        return restore(*arguments)
 
-    def write(path: Path, image: Image) -> tuple[str, ...]:
-        writing[path.name].set()
-        if path.name in after:
-            wait_for(computing[after[path.name]])
-        return write_image(path, image)
+    def write(sink: FileSink) -> None:
+        name = sink.path.name
+        writing[name].set()
+        if name in after:
+            wait_for(computing[after[name]])
+        complete(sink)
 
-    monkeypatch.setattr(READ, read)
-    monkeypatch.setattr(COMPUTE, compute)
-    monkeypatch.setattr(WRITE, write)
+    monkeypatch.setattr(steps, "restore", compute)
+    monkeypatch.setattr(FileSink, "check_complete", write)
     list(run.events())
     assert [outcome.status for outcome in run.outcomes] == ["done"] * len(NAMES)
 
 
-def test_few_images_are_held_at_a_time(
+def test_few_results_wait_to_be_written(
     run: BatchRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = {"read": 0, "computed": 0, "written": 0}
+    computed: list[object] = []
+    written: list[object] = []
+    most = 0
 
-    def read(path: Path) -> Image:
-        counts["read"] += 1
-        return read_image(path)
+    def compute(*arguments: Any) -> Iterator[Any]:
+        nonlocal most
+        most = max(most, len(computed) - len(written))
+        computed.append(arguments)
+        return restore(*arguments)
 
-    def compute(*arguments: Any) -> Any:
-        assert counts["read"] - counts["computed"] <= 2
-        assert counts["computed"] - counts["written"] <= 2
-        counts["computed"] += 1
-        return restore_image(*arguments)
+    def slowly_write(sink: FileSink) -> None:
+        time.sleep(0.1)
+        written.append(sink)
+        complete(sink)
 
-    def slowly_write(path: Path, image: Image) -> tuple[str, ...]:
-        time.sleep(0.02)
-        counts["written"] += 1
-        return write_image(path, image)
-
-    monkeypatch.setattr(READ, read)
-    monkeypatch.setattr(COMPUTE, compute)
-    monkeypatch.setattr(WRITE, slowly_write)
+    monkeypatch.setattr(steps, "restore", compute)
+    monkeypatch.setattr(FileSink, "check_complete", slowly_write)
     list(run.events())
-    assert set(counts.values()) == {len(NAMES)}
+    assert len(computed) == len(written) == len(NAMES)
+    assert 1 <= most <= 2
 
 
 def test_closing_completes_what_is_being_written_and_begins_nothing(
@@ -117,54 +111,59 @@ def test_closing_completes_what_is_being_written_and_begins_nothing(
 ) -> None:
     closing = threading.Event()
 
-    def write(path: Path, image: Image) -> tuple[str, ...]:
+    def write(sink: FileSink) -> None:
         wait_for(closing)
-        return write_image(path, image)
+        complete(sink)
 
-    monkeypatch.setattr(WRITE, write)
+    monkeypatch.setattr(FileSink, "check_complete", write)
     events = run.events()
     first, second = run.jobs[:2]
-    while not (isinstance(e := next(events), TileFinished) and e.job == second):
+    while not (isinstance(e := next(events), FileProgress) and e.job == second):
         pass
     assert names(first.output.parent) == []
     threading.Timer(0.1, closing.set).start()
     events.close()
     assert own_threads() == []
-    assert names(first.output.parent) == ["a.png"]
-    assert read_image(first.output).pixels.shape == (14, 18, 3)
+    assert [path.name for path in first.output.parent.iterdir()] == ["a.png"]
+    assert is_whole(first.output)
     assert [(o.job, o.status) for o in run.outcomes] == [(first, "done")]
 
 
-@pytest.mark.parametrize(
-    ("step", "error"),
-    [
-        (COMPUTE, KeyboardInterrupt),
-        (READ, ZeroDivisionError),
-        (COMPUTE, ZeroDivisionError),
-        (WRITE, ZeroDivisionError),
-    ],
-)
-def test_interrupts_and_bugs_leave_whole_files_and_no_threads(
-    run: BatchRun,
-    monkeypatch: pytest.MonkeyPatch,
-    step: str,
-    error: type[BaseException],
+@pytest.mark.parametrize("step", ["opening", "computing"])
+def test_interrupt_leaves_whole_files_and_no_threads(
+    run: BatchRun, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    working: dict[str, Callable[..., Any]]
-    working = {READ: read_image, COMPUTE: restore_image, WRITE: write_image}
-    errors = iter([None, None, error])
+    name = {"opening": "open_image", "computing": "restore"}[step]
+    working = getattr(steps, name)
+    calls = iter([None, None, KeyboardInterrupt])
 
-    def third_fails(*arguments: Any) -> Any:
-        if problem := next(errors, None):
+    def third_is_interrupted(*arguments: Any) -> Any:
+        if problem := next(calls, None):
             raise problem
-        return working[step](*arguments)
+        return working(*arguments)
 
-    monkeypatch.setattr(step, third_fails)
-    with pytest.raises(error):
+    monkeypatch.setattr(steps, name, third_is_interrupted)
+    with pytest.raises(KeyboardInterrupt):
         list(run.events())
     assert own_threads() == []
     out = run.jobs[0].output.parent
-    assert names(out)[:2] == ["a.png", "b.png"]
-    assert "c.png" not in names(out)
-    for name in names(out):
-        assert read_image(out / name).pixels.shape == (14, 18, 3)
+    assert [path.name for path in sorted(out.iterdir())] == ["a.png", "b.png"]
+    assert all(is_whole(path) for path in out.iterdir())
+
+
+def test_bug_while_a_result_is_written_leaves_nothing_of_it(
+    run: BatchRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def third_fails(sink: FileSink) -> None:
+        if sink.path.name == "c.png":
+            raise ZeroDivisionError
+        complete(sink)
+
+    monkeypatch.setattr(FileSink, "check_complete", third_fails)
+    list(run.events())
+    assert own_threads() == []
+    failed = [o.job.output.name for o in run.outcomes if o.status == "failed"]
+    assert failed == ["c.png"]
+    out = run.jobs[0].output.parent
+    found = sorted(path.name for path in out.iterdir())
+    assert found == [name for name in NAMES if name != "c.png"]

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memnet_core import __version__
-from memnet_core._old_tasks import TaskSettings
 from memnet_core.batch import (
     BatchRun,
-    BatchSettings,
     FileFinished,
     Job,
     Source,
@@ -21,6 +19,7 @@ from memnet_core.batch import (
 )
 from memnet_core.errors import ImageError
 from memnet_core.model.file import read_card
+from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
 def run_of(sources: list[Path], out: Path) -> BatchRun:
     found = [Source(path, Path(path.name)) for path in sources]
     jobs = plan_jobs(found, out, "auto", overwrite=False)
-    task = TaskSettings(task="deblock", value_range=(0, 200))
-    return BatchRun(jobs, BatchSettings(task=task, tile=(64, 32)))
+    return BatchRun(jobs, Settings(task="deblock", value_range=(0, 200), tta=True))
 
 
 def reported(run: BatchRun, path: Path) -> dict[str, Any]:
@@ -57,8 +55,8 @@ def test_report_tells_settings_models_and_what_became_of_each_file(
     report = reported(run, tmp_path / "report.json")
 
     assert report["memnet"] == __version__
-    assert report["settings"]["task"]["value_range"] == [0, 200]
-    assert report["settings"]["tile"] == [64, 32]
+    assert report["settings"]["value_range"] == [0, 200]
+    assert report["settings"]["tta"] is True
     assert report["models"] == {"low": card.sha256}
     assert report["counts"] == {"done": 1, "failed": 1, "skipped": 1}
     done, skipped, failed = report["files"]
@@ -104,7 +102,7 @@ def test_files_a_stopped_run_did_not_reach_are_pending(
 def test_names_of_any_bytes_can_be_read_back(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9 \xf0\x9f\x90\xb1\n.png")
     job = Job(tmp_path / name, tmp_path / "out" / name)
-    run = BatchRun([job], BatchSettings(task=TaskSettings(task="deblock")))
+    run = BatchRun([job], Settings(task="deblock"))
     (file,) = reported(run, tmp_path / "report.json")["files"]
     assert os.fsencode(file["source"]) == os.fsencode(tmp_path / name)
 
@@ -112,7 +110,7 @@ def test_names_of_any_bytes_can_be_read_back(tmp_path: Path) -> None:
 def test_report_that_cannot_be_written_is_an_error_and_leaves_the_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = BatchRun([], BatchSettings(task=TaskSettings(task="deblock")))
+    run = BatchRun([], Settings(task="deblock"))
     path = tmp_path / "report.json"
     path.write_text("old")
 

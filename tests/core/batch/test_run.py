@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -9,28 +10,27 @@ import numpy as np
 import pytest
 import tifffile
 
-from memnet_core._old_tasks import TaskSettings, restore_image
 from memnet_core.batch import (
     BatchRun,
-    BatchSettings,
     FileFinished,
+    FileProgress,
     FileStarted,
     Job,
     ModelReady,
     Source,
-    TileFinished,
     plan_jobs,
 )
-from memnet_core.engine import Restorer, result_of
 from memnet_core.errors import DeviceError, LevelError, ModelError, UsageError
-from memnet_core.io import probe, read_image
+from memnet_core.io import open_image, probe
 from memnet_core.model.file import load_model
+from memnet_core.restoration.api import restore
+from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from memnet_core.model.file import Task
+    from numpy.typing import NDArray
 
     Install = Callable[..., Path]
     Picture = Callable[..., Path]
@@ -46,14 +46,18 @@ def run_of(
     out: Path,
     level: float | None = 10,
     *,
-    task: Task = "deblock",
+    task: str = "deblock",
     overwrite: bool = False,
     **settings: Any,
 ) -> BatchRun:
     found = [Source(path, path.relative_to(path.parent)) for path in sources]
     jobs = plan_jobs(found, out, "auto", overwrite=overwrite)
-    values = TaskSettings(task=task, level=level)
-    return BatchRun(jobs, BatchSettings(task=values, **settings))
+    return BatchRun(jobs, Settings(task=task, level=level, **settings))
+
+
+def pixels_of(path: Path) -> NDArray[Any]:
+    with open_image(path) as file:
+        return file.image().pixels
 
 
 def statuses(run: BatchRun) -> dict[str, str]:
@@ -61,7 +65,7 @@ def statuses(run: BatchRun) -> dict[str, str]:
     return {o.job.source.name: o.status for o in run.outcomes}
 
 
-def refuse_to_read(path: Path) -> None:
+def refuse_to_read(path: Path, axes: str = "") -> None:
     raise AssertionError(f"{path} is read")
 
 
@@ -71,30 +75,30 @@ def test_events_tell_what_happens_to_each_file_in_order(
     install("low", 5, 20)
     out.mkdir()
     (out / "b.png").touch()
-    run = run_of([picture(f"{name}.png") for name in "abc"], out, tile=(4, 4))
+    run = run_of([picture(f"{name}.png", 80, 9) for name in "abc"], out)
     events = list(run.events())
     a, b, c = run.jobs
 
-    assert isinstance(events[0], ModelReady)
-    assert events[0].entry.card.name == "low"
-    assert events[0].restorer.device.type == "cpu"
+    (ready,) = (event for event in events if isinstance(event, ModelReady))
+    assert ready.entry.card.name == "low"
+    assert ready.device == "cpu"
 
     finished = [event for event in events if isinstance(event, FileFinished)]
     assert [event.outcome.job for event in finished] == [b, a, c]
     assert [event.outcome for event in finished] == run.outcomes
     assert [o.status for o in run.outcomes] == ["skipped", "done", "done"]
 
-    rest = [e for e in events[1:] if not isinstance(e, FileFinished)]
+    rest = [e for e in events if isinstance(e, FileStarted | FileProgress)]
     second = rest.index(FileStarted(c))
     for job, own in ((a, rest[:second]), (c, rest[second:])):
         assert own[0] == FileStarted(job)
-        tiles = [event for event in own[1:] if isinstance(event, TileFinished)]
-        assert len(tiles) == len(own) - 1 > 1
-        assert {tile.job for tile in tiles} == {job}
-        fractions = [tile.fraction for tile in tiles]
-        assert fractions == sorted(set(fractions))
-        assert fractions[-1] == 1
-        last = events.index(tiles[-1])
+        strips = [event for event in own if isinstance(event, FileProgress)]
+        assert len(strips) == len(own) - 1 > 1
+        assert {strip.job for strip in strips} == {job}
+        fractions = [strip.fraction for strip in strips]
+        assert fractions == sorted(fractions)
+        assert 0 < fractions[0] < fractions[-1] == 1
+        last = events.index(strips[-1])
         (end,) = (event for event in finished if event.outcome.job == job)
         assert events.index(end) > last
 
@@ -116,17 +120,14 @@ def test_outcome_describes_the_result(
 
 @pytest.mark.parametrize("task", ["deblock", "sr"])
 def test_result_is_that_of_the_task(
-    install: Install, picture: Picture, out: Path, task: Task
+    install: Install, picture: Picture, out: Path, task: str
 ) -> None:
-    file = install("model", 2, 20, task=task)
+    install("model", 2, 20, task=task)
     source = picture("a.png")
-    run = run_of([source], out, 2, task=task)
-    list(run.events())
-    model, _ = load_model(file)
-    work = restore_image(read_image(source), Restorer(model), run.settings.task)
-    expected = result_of(work)
-    assert np.array_equal(read_image(out / "a.png").pixels, expected.pixels)
-    assert not np.array_equal(expected.pixels, read_image(source).pixels)
+    list(run_of([source], out, 2, task=task).events())
+    expected = restore(pixels_of(source), task, 2)
+    assert np.array_equal(pixels_of(out / "a.png"), expected)
+    assert not np.array_equal(expected, pixels_of(source))
 
 
 def test_bad_files_do_not_stop_the_others(
@@ -205,36 +206,67 @@ def test_output_that_cannot_be_written_fails_its_file_only(
     else:
         output.mkdir(parents=True)
     jobs = [Job(bad, output, probe(bad)), Job(good, out / "good.png", probe(good))]
-    run = BatchRun(jobs, BatchSettings(task=TaskSettings(task="deblock", level=10)))
+    run = BatchRun(jobs, Settings(task="deblock", level=10))
     assert statuses(run) == {"bad.png": "failed", "good.png": "done"}
     assert told in run.outcomes[0].message
     assert str(out / "bad") in run.outcomes[0].message
     assert not list(out.rglob(".memnet-*"))
 
 
-@pytest.mark.parametrize("function", ["restore_image", "write_image"])
+@pytest.mark.parametrize("step", ["restore", "write"])
 def test_lack_of_memory_fails_a_file_only(
     install: Install,
     picture: Picture,
     out: Path,
     monkeypatch: pytest.MonkeyPatch,
-    function: str,
+    step: str,
 ) -> None:
     install("low", 5, 20)
     sources = [picture("a.png"), picture("b.png")]
-    working = getattr(sys.modules["memnet_core.batch.run"], function)
-    calls = iter([None, working])
-
-    def first_fails(*arguments: Any) -> Any:
-        if call := next(calls):
-            return call(*arguments)
-        raise MemoryError
-
-    monkeypatch.setattr(f"memnet_core.batch.run.{function}", first_fails)
+    name = {
+        "restore": "memnet_core.batch.steps.restore",
+        "write": "memnet_core.io.FileSink.check_complete",
+    }[step]
+    fail_once(monkeypatch, name, MemoryError())
     run = run_of(sources, out)
     assert statuses(run) == {"a.png": "failed", "b.png": "done"}
     message = run.outcomes[0].message
     assert message == f"{sources[0]} cannot be restored: it does not fit into memory."
+
+
+@pytest.mark.parametrize("step", ["open_image", "prepare", "restore", "create_image"])
+def test_bug_fails_a_file_only_and_asks_for_a_report(
+    install: Install,
+    picture: Picture,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    install("low", 5, 20)
+    sources = [picture("a.png"), picture("b.png")]
+    fail_once(monkeypatch, f"memnet_core.batch.steps.{step}", KeyError("a key"))
+    run = run_of(sources, out)
+    assert statuses(run) == {"a.png": "failed", "b.png": "done"}
+    assert run.outcomes[0].message == (
+        f"{sources[0]} cannot be restored: unexpected KeyError ('a key'); "
+        "please report this."
+    )
+    assert "raise problem" in run.outcomes[0].details
+    assert sorted(path.name for path in out.iterdir()) == ["b.png"]
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
+    """Let a function fail when it is called for the first time."""
+    owner, _, attribute = name.rpartition(".")
+    working = getattr(pkgutil.resolve_name(owner), attribute)
+    errors = iter([error])
+
+    def called(*arguments: Any, **options: Any) -> Any:
+        if problem := next(errors, None):
+            raise problem
+        return working(*arguments, **options)
+
+    monkeypatch.setattr(name, called)
 
 
 def test_temporary_files_of_dead_processes_are_removed(
@@ -251,8 +283,9 @@ def test_temporary_files_of_dead_processes_are_removed(
     )
     command = [sys.executable, "-c", script, str(out / "a.png")]
     subprocess.run(command, check=False)
-    (abandoned,) = out.iterdir()
-    assert abandoned.name.startswith(".memnet-")
+    abandoned = [path.name for path in out.iterdir()]
+    assert any(name.endswith(".png") for name in abandoned)
+    assert all(name.startswith(".memnet-") for name in abandoned)
     list(run_of([picture("b.png")], out).events())
     assert [path.name for path in out.iterdir()] == ["b.png"]
 
@@ -312,7 +345,7 @@ def test_what_cannot_work_is_refused_before_anything_is_read(
 ) -> None:
     install("low", 5, 20)
     install("noise", 5, 20, task="denoise")
-    monkeypatch.setattr("memnet_core.batch.run.read_image", refuse_to_read)
+    monkeypatch.setattr("memnet_core.batch.steps.open_image", refuse_to_read)
     run = run_of([picture("a.png")], out, level, **settings)
     with pytest.raises(error, match=told):
         list(run.events())

@@ -75,7 +75,9 @@ def test_error_is_one_line_and_an_exit_code(
     monkeypatch.setattr("memnet_core.model.zoo.installed", fail)
     result = memnet("models", "list")
     assert result.exit_code == code
-    assert result.stderr == "Error: a�b�[31m.png cannot be σ; do something else.\n"
+    assert (
+        result.stderr == "Error: a\\nb\\x1b[31m.png cannot be σ; do something else.\n"
+    )
     assert result.stdout == ""
 
 
@@ -108,7 +110,7 @@ def test_bug_asks_for_a_report_and_says_how_to_see_more() -> None:
     result = CliRunner().invoke(main, ["models", "list"])
     assert result.exit_code == 70
     assert result.stderr == (
-        "Error: this is a fault of memnet (ZeroDivisionError: a�reason); please report "
+        "Error: this is a fault of memnet (ZeroDivisionError: a\\nreason); please report "
         "it with the traceback that `memnet --debug` and the same arguments show.\n"
     )
 
@@ -145,7 +147,7 @@ def test_debug_shows_what_is_behind_an_error_of_the_user(
     assert plain.stderr == "Error: a.png cannot be read.\n"
     result = CliRunner().invoke(main, ["--debug", "models", "list"])
     assert result.exit_code == plain.exit_code == 1
-    assert "OSError: �[31m\n" in result.stderr
+    assert "OSError: \\x1b[31m\n" in result.stderr
     assert result.stderr.endswith("\nError: a.png cannot be read.\n")
 
 

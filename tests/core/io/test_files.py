@@ -23,7 +23,6 @@ from memnet_core.io import (
     Image,
     Probe,
     format_of_suffix,
-    in_memory,
     open_image,
     probe,
     save_image,
@@ -92,6 +91,7 @@ FILES = {
     "planar.tif": tiff(NOISE.reshape(3, 40, 36), "rgb", planarconfig="separate"),
     "big.tif": tiff(NOISE, "rgb", bigtiff=True, byteorder=">"),
 }
+
 
 def read_image(path: Path) -> Image:
     with open_image(path) as file:
@@ -343,7 +343,7 @@ def test_failure_leaves_the_old_file(
         raise PermissionError(13, "Permission denied")
 
     path = stored(tmp_path, f"image{suffix}", b"old")
-    monkeypatch.setattr(Path, "replace", denied)
+    monkeypatch.setattr(os, "replace", denied)
     assert "Permission denied" in refusal(save_image, path, Image(GRAY, "YX"))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -275,8 +275,11 @@ def test_planes_out_of_order_or_missing_leave_nothing(tmp_path: Path) -> None:
     plane = noise(4, 5)
     for planes, reason in (
         ([plane], "there are 1 planes instead of 2"),
-        ([plane] * 3, r"plane 2 of shape \(4, 5, 1\) came where .* of plane 2 of"),
-        ([plane.T], r"plane 0 of shape \(5, 4, 1\) came where"),
+        (
+            [plane] * 3,
+            r"a window of plane 2 of shape \(4, 5, 1\) .* came where plane 2 of",
+        ),
+        ([plane.T], r"plane 0 of shape \(5, 4, 1\) .* came where"),
     ):
         with pytest.raises(ImageError, match=reason):
             write_ome_tiff(

@@ -9,7 +9,7 @@ import pytest
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels, save_model
+from memnet_core.model.file import save_model
 from memnet_core.model.zoo import (
     add_model,
     choose_model,
@@ -18,11 +18,11 @@ from memnet_core.model.zoo import (
     model_for,
     user_folder,
 )
+from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.model.file import Task
     from memnet_core.model.network import MemNet
 
     WriteModel = Callable[..., Path]
@@ -38,7 +38,7 @@ def write_model(
     def write(
         name: str,
         *levels: float,
-        task: Task = "denoise",
+        task: str = "denoise",
         continuous: bool = True,
         folder: Path = models_folder,
         file: str | None = None,
