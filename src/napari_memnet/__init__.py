@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 from memnet_core._version import __version__
+from memnet_core.runtime import prepare_process
 
 __all__ = ["__version__"]
 
@@ -17,3 +18,5 @@ if _MISSING:
         'install them with pip install "napari-memnet[napari]", or with [all] where '
         "no Qt is installed."
     )
+
+prepare_process()
