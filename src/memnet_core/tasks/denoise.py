@@ -58,6 +58,10 @@ class Denoise(Task):
         """Return the deviation where white is 1."""
         return level / 255
 
+    def spread(self, level: float) -> float:
+        """Return four deviations, which noise hardly ever exceeds."""
+        return 4 * level / 255
+
     def estimate(
         self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
     ) -> LevelFound:

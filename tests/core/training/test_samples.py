@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-
 from memnet_core.degradations import degrade
+
 from memnet_core.errors import TrainingError
 from memnet_core.training.data import TrainingImages, training_images
 from memnet_core.training.samples import (
