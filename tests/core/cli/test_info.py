@@ -32,7 +32,7 @@ def test_jpeg_tells_its_quality_and_the_model_for_it(
     assert told["format"] == "JPEG"
     assert told["axes"] == "YXS 9×11×3"
     assert told["values"].startswith("uint8, ")
-    assert told["JPEG quality"] == "10 (its table fits exactly)"
+    assert told["JPEG quality"] == "q 10 by its quantisation table"
     assert told["deblock"] == "model 'low' would serve"
 
 
@@ -45,7 +45,7 @@ def test_noise_is_estimated_and_missing_models_are_told(
     told = facts(memnet("info", "a.png"))
     assert told["denoise"].startswith("No model for denoise is installed; train")
     assert "JPEG quality" not in told
-    sigma = float(told["noise"].split()[2])
+    sigma = float(told["noise σ"].split()[-1])
     assert sigma == pytest.approx(20, abs=1)
     install("noisy", 10, 50, task="denoise")
     assert facts(memnet("info", "a.png"))["denoise"] == "model 'noisy' would serve"
@@ -64,22 +64,34 @@ def test_what_belongs_to_the_file_is_told(memnet: Command, picture: Picture) -> 
 
 
 @pytest.mark.parametrize(
-    ("pixels", "values", "noise"),
+    ("pixels", "values", "judged"),
     [
-        (np.eye(8, dtype=bool), "bool, 0 to 1", "range: dtype"),
-        (np.arange(64, dtype=np.uint16).reshape(8, 8), "uint16, 0 to 63", "σ about"),
-        (np.full((1, 1), 0.5, np.float32), "float32, 0.5 to 0.5", "σ about 0.0 "),
-        (np.eye(8, dtype=np.float32) * 9, "float32, 0 to 9", "range: percentile"),
+        (np.eye(8, dtype=bool), "bool, 0 to 1", "0 to 1 (of which"),
+        (np.arange(64, dtype=np.uint16).reshape(8, 8), "uint16, 0 to 63", "0.063 to"),
+        (np.full((1, 1), 0.5, np.float32), "float32, 0.5 to 0.5", "0.5 to 1.5"),
+        (np.eye(8, dtype=np.float32) * 9, "float32, 0 to 9", "0 to 9"),
         (np.full((2, 3), np.nan, np.float32), "nan to nan", "unknown: 6 of 6 values"),
     ],
 )
 def test_values_of_any_kind_are_told(
-    memnet: Command, pixels: np.ndarray, values: str, noise: str
+    memnet: Command, pixels: np.ndarray, values: str, judged: str
 ) -> None:
     tifffile.imwrite("a.tif", pixels)
     told = facts(memnet("info", "a.tif"))
     assert values in told["values"]
-    assert noise in told["noise"]
+    assert judged in (told.get("range") or told["level"])
+    assert ("noise σ" in told) == ("range" in told)
+
+
+def test_stack_is_judged_channel_by_channel(memnet: Command) -> None:
+    rng = np.random.default_rng(0)
+    bright = rng.normal(2000, 100, (3, 64, 64))
+    stack = np.stack([bright, bright / 20], 1).astype(np.uint16)
+    tifffile.imwrite("a.tif", stack, imagej=True, metadata={"axes": "ZCYX"})
+    told = facts(memnet("info", "a.tif"))
+    assert told["axes"] == "ZCYX 3×2×64×64"
+    assert told["range"].count(" to ") == 2
+    assert told["noise σ"].startswith("σ estimated as ")
 
 
 @pytest.mark.parametrize(
