@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -78,7 +78,11 @@ def test_patches_are_cropped_after_compression_at_any_block_phase(
     make_config: Make,
 ) -> None:
     plane = noise(24, 24)
-    config = make_config(levels={"values": [30], "continuous": False})
+    config = make_config(
+        levels={"values": [30], "continuous": False},
+        luminance="studio",
+        plain_share=0,
+    )
     sampler = RandomPatches(config, TrainingImages([plane]))
     pairs = {
         clean[y : y + 16, x : x + 16].tobytes(): (
@@ -109,7 +113,12 @@ def test_noise_of_a_batch_has_the_deviation_of_its_level(make_config: Make) -> N
 
 def test_pixels_of_the_small_image_begin_with_the_patch(make_config: Make) -> None:
     plane = noise(80, 80)
-    config = make_config(task="sr", levels={"values": [2], "continuous": False})
+    config = make_config(
+        task="sr",
+        levels={"values": [2], "continuous": False},
+        luminance="studio",
+        plain_share=0,
+    )
     sampler = RandomPatches(config, TrainingImages([plane]))
     degraded, clean = (255 * t[0, 0].numpy() for t in sampler.batch(3, 16, range(1)))
     [(turned, y, x)] = [
@@ -221,18 +230,14 @@ def test_grid_refuses_patches_of_another_size_than_its_own(make_config: Make) ->
 def test_level_map_holds_the_value_of_the_level(
     make_config: Make, stride: int | None
 ) -> None:
-    config = make_config(
-        stride=stride,
-        phases=[{"until": 1, "patch": 31, "batch": 8}],
-        architecture={"level_map": True},
-        levels={"values": [10, 40], "continuous": False},
-        luminance="studio",
-        plain_share=0,
-    )
-    blind = make_config(
-        **config.model_dump(include={"levels", "phases", "stride"}),
-        luminance="studio",
-        plain_share=0,
+    settings: dict[str, Any] = {
+        "stride": stride,
+        "phases": [{"until": 1, "patch": 31, "batch": 8}],
+        "levels": {"values": [10, 40], "continuous": False},
+    }
+    config, blind = (
+        make_config(architecture={"unshuffle": 1, "level_map": told}, **settings)
+        for told in (True, False)
     )
     images = TrainingImages([noise(80, 80)])
     degraded, clean = make_sampler(config, images).batch(0, 31, range(8))
