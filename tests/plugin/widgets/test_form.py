@@ -31,18 +31,16 @@ def form(qtbot: Any, wait: Any) -> Iterator[RestorationForm]:
 
 
 def test_only_fields_of_the_task_are_shown(form: RestorationForm) -> None:
-    fields: dict[str, Any] = {
-        "quality": form.quality,
-        "sigma": form.sigma,
-        "scale": form.scale,
-    }
-    for task, shown in (("deblock", "quality"), ("denoise", "sigma"), ("sr", "scale")):
+    def shown() -> list[str]:
+        return [name for name, field in form.levels.items() if field.visible]
+
+    for task in ("deblock", "denoise", "sr"):
         form.task.value = task
         form.automatic.value = False
-        assert [name for name, field in fields.items() if field.visible] == [shown]
-    form.task.value = "denoise"
-    form.automatic.value = True
-    assert not form.sigma.visible
+        assert shown() == [task]
+        assert form.automatic.visible == (task != "sr")
+        form.automatic.value = True
+        assert shown() == (["sr"] if task == "sr" else [])
 
 
 def test_models_are_those_of_the_task_with_their_cards_as_tooltip(
@@ -94,7 +92,7 @@ def test_the_range_of_values_can_come_from_the_layer(
 def test_settings_are_what_the_fields_say(form: RestorationForm) -> None:
     form.task.value = "deblock"
     form.automatic.value = False
-    form.quality.value = 12
+    form.levels["deblock"].value = 12
     form.model.value = "blocks"
     form.channels.value = "each"
     form.exit_block.value = 1
