@@ -13,8 +13,9 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels, save_model
+from memnet_core.model.file import save_model
 from memnet_core.model.network import MemNet
+from memnet_core.tasks import Levels
 
 WEIGHTS = Path(__file__).parents[2] / "shared" / "weights"
 

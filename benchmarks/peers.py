@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Task
-
     Plane = NDArray[np.float32]
 
 __all__ = ["PEERS", "SHARED", "System", "peer"]
@@ -150,7 +148,7 @@ def non_local_means(name: str) -> System:
     return System(name=name, restore=restore, levels=(30, 50, 70))
 
 
-PEERS: dict[Task, dict[str, Callable[[str], System]]] = {
+PEERS: dict[str, dict[str, Callable[[str], System]]] = {
     "deblock": {
         "AR-CNN (one per q)": arcnn,
         "DnCNN-3": partial(dncnn_3, levels=(5, 10, 20, 40)),

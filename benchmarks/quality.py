@@ -32,18 +32,19 @@ import torch
 from pareto import Panel, Point, draw
 from peers import PEERS, SHARED, System
 
-from memnet_core.engine import Restorer, result_of
+from memnet_core.clean_images import read_clean_images
 from memnet_core.evaluation.protocol import degraded_input, reference, scores
-from memnet_core.model.file import LEVEL_SYMBOLS, Score, load_model, save_model
+from memnet_core.evaluation.run import restored_plane
+from memnet_core.model.file import Score, load_model, save_model
 from memnet_core.model.zoo import find_model, installed
-from memnet_core.planes import read_planes
+from memnet_core.restoration.stream import Engine
+from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Task
     from memnet_core.model.zoo import Entry
 
     Plane = NDArray[np.float32]
@@ -65,7 +66,7 @@ class Benchmark:
     input_name: str
 
 
-BENCHMARKS: dict[Task, Benchmark] = {
+BENCHMARKS: dict[str, Benchmark] = {
     "deblock": Benchmark("JPEG deblocking", "classic5", (5, 10, 20, 40), 20, "JPEG"),
     "denoise": Benchmark("Denoising", "S14", (30, 50, 70), 50, "Noisy"),
     "sr": Benchmark("Super-resolution", "Set5", (2, 3, 4), 3, "Bicubic"),
@@ -97,18 +98,19 @@ class Row:
 class Comparison:
     """All systems on one task; the first row is the input itself."""
 
-    task: Task
+    task: str
     images: int
     rows: list[Row]
 
 
 def ours(entry: Entry, levels: Sequence[int]) -> System:
     model, card = load_model(entry.path)
-    restorer = Restorer(model, device="cpu")
+    engine = Engine(model, device="cpu")
+    task = TASKS[card.task]
 
     def restore(plane: Plane, level: float) -> Plane:
-        restored: Plane = result_of(restorer.restore(plane[None]))[0]
-        return restored
+        pixels = 255 * plane.astype(np.float64)
+        return restored_plane(engine, pixels, task.map_value(level)) / np.float32(255)
 
     return System(
         name=f"MemNet {card.name}",
@@ -119,7 +121,7 @@ def ours(entry: Entry, levels: Sequence[int]) -> System:
     )
 
 
-def peers(task: Task) -> tuple[list[System], list[Row]]:
+def peers(task: str) -> tuple[list[System], list[Row]]:
     """Return the peers of a task, and rows for those that cannot be run."""
     systems, missing = [], []
     for name, make in PEERS[task].items():
@@ -130,21 +132,23 @@ def peers(task: Task) -> tuple[list[System], list[Row]]:
     return systems, missing
 
 
-def samples(task: Task, *, quick: bool) -> list[Sample]:
+def samples(task: str, *, quick: bool) -> list[Sample]:
     """Return the inputs of a task, made once for all systems."""
     benchmark = BENCHMARKS[task]
-    planes = read_planes(BENCH / benchmark.dataset, task)
+    kind = TASKS[task]
+    folder = BENCH / benchmark.dataset
+    planes = read_clean_images(folder, full_range=kind.full_range)
     made = []
     for number, (_, plane) in enumerate(planes[:1] if quick else planes):
         for level in benchmark.levels:
-            clean = reference(plane, task, level)
-            degraded = degraded_input(clean, task, level, seed=SEED, number=number)
+            clean = reference(plane, kind, level)
+            degraded = degraded_input(clean, kind, level, seed=SEED, number=number)
             made.append(Sample(level, clean, degraded))
     return made
 
 
 def mean_scores(
-    task: Task, inputs: Sequence[Sample], system: System | None
+    task: str, inputs: Sequence[Sample], system: System | None
 ) -> dict[int, tuple[float, float]]:
     """Return mean PSNR and SSIM by level, of the inputs themselves for no system."""
     found: dict[int, list[tuple[float, float]]] = {}
@@ -155,7 +159,7 @@ def mean_scores(
                 continue
             plane = (image / 255).astype(np.float32)
             image = 255 * system.restore(plane, sample.level).astype(np.float64)
-        score = scores(sample.clean, image, task, sample.level)
+        score = scores(sample.clean, image, TASKS[task], sample.level)
         found.setdefault(sample.level, []).append(score)
     return {
         level: (
@@ -193,7 +197,7 @@ def repeated(image: NDArray[np.float64], side: int) -> Plane:
     return np.ascontiguousarray(image[np.ix_(rows, columns)] / 255, np.float32)
 
 
-def compare(task: Task, entries: Sequence[Entry], *, quick: bool) -> Comparison:
+def compare(task: str, entries: Sequence[Entry], *, quick: bool) -> Comparison:
     """Run everything for one task."""
     benchmark = BENCHMARKS[task]
     inputs = samples(task, quick=quick)
@@ -212,7 +216,7 @@ def compare(task: Task, entries: Sequence[Entry], *, quick: bool) -> Comparison:
 
 def print_table(comparison: Comparison) -> None:
     benchmark = BENCHMARKS[comparison.task]
-    symbol = LEVEL_SYMBOLS[comparison.task]
+    symbol = TASKS[comparison.task].symbol
     images = f"images: {comparison.images}"
     print(f"\n{benchmark.title}, {benchmark.dataset} ({images}), PSNR/SSIM")
     levels = [f"{symbol} {level}" for level in benchmark.levels]
@@ -248,7 +252,7 @@ def panel(comparison: Comparison) -> Panel:
         for row in comparison.rows
         if row.seconds_per_megapixel is not None and level in row.scores
     ]
-    symbol = LEVEL_SYMBOLS[comparison.task]
+    symbol = TASKS[comparison.task].symbol
     label = f"PSNR gain over {benchmark.input_name} in dB, {symbol} {level}"
     return Panel(f"{benchmark.title} ({benchmark.dataset})", label, points)
 

@@ -116,7 +116,8 @@ def install(
 ) -> Callable[..., Path]:
     """Install a tiny model for a range of levels."""
     from memnet_core.model.architecture import Architecture
-    from memnet_core.model.file import Levels, save_model
+    from memnet_core.model.file import save_model
+    from memnet_core.tasks import Levels
 
     shape: dict[str, Any] = {"memory_blocks": 2, "recursions": 1, "channels": 4}
 

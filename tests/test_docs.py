@@ -11,6 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import click
 import numpy as np
@@ -107,6 +108,8 @@ def arguments_of(words: list[str]) -> list[str] | None:
 def check_arguments(arguments: list[str]) -> None:
     """Let click check the arguments of `memnet`, without doing anything.
 
+    Files and folders need not exist.
+
     Raises
     ------
     click.UsageError
@@ -121,6 +124,8 @@ def check_arguments(arguments: list[str]) -> None:
             option = any(name in p.opts for p in command.get_params(context))
             assert option, f"no option {name}"
             continue
+        if name in PLACEHOLDERS:
+            return
         found = command.get_command(context, name)
         assert found, f"no command {name}"
         command = found
@@ -130,7 +135,8 @@ def check_arguments(arguments: list[str]) -> None:
         given = {word for word in rest if word.startswith("-")}
         assert given <= known
         return
-    command.make_context(context.info_name, rest, parent=context.parent)
+    with patch.object(click.Path, "convert", lambda _, value, *__: Path(value)):
+        command.make_context(context.info_name, rest, parent=context.parent)
 
 
 def check_command(words: list[str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Layer
 
 from memnet_core.errors import MemnetError
+from memnet_core.text import shown
 from napari_memnet.regions import (
     LayerSource,
     progress_of,
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     import napari.viewer
 
-    from memnet_core.model.file import Task
     from napari_memnet.regions import Restored
 
 __all__ = ["deblock", "denoise", "enlarge_twice"]
@@ -43,7 +43,7 @@ def enlarge_twice(viewer: napari.viewer.Viewer) -> None:
 
 
 def _restore_selected(
-    viewer: napari.viewer.Viewer, task: Task, level: float | None
+    viewer: napari.viewer.Viewer, task: str, level: float | None
 ) -> None:
     from napari.utils.notifications import show_error
 
@@ -56,7 +56,7 @@ def _restore_selected(
     try:
         source = LayerSource.of(layer)
     except MemnetError as error:
-        show_error(str(error))
+        show_error(shown(error))
         return
     work = Work(
         _restore(source, task, level),

@@ -6,7 +6,9 @@ Nothing here needs Qt or changes a layer.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +27,7 @@ __all__ = [
     "layer_planes",
     "origin",
     "plane_index",
+    "told_tables",
     "twin_attributes",
 ]
 
@@ -113,8 +116,9 @@ def _single(value: int, part: slice) -> slice:
 class LayerPlanes:
     """The planes of a layer: a `memnet_core.restoration.source.Source`.
 
-    Dask arrays, Zarr arrays and the like are asked for windows of one plane at a time.
-    The layer itself is not needed any more, so that another thread can read on.
+    Dask arrays, Zarr arrays and the like are asked for windows of one plane at a time,
+    and for each chunk once while windows come from top to bottom. The layer itself is
+    not needed any more, so that another thread can read on.
 
     Parameters
     ----------
@@ -147,6 +151,8 @@ class LayerPlanes:
         self._channel_axis = channel_axis
         sizes = tuple(int(size) for size in data.shape)
         self.region = Region.whole(sizes[:-1] if rgb else sizes)
+        self._edges = _chunk_edges(data, self.region.shape)
+        self._decoded: tuple[tuple[int, slice], int, NDArray[Any]] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -168,6 +174,38 @@ class LayerPlanes:
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Read a window of a plane, of shape (h, w, S)."""
+        if self._edges is None:
+            return self._pixels(plane, rows, columns)
+        seen = _widened(rows, self._edges[0])
+        across = _widened(columns, self._edges[1])
+        top, pixels = self._chunks(plane, seen, across)
+        left = across.start
+        return pixels[
+            rows.start - top : rows.stop - top,
+            columns.start - left : columns.stop - left,
+        ]
+
+    def _chunks(
+        self, plane: int, rows: slice, columns: slice
+    ) -> tuple[int, NDArray[Any]]:
+        """Return all pixels of some chunks, and the row at which they begin.
+
+        What was decoded last is kept: a strip mostly ends within a chunk that the next
+        one needs, too, and decoding it again for every strip would take far longer than
+        the network.
+        """
+        place, top, pixels = self._decoded or ((-1, columns), 0, np.empty(0))
+        bottom = top + len(pixels)
+        if place != (plane, columns) or not top <= rows.start <= bottom:
+            top, pixels = rows.start, self._pixels(plane, rows, columns)
+        elif rows.stop > bottom:
+            more = self._pixels(plane, slice(bottom, rows.stop), columns)
+            pixels = np.concatenate([pixels[rows.start - top :], more])
+            top = rows.start
+        self._decoded = (plane, columns), top, pixels
+        return top, pixels
+
+    def _pixels(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         where = plane_index(plane, self.region.shape)
         window = np.asarray(self.data[(*where, rows, columns)])
         return window if self.rgb else window[..., None]
@@ -181,6 +219,31 @@ class LayerPlanes:
     def plane(self, region: Region) -> NDArray[Any]:
         """Read the rows and columns of a region in its first plane."""
         return self.read(self.numbers(region)[0], *region.slices[-2:])
+
+
+def _chunk_edges(data: Any, shape: Sequence[int]) -> tuple[list[int], list[int]] | None:
+    """Return where rows and columns of chunks begin and end; None if there are none.
+
+    Dask tells the size of every chunk along an axis, Zarr and HDF5 that of all.
+    """
+    chunks = getattr(data, "chunks", None)
+    if not chunks:
+        return None
+    rows, columns = (
+        [*range(0, size, sizes), size]
+        if isinstance(sizes, int)
+        else [0, *accumulate(sizes)]
+        for sizes, size in zip(
+            chunks[len(shape) - 2 : len(shape)], shape[-2:], strict=True
+        )
+    )
+    return rows, columns
+
+
+def _widened(part: slice, edges: list[int]) -> slice:
+    """Return a part of an axis with all of the chunks that it touches."""
+    first = bisect_right(edges, part.start) - 1
+    return slice(edges[first], edges[bisect_left(edges, part.stop)])
 
 
 def plane_index(index: int, shape: Sequence[int]) -> tuple[int, ...]:
@@ -221,10 +284,21 @@ def _channel_axis(layer: Image) -> int | None:
 
 
 def origin(layer: Layer) -> dict[str, Any]:
-    """Return how a layer came to be, as far as this plugin made it; else nothing."""
+    """Return how a layer came to be, as far as this plugin restored it; or nothing."""
+    told = _told(layer)
+    return told if isinstance(told.get("source"), dict) else {}
+
+
+def told_tables(layer: Layer) -> tuple[tuple[int, ...], ...]:
+    """Return the quantisation tables that a layer without a file brings along."""
+    tables: tuple[tuple[int, ...], ...] = _told(layer).get("jpeg_tables", ())
+    return tables
+
+
+def _told(layer: Layer) -> dict[str, Any]:
+    """Return what this plugin noted in the metadata of a layer."""
     told = layer.metadata.get("memnet")
-    is_ours = isinstance(told, dict) and isinstance(told.get("source"), dict)
-    return told if is_ours else {}
+    return told if isinstance(told, dict) else {}
 
 
 def twin_attributes(

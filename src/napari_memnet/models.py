@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 if TYPE_CHECKING:
-    from memnet_core.model.file import Card, Task
+    from memnet_core.model.file import Card
     from memnet_core.model.zoo import Entry
 
-__all__ = ["describe", "models_changed", "models_for", "scales"]
+__all__ = ["describe", "levels_for", "models_changed", "models_for"]
 
 
 class _Models:
@@ -22,17 +22,16 @@ models_changed = _models.changed
 """Emitted after a model was added, so that it can be chosen at once."""
 
 
-def models_for(task: Task) -> list[Entry]:
+def models_for(task: str) -> list[Entry]:
     """Return the usable models for a task, the user's first."""
     from memnet_core.model.zoo import installed
 
     return [entry for entry in installed()[0] if entry.card.task == task]
 
 
-def scales() -> list[int]:
-    """Return the scales that some model was trained for."""
-    found = {int(s) for e in models_for("sr") for s in e.card.levels.values}
-    return sorted(found)
+def levels_for(task: str) -> list[float]:
+    """Return the levels of a task that some model lists, in ascending order."""
+    return sorted({v for e in models_for(task) for v in e.card.levels.values})
 
 
 def describe(card: Card) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,12 @@ import numpy as np
 from memnet_core._version import __version__
 from memnet_core.errors import MemnetError
 from memnet_core.events import Progress
-from napari_memnet.layers import LayerPlanes, layer_planes, twin_attributes
+from napari_memnet.layers import (
+    LayerPlanes,
+    layer_planes,
+    told_tables,
+    twin_attributes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -72,6 +78,7 @@ class LayerSource:
             If the layer cannot be restored.
         """
         planes = layer_planes(layer)
+        planes.jpeg_tables = told_tables(layer)
         remark = "level 0 of the multiscale layer" if layer.multiscale else ""
         return cls(planes, region or planes.region, layer.source.path, remark)
 
@@ -82,15 +89,10 @@ class LayerSource:
         """
         from memnet_core.io import open_image
 
-        planes = self.planes
-        if self.path is None or not Path(self.path).is_file():
-            return planes
-        try:
-            with open_image(Path(self.path)) as file:
-                planes.jpeg_tables = file.jpeg_tables
-        except MemnetError:
-            planes.jpeg_tables = ()
-        return planes
+        if self.path is not None and Path(self.path).is_file():
+            with suppress(MemnetError), open_image(Path(self.path)) as file:
+                self.planes.jpeg_tables = file.jpeg_tables
+        return self.planes
 
 
 @dataclass(frozen=True)
@@ -151,14 +153,16 @@ def restore_region(
         If the level cannot be found out, no model or device serves, or pixels are not
         finite.
     """
-    from memnet_core.restoration.prepare import carried_out, prepare
+    from memnet_core.restoration.prepare import carried_out, decide
     from memnet_core.restoration.run import restore
     from memnet_core.restoration.windows import Region as CoreRegion
 
     if decision is None:
-        prepared = prepare(source.with_tables(), settings)
-    else:
-        prepared = carried_out(decision, settings.device)
+        decision = decide(source.with_tables(), settings)
+        if source.remark:
+            remarks = (source.remark, *decision.remarks)
+            decision = decision.model_copy(update={"remarks": remarks})
+    prepared = carried_out(decision, settings.device)
     yield prepared
     scale, planes = prepared.scale, source.planes
     numbers = planes.numbers(source.region)
@@ -284,7 +288,7 @@ def _provenance(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": settings.task,
         "level": decision.level,
-        "remark": ", ".join(filter(None, (source.remark, *decision.remarks))),
+        "remark": ", ".join(decision.remarks),
         "model": card.name,
         "model_sha256": card.sha256,
         "device": str(prepared.engine.device),

@@ -20,10 +20,17 @@ def jpeg_q10() -> list[LayerData]:
     """Return scikit-image's cameraman (CC0), compressed as JPEG of quality 10."""
     from skimage.data import camera
 
-    from memnet_core.degradations import jpeg
+    from memnet_core.tasks.deblock import jpeg, luminance_table
 
-    picture = jpeg(camera(), 10)  # type: ignore[no-untyped-call]
-    return [(picture, {"name": "camera, JPEG q 10"}, "image")]
+    quality = 10
+    picture = jpeg(camera(), quality)  # type: ignore[no-untyped-call]
+    # There is no file to read the quality from, as there is for pictures one opens.
+    tables = (tuple(luminance_table(quality).tolist()),)
+    attributes = {
+        "name": f"camera, JPEG q {quality}",
+        "metadata": {"memnet": {"jpeg_tables": tables}},
+    }
+    return [(picture, attributes, "image")]
 
 
 def noisy_stack() -> list[LayerData]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from memnet_core.errors import TrainingError, UsageError
+from memnet_core.tasks import Levels, find_task
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from memnet_core.model.file import Task
     from memnet_core.model.zoo import Entry
     from memnet_core.training.events import Validated
     from napari_memnet.layers import LayerPlanes
@@ -57,22 +57,22 @@ class TrainingRequest:
         Instead: names and planes of clean layers.
     validation : Path, optional
         Folder of clean images to validate on.
-    scale : int
-        That of pairs, for super-resolution.
+    level : float
+        That of pairs, where a model is for one level.
     device : str
         ``auto`` or the name of a device.
     """
 
     name: str
     out: Path
-    task: Task
+    task: str
     recipe: str = "fast"
     minutes: float
     data: Path | None = None
     pairs: tuple[Path, Path] | None = None
     layers: Sequence[tuple[str, LayerPlanes]] = ()
     validation: Path | None = None
-    scale: int = 2
+    level: float = 2
     device: str = "auto"
 
 
@@ -150,8 +150,10 @@ def _settings(request: TrainingRequest) -> dict[str, Any]:
     }
     if request.pairs:
         settings["pairs"] = request.pairs
-        if request.task == "sr":
-            settings["levels"] = {"values": [request.scale], "continuous": False}
+        task = find_task(request.task)
+        if task.field.offered:
+            task.check(request.level)
+            settings["levels"] = Levels.listed(request.level)
         return settings
     if request.layers:
         settings |= {"data": (_written(request),), "value_range": "percentile"}

@@ -14,6 +14,7 @@ from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, Signal
 
 from memnet_core.errors import MemnetError
+from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -181,7 +182,7 @@ class Work(QObject):  # type: ignore[misc]
             self.succeeded.emit(outcome.result)
         elif isinstance(outcome, _Failed):
             if not self._quiet:
-                show_error(outcome.sentence)
+                show_error(shown(outcome.sentence))
             self.failed.emit(outcome.sentence)
         elif isinstance(outcome, _Broken):
             error = outcome.error

@@ -10,10 +10,16 @@ import dask
 import dask.array
 import numpy as np
 import pytest
+import zarr
 from napari.layers import Image
 
 from memnet_core.errors import ImageError
-from napari_memnet.layers import Region, layer_planes, twin_attributes
+from napari_memnet.layers import (
+    LayerPlanes,
+    Region,
+    layer_planes,
+    twin_attributes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +55,7 @@ TRANSFORMS_3D: dict[str, dict[str, Any]] = {
         "affine": AFFINE_3D,
     },
 }
+WHOLE = slice(0, 20), slice(0, 30)
 CASES = [
     *((name, kwargs, (20, 30)) for name, kwargs in TRANSFORMS.items()),
     *((f"3D {name}", kwargs, (4, 20, 30)) for name, kwargs in TRANSFORMS_3D.items()),
@@ -141,8 +148,59 @@ def test_planes_of_lazy_data_are_read_one_by_one() -> None:
     read.clear()
     planes = layer_planes(layer)
     assert planes.shape == (20, 20, 30, 1)
-    np.testing.assert_array_equal(planes[7], 7)
+    np.testing.assert_array_equal(planes.read(7, *WHOLE), np.full((20, 30, 1), 7))
     assert read == [7]
+
+
+@pytest.mark.parametrize("rgb", [False, True])
+def test_strips_from_top_to_bottom_decode_each_chunk_once(rgb: bool) -> None:
+    shape = (2, 50, 37, 3) if rgb else (2, 50, 37)
+    pixels = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    chunks = (1, (20, 7, 23), (30, 7), 3) if rgb else (1, (20, 7, 23), (30, 7))
+    decoded: list[tuple[int, ...]] = []
+
+    def decode(block: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        decoded.append(block.shape[1:3])
+        return block
+
+    lazy = dask.array.from_array(pixels, chunks=chunks).map_blocks(
+        decode, dtype=np.uint8, meta=np.empty((0,) * len(shape), np.uint8)
+    )
+    planes = LayerPlanes(lazy, rgb)
+    columns = slice(3, 36)
+    for plane in range(2):
+        decoded.clear()
+        for top in (0, 8, 14, 22, 30, 38, 46):
+            # Strips overlap a little, as those of enlarged planes do.
+            rows = slice(max(top - 2, 0), min(top + 8, 50))
+            strip = planes.read(plane, rows, columns)
+            expected = pixels[plane, rows, columns].reshape(*strip.shape)
+            np.testing.assert_array_equal(strip, expected)
+        sizes = [(h, w) for h in (20, 7, 23) for w in (30, 7)]
+        assert sorted(decoded) == sorted(sizes)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask", "zarr"])
+def test_windows_can_be_read_in_any_order(kind: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 41, 53), np.uint8)
+    data: Any = pixels
+    if kind == "dask":
+        data = dask.array.from_array(pixels, chunks=(2, 10, 16))
+    elif kind == "zarr":
+        data = zarr.create_array(
+            {}, shape=pixels.shape, chunks=(2, 10, 16), dtype=pixels.dtype
+        )
+        data[:] = pixels
+    planes = LayerPlanes(data, rgb=False)
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        plane = int(rng.integers(3))
+        rows, columns = (
+            slice(*sorted(map(int, rng.choice(size + 1, 2, replace=False))))
+            for size in (41, 53)
+        )
+        window = planes.read(plane, rows, columns)
+        np.testing.assert_array_equal(window[..., 0], pixels[plane, rows, columns])
 
 
 @pytest.mark.parametrize("rgb", [False, True])
@@ -151,7 +209,27 @@ def test_planes_come_in_the_order_of_the_axes(rgb: bool) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
     planes = layer_planes(Image(pixels, rgb=rgb))
     expected = pixels.reshape(6, 5, 6, -1)
-    np.testing.assert_array_equal([planes[i] for i in range(6)], expected)
+    read = [planes.read(i, *WHOLE) for i in range(6)]
+    np.testing.assert_array_equal([plane[:5, :6] for plane in read], expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "channels"),
+    [
+        (("t", "c", "y", "x"), [0, 1, 2, 0, 1, 2]),
+        (("Channel", "z", "y", "x"), [0, 0, 0, 1, 1, 1]),
+        (("t", "z", "y", "x"), [0] * 6),
+        (("t", "z", "c", "x"), [0] * 6),
+    ],
+    ids=str,
+)
+def test_an_axis_that_is_labelled_so_holds_channels(
+    labels: tuple[str, ...], channels: list[int]
+) -> None:
+    layer = Image(np.zeros((2, 3, 5, 6), np.uint8), axis_labels=labels)
+    planes = layer_planes(layer)
+    assert [planes.channel(i) for i in range(6)] == channels
+    assert planes.channels == max(channels) + 1
 
 
 def test_a_region_is_a_plane_a_stack_or_a_window() -> None:
@@ -168,7 +246,7 @@ def test_full_resolution_of_a_multiscale_layer_is_taken() -> None:
     assert layer.multiscale
     planes = layer_planes(layer)
     assert planes.shape == (1, 40, 60, 1)
-    assert planes[0].all()
+    assert planes.read(0, *WHOLE).all()
 
 
 @pytest.mark.parametrize(

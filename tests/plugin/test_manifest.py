@@ -98,15 +98,13 @@ def test_layers_are_saved_through_the_writer(
 def test_preferences_are_what_the_user_chose(
     plugin_settings: None, npe2pm: Any, manifest: PluginManifest
 ) -> None:
-    assert preferences() == Preferences("auto", 0)
+    assert preferences() == Preferences("auto")
     npe2pm.register(manifest)
     from napari.settings import get_plugin_settings
 
     chosen = get_plugin_settings("napari-memnet").inference
-    chosen.device, chosen.tile = "cpu", 256
-    assert preferences() == Preferences("cpu", 256)
-    with pytest.raises(ValueError, match="greater than or equal to 0"):
-        chosen.tile = -5
+    chosen.device = "cpu"
+    assert preferences() == Preferences("cpu")
 
 
 @pytest.mark.parametrize("binding", ["pyqt6", "pyside6"])

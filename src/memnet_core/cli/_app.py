@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -17,7 +19,6 @@ from memnet_core.cli._display import (
     EXIT_INTERRUPTED,
     EXIT_USAGE,
     is_debugging,
-    shown,
     shown_cause,
 )
 from memnet_core.cli.batch import batch
@@ -27,6 +28,7 @@ from memnet_core.cli.models import models
 from memnet_core.cli.restore import restore
 from memnet_core.cli.train import train
 from memnet_core.errors import ImageError, MemnetError
+from memnet_core.text import shown, shown_lines
 
 __all__ = ["main"]
 
@@ -40,9 +42,15 @@ class _Group(click.Group):
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
+        _escape_messages_of_libraries()
         try:
             return super().invoke(ctx)
-        except _OF_CLICK:
+        except click.UsageError as error:  # may repeat names that a glob found
+            message = shown_lines(error.format_message())
+            raise click.UsageError(message, error.ctx) from error
+        except click.ClickException as error:
+            raise click.ClickException(shown_lines(error.format_message())) from error
+        except (click.Abort, click.exceptions.Exit):
             raise
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
@@ -63,8 +71,26 @@ class _Group(click.Group):
             ctx.exit(EXIT_BUG)
 
 
-_OF_CLICK = (click.ClickException, click.Abort, click.exceptions.Exit)
-"""What click itself turns into a message and an exit code."""
+class _ShownFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return shown_lines(super().format(record))
+
+
+def _escape_messages_of_libraries() -> None:
+    """Escape what libraries log or warn of: they repeat what files hold."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_ShownFormatter())
+    warnings.formatwarning = _warning_line
+
+
+def _warning_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    return f"{category.__name__}: {shown(message)}\n"
 
 
 def _tell_cause(error: Exception) -> None:

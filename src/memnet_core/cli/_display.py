@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core.text import shown, shown_lines
+
 if TYPE_CHECKING:
     from memnet_core.batch import (
         ClusterReady,
@@ -28,7 +30,6 @@ __all__ = [
     "EXIT_USAGE",
     "follow",
     "is_debugging",
-    "shown",
     "shown_cause",
 ]
 
@@ -36,13 +37,6 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130
-
-
-def shown(what: object) -> str:
-    """Return a path or message as one line that any terminal can print."""
-    return "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(what)
-    )
 
 
 def is_debugging() -> bool:
@@ -61,7 +55,7 @@ def shown_cause(error: BaseException | str) -> str:
     """
     if isinstance(error, BaseException):
         error = "".join(traceback.format_exception(error))
-    return "\n".join(map(shown, error.splitlines()))
+    return shown_lines(error)
 
 
 def follow(run: Run, *, resumes: bool) -> int:
@@ -203,9 +197,9 @@ def _header(event: ModelReady | ClusterReady) -> str:
     from memnet_core.batch import ClusterReady
 
     if isinstance(event, ClusterReady):
-        return f"{event.workers} workers of {event.address}"
+        return shown(f"{event.workers} workers of {event.address}")
     card = event.entry.card
-    return f"Model {card.name} ({card.serves}) on {event.device}"
+    return shown(f"Model {card.name} ({card.serves}) on {event.device}")
 
 
 def _line(event: FileFinished) -> str:

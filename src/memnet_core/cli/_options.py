@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from memnet_core.tasks import TASKS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memnet_core.restoration.settings import Settings
+    from memnet_core.tasks import Task
 
 __all__ = ["restoration_options", "settings_of"]
 
 AnyFunction = TypeVar("AnyFunction", bound="Callable[..., Any]")
-
-_LEVEL_OPTIONS = {"deblock": "q", "denoise": "sigma", "sr": "scale"}
 
 
 def _number_or_auto(text: str) -> float | str:
@@ -63,27 +64,24 @@ def _repeats(text: str) -> bool:
     return len(set(text)) < len(text)
 
 
+def _level_option(task: Task) -> Callable[[AnyFunction], AnyFunction]:
+    """Return the option that gives the level of a task."""
+    name, text = f"--{task.option}", f"{task.name}: {task.help}"
+    if task.estimable:
+        kind: Any = _number_or_auto
+        return click.option(name, type=kind, metavar="N|auto", help=text)
+    low, high = (int(end) for end in task.bounds)
+    return click.option(name, type=click.IntRange(low, high), help=text)
+
+
 _OPTIONS = (
     click.option(
         "--task",
-        type=click.Choice(list(_LEVEL_OPTIONS)),
+        type=click.Choice(list(TASKS)),
         required=True,
-        help="Remove JPEG blocks, remove noise, or enlarge.",
+        help=", ".join(f"{task.name}: {task.title}" for task in TASKS.values()) + ".",
     ),
-    click.option(
-        "--q",
-        type=_number_or_auto,
-        metavar="N|auto",
-        help="deblock: JPEG quality 1-100.  [default: auto, read from the JPEG file]",
-    ),
-    click.option(
-        "--sigma",
-        type=_number_or_auto,
-        metavar="N|auto",
-        help="denoise: standard deviation in grey levels of 255.  "
-        "[default: auto, estimated]",
-    ),
-    click.option("--scale", type=click.IntRange(2, 8), help="sr: how much larger."),
+    *(_level_option(task) for task in TASKS.values()),
     click.option(
         "--model", metavar="NAME|FILE", help="Model to use instead of the best fit."
     ),
@@ -156,7 +154,6 @@ def settings_of(*, task: str, **options: Any) -> Settings:
         If there is no such level.
     """
     from memnet_core.restoration.settings import Settings
-    from memnet_core.tasks import TASKS
 
     wanted = TASKS[task]
     given = {other.option: options.pop(other.option) for other in TASKS.values()}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memnet_core.cli._display import EXIT_FAILED, follow, shown
+from memnet_core.cli._display import EXIT_FAILED, follow
 from memnet_core.cli._options import restoration_options, settings_of
+from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +115,7 @@ def batch(
         raise UsageError(f"{report} cannot be written; name an existing folder.")
     found = find_inputs(inputs, output, recursive=recursive)
     if found.passed_over:
-        click.echo(found.passed_over, err=True)
+        click.echo(shown(found.passed_over), err=True)
     for problem in found.unreadable:
         click.echo(f"FAILED {shown(problem)}", err=True)
     if not found.sources:

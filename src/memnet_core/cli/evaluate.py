@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core.cli._display import shown
 from memnet_core.errors import UsageError
+from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from memnet_core.evaluation.run import Evaluation
@@ -67,25 +67,25 @@ def evaluate(
     compared with published figures; they are refused if their degraded images do not
     score as published.
     """
-    from memnet_core.engine import Restorer
     from memnet_core.evaluation.html import as_html
     from memnet_core.evaluation.report import as_csv, as_json, as_text
     from memnet_core.evaluation.run import evaluate as evaluations
     from memnet_core.model.file import load_model
     from memnet_core.model.zoo import find_model
+    from memnet_core.restoration.stream import Engine
 
     chosen = _levels(levels)
     for file in (json_file, csv_file, html_file):
         if file is not None:
             _check_writable(file)
     network, card = load_model(find_model(model).path)
-    restorer = Restorer(network, device=device)
+    engine = Engine(network, device=device)
     found: list[Evaluation] = []
     try:
         for folder in folders:
-            for evaluation in evaluations(restorer, card, folder, chosen, seed=seed):
+            for evaluation in evaluations(engine, card, folder, chosen, seed=seed):
                 found.append(evaluation)
-                click.echo(_printable(as_text(card, evaluation)) + "\n")
+                click.echo(as_text(card, evaluation) + "\n")
     finally:
         if found and json_file:
             _write(json_file, as_json(card, found))
@@ -120,10 +120,6 @@ def _write(file: Path, text: str) -> None:
 
 def _unwritable(file: Path, error: OSError) -> str:
     return f"{shown(file)} cannot be written: {error.strerror}; name another file."
-
-
-def _printable(text: str) -> str:
-    return "\n".join(shown(line) for line in text.splitlines())
 
 
 def _levels(text: str | None) -> tuple[float, ...] | None:

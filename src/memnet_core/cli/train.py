@@ -12,6 +12,8 @@ import click
 
 from memnet_core.cli._display import EXIT_INTERRUPTED
 from memnet_core.cli._options import parse_range
+from memnet_core.tasks import TASKS
+from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -28,7 +30,7 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map")
 @click.command()
 @click.option(
     "--task",
-    type=click.Choice(["deblock", "denoise", "sr"]),
+    type=click.Choice(list(TASKS)),
     help="What to learn.  [default: deblock]",
 )
 @click.option(
@@ -92,7 +94,8 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map")
     "--init",
     "start",
     metavar="MODEL",
-    help="Start from a model (name or file), also one with fewer blocks or recursions.",
+    help="Start from a model (name or file), also one with fewer blocks or recursions, "
+    "or without a level map.",
 )
 @click.option("--name", help="Name of the model.  [default: that of the folder]")
 @click.option("--licence", help="Licence of the model, for its card.")
@@ -216,20 +219,20 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
                     break
         return not stop.requested
     at = f" from step {trainer.step}" if trainer.step else ""
-    click.echo(f"Training on {trainer.images} images{at}, in {config.out}.", err=True)
-    if trainer.remark:
-        click.echo(trainer.remark, err=True)
+    click.echo(
+        f"Training on {trainer.images} images{at}, in {shown(config.out)}.", err=True
+    )
     command = _remember_command(config.out)
     with closing(sitting(trainer, stop_at, command)) as events:
         for event in events:
             if line := _line(event):
-                click.echo(line, err=True)
+                click.echo(shown(line), err=True)
             if stop.requested:
                 break
     if stop.requested:
         click.echo(f"Saved at step {trainer.step}; go on with --resume.", err=True)
     elif model_file(config).exists():
-        click.echo(f"The best model is {model_file(config)}.", err=True)
+        click.echo(f"The best model is {shown(model_file(config))}.", err=True)
     return not stop.requested
 
 
@@ -248,15 +251,26 @@ class _StopSignal:
 
 def _remember_command(out: Path) -> str:
     """Add this command to those of the run, and return all of them."""
+    from memnet_core.errors import TrainingError
+
     path = out / "commands.txt"
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"memnet {shlex.join(sys.argv[1:])}\n")
-    return "; ".join(path.read_text(encoding="utf-8").splitlines())
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(shown(f"memnet {shlex.join(sys.argv[1:])}") + "\n")
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise TrainingError(
+            f"Cannot write to {path}: {error.strerror}; make room there."
+        ) from error
+    return "; ".join(lines)
 
 
 def _line(event: Event) -> str:
+    from memnet_core.events import Notice
     from memnet_core.training.events import Finished, Progress, Validated
 
+    if isinstance(event, Notice):
+        return event.text
     if isinstance(event, Progress):
         return (
             f"{event.minutes:6.1f} min {event.fraction:4.0%}  step {event.step:6d}  "

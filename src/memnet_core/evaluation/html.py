@@ -8,7 +8,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from memnet_core.evaluation.report import gain
-from memnet_core.model.file import LEVEL_SYMBOLS
+from memnet_core.tasks import find_task
+from memnet_core.text import plotted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ def as_html(card: Card, evaluations: Sequence[Evaluation]) -> str:
     environment = Environment(
         loader=PackageLoader("memnet_core.evaluation", "."),
         autoescape=True,
+        finalize=lambda value: shown(value) if isinstance(value, str) else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -44,7 +46,7 @@ def as_html(card: Card, evaluations: Sequence[Evaluation]) -> str:
     return environment.get_template("page.html.j2").render(
         card=card,
         gain=gain,
-        symbol=LEVEL_SYMBOLS[card.task],
+        symbol=find_task(card.task).symbol,
         evaluations=evaluations,
         plot=_plot(card, evaluations),
     )
@@ -76,9 +78,11 @@ def _plot(card: Card, evaluations: Sequence[Evaluation]) -> str:
     for label, points in gains.items():
         style = "o--" if label.endswith("(published)") else "o-"
         width = 1.0 if label.endswith("(published)") else 2.5
-        axes.plot(*zip(*points, strict=True), style, label=label, linewidth=width)
+        axes.plot(
+            *zip(*points, strict=True), style, label=plotted(label), linewidth=width
+        )
     axes.set_xticks(sorted({evaluation.level for evaluation in evaluations}))
-    axes.set(xlabel=LEVEL_SYMBOLS[card.task], ylabel="gain in PSNR (dB)")
+    axes.set(xlabel=find_task(card.task).symbol, ylabel="gain in PSNR (dB)")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small")
     buffer = io.BytesIO()

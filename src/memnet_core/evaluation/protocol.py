@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.bicubic import modcrop
-from memnet_core.degradations import degrade
 from memnet_core.metrics import psnr, ssim
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Task
+    from memnet_core.tasks import Task
 
 __all__ = ["degraded_input", "reference", "scores", "smallest_side"]
 
@@ -29,17 +28,15 @@ def reference(plane: NDArray[Any], task: Task, level: float) -> NDArray[Any]:
     plane : ndarray, shape (H, W)
         Clean pixels in [0, 255].
     task, level
-        For super-resolution both sides are cropped to multiples of the scale.
+        Both sides are cropped to multiples of what they have to be.
     """
-    return modcrop(plane, int(level)) if task == "sr" else plane
+    return modcrop(plane, task.multiple(level))
 
 
 def smallest_side(task: Task, level: float) -> int:
     """Return how many pixels each side of an image needs for `scores`."""
-    if task != "sr":
-        return _SSIM_WINDOW
-    scale = int(level)
-    return scale * math.ceil((_SSIM_WINDOW + 2 * scale) / scale)
+    multiple = task.multiple(level)
+    return multiple * math.ceil((_SSIM_WINDOW + 2 * task.shave(level)) / multiple)
 
 
 def degraded_input(
@@ -52,12 +49,12 @@ def degraded_input(
     clean : ndarray, shape (H, W)
         A reference.
     task, level
-        As for `memnet_core.degradations.degrade`.
+        How it is degraded.
     seed, number : int
         Determine the noise: the seed of the evaluation and the number of the image.
     """
     rng = np.random.default_rng([seed, number, round(1000 * level)])
-    return degrade(clean, task, level, rng)
+    return task.degrade(clean, level, rng)
 
 
 def scores(
@@ -65,8 +62,7 @@ def scores(
 ) -> tuple[float, float]:
     """Return PSNR in dB and SSIM of a degraded or restored image.
 
-    For super-resolution pixels are rounded to 8 bits and `level` pixels are shaved off
-    each side; the other tasks are scored as they are.
+    The task says whether pixels are rounded to 8 bits and shaved off each side.
 
     Parameters
     ----------
@@ -74,14 +70,12 @@ def scores(
         A reference.
     image : ndarray of float, shape (H, W)
         The same on the same scale of 0 to 255.
-    task : str
-        ``deblock``, ``denoise`` or ``sr``.
-    level : float
-        Quality, deviation or scale.
+    task, level
+        What was done.
     """
-    if task == "sr":
-        shave = int(level)
+    if task.rounded:
         image = np.clip(np.floor(np.asarray(image) + 0.5), 0, 255)
+    if shave := task.shave(level):
         window = np.s_[shave:-shave, shave:-shave]
         clean, image = clean[window], image[window]
     return psnr(clean, image), ssim(clean, image)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from memnet_core.model.file import Task
 
 __all__ = ["KnownSet", "input_scores", "known_set", "published"]
 
@@ -45,16 +41,31 @@ _SETS = {
     "bsd200": KnownSet("BSD200", 200, halved=True),
 }
 
-_SYSTEMS: dict[Task, tuple[str, ...]] = {
-    "denoise": ("BM3D", "EPLL", "PCLR", "PGPD", "WNNM", "RED", "MemNet"),
-    "sr": (*("Bicubic", "SRCNN", "VDSR", "DRCN", "DnCNN", "LapSRN", "DRRN", "MemNet"),),
-    "deblock": ("JPEG", "ARCNN", "TNRD", "DnCNN", "MemNet"),
-}
-"""Columns of Tables 3, 4 and 5."""
+
+@dataclass(frozen=True)
+class _Table:
+    """A table of the paper.
+
+    Attributes
+    ----------
+    systems : tuple of str
+        Its columns.
+    rows : str
+        A line for each set and level: PSNR and SSIM by column, ``-`` for none.
+    input : str
+        The column of the degraded images, if there is one.
+    """
+
+    systems: tuple[str, ...]
+    rows: str
+    input: str = ""
+
 
 # ruff: noqa: E501
-_TABLES: dict[Task, str] = {
-    "denoise": """
+_TABLES: dict[int, _Table] = {
+    3: _Table(
+        ("BM3D", "EPLL", "PCLR", "PGPD", "WNNM", "RED", "MemNet"),
+        """
 14 images 30 28.49/.8204 28.35/.8200 28.68/.8263 28.55/.8199 28.74/.8273 29.17/.8423 29.22/.8444
 14 images 50 26.08/.7427 25.97/.7354 26.29/.7538 26.19/.7442 26.32/.7517 26.81/.7733 26.91/.7775
 14 images 70 24.65/.6882 24.47/.6712 24.79/.6997 24.71/.6913 24.80/.6975 25.31/.7206 25.43/.7260
@@ -62,7 +73,10 @@ BSD200 30 27.31/.7755 27.38/.7825 27.54/.7827 27.33/.7717 27.48/.7807 27.95/.801
 BSD200 50 25.06/.6831 25.17/.6870 25.30/.6947 25.18/.6841 25.26/.6928 25.75/.7167 25.86/.7202
 BSD200 70 23.82/.6240 23.81/.6168 23.94/.6336 23.89/.6245 23.95/.6346 24.37/.6551 24.53/.6608
 """,
-    "sr": """
+    ),
+    4: _Table(
+        ("Bicubic", "SRCNN", "VDSR", "DRCN", "DnCNN", "LapSRN", "DRRN", "MemNet"),
+        """
 Set5 2 33.66/.9299 36.66/.9542 37.53/.9587 37.63/.9588 37.58/.9590 37.52/.959 37.74/.9591 37.78/.9597
 Set5 3 30.39/.8682 32.75/.9090 33.66/.9213 33.82/.9226 33.75/.9222 - 34.03/.9244 34.09/.9248
 Set5 4 28.42/.8104 30.48/.8628 31.35/.8838 31.53/.8854 31.40/.8845 31.54/.885 31.68/.8888 31.74/.8893
@@ -76,18 +90,29 @@ Urban100 2 26.88/.8403 29.50/.8946 30.76/.9140 30.75/.9133 30.74/.9139 30.41/.91
 Urban100 3 24.46/.7349 26.24/.7989 27.14/.8279 27.15/.8276 27.15/.8276 - 27.53/.8378 27.56/.8376
 Urban100 4 23.14/.6577 24.52/.7221 25.18/.7524 25.14/.7510 25.20/.7521 25.21/.756 25.44/.7638 25.50/.7630
 """,
-    "deblock": """
+        input="Bicubic",
+    ),
+    5: _Table(
+        ("JPEG", "ARCNN", "TNRD", "DnCNN", "MemNet"),
+        """
 Classic5 10 27.82/.7595 29.03/.7929 29.28/.7992 29.40/.8026 29.69/.8107
 Classic5 20 30.12/.8344 31.15/.8517 31.47/.8576 31.63/.8610 31.90/.8658
 LIVE1 10 27.77/.7730 28.96/.8076 29.15/.8111 29.19/.8123 29.45/.8193
 LIVE1 20 30.07/.8512 31.29/.8733 31.46/.8769 31.59/.8802 31.83/.8846
 """,
+        input="JPEG",
+    ),
 }
 
-_NOISY_INPUTS = {
-    "14 images": {30.0: (18.59, 0.3256), 50.0: (14.15, 0.1863), 70.0: (11.23, 0.1196)}
+_MEASURED_INPUTS = {
+    (3, "14 images"): {
+        30.0: (18.59, 0.3256),
+        50.0: (14.15, 0.1863),
+        70.0: (11.23, 0.1196),
+    }
 }
-"""Measured on the images that BM3D scores as published on (benchmarks/quality.py)."""
+"""Of tables without such a column, by number and set: measured on the images that BM3D
+scores as published on (benchmarks/quality.py)."""
 
 
 def known_set(folder_name: str) -> KnownSet | None:
@@ -95,13 +120,13 @@ def known_set(folder_name: str) -> KnownSet | None:
     return _SETS.get("".join(c for c in folder_name.lower() if c.isalnum()))
 
 
-def published(task: Task, name: str) -> dict[float, _Figures]:
+def published(table: int, name: str) -> dict[float, _Figures]:
     """Return PSNR in dB and SSIM of all systems on a set, by level.
 
     Parameters
     ----------
-    task : str
-        ``deblock``, ``denoise`` or ``sr``.
+    table : int
+        Number of the table in the paper.
     name : str
         Name of a `KnownSet`.
 
@@ -110,9 +135,11 @@ def published(task: Task, name: str) -> dict[float, _Figures]:
     dict of float to dict of str to (float, float)
         Nothing where the paper has no figures.
     """
+    if table not in _TABLES:
+        return {}
+    systems = _TABLES[table].systems
     tables: dict[float, _Figures] = {}
-    systems = _SYSTEMS[task]
-    for line in _TABLES[task].strip().splitlines():
+    for line in _TABLES[table].rows.strip().splitlines():
         *names, level = line.split()[: -len(systems)]
         if " ".join(names) != name:
             continue
@@ -125,7 +152,7 @@ def published(task: Task, name: str) -> dict[float, _Figures]:
     return tables
 
 
-def input_scores(task: Task, name: str) -> dict[float, tuple[float, float]]:
+def input_scores(table: int, name: str) -> dict[float, tuple[float, float]]:
     """Return PSNR in dB and SSIM of the degraded images of a set, by level.
 
     The paper does not score noisy images: their PSNR is that of any other images, and
@@ -133,10 +160,14 @@ def input_scores(task: Task, name: str) -> dict[float, tuple[float, float]]:
 
     Parameters
     ----------
-    task, name
+    table, name
         As for `published`.
     """
-    if task == "denoise":
-        return _NOISY_INPUTS.get(name, {})
-    system = "JPEG" if task == "deblock" else "Bicubic"
-    return {level: figures[system] for level, figures in published(task, name).items()}
+    measured = _MEASURED_INPUTS.get((table, name), {})
+    system = _TABLES[table].input if table in _TABLES else ""
+    stated = {
+        level: figures[system]
+        for level, figures in published(table, name).items()
+        if system in figures
+    }
+    return measured | stated

@@ -9,7 +9,8 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.model.file import LEVEL_SYMBOLS
+from memnet_core.tasks import find_task
+from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,14 +25,19 @@ _FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
 
 def as_text(card: Card, evaluation: Evaluation) -> str:
     """Return a table: each image, the mean, and the published figures."""
-    symbol = LEVEL_SYMBOLS[card.task]
-    title = f"{evaluation.dataset}, {symbol} {evaluation.level:g}: {card.name}"
-    width = max(24, *(len(row.image) + 2 for row in evaluation.images))
+    label = find_task(card.task).label(evaluation.level)
+    title = f"{shown(evaluation.dataset)}, {label}: {card.name}"
+    width = max(24, *(len(shown(row.image)) + 2 for row in evaluation.images))
     lines = [title, f"{'image':<{width}}{'input':<18}{'restored':<18}gain"]
     for row in (*evaluation.images, evaluation.mean):
         lines.append(
-            f"{row.image:<{width}}{_cell(row.input_psnr, row.input_ssim):<18}"
+            f"{shown(row.image):<{width}}{_cell(row.input_psnr, row.input_ssim):<18}"
             f"{_cell(row.psnr, row.ssim):<18}{gain(row.psnr, row.input_psnr)}"
+        )
+    if left_out := len(evaluation.images) - len(evaluation.counted):
+        lines.append(
+            f"(mean without {left_out} of {len(evaluation.images)} images that are "
+            "perfect before or after, such as blank ones)"
         )
     for system, (psnr, ssim) in evaluation.published.items():
         name = f"{system} (published)"
@@ -48,7 +54,8 @@ def as_csv(evaluations: Sequence[Evaluation]) -> str:
     for evaluation in evaluations:
         for row in (*evaluation.images, evaluation.mean):
             values = [getattr(row, field) for field in _FIELDS]
-            writer.writerow([evaluation.dataset, f"{row.level:g}", row.image, *values])
+            names = [shown(evaluation.dataset), f"{row.level:g}", shown(row.image)]
+            writer.writerow([*names, *values])
     return text.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.bicubic import imresize
-from memnet_core.engine import result_of
+from memnet_core.clean_images import read_clean_images
 from memnet_core.errors import EvaluationError, ImageError, LevelError
 from memnet_core.evaluation.protocol import (
     degraded_input,
@@ -19,30 +20,25 @@ from memnet_core.evaluation.protocol import (
     smallest_side,
 )
 from memnet_core.evaluation.published import input_scores, known_set, published
-from memnet_core.model.file import LEVEL_SYMBOLS
-from memnet_core.planes import read_planes
+from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from memnet_core.engine import Restorer
-    from memnet_core.model.file import Card, Task
+    from memnet_core.model.file import Card
+    from memnet_core.restoration.stream import Engine
+    from memnet_core.tasks import Task
 
-__all__ = ["Crop", "Evaluation", "ImageScore", "default_levels", "evaluate"]
-
-_STANDARD: dict[Task, tuple[float, ...]] = {
-    "deblock": (10, 20),
-    "denoise": (30, 50, 70),
-    "sr": (2, 3, 4),
-}
-_SLACK: dict[Task, tuple[float, float]] = {
-    "deblock": (0.015, 0.0003),
-    "denoise": (0.05, 0.003),
-    "sr": (0.015, 0.0003),
-}
-"""In dB and SSIM; noise differs by 0.013 dB and 0.0012 between seeds."""
+__all__ = [
+    "Crop",
+    "Evaluation",
+    "ImageScore",
+    "default_levels",
+    "evaluate",
+    "restored_plane",
+]
 
 _CROPS = 3
 _CROP_SIDE = 256
@@ -94,28 +90,43 @@ class Evaluation:
     crops: tuple[Crop, ...]
 
     @property
+    def counted(self) -> tuple[ImageScore, ...]:
+        """The images that means are over: those with a PSNR before and after.
+
+        A blank image that is not changed at all has none; where all are like that, they
+        are counted.
+        """
+        rows = tuple(
+            row
+            for row in self.images
+            if math.isfinite(row.input_psnr) and math.isfinite(row.psnr)
+        )
+        return rows or self.images
+
+    @property
     def mean(self) -> ImageScore:
-        """Means over the images."""
+        """Means over the images that are counted."""
         names = ("input_psnr", "input_ssim", "psnr", "ssim")
+        rows = self.counted
         means = {
-            name: sum(getattr(row, name) for row in self.images) / len(self.images)
-            for name in names
+            name: sum(getattr(r, name) for r in rows) / len(rows) for name in names
         }
         return ImageScore("mean", self.level, **means)
 
 
 def default_levels(card: Card, folder: Path) -> tuple[float, ...]:
     """Return the levels to score a model at: published, standard, or its own."""
+    task = find_task(card.task)
     known = known_set(folder.name)
-    tables = published(card.task, known.name) if known else {}
-    for levels in (tuple(tables), _STANDARD[card.task]):
+    tables = published(task.table, known.name) if known else {}
+    for levels in (tuple(tables), task.standard_levels):
         if covered := tuple(level for level in levels if card.levels.covers(level)):
             return covered
     return card.levels.values
 
 
 def evaluate(
-    restorer: Restorer,
+    engine: Engine,
     card: Card,
     folder: Path,
     levels: Sequence[float] | None = None,
@@ -126,8 +137,8 @@ def evaluate(
 
     Parameters
     ----------
-    restorer : Restorer
-        The engine with the model.
+    engine : Engine
+        The model on a device.
     card : Card
         What the model says of itself.
     folder : Path
@@ -153,31 +164,32 @@ def evaluate(
     """
     folder = Path(os.path.abspath(folder))
     chosen = default_levels(card, folder) if levels is None else levels
-    _check_levels(card, chosen)
-    planes = _planes(folder, card.task)
-    _check_sides(folder, planes, card.task, chosen)
+    task = find_task(card.task)
+    _check_levels(card, task, chosen)
+    planes = _planes(folder, task)
+    _check_sides(folder, planes, task, chosen)
     known = known_set(folder.name)
-    expected = input_scores(card.task, known.name) if known else {}
+    expected = input_scores(task.table, known.name) if known else {}
     checked = [level for level in chosen if level in expected] or [*expected][:1]
     baselines = {
         level: [
-            scores(clean, degraded, card.task, level)
-            for clean, degraded in _inputs(planes, card.task, level, seed)
+            scores(clean, degraded, task, level)
+            for clean, degraded in _inputs(planes, task, level, seed)
         ]
         for level in {*chosen, *checked}
     }
     for level in checked:
-        _check_baseline(folder, card.task, level, baselines[level], expected[level])
-    tables = published(card.task, known.name) if known else {}
+        _check_baseline(folder, task, level, baselines[level], expected[level])
+    tables = published(task.table, known.name) if known else {}
     for level in chosen:
         images: list[ImageScore] = []
         crops: list[Crop] = []
-        inputs = _inputs(planes, card.task, level, seed)
+        inputs = _inputs(planes, task, level, seed)
         for (name, _), before, (clean, degraded) in zip(
             planes, baselines[level], inputs, strict=True
         ):
-            restored = _restored(restorer, degraded)
-            after = scores(clean, restored, card.task, level)
+            restored = restored_plane(engine, degraded, task.map_value(level))
+            after = scores(clean, restored, task, level)
             images.append(ImageScore(name, level, *before, *after))
             if len(crops) < _CROPS:
                 crops.append(Crop(name, _centre(degraded), _centre(restored)))
@@ -194,9 +206,9 @@ def _centre(plane: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _planes(folder: Path, task: Task) -> list[tuple[str, NDArray[Any]]]:
-    planes = read_planes(folder, task)
+    planes = read_clean_images(folder, full_range=task.full_range)
     known = known_set(folder.name)
-    if known is None or not published(task, known.name):
+    if known is None or not published(task.table, known.name):
         return planes
     if len(planes) != known.images:
         raise EvaluationError(
@@ -221,24 +233,43 @@ def _inputs(
         yield clean, degraded_input(clean, task, level, seed=seed, number=number)
 
 
-def _restored(restorer: Restorer, degraded: NDArray[np.float64]) -> NDArray[Any]:
-    planes = (degraded / 255).astype(np.float32)[None]
-    restored: NDArray[Any] = 255 * result_of(restorer.restore(planes))[0]
+def restored_plane(
+    engine: Engine, degraded: NDArray[np.float64], level: float
+) -> NDArray[np.float32]:
+    """Return what an engine makes of one plane.
+
+    Parameters
+    ----------
+    engine : Engine
+        The model; one for colour sees a gray picture.
+    degraded : ndarray, shape (H, W)
+        Pixels in [0, 255].
+    level : float
+        Value of the level's plane, see `memnet_core.tasks.Task.map_value`.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        Restored pixels, neither clipped nor rounded.
+    """
+    plane = (degraded / 255).astype(np.float32)[None, None]
+    planes = np.repeat(plane, engine.image_channels, axis=1)
+    height, width = degraded.shape
+    rows = engine.strip_rows(width)
+    strips = (planes[:, :, top : top + rows] for top in range(0, height, rows))
+    parts = list(engine.stream(strips, height, level))
+    restored: NDArray[np.float32] = 255 * np.concatenate(parts, axis=2)[0].mean(0)
     return restored
 
 
-def _check_levels(card: Card, levels: Iterable[float]) -> None:
+def _check_levels(card: Card, task: Task, levels: Iterable[float]) -> None:
     for level in levels:
         if not card.levels.covers(level):
             raise LevelError(
-                f"The model {card.name!r} covers {LEVEL_SYMBOLS[card.task]} "
+                f"The model {card.name!r} covers {task.symbol} "
                 f"{card.levels}, not {level:g}; choose other --levels."
             )
-        if card.task == "deblock" and level % 1:
-            raise LevelError(
-                f"JPEG qualities are whole numbers, not {level:g}; choose other "
-                "--levels."
-            )
+        task.check(level)
 
 
 def _check_sides(
@@ -253,7 +284,7 @@ def _check_sides(
         if min(plane.shape) < needed:
             raise ImageError(
                 f"{folder / name} has {plane.shape[0]}×{plane.shape[1]} px; at "
-                f"{LEVEL_SYMBOLS[task]} {level:g} each side needs {needed} px to be "
+                f"{task.label(level)} each side needs {needed} px to be "
                 "scored; leave it out."
             )
 
@@ -267,9 +298,9 @@ def _check_baseline(
 ) -> None:
     """Refuse a known set whose degraded images do not score as they have to."""
     found = np.mean(rows, axis=0)
-    if np.any(np.abs(found - expected) > _SLACK[task]):
+    if np.any(np.abs(found - expected) > task.slack):
         raise EvaluationError(
-            f"The degraded images of {folder} at {LEVEL_SYMBOLS[task]} {level:g} score "
+            f"The degraded images of {folder} at {task.label(level)} score "
             f"{found[0]:.2f} dB (SSIM {found[1]:.4f}), not {expected[0]:.2f} dB as "
             f"published (SSIM {expected[1]:.4f}): these are other images; rename the "
             "folder to score it as a set of your own."

@@ -1,15 +1,5 @@
 """Reading and writing pixels and their metadata; knows nothing of networks."""
 
-from memnet_core.io._old import (
-    PlaneCrops,
-    Stack,
-    is_zarr,
-    open_stack,
-    read_image,
-    suffix_format,
-    tiff_like,
-    write_image,
-)
 from memnet_core.io.calibration import Calibration
 from memnet_core.io.files import create_image, open_image, probe, save_image
 from memnet_core.io.format import Format, PlaneWriter
@@ -37,25 +27,17 @@ __all__ = [
     "ImageFile",
     "Metadata",
     "Native",
-    "PlaneCrops",
     "PlaneWriter",
     "Probe",
-    "Stack",
     "create_image",
     "format_named",
     "format_of_content",
     "format_of_suffix",
     "in_memory",
     "is_image_folder",
-    "is_zarr",
     "open_image",
-    "open_stack",
     "probe",
-    "read_image",
     "save_image",
-    "suffix_format",
     "suffix_of_format",
-    "tiff_like",
-    "write_image",
     "write_ome_tiff",
 ]

@@ -96,10 +96,16 @@ class PictureWriter:
         self._changes, dropped = _changes(like.shape[3], like.dtype, limits)
         self._metadata = _held_metadata(metadata, limits, dropped)
         self._dpi = _dots_per_inch(metadata, limits, dropped)
+        self._plane: NDArray[Any] | None = None
         self.dropped = tuple(dropped)
 
     def put(self, pixels: NDArray[Any]) -> None:
-        """Write the plane, (H, W, S)."""
+        """Keep the plane, (H, W, S)."""
+        self._plane = pixels
+
+    def finish(self) -> None:
+        """Encode and write the plane that was put."""
+        pixels: Any = self._plane
         for change in self._changes:
             pixels = change(pixels)
         pixels = np.ascontiguousarray(pixels)

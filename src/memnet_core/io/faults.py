@@ -76,7 +76,7 @@ def parsing(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (*_STUMBLES, *_DAMAGE) as error:
+    except (*_STUMBLES, *_DAMAGE, SyntaxError) as error:
         raise ValueError(f"{what} cannot be understood") from error
 
 
@@ -105,8 +105,9 @@ def writing(path: Path) -> Iterator[list[BaseException]]:
     except (OSError, ValueError) as error:
         if _is_among(error, foreign):
             raise
-        reason = getattr(error, "strerror", None) or _sentence(error)
-        raise ImageError(f"{path} cannot be written: {reason}.", path=path) from error
+        raise ImageError(
+            f"{path} cannot be written: {_sentence(error)}.", path=path
+        ) from error
 
 
 def _is_from_library(error: BaseException) -> bool:
@@ -135,4 +136,5 @@ def _damaged(path: Path) -> str:
 
 def _sentence(error: Exception) -> str:
     """Return what an error says, on one line and without a full stop."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    said = getattr(error, "strerror", None) or str(error)
+    return " ".join(said.split()).rstrip(".") or type(error).__name__

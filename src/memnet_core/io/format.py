@@ -75,8 +75,9 @@ class Format:
     A format of text files, each with the rows of one gray picture:
 
     >>> from contextlib import contextmanager
+    >>> from pathlib import Path
     >>> import numpy as np
-    >>> from memnet_core.io import Image, Probe, in_memory
+    >>> from memnet_core.io import Format, Image, Probe, in_memory
     >>> def open_text(path, axes):
     ...     pixels = np.loadtxt(path, np.uint8, skiprows=1, ndmin=2)
     ...     return in_memory(path, Image(pixels, "YX", format="Text"), axes)

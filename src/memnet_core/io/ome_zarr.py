@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from memnet_core.errors import ImageError
-from memnet_core.io.faults import writing
+from memnet_core.io.faults import parsing, writing
 from memnet_core.io.format import Format
 from memnet_core.io.image import Metadata, Native, Probe
 from memnet_core.io.image_file import ImageFile, named_axes
@@ -83,7 +83,8 @@ def _open(path: Path, named: str = "") -> ImageFile:
             path=path,
         ) from error
     attributes = dict(group.attrs)
-    image = multiscale_of(attributes)
+    with parsing("its description of axes and levels"):
+        image = multiscale_of(attributes)
     array = group[image.path]
     if not isinstance(array, zarr.Array) or array.ndim != len(image.axes):
         raise ValueError(f"{image.path!r} is no array with the axes {image.axes}")
@@ -250,14 +251,15 @@ def create_ome_zarr(
 
     kept = _kept(like)
     known = like.metadata.calibration
-    attributes = image_attributes(
-        kept.attributes,
-        layout.axes,
-        known,
-        _transforms(kept, known, layout, scale),
-        zarr_format=kept.zarr_format,
-        display=display,
-    )
+    with writing(path), parsing("the description of its source"):
+        attributes = image_attributes(
+            kept.attributes,
+            layout.axes,
+            known,
+            _transforms(kept, known, layout, scale),
+            zarr_format=kept.zarr_format,
+            display=display,
+        )
     options: dict[str, Any]
     if kept.zarr_format == 3:
         options = {
@@ -306,7 +308,10 @@ def shrink_block(finer: Any, block: tuple[slice, ...]) -> NDArray[Any]:
     pixels = np.asarray(finer[tuple(fine)])
     odd = [(0, pixels.shape[axis] % 2) for axis in (-2, -1)]
     pixels = np.pad(pixels, [(0, 0)] * len(leading) + odd, "edge")
-    total = np.zeros((*pixels.shape[:-2], *(s // 2 for s in pixels.shape[-2:])))
+    # Sums of four integers of 16 bits are exact in float32, which is half as large.
+    is_short = pixels.dtype.kind != "f" and pixels.dtype.itemsize <= 2
+    shape = (*pixels.shape[:-2], *(s // 2 for s in pixels.shape[-2:]))
+    total: Any = np.zeros(shape, np.float32 if is_short else np.float64)
     for y, x in product((0, 1), (0, 1)):
         total += pixels[..., y::2, x::2]
     return to_dtype(total / 4, pixels.dtype)

@@ -7,88 +7,85 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from memnet_core.restoration.source import Sink, Source
 
-    _Window = tuple[int, slice, slice]
+    _Band = tuple[int, int]
 
 __all__ = ["read_ahead", "write_behind"]
 
 _MOST_BYTES = 2**26
-"""Pixels that wait in memory: a page of a large camera, or many strips."""
+"""Pixels that wait in memory: some pages of a camera, or many strips."""
+
+_BANDS = 4
+"""Bands that make up what is read: two that a window touches, one below, one spare."""
 
 
 class _Ahead:
-    """A source of which the windows that will be asked for next are read already.
+    """A source that is read by bands of rows: those of a window, and the one below.
 
-    They are guessed: of the same height below the last one, and then those at the top
-    of the next plane. A wrong guess costs time, never the right pixels.
+    What comes below is known however windows overlap; below the last band of a plane
+    comes the first one of the next.
     """
 
     def __init__(
         self, source: Source, reader: ThreadPoolExecutor, most_bytes: int
     ) -> None:
         self.shape = source.shape
+        self.dtype = source.dtype
         self.channels = source.channels
         self.jpeg_tables = source.jpeg_tables
+        self.channel = source.channel
         self._source = source
         self._reader = reader
-        self._most_bytes = most_bytes
-        self._guessed: deque[tuple[_Window, Future[NDArray[Any]]]] = deque()
-        self._height = 0
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._source.dtype
-
-    def channel(self, plane: int) -> int:
-        return self._source.channel(plane)
+        self._band_bytes = most_bytes // _BANDS
+        self._columns = slice(0, 0)
+        self._height = 1
+        self._bands: dict[_Band, Future[NDArray[Any]]] = {}
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
-        """Return a window, which was read in advance if it was guessed."""
-        window = (plane, rows, columns)
-        if self._guessed and self._guessed[0][0] == window:
-            _, ready = self._guessed.popleft()
-        else:
+        """Return a window out of its bands."""
+        if columns != self._columns:
             self.forget()
-            ready = self._submitted(window)
-        pixels = ready.result()
-        height = rows.stop - rows.start
-        # The last window of a plane is what remained, and says nothing of the next.
-        is_last = rows.stop == self.shape[1]
-        self._height = max(height, self._height) if is_last else height
-        last = self._guessed[-1][0] if self._guessed else window
-        most = max(1, self._most_bytes // max(pixels.nbytes, 1))
-        while len(self._guessed) < most:
-            following = self._after(last)
-            if following is None:
-                break
-            self._guessed.append((following, self._submitted(following)))
-            last = following
-        return pixels
+            row = (columns.stop - columns.start) * self.shape[3] * self.dtype.itemsize
+            self._columns = columns
+            self._height = max(1, self._band_bytes // max(row, 1))
+        first = rows.start // self._height
+        last = max(first, (rows.stop - 1) // self._height)
+        wanted = [(plane, index) for index in range(first, last + 1)]
+        self._begin([*wanted, *self._after(wanted[-1])])
+        parts = [self._bands[band].result() for band in wanted]
+        pixels = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        top = first * self._height
+        return pixels[rows.start - top : rows.stop - top]
 
     def forget(self) -> None:
-        """Give up what was guessed; what has not begun is not read."""
-        for _, guess in self._guessed:
-            guess.cancel()
-        self._guessed.clear()
+        """Give up all bands; what has not begun is not read."""
+        self._begin([])
 
-    def _submitted(self, window: _Window) -> Future[NDArray[Any]]:
-        return self._reader.submit(self._source.read, *window)
+    def _begin(self, bands: list[_Band]) -> None:
+        """Read bands in this order, and forget all others."""
+        for old in self._bands.keys() - set(bands):
+            self._bands.pop(old).cancel()
+        for plane, index in bands:
+            if (plane, index) not in self._bands:
+                top = index * self._height
+                rows = slice(top, min(top + self._height, self.shape[1]))
+                self._bands[plane, index] = self._reader.submit(
+                    self._source.read, plane, rows, self._columns
+                )
 
-    def _after(self, window: _Window) -> _Window | None:
-        plane, rows, columns = window
-        count, end = self.shape[:2]
-        top = rows.stop
-        if top == end:
-            plane, top = plane + 1, 0
-        below = slice(top, min(top + self._height, end))
-        return (plane, below, columns) if plane < count else None
+    def _after(self, band: _Band) -> list[_Band]:
+        plane, index = band
+        if (index + 1) * self._height < self.shape[1]:
+            return [(plane, index + 1)]
+        return [(plane + 1, 0)] if plane + 1 < self.shape[0] else []
 
 
 class _Behind:
@@ -146,10 +143,11 @@ def read_ahead(source: Source, most_bytes: int = _MOST_BYTES) -> Iterator[Source
     Parameters
     ----------
     source : Source
-        Read in one other thread only; an error comes out when its window is asked for.
+        Read in one other thread only; an error comes out when a window near it is
+        asked for.
     most_bytes : int
-        How many bytes of pixels are read in advance, but for one window, which
-        always is.
+        How many bytes of pixels are read in advance or kept, as long as windows are
+        no larger than a fourth of it.
     """
     with ThreadPoolExecutor(1, "memnet-window-reader") as reader:
         ahead = _Ahead(source, reader, most_bytes)

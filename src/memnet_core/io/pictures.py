@@ -124,7 +124,9 @@ def _read(path: Path, kind: str) -> Image:
 def _create(
     path: Path, like: ImageFile, scale: int, *, kind: str
 ) -> Iterator[PictureWriter]:
-    yield PictureWriter(path, like, scale, kind)
+    writer = PictureWriter(path, like, scale, kind)
+    yield writer
+    writer.finish()
 
 
 def _opened(path: Path, kind: str) -> PillowFile:

@@ -82,8 +82,8 @@ class FileSink:
         if plane != self._next or pixels.shape != expected or not is_inside:
             raise ImageError(
                 f"{self.path} cannot be written: a window of plane {plane} of shape "
-                f"{pixels.shape} at row {rows.start}, column {columns.start} came where "
-                f"plane {self._next} of planes of shape {self.shape} is next.",
+                f"{pixels.shape} at row {rows.start}, column {columns.start} came "
+                f"where plane {self._next} of planes of shape {self.shape} is next.",
                 path=self.path,
             )
         if expected[:2] == (height, width):

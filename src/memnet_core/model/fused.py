@@ -121,7 +121,7 @@ class Convolution(nn.Module):
             )
         else:
             y = F.conv2d(batch, self.weight, self.bias, padding=self.padding)
-        return cast("Tensor", y)[0].permute(1, 2, 0).contiguous()
+        return y[0].permute(1, 2, 0).contiguous()
 
 
 class FusedBlock(nn.Module):
@@ -195,4 +195,4 @@ def _gate_terms(gate: GateUnit) -> list[GateTerm]:
     ]
 
 
-_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError
-from memnet_core.model.file import LEVEL_SYMBOLS, Card, load_model, read_card
+from memnet_core.model.file import Card, load_model, read_card
+from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
-    from memnet_core.model.file import Task
+    from memnet_core.model.network import MemNet
 
 __all__ = [
     "Entry",
@@ -27,6 +28,8 @@ __all__ = [
 
 _SUFFIX = ".safetensors"
 _SHIPPED = Path(__file__).parent / "weights"
+_TRIAL = 32
+"""Side in pixels of the picture that an added model is tried on."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,12 @@ class Entry:
     def is_shipped(self) -> bool:
         """Whether the file came with the package."""
         return self.path.parent == _SHIPPED
+
+    @property
+    def hides_shipped(self) -> bool:
+        """Whether it is taken instead of a model of the same name that ships."""
+        shipped = _SHIPPED / f"{self.card.name}{_SUFFIX}"
+        return not self.is_shipped and shipped.exists()
 
 
 def user_folder() -> Path:
@@ -92,7 +101,7 @@ def find_model(name_or_file: str) -> Entry:
     )
 
 
-def model_for(task: Task, level: float, *, nearest: bool = False) -> Entry:
+def model_for(task: str, level: float, *, nearest: bool = False) -> Entry:
     """Return the installed model that was trained for a task and level.
 
     Of several, the one for the narrowest range of levels, and the user's before those
@@ -101,7 +110,7 @@ def model_for(task: Task, level: float, *, nearest: bool = False) -> Entry:
     Parameters
     ----------
     task : str
-        ``deblock``, ``denoise`` or ``sr``.
+        Name of one of `memnet_core.tasks.TASKS`.
     level : float
         JPEG quality, noise deviation, or scale.
     nearest : bool
@@ -113,7 +122,7 @@ def model_for(task: Task, level: float, *, nearest: bool = False) -> Entry:
         If no model covers the level; the message names the nearest.
     """
     entries = [entry for entry in installed()[0] if entry.card.task == task]
-    symbol = LEVEL_SYMBOLS[task]
+    symbol = find_task(task).symbol
     if not entries:
         raise LevelError(
             f"No model for {task} is installed; train one with 'memnet train' or add "
@@ -126,13 +135,14 @@ def model_for(task: Task, level: float, *, nearest: bool = False) -> Entry:
     if nearest:
         return best
     raise LevelError(
-        f"No model for {task} covers {symbol} {level:g}; the nearest is "
-        f"{best.card.name!r} ({symbol} {best.card.levels}). Accept it with --nearest."
+        f"No model for {task} covers {symbol} {level:g}; the nearest "
+        f"is {best.card.name!r} ({symbol} {best.card.levels}). Accept it with "
+        "--nearest."
     )
 
 
 def choose_model(
-    task: Task, level: float, name: str | None = None, *, nearest: bool = False
+    task: str, level: float, name: str | None = None, *, nearest: bool = False
 ) -> Entry:
     """Return the model of a name, if it serves, or else the one for a task and level.
 
@@ -159,21 +169,25 @@ def choose_model(
         )
     if not (nearest or entry.card.levels.covers(level)):
         raise LevelError(
-            f"The model {entry.card.name!r} covers {LEVEL_SYMBOLS[task]} "
+            f"The model {entry.card.name!r} covers {find_task(task).symbol} "
             f"{entry.card.levels}, not {level:g}. Accept it with --nearest."
         )
     return entry
 
 
 def add_model(file: Path) -> Entry:
-    """Check a model file completely and copy it to the user's folder.
+    """Check a model file completely, try it, and copy it to the user's folder.
+
+    It is taken instead of a shipped model of the same name; `Entry.hides_shipped`.
 
     Raises
     ------
     ModelError
-        If the file is not acceptable, or a model of its name was added before.
+        If the file is not acceptable, what it restores is not finite, or a model of
+        its name was added before.
     """
-    _, card = load_model(file)
+    model, card = load_model(file)
+    _try(file, model)
     folder = user_folder()
     target = folder / f"{card.name}{_SUFFIX}"
     if os.path.exists(target):
@@ -188,6 +202,19 @@ def add_model(file: Path) -> Entry:
     except OSError as error:
         raise ModelError(f"Cannot copy to {folder}: {error.strerror}.") from error
     return Entry(target, card)
+
+
+def _try(file: Path, model: MemNet) -> None:
+    """Refuse a model that makes no picture of a gray one."""
+    import torch
+
+    planes = model.architecture.input_channels
+    with torch.inference_mode():
+        output = model(torch.full((1, planes, _TRIAL, _TRIAL), 0.5)).output
+    if not output.isfinite().all():
+        raise ModelError(
+            f"What {file} makes of a gray picture is not finite; train the model again."
+        )
 
 
 def _range_width(entry: Entry) -> float:

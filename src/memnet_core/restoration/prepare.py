@@ -196,12 +196,12 @@ class Prepared:
     def __str__(self) -> str:
         """Say it in one line."""
         card, decision = self.entry.card, self.decision
-        ranges = {str(c.scaling) for c in decision.channels if c.scaling}
+        ranges = dict.fromkeys(str(c.scaling) for c in decision.channels if c.scaling)
         parts = [
             *decision.remarks,
             f"model {card.name} ({card.serves})",
             f"on {self.engine.device}",
-            f"values {' and '.join(sorted(ranges))}" if ranges else "",
+            f"values {' and '.join(ranges)}" if ranges else "",
         ]
         return ", ".join(filter(None, parts))
 

@@ -86,7 +86,7 @@ def scaling_of(
     if choice == "auto":
         choice = "dtype" if dtype.itemsize == 1 else "percentile"
     if choice in ("percentile", "plane"):
-        values = np.concatenate([block.ravel() for block in blocks])
+        values = np.concatenate([block.ravel() for block in blocks]).astype(np.float64)
         low, high = (float(v) for v in np.percentile(values, _PERCENTILES))
         return Linear(low=low, high=high if high > low else low + 1)
     if isinstance(choice, tuple):

@@ -19,7 +19,7 @@ class Settings:
     Attributes
     ----------
     task : str
-        Name of one of `memnet_core._old_tasks.TASKS`.
+        Name of one of `memnet_core.tasks.TASKS`.
     level : float, optional
         JPEG quality, noise deviation in grey levels of 255, or scale; None to find
         it out for each input.

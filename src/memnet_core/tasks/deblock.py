@@ -78,8 +78,8 @@ class Deblock(Task):
         """Find the quality by the quantisation table; see `Task.estimate`."""
         if not jpeg_tables:
             raise LevelError(
-                "There are no JPEG quantisation tables to read q from; give the "
-                "quality with --q."
+                "There are no JPEG quantisation tables to read the quality from; "
+                "give it as a number."
             )
         found = estimate_quality(jpeg_tables[0])
         remark = f"q {found.quality} by its quantisation table"

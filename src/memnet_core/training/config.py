@@ -16,16 +16,16 @@ from pydantic import (
     model_validator,
 )
 
-from memnet_core.errors import TrainingError
+from memnet_core.errors import LevelError, TrainingError, UsageError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels, Task
-from memnet_core.values import RangeChoice
+from memnet_core.restoration.settings import RangeChoice
+from memnet_core.tasks import Levels, find_task
 
 __all__ = ["Phase", "TrainingConfig", "validated_config"]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**40)]
 
 
 def _absolute(path: Path) -> Path:
@@ -42,8 +42,16 @@ def _file_name(name: str) -> str:
     return name
 
 
+def _task_name(name: str) -> str:
+    try:
+        return find_task(name).name
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+
+
 Folder = Annotated[Path, AfterValidator(_absolute)]
 Name = Annotated[str, AfterValidator(_file_name)]
+TaskName = Annotated[str, AfterValidator(_task_name)]
 
 
 class Phase(BaseModel):
@@ -62,8 +70,8 @@ class Phase(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     until: Annotated[float, Field(gt=0, le=1)]
-    patch: Annotated[int, Field(ge=8)]
-    batch: Count
+    patch: Annotated[int, Field(ge=8, le=4096)]
+    batch: Annotated[int, Field(ge=1, le=2**16)]
 
 
 class TrainingConfig(BaseModel):
@@ -94,14 +102,14 @@ class TrainingConfig(BaseModel):
         the clock, which stands still in validations, and a run cannot be repeated bit
         by bit.
     start : str, optional
-        Name or file of a model to start from, of the same shape or with fewer memory
-        blocks or recursions.
+        Name or file of a model to start from, of the same shape or a smaller one; see
+        `memnet_core.training.warm_start.grown`.
     seed : int
         Determines the initial weights and every sample.
     phases : tuple of Phase
         Shapes of the batches.
     luminance : str
-        What becomes of colours in training for deblocking and super-resolution:
+        What becomes of colours in training, unless the task is scored in full range:
         ``studio``, the luminance from 16 to 235 that the protocol scores, or ``both``,
         half of the patches in full range.
     plain_share : float
@@ -147,12 +155,12 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     recipe: Literal["fast", "paper"]
-    task: Task
+    task: TaskName
     data: tuple[Folder, ...] = ()
     pairs: tuple[Folder, Folder] | None = None
     validation: tuple[Folder, ...] = ()
     validation_pairs: tuple[Folder, Folder] | None = None
-    value_range: RangeChoice = "dtype"
+    value_range: RangeChoice = "auto"
     out: Path
     name: Name
     licence: str = "unspecified"
@@ -162,7 +170,7 @@ class TrainingConfig(BaseModel):
     steps: Count | None = None
     epochs: Count | None = None
     start: str | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     phases: tuple[Phase, ...]
     luminance: Literal["studio", "both"] = "studio"
@@ -202,6 +210,8 @@ class TrainingConfig(BaseModel):
             raise ValueError("a grid of patches needs clean images and a single phase")
         if self.stride is None and (self.epochs or self.schedule == "steps"):
             raise ValueError("only patches on a grid (stride) are counted in epochs")
+        if self.architecture.image_channels != 1:
+            raise ValueError("samples are gray planes; image_channels has to be 1")
         if self.pairs and self.architecture.level_map:
             raise ValueError("pairs tell no level; a level_map needs clean images")
         if self.stride and (self.plain_share or self.luminance == "both"):
@@ -211,20 +221,13 @@ class TrainingConfig(BaseModel):
         return self
 
     def _check_levels(self) -> None:
-        low, high = self.levels.values[0], self.levels.values[-1]
-        if self.task == "deblock" and (
-            not 1 <= low <= high <= 100 or any(q % 1 for q in self.levels.values)
-        ):
-            raise ValueError("JPEG qualities are from 1 to 100, in whole numbers")
-        if self.task == "denoise" and low < 0:
-            raise ValueError("a noise deviation is not negative")
-        if self.task == "sr" and (
-            self.levels.continuous
-            or any(scale not in range(2, 17) for scale in self.levels.values)
-        ):
-            raise ValueError("scales are whole numbers from 2 to 16")
-        if self.task == "sr" and self.pairs and low != high:
-            raise ValueError("pairs for super-resolution have a single scale")
+        task = find_task(self.task)
+        try:
+            task.check_levels(self.levels)
+        except LevelError as error:
+            raise ValueError(str(error)) from error
+        if self.pairs and len({task.scale(level) for level in self.levels.values}) > 1:
+            raise ValueError("pairs have a single scale; give one level")
 
     def _check_phases(self) -> None:
         ends = [phase.until for phase in self.phases]

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from memnet_core.bicubic import imresize
+from memnet_core.clean_images import read_clean_images
 from memnet_core.errors import TrainingError
-from memnet_core.planes import read_planes
+from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +43,42 @@ class TrainingImages:
     clean: list[NDArray[Any]]
     degraded: list[NDArray[Any]] | None = None
     use: Literal["train", "validate"] = "train"
+
+    def fitted(self, side: int) -> tuple[TrainingImages, str]:
+        """Return the images that a region of `side` px fits into, and what to remark.
+
+        Images of at least half that are extended by reflection at the lower right;
+        smaller ones, which would hold more reflections than picture, are left out.
+
+        Raises
+        ------
+        TrainingError
+            If none is left.
+        """
+        least = -(-side // 2)
+        kept = [n for n, p in enumerate(self.clean) if min(p.shape) >= least]
+        if not kept:
+            raise TrainingError(
+                f"No image to {self.use} on has both sides of at least {least} px, "
+                f"half of the {side} px around a patch; give larger images or smaller "
+                "patches (phases)."
+            )
+        remarks = []
+        if lost := len(self.clean) - len(kept):
+            remarks.append(
+                f"{lost} of {len(self.clean)} images to {self.use} on are left out: "
+                f"they have a side of less than {least} px, half of the {side} px "
+                "around a patch."
+            )
+        if small := sum(min(self.clean[n].shape) < side for n in kept):
+            remarks.append(
+                f"{small} images to {self.use} on have a side of less than {side} px, "
+                "and are extended by reflection."
+            )
+        clean = [_extended(self.clean[n], side) for n in kept]
+        degraded = self.degraded and [_extended(self.degraded[n], side) for n in kept]
+        fitted = replace(self, clean=clean, degraded=degraded)
+        return fitted, " ".join(remarks)
 
     @property
     def digest(self) -> str:
@@ -90,28 +127,33 @@ def validation_images(config: TrainingConfig) -> TrainingImages | None:
 def _read_clean(
     folders: tuple[Path, ...], config: TrainingConfig
 ) -> list[NDArray[Any]]:
+    full_range = find_task(config.task).full_range or config.luminance == "both"
     return [
         plane
         for folder in folders
-        for _, plane in read_planes(
-            folder,
-            config.task,
-            config.value_range,
-            full_range=config.luminance == "both",
+        for _, plane in read_clean_images(
+            folder, full_range=full_range, value_range=config.value_range
         )
     ]
 
 
 def _read_pairs(low: Path, high: Path, config: TrainingConfig) -> TrainingImages:
     """Read pairs of the same name; small images are enlarged by interpolation."""
-    degraded = dict(read_planes(low, config.task, config.value_range))
-    clean = dict(read_planes(high, config.task, config.value_range))
+    task = find_task(config.task)
+    degraded, clean = (
+        dict(
+            read_clean_images(
+                folder, full_range=task.full_range, value_range=config.value_range
+            )
+        )
+        for folder in (low, high)
+    )
     if lonely := sorted(set(degraded) ^ set(clean)):
         raise TrainingError(
             f"{lonely[0]} is in one of {low} and {high} only; pairs have the same "
             "name and number of planes in both folders."
         )
-    scale = int(config.levels.values[0]) if config.task == "sr" else 1
+    scale = task.scale(config.levels.values[0])
     for name, plane in degraded.items():
         height, width = (scale * side for side in plane.shape)
         if (height, width) != clean[name].shape:
@@ -123,6 +165,12 @@ def _read_pairs(low: Path, high: Path, config: TrainingConfig) -> TrainingImages
             large = imresize(plane.astype(np.float64), (height, width))
             degraded[name] = large.astype(np.float32)
     return TrainingImages([clean[name] for name in degraded], list(degraded.values()))
+
+
+def _extended(plane: NDArray[Any], side: int) -> NDArray[Any]:
+    """Reflect a plane at the lower right until both sides have `side` px."""
+    missing = [(0, max(side - length, 0)) for length in plane.shape]
+    return np.pad(plane, missing, mode="symmetric") if np.any(missing) else plane
 
 
 def _halved(plane: NDArray[Any]) -> NDArray[Any]:

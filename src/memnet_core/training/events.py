@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from memnet_core.events import Notice
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -109,4 +111,4 @@ class Finished:
     megapixels: float
 
 
-Event = StepDone | Progress | Validated | Finished
+Event = Notice | StepDone | Progress | Validated | Finished

@@ -75,7 +75,8 @@ class Trainer:
     images : int
         Number of planes to train on.
     remark : str
-        What may keep a resumed run from being that in one sitting, or nothing.
+        Which images are too small, and what may keep a resumed run from being that in
+        one sitting; or nothing.
 
     Raises
     ------
@@ -92,8 +93,8 @@ class Trainer:
                 f"{distributed.world()} processes; change their number or the phases."
             )
         images = training_images(config)
-        self.images = len(images.clean)
         self._sampler = make_sampler(config, images)
+        self.images = self._sampler.images
         unseen = validation_images(config) or images
         self._validation = Validation(config, unseen, self._device)
         self._logged_error = euclidean if config.loss == "euclidean" else charbonnier
@@ -120,7 +121,12 @@ class Trainer:
         self._best = -math.inf
         self._curve: list[CurvePoint] = []
         self._updating = False
-        self.remark = self._load_state() if resumes else ""
+        remarks = [self._sampler.remark]
+        if unseen is not images:
+            remarks.append(self._validation.remark)
+        if resumes:
+            remarks.append(self._load_state())
+        self.remark = " ".join(filter(None, remarks))
         self._forward: nn.Module = self._model
         if distributed.world() > 1:
             synchronize(self._model)
@@ -337,16 +343,22 @@ class Trainer:
         """Go on from the saved state; return what there is to remark."""
         state = read_state(self._state_file, self._device)
         remark = self._origin.check(state)
-        self._model.load_state_dict(state["model"])
-        self._average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        try:
+            self._model.load_state_dict(state["model"])
+            self._average.load_state_dict(state["average"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._curve = [CurvePoint(**point) for point in state["curve"]]
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise TrainingError(
+                f"{self._state_file} does not fit the network of the run; restore it "
+                "from a copy, or choose another output folder."
+            ) from error
         self._step = state["step"]
         self._pixels = state["pixels"]
         self._seconds = state["seconds"]
         self._norm_frozen = state["norm_frozen"]
         self._validations = state["validations"]
         self._best = state["best"]
-        self._curve = [CurvePoint(**point) for point in state["curve"]]
         return remark
 
 

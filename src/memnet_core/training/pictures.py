@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.metrics import psnr
+from memnet_core.text import plotted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +71,7 @@ def draw_examples(examples: tuple[Example, ...], path: Path) -> None:
         }
         for axes, (title, plane) in zip(row, planes.items(), strict=True):
             axes.imshow(plane, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set_title(title)
+            axes.set_title(plotted(title))
             axes.set_axis_off()
     _save(figure, path)
 

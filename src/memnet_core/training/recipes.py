@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, cast
+import reprlib
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import TrainingError
-from memnet_core.model.file import Levels, Task
+from memnet_core.tasks import TASKS, Levels
 from memnet_core.training.config import TrainingConfig, validated_config
+from memnet_core.training.plain_yaml import load_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,24 +89,10 @@ _PAPER: dict[str, Any] = {
 
 _RECIPES = {"fast": _FAST, "paper": _PAPER}
 
-_LEVELS: dict[str, dict[Task, dict[str, Any]]] = {
-    "fast": {
-        "deblock": {"values": [5, 75], "continuous": True},
-        "denoise": {"values": [5, 75], "continuous": True},
-        "sr": {"values": [2, 3, 4], "continuous": False},
-    },
-    "paper": {
-        "deblock": {"values": [10, 20], "continuous": False},
-        "denoise": {"values": [30, 50, 70], "continuous": False},
-        "sr": {"values": [2, 3, 4], "continuous": False},
-    },
-    "pairs": {
-        "deblock": {"values": [1, 100], "continuous": True},
-        "denoise": {"values": [0, 255], "continuous": True},
-    },
-}
-
 _LENGTHS = ("minutes", "steps", "epochs")
+
+_MOST_BYTES = 2**20
+"""Of a file of settings; those of a run have one or two thousand."""
 
 
 def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
@@ -130,16 +118,18 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
         given |= {**layer, "architecture": shape}
     if given["recipe"] not in tuple(_RECIPES):
         raise TrainingError(
-            f"Training setting recipe: give 'fast' or 'paper', not {given['recipe']!r}."
+            f"Training setting recipe: give 'fast' or 'paper', not "
+            f"{reprlib.repr(given['recipe'])}."
         )
     recipe = _RECIPES[given["recipe"]]
     settings = {**recipe, **given}
     if any(given.get(length) is not None for length in _LENGTHS):
         settings |= {length: given.get(length) for length in _LENGTHS}
     settings["architecture"] = recipe["architecture"] | given["architecture"]
-    levels = _LEVELS["pairs" if given.get("pairs") else given["recipe"]]
-    if "levels" not in settings and given["task"] in tuple(levels):
-        settings["levels"] = levels[cast("Task", given["task"])]
+    if "levels" not in settings and given["task"] in tuple(TASKS):
+        kind = "pairs" if given.get("pairs") else given["recipe"]
+        if levels := TASKS[given["task"]].recipe_levels.get(kind):
+            settings["levels"] = levels
     if "name" not in settings and "out" in settings:
         settings["name"] = os.path.basename(os.path.abspath(settings["out"]))
     return validated_config(**settings)
@@ -148,7 +138,9 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
 def _part(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = settings.get(name, {})
     if not isinstance(value, dict):
-        raise TrainingError(f"Training setting {name}: give a mapping, not {value!r}.")
+        raise TrainingError(
+            f"Training setting {name}: give a mapping, not {reprlib.repr(value)}."
+        )
     return value
 
 
@@ -160,7 +152,7 @@ def parse_levels(text: str) -> Levels:
     TrainingError
         If the text is neither.
     """
-    number = r"\d+(?:\.\d+)?"
+    number = r"\d{1,9}(?:\.\d{1,9})?"
     if match := re.fullmatch(rf"({number})-({number})", text.strip()):
         values = sorted({float(match[1]), float(match[2])})
         return Levels(values=tuple(values), continuous=True)
@@ -168,7 +160,8 @@ def parse_levels(text: str) -> Levels:
         values = sorted({float(part) for part in text.split(",")})
         return Levels(values=tuple(values), continuous=False)
     raise TrainingError(
-        f"{text!r} are no levels; write a range such as 5-75 or a list such as 10,20."
+        f"{reprlib.repr(text)} are no levels; write a range such as 5-75 or a list "
+        "such as 10,20."
     )
 
 
@@ -181,9 +174,21 @@ def read_settings(path: Path) -> dict[str, Any]:
         If the file cannot be read or holds no mapping.
     """
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+        if not path.is_file():
+            raise OSError("it is no regular file")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise OSError(f"it has more than {_MOST_BYTES} bytes")
+        settings = load_plain(content.decode("utf-8"))
+    except (
+        OSError,
+        OverflowError,
+        RecursionError,
+        ValueError,
+        yaml.YAMLError,
+    ) as error:
+        reason = " ".join(str(error).split()).removesuffix(".")
         raise TrainingError(f"Cannot read the settings in {path}: {reason}.") from error
     if not isinstance(settings, dict):
         raise TrainingError(
@@ -191,12 +196,14 @@ def read_settings(path: Path) -> dict[str, Any]:
         )
     if unnamed := [key for key in settings if not isinstance(key, str)]:
         raise TrainingError(
-            f"{path}: {unnamed[0]!r} is no name of a setting; write lines such as "
-            "'learning_rate: 0.001'."
+            f"{path}: {reprlib.repr(unnamed[0])} is no name of a setting; write lines "
+            "such as 'learning_rate: 0.001'."
         )
     out = settings.get("out", "")
     if not isinstance(out, str):
-        raise TrainingError(f"{path}: out is a folder such as runs/NAME, not {out!r}.")
+        raise TrainingError(
+            f"{path}: out is a folder such as runs/NAME, not {reprlib.repr(out)}."
+        )
     if isinstance(settings.get("levels"), str):
         settings["levels"] = parse_levels(settings["levels"]).model_dump()
     return settings

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from memnet_core.bicubic import modcrop
-from memnet_core.degradations import degrade, level_value
-from memnet_core.errors import TrainingError
+from memnet_core.tasks import find_task
 from memnet_core.training.variety import plain_patch, studio_range
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from memnet_core.model.file import Levels, Task
+    from memnet_core.tasks import Task
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
 
@@ -29,11 +28,20 @@ if TYPE_CHECKING:
 
 __all__ = ["GridPatches", "RandomPatches", "Sampler", "degraded_window", "make_sampler"]
 
-_JPEG_BLOCK = 8
-
 
 class Sampler(Protocol):
-    """A source of samples that has no state."""
+    """A source of samples that has no state.
+
+    Attributes
+    ----------
+    images : int
+        How many planes it draws from.
+    remark : str
+        Which images are too small for it, and what becomes of them.
+    """
+
+    images: int
+    remark: str
 
     def batch(self, step: int, patch: int, numbers: Iterable[int]) -> _Batch:
         """Return some samples of a step.
@@ -85,24 +93,20 @@ class RandomPatches:
     """
 
     def __init__(self, config: TrainingConfig, images: TrainingImages) -> None:
-        self._task = config.task
+        self._task = find_task(config.task)
         self._levels = config.levels
         self._seed = config.seed
         self._paired = images.degraded is not None
         self._level_map = config.architecture.level_map
         self._plain_share = config.plain_share
-        is_scored = config.task == "denoise" or config.luminance == "studio"
+        is_scored = self._task.full_range or config.luminance == "studio"
         self._studio_share = 0.0 if is_scored else 0.5
         largest = self._region(
             max(phase.patch for phase in config.phases), config.levels.values[-1]
         )
-        pairs = zip(images.clean, images.degraded or images.clean, strict=True)
-        self._pairs = [pair for pair in pairs if min(pair[0].shape) >= largest]
-        if not self._pairs:
-            raise TrainingError(
-                f"No image to {images.use} on has both sides of at least {largest} px; "
-                "give larger images or smaller patches (phases)."
-            )
+        fitted, self.remark = images.fitted(largest)
+        self.images = len(fitted.clean)
+        self._pairs = [*zip(fitted.clean, fitted.degraded or fitted.clean, strict=True)]
         areas = np.array([clean.size for clean, _ in self._pairs], np.float64)
         self._cumulated = np.cumsum(areas) / areas.sum()
 
@@ -120,9 +124,9 @@ class RandomPatches:
         with it; and what a border does to a degradation stays outside of it.
         """
         index = int(np.searchsorted(self._cumulated, rng.random(), side="right"))
-        level = _draw_level(self._task, self._levels, rng)
+        level = self._task.draw_level(self._levels, rng)
         side = self._region(patch, level)
-        grid = int(level) if self._task == "sr" and self._paired else 1
+        grid = self._task.multiple(level) if self._paired else 1
         top, left = (
             grid * int(rng.integers(0, (size - side) // grid + 1))
             for size in self._pairs[index][0].shape
@@ -136,11 +140,14 @@ class RandomPatches:
             return degraded, clean, None
         if clean.dtype == np.uint8:
             clean = self._varied(clean, rng)
-        period, margin = _reach(self._task, level)
-        phase = rng.integers(0, period, 2) if self._task == "deblock" else (0, 0)
+        # Where sides have to be multiples, so do the places of patches; otherwise the
+        # grid of the degradation may begin at any pixel.
+        phases = self._task.period(level) // self._task.multiple(level)
+        margin = self._task.margin(level)
+        phase = rng.integers(0, phases, 2)
         start = (margin + int(phase[0]), margin + int(phase[1]))
         pair = degraded_window(clean, start, patch, self._task, level, rng)
-        return *pair, level_value(self._task, level) if self._level_map else None
+        return *pair, self._task.map_value(level) if self._level_map else None
 
     def _varied(
         self, clean: NDArray[np.uint8], rng: np.random.Generator
@@ -154,7 +161,7 @@ class RandomPatches:
         """Return the side of what has to be cropped for a patch."""
         if self._paired:
             return patch
-        period, margin = _reach(self._task, level)
+        period, margin = self._task.period(level), self._task.margin(level)
         return math.ceil((patch + period - 1) / period) * period + 2 * margin
 
 
@@ -170,7 +177,7 @@ class GridPatches:
     """
 
     def __init__(self, config: TrainingConfig, images: TrainingImages) -> None:
-        self._task = config.task
+        self._task = find_task(config.task)
         self._levels = config.levels
         self._level_map = config.architecture.level_map
         self._seed = config.seed
@@ -178,13 +185,10 @@ class GridPatches:
         self._patch = config.phases[0].patch
         assert config.stride is not None
         self._stride = config.stride
-        smallest = self._patch + 15
-        self._planes = [p for p in images.clean if min(p.shape) >= smallest]
-        if not self._planes:
-            raise TrainingError(
-                f"No image to {images.use} on has both sides of at least "
-                f"{smallest} px; give larger images."
-            )
+        self._spare = max(self._task.multiple(v) for v in config.levels.values) - 1
+        fitted, self.remark = images.fitted(self._patch + self._spare)
+        self._planes = fitted.clean
+        self.images = len(self._planes)
         self._ends = np.cumsum([self._positions(p).prod() for p in self._planes])
         levels = 1 if config.levels.continuous else len(config.levels.values)
         self._samples = int(self._ends[-1]) * 8 * levels
@@ -196,6 +200,8 @@ class GridPatches:
 
     def batch(self, step: int, patch: int, numbers: Iterable[int]) -> _Batch:
         """Return some samples of a step; see `Sampler.batch`."""
+        if patch != self._patch:
+            raise ValueError(f"The grid has patches of {self._patch} px, not {patch}.")
         epoch, within = divmod(step, self.steps_per_epoch)
         order = _epoch_order(self._seed, epoch, self._samples)
         return _stacked(
@@ -210,7 +216,7 @@ class GridPatches:
         sample, position = divmod(sample, int(self._ends[-1]))
         sample, turn = divmod(sample, 8)
         level = (
-            _draw_level(self._task, self._levels, rng)
+            self._task.draw_level(self._levels, rng)
             if self._levels.continuous
             else self._levels.values[sample]
         )
@@ -221,13 +227,11 @@ class GridPatches:
         row, column = divmod(position, int(self._positions(turned)[1]))
         start = (row * self._stride, column * self._stride)
         pair = degraded_window(turned, start, self._patch, self._task, level, rng)
-        return *pair, level_value(self._task, level) if self._level_map else None
+        return *pair, self._task.map_value(level) if self._level_map else None
 
     def _positions(self, plane: NDArray[Any]) -> NDArray[np.int64]:
         """Return the rows and columns of the grid on what every scale leaves."""
-        sides = np.array(plane.shape, np.int64)
-        if self._task == "sr":
-            sides = sides - max(int(v) for v in self._levels.values) + 1
+        sides = np.array(plane.shape, np.int64) - self._spare
         return (sides - self._patch) // self._stride + 1
 
 
@@ -254,38 +258,16 @@ def degraded_window(
     patch : int
         Side of the patch in pixels.
     task, level, rng
-        As for `memnet_core.degradations.degrade`.
+        How it is degraded; see `memnet_core.tasks.Task.degrade`.
     """
-    period, margin = _reach(task, level)
-    whole = modcrop(plane, period) if task == "sr" else plane
+    period, margin = task.period(level), task.margin(level)
+    whole = modcrop(plane, task.multiple(level))
     firsts = [max(0, (s - margin) // period * period) for s in start]
     ends = [-(-(s + patch + margin) // period) * period for s in start]
     region = np.ascontiguousarray(whole[firsts[0] : ends[0], firsts[1] : ends[1]])
     top, left = (s - first for s, first in zip(start, firsts, strict=True))
     window = np.s_[top : top + patch, left : left + patch]
-    return degrade(region, task, level, rng)[window], region[window]
-
-
-def _reach(task: Task, level: float) -> tuple[int, int]:
-    """Return the period of a degradation and how far it reaches, in pixels."""
-    if task == "deblock":
-        return _JPEG_BLOCK, 0
-    if task == "sr":
-        return int(level), 5 * int(level)
-    return 1, 0
-
-
-def _draw_level(task: Task, levels: Levels, rng: np.random.Generator) -> float:
-    """Draw from the listed levels, or a range: qualities evenly on a log scale.
-
-    Deviations are drawn evenly, and half of those that may be small on a log scale.
-    """
-    if not levels.continuous:
-        return float(rng.choice(levels.values))
-    low, high = levels.values[0], levels.values[-1]
-    if task == "denoise" and (low == 0 or rng.random() < 0.5):
-        return float(rng.uniform(low, high))
-    return float(np.exp(rng.uniform(math.log(low), math.log(high))))
+    return task.degrade(region, level, rng)[window], region[window]
 
 
 def _turned(plane: NDArray[Any], turn: int) -> NDArray[Any]:

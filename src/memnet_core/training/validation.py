@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from memnet_core.bicubic import modcrop
-from memnet_core.degradations import degrade, level_value
+from memnet_core.errors import TrainingError
 from memnet_core.metrics import psnr
-from memnet_core.model.file import LEVEL_SYMBOLS
+from memnet_core.tasks import find_task
 from memnet_core.training.events import Example
 from memnet_core.training.loss import memnet_loss
 from memnet_core.training.samples import make_sampler
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from memnet_core.model.file import Task
     from memnet_core.model.network import MemNet
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
@@ -36,7 +35,6 @@ _SIDE = 240
 _EXAMPLE_SIDE = 120
 _EXAMPLES = 3
 _LOSS_BATCHES = 4
-_LEVELS = {"deblock": (10, 20, 40), "denoise": (15, 30, 50), "sr": (2, 3, 4)}
 
 
 class Validation:
@@ -50,23 +48,31 @@ class Validation:
         The centres of the first eight are restored.
     device : torch.device
         Where the network is.
+
+    Attributes
+    ----------
+    input_psnr : dict of str to float
+        Mean PSNR in dB of the degraded images, by level.
+    remark : str
+        Which images are too small for patches.
     """
 
     def __init__(
         self, config: TrainingConfig, images: TrainingImages, device: torch.device
     ) -> None:
+        task = find_task(config.task)
         self._alpha = config.alpha
         self._device = device
         phase = config.phases[-1]
         sampler = make_sampler(config, images)
+        self.remark = sampler.remark
         self._batches = [
             sampler.batch(RESERVED_STEPS + n, phase.patch, range(phase.batch))
             for n in range(_LOSS_BATCHES)
         ]
         self._pairs = _pairs(config, images)
         self._level_values = {
-            _label(config.task, level): level_value(config.task, level)
-            for level in _levels(config)
+            task.label(level): task.map_value(level) for level in _levels(config)
         }
         self.input_psnr = {
             label: _mean([psnr(clean, degraded) for degraded, clean in pairs])
@@ -116,24 +122,27 @@ def _pairs(
     if images.degraded is not None:
         degraded = [_centre(plane, _SIDE) for plane in images.degraded[:_IMAGES]]
         return {"pairs": list(zip(degraded, clean, strict=True))}
+    task = find_task(config.task)
     pairs = {}
     for level in _levels(config):
         rng = np.random.default_rng(config.seed)
-        multiple = int(level) if config.task == "sr" else 1
-        cropped = [modcrop(plane, multiple) for plane in clean]
-        label = _label(config.task, level)
-        pairs[label] = [(degrade(p, config.task, level, rng), p) for p in cropped]
+        cropped = [modcrop(plane, task.multiple(level)) for plane in clean]
+        made = [(task.degrade(plane, level, rng), plane) for plane in cropped]
+        # A blank image that a JPEG keeps as it is has an infinite PSNR.
+        pairs[task.label(level)] = [pair for pair in made if not np.array_equal(*pair)]
+        if not pairs[task.label(level)]:
+            raise TrainingError(
+                f"At {task.label(level)} the images to validate on stay as they are; "
+                "give some that are not blank."
+            )
     return pairs
 
 
 def _levels(config: TrainingConfig) -> tuple[float, ...]:
     """Return the usual levels that are trained for, or what else is."""
-    covered = tuple(v for v in _LEVELS[config.task] if config.levels.covers(v))
+    usual = find_task(config.task).validation_levels
+    covered = tuple(level for level in usual if config.levels.covers(level))
     return covered or config.levels.values
-
-
-def _label(task: Task, level: float) -> str:
-    return f"{LEVEL_SYMBOLS[task]} {level:g}"
 
 
 def _centre(plane: NDArray[Any], side: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Starting from a trained network, also one with fewer blocks or recursions."""
+"""Starting from a trained network, also a smaller one, a blind one, or one for gray."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ def grown(model: MemNet, architecture: Architecture) -> MemNet:
     """Return a network that computes what a smaller one does, and can learn more.
 
     Gate units start without the recursions that are new, and the output without the
-    predictions of new memory blocks. Where short-term memories are left out, more
-    recursions do change the function.
+    predictions of new memory blocks; where short-term memories are left out, more
+    recursions do change the function. A level's plane that is new has no weight. A
+    network for colour makes of gray pictures what the one for gray planes does.
 
     Parameters
     ----------
     model : MemNet
         The trained network; it is not changed.
     architecture : Architecture
-        The same, or with more memory blocks or recursions.
+        The same, or with more memory blocks or recursions, with a level map or for
+        colour where the trained one is not.
 
     Raises
     ------
@@ -44,29 +46,66 @@ def grown(model: MemNet, architecture: Architecture) -> MemNet:
         old,
         memory_blocks=architecture.memory_blocks,
         recursions=architecture.recursions,
+        level_map=architecture.level_map,
+        image_channels=architecture.image_channels,
     )
     if (
         same != architecture
         or old.memory_blocks > architecture.memory_blocks
         or old.recursions > architecture.recursions
+        or old.level_map > architecture.level_map
+        or old.image_channels > architecture.image_channels
     ):
         raise TrainingError(
             "A run starts from a model of its own architecture, or one with fewer "
-            f"memory blocks or recursions; this one has {_shape(old)}, the run "
-            f"{_shape(architecture)}."
+            "memory blocks or recursions, without a level map, or for gray planes; "
+            f"this one has {_shape(old)}, the run {_shape(architecture)}."
         )
     larger = MemNet(architecture)
-    _copy(model.fenet, larger.fenet)
-    if model.fenet_norm is not None and larger.fenet_norm is not None:
-        _copy(model.fenet_norm, larger.fenet_norm)
+    _grow_input(model, larger)
     for source, target in zip(model.blocks, larger.blocks, strict=False):
         _grow_block(source, target)  # type: ignore[arg-type]
-    _copy(model.reconnet.conv, larger.reconnet.conv)
+    _repeat_output(model.reconnet.conv, larger.reconnet.conv)
     _copy_list(model.reconnet.norm, larger.reconnet.norm)
     if architecture.multi_supervised:
         larger.fusion.zero_()
         larger.fusion[: old.memory_blocks] = model.fusion
     return larger.train()
+
+
+def _grow_input(model: MemNet, larger: MemNet) -> None:
+    """Copy FENet: colours share the weights of a gray plane, a new level has none."""
+    old, new = model.architecture, larger.architecture
+    cells = old.unshuffle**2
+    image = old.image_channels * cells
+    colours = new.image_channels // old.image_channels
+    weight = model.fenet.weight
+    target = larger.fenet.weight.zero_()
+    target[:, : colours * image] = weight[:, :image].repeat(1, colours, 1, 1) / colours
+    if old.level_map:
+        target[:, -cells:] = weight[:, image:]
+    assert model.fenet.bias is not None
+    assert larger.fenet.bias is not None
+    larger.fenet.bias.copy_(model.fenet.bias)
+    if model.fenet_norm is None or larger.fenet_norm is None:
+        return
+    goals = larger.fenet_norm.state_dict()
+    for name, tensor in model.fenet_norm.state_dict().items():
+        if tensor.ndim == 0:
+            goals[name].copy_(tensor)
+            continue
+        goals[name][: colours * image] = tensor[:image].repeat(colours)
+        if old.level_map:
+            goals[name][-cells:] = tensor[image:]
+
+
+def _repeat_output(source: nn.Conv2d, target: nn.Conv2d) -> None:
+    """Copy ReconNet, once for every colour that stands for a gray plane."""
+    colours = target.out_channels // source.out_channels
+    assert source.bias is not None
+    assert target.bias is not None
+    target.weight.copy_(source.weight.repeat(colours, 1, 1, 1))
+    target.bias.copy_(source.bias.repeat(colours))
 
 
 def _grow_block(source: MemoryBlock, target: MemoryBlock) -> None:
@@ -109,11 +148,13 @@ def _shape(architecture: Architecture) -> str:
             ("long_term", "long-term"),
             ("short_term", "short-term"),
             ("fenet_norm", "normalised FENet"),
+            ("level_map", "level map"),
         )
         if getattr(architecture, name)
     ]
     return (
         f"M{architecture.memory_blocks} R{architecture.recursions}, "
-        f"{architecture.channels} channels, unshuffle {architecture.unshuffle} "
+        f"{architecture.channels} channels, unshuffle {architecture.unshuffle}, "
+        f"{'colour' if architecture.image_channels > 1 else 'gray'} "
         f"({', '.join(kinds)})"
     )

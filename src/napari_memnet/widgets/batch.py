@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
@@ -9,6 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
 
 from memnet_core.errors import MemnetError
+from memnet_core.text import shown
 from napari_memnet.batches import Planned, Progress, restore_folder
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import chosen_folder, folder_field
@@ -120,15 +122,15 @@ class BatchWidget(DockWidget):
         self.table.setRowCount(len(jobs))
         self._rows = {job: row for row, job in enumerate(jobs)}
         for job, row in self._rows.items():
-            name = QTableWidgetItem(job.source.name)
-            name.setToolTip(f"{job.source} → {job.output}")
+            name = QTableWidgetItem(shown(job.source.name))
+            name.setToolTip(_plain_tip(f"{job.source} → {job.output}"))
             self.table.setItem(row, 0, name)
             self.table.setItem(row, 1, QTableWidgetItem("waiting"))
 
     def _say(self, job: Job, text: str) -> None:
         item = self.table.item(self._rows[job], 1)
-        item.setText(text)
-        item.setToolTip(text)
+        item.setText(shown(text))
+        item.setToolTip(_plain_tip(text))
         self.table.scrollToItem(item)
 
     def _on_finished(self, run: BatchRun) -> None:
@@ -146,6 +148,11 @@ class BatchWidget(DockWidget):
         self.run.status.setText(
             "Cancelled; nothing is half-written. Restore again to go on."
         )
+
+
+def _plain_tip(text: str) -> str:
+    """Return a tooltip, which Qt takes for HTML where it looks like that."""
+    return f"<qt>{escape(shown(text))}</qt>"
 
 
 def _told(outcome: Outcome) -> str:

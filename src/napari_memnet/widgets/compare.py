@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, Label
 from napari.layers import Image, Layer
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 
 from memnet_core.errors import MemnetError
 from napari_memnet.comparison import right_part, scores
@@ -43,6 +43,7 @@ class CompareWidget(DockWidget):
         self.split = CheckBox(text="split view")
         self.position = FloatSlider(label="line", value=0.5, min=0, max=0.99, step=0.01)
         self.figures = Label(label="")
+        self.figures.native.setTextFormat(Qt.TextFormat.PlainText)
         self._fields = Container(
             widgets=[
                 self.source,

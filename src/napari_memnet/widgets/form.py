@@ -17,7 +17,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from memnet_core.errors import UsageError
-from napari_memnet.models import describe, models_changed, models_for, scales
+from memnet_core.tasks import TASKS
+from napari_memnet.models import describe, levels_for, models_changed, models_for
 from napari_memnet.settings import preferences
 
 if TYPE_CHECKING:
@@ -27,14 +28,12 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from memnet_core.restoration.settings import RangeChoice, Settings
+    from memnet_core.tasks import Task
 
-__all__ = ["TASKS", "RestorationForm"]
+__all__ = ["FIRST_TASK", "TASK_CHOICES", "RestorationForm"]
 
-TASKS = [
-    ("Remove JPEG blocks", "deblock"),
-    ("Remove noise", "denoise"),
-    ("Enlarge", "sr"),
-]
+TASK_CHOICES = [(task.title, task.name) for task in TASKS.values()]
+FIRST_TASK = "denoise"
 _RANGES = [
     ("automatic", "auto"),
     ("data type", "dtype"),
@@ -75,23 +74,16 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         last: Sequence[Widget] = (),
     ) -> None:
         super().__init__()
-        self.task = ComboBox(label="task", choices=TASKS, value="denoise")
+        self.task = ComboBox(label="task", choices=TASK_CHOICES, value=FIRST_TASK)
         self.automatic = CheckBox(label="level automatic", value=True)
-        self.quality = SpinBox(label="JPEG quality", value=10, min=1, max=100)
-        self.sigma = FloatSpinBox(
-            label="noise σ", value=25, min=0.1, max=255, step=5,
-            tooltip="Standard deviation in grey levels of 255 over the value range.",
-        )  # fmt: skip
-        self.scale = ComboBox(label="scale", choices=[])
+        self.levels = {name: _level_widget(task) for name, task in TASKS.items()}
         self.model = ComboBox(label="model", choices=[_BEST])
         self._main = Container(
             widgets=[
                 *first,
                 self.task,
                 self.automatic,
-                self.quality,
-                self.sigma,
-                self.scale,
+                *self.levels.values(),
                 self.model,
                 *last,
             ],
@@ -152,13 +144,10 @@ class RestorationForm(QWidget):  # type: ignore[misc]
     @property
     def level(self) -> float | None:
         """The level that is given, or None if it is to be found out."""
-        if self.task.value == "sr":
-            return float(self.scale.value)
-        if self.automatic.value:
+        task = TASKS[self.task.value]
+        if task.estimable and self.automatic.value:
             return None
-        return float(
-            self.quality.value if self.task.value == "deblock" else self.sigma.value
-        )
+        return float(self.levels[task.name].value)
 
     def settings(self, layer: Image | None = None) -> Settings:
         """Return what the form says.
@@ -207,18 +196,21 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         self.changed.emit()
 
     def _show_fields(self) -> None:
-        task, given = self.task.value, not self.automatic.value
-        self.automatic.visible = task != "sr"
-        self.quality.visible = given and task == "deblock"
-        self.sigma.visible = given and task == "denoise"
-        self.scale.visible = task == "sr"
+        chosen = TASKS[self.task.value]
+        is_given = not (chosen.estimable and self.automatic.value)
+        self.automatic.visible = chosen.estimable
+        for name, field in self.levels.items():
+            field.visible = is_given and name == chosen.name
         for end in (self.low, self.high):
             end.visible = self.range.value == "pair"
 
     def _show_models(self) -> None:
         if not self.is_ready:
             return
-        self.scale.choices = [(f"×{n}", n) for n in scales()]
+        for name, task in TASKS.items():
+            if task.field.offered:
+                found = [(f"{task.symbol}{n:g}", n) for n in levels_for(name)]
+                self.levels[name].choices = found
         names = [entry.card.name for entry in models_for(self.task.value)]
         self.model.choices = [_BEST, *names]
         self._show_card()
@@ -241,6 +233,22 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         self._show_models()
         models_changed.connect(self._show_models)
         self.ready.emit()
+
+
+def _level_widget(task: Task) -> Any:
+    """Return what asks for a level; choices of those of models come later."""
+    field = task.field
+    if field.offered:
+        return ComboBox(label=field.label, choices=[], tooltip=field.tooltip)
+    number: Any = int if task.whole else float
+    return (SpinBox if task.whole else FloatSpinBox)(
+        label=field.label,
+        value=number(field.value),
+        min=number(field.low),
+        max=number(field.high),
+        step=number(field.step),
+        tooltip=field.tooltip,
+    )
 
 
 def _devices() -> list[str]:

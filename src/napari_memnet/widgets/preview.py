@@ -151,7 +151,7 @@ class Preview(QObject):  # type: ignore[misc]
         self._layer: Layer | None = None
         self._work: Work | None = None
         self._source: Image | None = None
-        self._decided: tuple[Any, Settings, Decision] | None = None
+        self._decided: tuple[Any, int, Settings, Decision] | None = None
         self._watched: list[Any] = []
         self._visible = True
         self._enabled = False
@@ -224,12 +224,9 @@ class Preview(QObject):  # type: ignore[misc]
         except MemnetError as error:
             self._fail(str(error))
             return
-        data, decision = source.planes.data, None
-        if self._decided and self._decided[0] is data:
-            decision = self._decided[2] if self._decided[1] == settings else None
         started = time.perf_counter()
         work = Work(
-            restore_region(source, settings, decision=decision),
+            restore_region(source, settings, decision=self._known(source, settings)),
             "MemNet preview",
             quiet=True,
             parent=self,
@@ -240,7 +237,8 @@ class Preview(QObject):  # type: ignore[misc]
             from memnet_core.restoration.prepare import Prepared
 
             if isinstance(event, Prepared):
-                self._decided = (data, settings, event.decision)
+                planes = source.planes
+                self._decided = planes.data, planes.channels, settings, event.decision
                 self._prepared = event
 
         def finish(restored: Restored) -> None:
@@ -255,6 +253,15 @@ class Preview(QObject):  # type: ignore[misc]
         work.succeeded.connect(finish)
         work.failed.connect(self._fail)
         work.ended.connect(self._on_ended)
+
+    def _known(self, source: LayerSource, settings: Settings) -> Decision | None:
+        """Return what was decided for these planes and settings before."""
+        if self._decided is None:
+            return None
+        data, *asked, decision = self._decided
+        planes = source.planes
+        is_same = data is planes.data and asked == [planes.channels, settings]
+        return decision if is_same else None
 
     def _watch(self, layer: Image | None) -> None:
         """Follow what changes in a layer, and in no other."""
@@ -271,7 +278,11 @@ class Preview(QObject):  # type: ignore[misc]
         self.told.emit(sentence)
 
     def _on_ended(self) -> None:
+        overtaken = self._work is not None and self._work.is_cancelling
         self._work = None
+        # What was wished for while this one came to its end.
+        if overtaken and not self._timer.isActive():
+            self._start()
 
     def _show(self, source: Image, restored: Restored) -> None:
         self._source = source

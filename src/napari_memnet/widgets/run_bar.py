@@ -8,10 +8,24 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from memnet_core.text import shown_lines
+
 if TYPE_CHECKING:
     from napari_memnet.workers import Work
 
 __all__ = ["RunBar"]
+
+
+class _Status(QLabel):  # type: ignore[misc]
+    """Text as it is: no markup, no control characters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+
+    def setText(self, text: str) -> None:
+        super().setText(shown_lines(text))
 
 
 class RunBar(QWidget):  # type: ignore[misc]
@@ -38,9 +52,7 @@ class RunBar(QWidget):  # type: ignore[misc]
         self.button.clicked.connect(self._on_click)
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        self.status.setTextFormat(Qt.TextFormat.PlainText)
+        self.status = _Status()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.button, self.bar, self.status):

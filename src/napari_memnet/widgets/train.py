@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox, Container, FloatSpinBox, LineEdit, Select
 
 from memnet_core.errors import MemnetError
+from memnet_core.tasks import TASKS
 from napari_memnet.layers import layer_planes
 from napari_memnet.models import models_changed
 from napari_memnet.settings import preferences
@@ -22,7 +23,7 @@ from napari_memnet.trainings import (
 from napari_memnet.widgets.curves import Curves
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import chosen_folder, folder_field
-from napari_memnet.widgets.form import TASKS
+from napari_memnet.widgets.form import FIRST_TASK, TASK_CHOICES
 from napari_memnet.widgets.preview import image_layers
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.workers import Work
@@ -52,13 +53,13 @@ class TrainWidget(DockWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
-        self.task = ComboBox(label="task", choices=TASKS, value="denoise")
+        self.task = ComboBox(label="task", choices=TASK_CHOICES, value=FIRST_TASK)
         self.source = ComboBox(label="learn from", choices=_SOURCES)
         self.data = folder_field("clean images")
         self.low = folder_field("degraded")
         self.high = folder_field("clean")
         self.layers = Select(label="layers", choices=self._image_layers)
-        self.scale = ComboBox(label="scale", choices=[("×2", 2), ("×3", 3), ("×4", 4)])
+        self.level = ComboBox(label="level of the pairs", choices=[])
         self.validation = folder_field(
             "validate on", "Clean images that are not learned from; may be left empty."
         )
@@ -78,7 +79,7 @@ class TrainWidget(DockWidget):
                 self.data,
                 self.low,
                 self.high,
-                self.scale,
+                self.level,
                 self.layers,
                 self.validation,
                 self.recipe,
@@ -91,6 +92,7 @@ class TrainWidget(DockWidget):
         self.run = RunBar("Train")
         self.curves = Curves()
         super().__init__(self._fields.native, self.run, self.curves)
+        self.task.changed.connect(self._offer_levels)
         self._fields.changed.connect(self._show_fields)
         self.run.requested.connect(self.start)
         self._layer_events = (
@@ -100,6 +102,7 @@ class TrainWidget(DockWidget):
         for event in self._layer_events:
             event.connect(self._on_layers)
         self._best_gain: float | None = None
+        self._offer_levels()
         self._show_fields()
 
     def start(self) -> None:
@@ -158,7 +161,7 @@ class TrainWidget(DockWidget):
             pairs=pairs,
             layers=layers,
             validation=chosen_folder(self.validation) if source != _PAIRS else None,
-            scale=int(self.scale.value),
+            level=float(self.level.value or 0),
             device=preferences().device,
         )
 
@@ -168,18 +171,27 @@ class TrainWidget(DockWidget):
     def _on_layers(self, event: Any = None) -> None:
         self.layers.reset_choices()
 
+    def _offer_levels(self) -> None:
+        task = TASKS[self.task.value]
+        offered = task.standard_levels if task.field.offered else ()
+        self.level.choices = [(f"{task.symbol}{v:g}", v) for v in offered]
+
     def _show_fields(self) -> None:
         source = self.source.value
         self.data.visible = source == _FOLDER
         self.low.visible = self.high.visible = source == _PAIRS
-        self.scale.visible = source == _PAIRS and self.task.value == "sr"
+        is_offered = TASKS[self.task.value].field.offered
+        self.level.visible = source == _PAIRS and is_offered
         self.layers.visible = source == _LAYERS
         self.validation.visible = source != _PAIRS
 
     def _on_event(self, event: Any) -> None:
+        from memnet_core.events import Notice
         from memnet_core.training.events import Progress, Validated
 
-        if isinstance(event, Progress):
+        if isinstance(event, Notice):
+            self.run.status.setText(event.text)
+        elif isinstance(event, Progress):
             self.curves.add_loss(event)
             self.run.status.setText(
                 f"step {event.step}, loss {event.loss:.5f}, "

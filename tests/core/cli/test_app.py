@@ -23,6 +23,7 @@ from memnet_core.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from click.testing import Result
 
@@ -75,7 +76,9 @@ def test_error_is_one_line_and_an_exit_code(
     monkeypatch.setattr("memnet_core.model.zoo.installed", fail)
     result = memnet("models", "list")
     assert result.exit_code == code
-    assert result.stderr == "Error: a�b�[31m.png cannot be σ; do something else.\n"
+    assert (
+        result.stderr == "Error: a\\nb\\x1b[31m.png cannot be σ; do something else.\n"
+    )
     assert result.stdout == ""
 
 
@@ -108,8 +111,9 @@ def test_bug_asks_for_a_report_and_says_how_to_see_more() -> None:
     result = CliRunner().invoke(main, ["models", "list"])
     assert result.exit_code == 70
     assert result.stderr == (
-        "Error: this is a fault of memnet (ZeroDivisionError: a�reason); please report "
-        "it with the traceback that `memnet --debug` and the same arguments show.\n"
+        "Error: this is a fault of memnet (ZeroDivisionError: a\\nreason); please "
+        "report it with the traceback that `memnet --debug` and the same "
+        "arguments show.\n"
     )
 
 
@@ -145,8 +149,24 @@ def test_debug_shows_what_is_behind_an_error_of_the_user(
     assert plain.stderr == "Error: a.png cannot be read.\n"
     result = CliRunner().invoke(main, ["--debug", "models", "list"])
     assert result.exit_code == plain.exit_code == 1
-    assert "OSError: �[31m\n" in result.stderr
+    assert "OSError: \\x1b[31m\n" in result.stderr
     assert result.stderr.endswith("\nError: a.png cannot be read.\n")
+
+
+def test_debug_shows_why_a_file_of_a_batch_failed(
+    install: Callable[..., object], memnet: Callable[..., Result], folder: Path
+) -> None:
+    install("low", 5, 20)
+    (folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    arguments = "batch --task deblock --q 10 a.png out".split()  # noqa: SIM905
+    plain = memnet(*arguments)
+    assert "Traceback" not in plain.stderr
+    told = memnet("--debug", *arguments)
+    assert told.exit_code == plain.exit_code == 1
+    assert "FAILED a.png cannot be read" in plain.stderr
+    assert "FAILED a.png cannot be read" in told.stderr
+    assert "Traceback (most recent call last):" in told.stderr
+    assert "memnet_core.errors.ImageError: a.png cannot be read" in told.stderr
 
 
 def test_interrupt_that_an_import_turned_into_an_error_is_still_one(

@@ -275,8 +275,11 @@ def test_planes_out_of_order_or_missing_leave_nothing(tmp_path: Path) -> None:
     plane = noise(4, 5)
     for planes, reason in (
         ([plane], "there are 1 planes instead of 2"),
-        ([plane] * 3, r"plane 2 of shape \(4, 5, 1\) came where .* of plane 2 of"),
-        ([plane.T], r"plane 0 of shape \(5, 4, 1\) came where"),
+        (
+            [plane] * 3,
+            r"a window of plane 2 of shape \(4, 5, 1\) .* came where plane 2 of",
+        ),
+        ([plane.T], r"plane 0 of shape \(5, 4, 1\) .* came where"),
     ):
         with pytest.raises(ImageError, match=reason):
             write_ome_tiff(
@@ -321,3 +324,13 @@ def test_axes_that_ome_does_not_know_are_refused(axes: str, tmp_path: Path) -> N
             sizes=(1,) * len(axes),
             dtype=np.dtype("uint8"),
         )
+
+
+def test_damaged_ome_xml_is_named_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    options = {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}
+    tifffile.imwrite(path, noise(3, 8, 9), **options)
+    path.write_bytes(path.read_bytes().replace(b"<Image ", b"<Imag  "))
+    target, dropped = copied(path)
+    assert dropped == ("OME metadata (not understood)",)
+    np.testing.assert_array_equal(tifffile.imread(target), tifffile.imread(path))

@@ -9,7 +9,7 @@ import pytest
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels, save_model
+from memnet_core.model.file import save_model
 from memnet_core.model.zoo import (
     add_model,
     choose_model,
@@ -18,11 +18,11 @@ from memnet_core.model.zoo import (
     model_for,
     user_folder,
 )
+from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.model.file import Task
     from memnet_core.model.network import MemNet
 
     WriteModel = Callable[..., Path]
@@ -38,7 +38,7 @@ def write_model(
     def write(
         name: str,
         *levels: float,
-        task: Task = "denoise",
+        task: str = "denoise",
         continuous: bool = True,
         folder: Path = models_folder,
         file: str | None = None,
@@ -195,7 +195,7 @@ def test_narrowest_range_that_covers_a_level_serves(
     write_model("single", 25, continuous=False)
     write_model("wide", 5, 70)
     write_model("wider", 1, 100)
-    write_model("other-task", 0, 100, task="deblock")
+    write_model("other-task", 1, 100, task="deblock")
     assert model_for("denoise", level).card.name == name
 
 
@@ -216,7 +216,7 @@ def test_level_that_no_model_covers_is_refused_but_the_nearest_is_named(
 ) -> None:
     write_model("high", 50, 70, continuous=False)
     write_model("low", 5, 30)
-    write_model("other-task", level, task="sr")
+    write_model("other-task", level, task="deblock")
     message = (
         f"covers σ {level}; the nearest is '{nearest}' \\({covered}\\)"
         r"\. Accept it with --nearest"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from numpy.typing import NDArray
+
+    from memnet_core.io import Image
     from memnet_core.model.network import MemNet
     from memnet_core.restoration.prepare import Prepared
 
@@ -33,8 +38,6 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
         engine: Any = None,
         **architecture: Any,
     ) -> Prepared:
-        from pathlib import Path
-
         shape = {"memory_blocks": 2, "recursions": 1, "channels": 4} | architecture
         network = random_network(**shape)
         decision = Decision(
@@ -58,3 +61,60 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
         return Prepared(decision, engine or Engine(network, device="cpu"), entry)
 
     return prepared_with
+
+
+class FunctionEngine:
+    """An engine that applies a function to all planes of an image at once."""
+
+    device = "cpu"
+    radius = 0
+    multiple = 1
+    image_channels = 1
+    precision = "float32"
+
+    def __init__(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        self._function = function
+
+    def widest(self, images: int = 1) -> int:
+        return 10**6
+
+    def strip_rows(self, width: int, images: int = 1) -> int:
+        return 3
+
+    def stream(
+        self,
+        strips: Iterable[NDArray[np.float32]],
+        height: int,
+        level: float | None = None,
+    ) -> Iterator[NDArray[np.float32]]:
+        image = np.concatenate(list(strips), axis=2)
+        yield self._function(image[:, 0])[:, None].astype(np.float32)
+
+
+@pytest.fixture
+def restored(install: Callable[..., Path]) -> Callable[..., Image]:
+    """Restore an image with a function in place of the network."""
+    from memnet_core.io import in_memory
+    from memnet_core.restoration.prepare import Prepared, decide
+    from memnet_core.restoration.run import restore
+    from memnet_core.restoration.settings import Settings
+    from memnet_core.restoration.source import ArraySink
+
+    install("blocks", 1, 100)
+    install("noise", 0, 255, task="denoise")
+    install("large", 2, 4, task="sr")
+
+    def restored(
+        image: Image, function: Callable[[NDArray[Any]], NDArray[Any]], **settings: Any
+    ) -> Image:
+        source = in_memory(Path("image"), image)
+        asked: dict[str, Any] = {"value_range": "dtype", "level": 25} | settings
+        decision = decide(source, Settings(**asked))
+        engine: Any = FunctionEngine(function)
+        prepared = Prepared(decision, engine, decision.entry())
+        result = np.zeros(prepared.result_shape(source.shape), source.dtype)
+        for _ in restore(source, ArraySink(result), prepared):
+            pass
+        return image.with_stack(result, prepared.scale)
+
+    return restored

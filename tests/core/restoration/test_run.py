@@ -253,19 +253,19 @@ def test_closing_ends_at_once_and_reads_no_more(prepared_with: Prepare) -> None:
 
 
 def test_rows_are_read_once_and_in_order(prepared_with: Prepare) -> None:
-    class Noting(ArraySource):
-        rows: list[tuple[int, int]] = []
+    read: list[tuple[int, int]] = []
 
+    class Noting(ArraySource):
         def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
-            self.rows.append((rows.start, rows.stop))
+            read.append((rows.start, rows.stop))
             return super().read(plane, rows, columns)
 
     source = Noting(noise(1, 100, 20, 1))
     sink = ArraySink(np.zeros((1, 100, 20, 1), np.float32))
     for _ in restore(source, sink, prepared_with(engine=FakeEngine())):
         pass
-    stops = [stop for _, stop in source.rows]
-    assert [start for start, _ in source.rows] == [0, *stops[:-1]]
+    stops = [stop for _, stop in read]
+    assert [start for start, _ in read] == [0, *stops[:-1]]
     assert stops[-1] == 100
 
 

@@ -12,8 +12,9 @@ from torch import nn
 
 from memnet_core.errors import TrainingError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels, save_model
+from memnet_core.model.file import save_model
 from memnet_core.model.network import MemNet
+from memnet_core.tasks import Levels
 from memnet_core.training import loop
 from memnet_core.training.events import Finished, Progress, StepDone, Validated
 from memnet_core.training.loop import STATE_FILE, Trainer

@@ -7,7 +7,7 @@ import pytest
 
 from memnet_core.errors import TrainingError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels
+from memnet_core.tasks import Levels
 from memnet_core.training.recipes import (
     config_from,
     config_of_run,
@@ -19,7 +19,6 @@ from memnet_core.training.recipes import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.model.file import Task
     from memnet_core.training.config import TrainingConfig
 
     Make = Callable[..., TrainingConfig]
@@ -32,7 +31,7 @@ BASE = {"data": [Path("clean")], "out": Path("runs/mine"), "steps": 10}
     [("deblock", (10, 20)), ("denoise", (30, 50, 70)), ("sr", (2, 3, 4))],
 )
 def test_paper_recipe_is_that_of_the_paper(
-    task: Task, levels: tuple[float, ...]
+    task: str, levels: tuple[float, ...]
 ) -> None:
     layer = {**BASE, "recipe": "paper", "task": task, "steps": None}
     config = config_from(layer)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Task
     from memnet_core.training.config import TrainingConfig
 
     Make = Callable[..., TrainingConfig]
@@ -42,7 +41,7 @@ def turns(plane: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 )
 @pytest.mark.parametrize("start", [(0, 0), (21, 42), (37, 5), (44, 60)])
 def test_window_of_a_plane_is_that_of_the_plane_degraded_whole(
-    task: Task, level: float, start: tuple[int, int]
+    task: str, level: float, start: tuple[int, int]
 ) -> None:
     plane = noise(73, 89)
     whole = plane[: 73 // 12 * 12, : 89 // 12 * 12] if task == "sr" else plane
@@ -66,7 +65,7 @@ def test_sample_is_a_function_of_seed_step_and_number(make_config: Make) -> None
 
 
 @pytest.mark.parametrize("task", ["deblock", "denoise", "sr"])
-def test_batch_holds_degraded_and_clean_planes(make_config: Make, task: Task) -> None:
+def test_batch_holds_degraded_and_clean_planes(make_config: Make, task: str) -> None:
     config = make_config(task=task)
     sampler = make_sampler(config, training_images(config))
     degraded, clean = sampler.batch(0, 16, range(3))

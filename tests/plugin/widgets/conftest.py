@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from memnet_core.engine import Restorer
+from memnet_core.restoration.stream import Engine
 from napari_memnet.widgets.restore import RestoreWidget
 
 if TYPE_CHECKING:
@@ -40,14 +40,15 @@ def widget(models: None, viewer: Any, dock: Any, wait: Any) -> Iterator[RestoreW
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Hold every tile back until the event is set."""
+    """Hold every strip back until the event is set."""
     event = threading.Event()
-    original = Restorer._run
+    original = Engine.stream
 
-    def held(self: Restorer, windows: Any) -> Any:
-        event.wait(20)
-        return original(self, windows)
+    def held(self: Engine, *args: Any) -> Iterator[Any]:
+        for rows in original(self, *args):
+            event.wait(20)
+            yield rows
 
-    monkeypatch.setattr(Restorer, "_run", held)
+    monkeypatch.setattr(Engine, "stream", held)
     yield event
     event.set()

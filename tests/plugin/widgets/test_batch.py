@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from memnet_core.engine import Restorer
+from memnet_core.restoration.stream import Engine
 from napari_memnet.widgets.batch import BatchWidget
 
 if TYPE_CHECKING:
@@ -83,18 +83,20 @@ def test_a_bad_file_does_not_stop_the_others_and_says_why(
     assert widget.run.status.text() == "2 restored, 1 failed."
 
 
-def test_cancelling_stops_between_tiles_and_restoring_again_goes_on(
+def test_cancelling_stops_between_strips_and_restoring_again_goes_on(
     widget: BatchWidget, folder: Path, wait: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, original, runs = threading.Event(), Restorer._run, []
+    gate, original, runs = threading.Event(), Engine.stream, []
 
-    def held(self: Restorer, windows: Any) -> Any:
+    def held(self: Engine, *args: Any) -> Iterator[Any]:
         runs.append(1)
-        if len(runs) > 1:
-            gate.wait(20)
-        return original(self, windows)
+        is_first_file = len(runs) == 1
+        for rows in original(self, *args):
+            if not is_first_file:
+                gate.wait(20)
+            yield rows
 
-    monkeypatch.setattr(Restorer, "_run", held)
+    monkeypatch.setattr(Engine, "stream", held)
     widget.start()
     wait(lambda: len(runs) == 2)
     widget.run.button.click()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
+from memnet_core.restoration.settings import Settings
 from napari_memnet.widgets.form import RestorationForm
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def test_devices_are_those_of_the_machine(form: RestorationForm) -> None:
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [
-        ("automatic", "percentile"),
+        ("auto", "auto"),
         ("contrast", (7, 300)),
         ("dtype", "dtype"),
         ("percentile", "percentile"),
@@ -87,7 +88,7 @@ def test_the_range_of_values_can_come_from_the_layer(
 ) -> None:
     form.low.value, form.high.value = 5, 90
     form.range.value = choice
-    assert form.settings(LAYER).task.value_range == expected
+    assert form.settings(LAYER).value_range == expected
 
 
 def test_settings_are_what_the_fields_say(form: RestorationForm) -> None:
@@ -95,21 +96,19 @@ def test_settings_are_what_the_fields_say(form: RestorationForm) -> None:
     form.automatic.value = False
     form.quality.value = 12
     form.model.value = "blocks"
-    form.channels.value = "all"
-    form.tile.value = 128
+    form.channels.value = "each"
     form.exit_block.value = 1
     form.device.value = "cpu"
-    settings = form.settings(LAYER)
-    assert (settings.task.task, settings.task.level) == ("deblock", 12)
-    assert settings.task.channels == "all"
-    assert (settings.model, settings.tile, settings.exit_block) == (
-        "blocks",
-        (128, 128),
-        1,
+    assert form.settings(LAYER) == Settings(
+        task="deblock",
+        level=12,
+        channels="each",
+        model="blocks",
+        exit_block=1,
+        nearest=True,
+        device="cpu",
     )
-    assert settings.device == "cpu"
     form.automatic.value = True
-    form.tile.value = 0
     form.exit_block.value = 0
     settings = form.settings(LAYER)
-    assert (settings.task.level, settings.tile, settings.exit_block) == (None,) * 3
+    assert (settings.level, settings.exit_block) == (None, None)

@@ -64,7 +64,7 @@ def test_a_stack_along_one_axis_can_be_chosen(
     assert result.translate[0] == 1
 
 
-def test_cancel_acts_within_one_tile_and_restores_the_button(
+def test_cancel_acts_within_one_strip_and_restores_the_button(
     noise: Any, widget: RestoreWidget, viewer: Any, wait: Any, gate: threading.Event
 ) -> None:
     viewer.add_image(noise(50, 20, 24), name="cells")

@@ -1,0 +1,240 @@
+"""What is decided for an input, once for every door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from memnet_core.errors import (
+    LevelError,
+    MemnetError,
+    ModelError,
+    NothingToDo,
+    UsageError,
+)
+from memnet_core.io import Image, Metadata, in_memory
+from memnet_core.restoration.prepare import (
+    Decision,
+    Models,
+    carried_out,
+    check_model,
+    decide,
+    prepare,
+)
+from memnet_core.restoration.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memnet_core.io import ImageFile
+
+    Install = Callable[..., Path]
+
+
+def source(pixels: Any, axes: str = "YX", **metadata: Any) -> ImageFile:
+    return in_memory(Path("image"), Image(pixels, axes, Metadata(**metadata)))
+
+
+def noisy(*shape: int, sigma: float, mean: float = 0.5) -> Any:
+    """Give a gray picture with noise of `sigma` in grey levels of 255."""
+    return np.random.default_rng(0).normal(mean, sigma / 255, shape)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("sigma", [10, 25])
+def test_noise_is_estimated_on_the_range(
+    install: Install, sigma: float, dtype: str
+) -> None:
+    install("noise", 0, 255, task="denoise")
+    span = 1 if dtype == "float32" else np.iinfo(dtype).max
+    pixels = (noisy(128, 128, sigma=sigma) * span).astype(dtype)
+    decision = decide(source(pixels), Settings(task="denoise", value_range="dtype"))
+    assert decision.level == pytest.approx(sigma, rel=0.05)
+    assert f"σ estimated as {decision.level}" in decision.remarks
+
+
+def test_noise_is_estimated_on_a_given_range(install: Install) -> None:
+    install("noise", 0, 255, task="denoise")
+    settings = Settings(task="denoise", value_range=(0.0, 2000.0))
+    decision = decide(source(1000 * noisy(128, 128, sigma=20)), settings)
+    assert decision.level == pytest.approx(10, rel=0.05)
+
+
+def test_noise_of_colours_is_averaged_without_alpha(install: Install) -> None:
+    install("noise", 0, 255, task="denoise")
+    pixels = np.stack([noisy(128, 128, sigma=sigma) for sigma in (5, 10, 15, 30)], -1)
+    settings = Settings(task="denoise", value_range=(0.0, 1.0))
+    decision = decide(source(pixels, "YXS"), settings)
+    assert decision.level == pytest.approx(10, rel=0.05)
+
+
+def test_every_channel_has_its_own_level_and_range(install: Install) -> None:
+    install("noise", 0, 255, task="denoise")
+    ramp = np.linspace(0, 1, 256)
+    dim = (100 * (ramp + noisy(256, 256, sigma=8, mean=0))).astype(np.int16)
+    bright = (10_000 * (ramp + noisy(256, 256, sigma=24, mean=0))).astype(np.int16)
+    decision = decide(source(np.stack([dim, bright]), "CYX"), Settings(task="denoise"))
+    first, second = decision.channels
+    assert first.scaling is not None
+    assert second.scaling is not None
+    assert first.scaling.high == pytest.approx(100, rel=0.2)
+    assert second.scaling.high == pytest.approx(10_000, rel=0.3)
+    assert second.level > 2 * first.level
+    assert decision.level == second.level
+
+
+def test_level_that_is_given_is_taken_as_it_is(install: Install) -> None:
+    install("blocks", 1, 100)
+    image = source(np.zeros((9, 9), np.uint8))
+    decision = decide(image, Settings(task="deblock", level=7))
+    assert decision.level == 7
+    assert decision.remarks == ()
+
+
+def test_quality_comes_from_the_tables_of_the_file(install: Install) -> None:
+    from memnet_core.tasks.deblock import luminance_table
+
+    install("blocks", 1, 100)
+    table = tuple(int(step) for step in luminance_table(37))
+    image = source(np.zeros((9, 9), np.uint8), jpeg_tables=(table,))
+    decision = decide(image, Settings(task="deblock"))
+    assert decision.level == 37
+    assert decision.remarks == ("q 37 by its quantisation table",)
+
+
+@pytest.mark.parametrize(("task", "option"), [("deblock", "--q"), ("sr", "--scale")])
+def test_level_that_cannot_be_found_has_to_be_given(
+    install: Install, task: str, option: str
+) -> None:
+    install("any", 1, 100, task=task)
+    with pytest.raises(LevelError, match=option):
+        decide(source(np.zeros((9, 9), np.uint8)), Settings(task=task))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(task="denoise", level=500),
+        Settings(task="sr", level=2.5),
+        Settings(task="deblock", level=0),
+    ],
+    ids=str,
+)
+def test_level_that_does_not_exist_is_refused(
+    install: Install, settings: Settings
+) -> None:
+    install("any", 0, 1000, task=settings.task)
+    with pytest.raises(LevelError):
+        decide(source(np.zeros((9, 9), np.uint8)), settings)
+
+
+def test_model_of_another_task_is_refused(install: Install) -> None:
+    path = install("blocks", 1, 100)
+    install("noise", 1, 100, task="denoise")
+    settings = Settings(task="denoise", level=20, model=str(path))
+    with pytest.raises(LevelError, match="is for deblock, not for denoise"):
+        decide(source(np.zeros((9, 9), np.uint8)), settings)
+
+
+def test_level_beyond_the_model_is_refused_or_said(install: Install) -> None:
+    install("noise", 5, 75, task="denoise")
+    image = source(np.zeros((9, 9), np.uint8))
+    with pytest.raises(LevelError, match="covers σ 100"):
+        decide(image, Settings(task="denoise", level=100))
+    decision = decide(image, Settings(task="denoise", level=100, nearest=True))
+    assert decision.remarks == ("beyond σ 75, the nearest of the model",)
+
+
+def test_image_that_needs_nothing_is_told_apart_from_failures(install: Install) -> None:
+    install("noise", 5, 75, task="denoise")
+    image = source((255 * noisy(128, 128, sigma=2)).astype(np.uint8))
+    with pytest.raises(NothingToDo, match=r"needs none: σ .* milder than σ 5"):
+        decide(image, Settings(task="denoise"))
+    assert decide(image, Settings(task="denoise", nearest=True)).level < 5
+
+
+def test_camera_jpeg_of_high_quality_needs_nothing(install: Install) -> None:
+    from memnet_core.tasks.deblock import luminance_table
+
+    install("blocks", 5, 75)
+    table = tuple(int(step) for step in luminance_table(92))
+    image = source(np.zeros((9, 9), np.uint8), jpeg_tables=(table,))
+    with pytest.raises(NothingToDo, match="q 92 is milder than q 75"):
+        decide(image, Settings(task="deblock"))
+
+
+def test_quality_worse_than_a_model_serves_is_a_failure(install: Install) -> None:
+    from memnet_core.tasks.deblock import luminance_table
+
+    install("blocks", 5, 75)
+    table = tuple(int(step) for step in luminance_table(2))
+    image = source(np.zeros((9, 9), np.uint8), jpeg_tables=(table,))
+    with pytest.raises(LevelError, match="covers q 2"):
+        decide(image, Settings(task="deblock"))
+
+
+def test_colours_together_need_a_model_for_colour(install: Install) -> None:
+    install("noise", 0, 255, task="denoise")
+    image = source(np.zeros((9, 9, 3), np.uint8), "YXS")
+    settings = Settings(task="denoise", level=20, channels="joint")
+    with pytest.raises(UsageError, match="a model for colour"):
+        decide(image, settings)
+
+
+def test_decision_survives_json(install: Install) -> None:
+    install("noise", 0, 255, task="denoise")
+    image = source(noisy(3, 40, 41, sigma=12), "CYX")
+    decision = decide(image, Settings(task="denoise", exit_block=1, tta=True))
+    assert Decision.model_validate_json(decision.model_dump_json()) == decision
+
+
+def test_model_is_loaded_once(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from memnet_core.restoration import prepare as module
+
+    loads = []
+    real = module.load_model
+
+    def load(path: Path) -> Any:
+        loads.append(path)
+        return real(path)
+
+    monkeypatch.setattr(module, "load_model", load)
+    install("noise", 0, 255, task="denoise")
+    models = Models()
+    image = source(np.zeros((9, 9), np.uint8))
+    settings = Settings(task="denoise", level=20, device="cpu")
+    engines = {id(prepare(image, settings, models).engine) for _ in range(3)}
+    assert len(engines) == len(loads) == 1
+
+
+def test_model_that_was_exchanged_is_refused(install: Install) -> None:
+    install("noise", 0, 255, task="denoise")
+    decision = decide(
+        source(np.zeros((9, 9), np.uint8)), Settings(task="denoise", level=20)
+    )
+    other = decision.model_copy(update={"checksum": "1" * 64})
+    with pytest.raises(ModelError, match="begin anew"):
+        carried_out(other, "cpu", Models())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(task="denoise", level=200),
+        Settings(task="sr"),
+        Settings(task="denoise", model="nobody"),
+        Settings(task="denoise", level=20, exit_block=7),
+    ],
+    ids=str,
+)
+def test_what_no_model_serves_is_known_before_the_first_file(
+    install: Install, settings: Settings
+) -> None:
+    install("noise", 5, 75, task="denoise")
+    with pytest.raises(MemnetError):
+        check_model(settings)
