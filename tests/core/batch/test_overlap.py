@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 NAMES = [f"{letter}.png" for letter in "abcdef"]
 PATIENCE = 30.0
 
-restore = steps.restore
 complete = FileSink.check_complete
 
 

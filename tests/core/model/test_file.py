@@ -18,7 +18,6 @@ from memnet_core.errors import ModelError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import (
     Card,
-    Levels,
     Score,
     TrainingSummary,
     load_model,
