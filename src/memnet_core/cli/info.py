@@ -28,7 +28,7 @@ def info(*, file: Path) -> None:
         for task in TASKS.values():
             facts += _found(source, task) if task.estimable else _offered(task)
     for name, value in facts:
-        click.echo(f"{name:<15} {value}")
+        click.echo(f"{name:<15} {shown(value)}")
 
 
 def _facts(source: ImageFile) -> Iterator[tuple[str, str]]:
@@ -68,14 +68,16 @@ def _values(source: ImageFile) -> str:
 
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
-    from memnet_core.errors import MemnetError
+    from memnet_core.errors import ImageError, LevelError, MemnetError
     from memnet_core.restoration.prepare import decide, judge
     from memnet_core.restoration.settings import Settings
 
     settings = Settings(task=task.name)
     try:
         judged = judge(source, settings)
-    except MemnetError as error:
+    except LevelError:
+        return
+    except ImageError as error:
         yield task.quantity, f"unknown: {error}"
         return
     ranges = dict.fromkeys(str(channel.scaling) for channel in judged.channels)

@@ -59,11 +59,6 @@ def test_folder_is_restored_and_each_file_has_a_line(
         ("--q 10", "deblock", {"level": 10}),
         ("--q 10 --channels each", "deblock", {"level": 10, "channels": "each"}),
         ("--q 10 --range 10,200", "deblock", {"level": 10, "value_range": (10, 200)}),
-        (
-            "--q 10 --range percentile",
-            "deblock",
-            {"level": 10, "value_range": "percentile"},
-        ),
         ("--sigma 10", "denoise", {"level": 10}),
         (
             "--sigma 10 --channels luminance",

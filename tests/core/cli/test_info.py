@@ -54,8 +54,7 @@ def test_noise_is_estimated_and_missing_models_are_told(
     PillowImage.fromarray(noise.clip(0, 255).astype(np.uint8)).save("a.png")
     told = facts(memnet("info", "a.png"))
     assert told["denoise"].startswith("No model for denoise is installed; train")
-    assert told["JPEG quality"].startswith("unknown: There are no JPEG quantisation")
-    assert "deblock" not in told
+    assert not {"JPEG quality", "deblock"}.intersection(told)
     sigma = float(told["noise deviation"].split()[3].rstrip(","))
     assert sigma == pytest.approx(20, abs=1)
     install("noisy", 10, 50, task="denoise")

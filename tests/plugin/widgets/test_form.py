@@ -9,6 +9,7 @@ import pytest
 from napari.layers import Image
 
 from memnet_core.restoration.settings import Settings
+from memnet_core.tasks import TASKS
 from napari_memnet.widgets.form import RestorationForm
 
 if TYPE_CHECKING:
@@ -31,16 +32,13 @@ def form(qtbot: Any, wait: Any) -> Iterator[RestorationForm]:
 
 
 def test_only_fields_of_the_task_are_shown(form: RestorationForm) -> None:
-    def shown() -> list[str]:
-        return [name for name, field in form.levels.items() if field.visible]
-
-    for task in ("deblock", "denoise", "sr"):
+    for task in TASKS:
         form.task.value = task
         form.automatic.value = False
-        assert shown() == [task]
-        assert form.automatic.visible == (task != "sr")
-        form.automatic.value = True
-        assert shown() == (["sr"] if task == "sr" else [])
+        assert [name for name, f in form.levels.items() if f.visible] == [task]
+    form.task.value = "denoise"
+    form.automatic.value = True
+    assert not any(field.visible for field in form.levels.values())
 
 
 def test_models_are_those_of_the_task_with_their_cards_as_tooltip(
