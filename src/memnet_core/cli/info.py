@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["info"]
 
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def info(*, file: Path) -> None:
