@@ -26,6 +26,7 @@ from memnet_core.batch.run import guarded
 from memnet_core.batch.steps import Answer, Step, Workshop, first_step
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.events import result_of
+from memnet_core.runtime import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -308,8 +309,14 @@ def _local_cluster(workers: int) -> Iterator[Any]:
     threads = max(1, (os.cpu_count() or 1) // workers)
     environment = "distributed.nanny.pre-spawn-environ"
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    settings: dict[str, object] = {
+        name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()
+    }
+    settings.update(dict.fromkeys(names, threads))
     with (
-        dask.config.set({f"{environment}.{name}": threads for name in names}),
+        dask.config.set(
+            {f"{environment}.{name}": value for name, value in settings.items()}
+        ),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,

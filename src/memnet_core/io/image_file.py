@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.jpeg_intervals import JpegCoding
+
 __all__ = ["ImageFile", "in_memory", "named_axes"]
 
 _LETTERS = frozenset("TZCYXS")
@@ -129,6 +131,11 @@ class ImageFile:
     def jpeg_tables(self) -> tuple[tuple[int, ...], ...]:
         """Quantisation tables of a JPEG in natural order, luminance first, or ()."""
         return self.metadata.jpeg_tables
+
+    @property
+    def jpeg_coding(self) -> JpegCoding | None:
+        """How a JPEG codes the pixels, or None."""
+        return self.metadata.jpeg_coding
 
     @property
     def is_stack(self) -> bool:

@@ -14,9 +14,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from memnet_core.errors import ImageError, ModelError, NothingToDo
+from memnet_core.jpeg_intervals import JpegCoding
 from memnet_core.model.file import load_model
 from memnet_core.model.zoo import Entry, choose_model, find_model, installed
 from memnet_core.restoration.colour import ColourMode, colour_mode
+from memnet_core.restoration.holes import Filled
 from memnet_core.restoration.sample import sampled_blocks, sampled_planes
 from memnet_core.restoration.scaling import Linear, scaling_of
 from memnet_core.restoration.settings import Precision
@@ -82,6 +84,8 @@ class Decision(BaseModel):
         How level and range were found, and what else has to be said.
     exit_block, tta, precision
         As in `memnet_core.restoration.settings.Settings`.
+    coding : JpegCoding, optional
+        The JPEG coding that the result must not contradict.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +99,7 @@ class Decision(BaseModel):
     exit_block: int | None = None
     tta: bool = False
     precision: Precision = "float32"
+    coding: JpegCoding | None = None
 
     @field_validator("task")
     @classmethod
@@ -332,6 +337,7 @@ def decide(
     )
     if mode in ("each", "joint") and _is_gray(source):
         mode = "single"
+    keeps = settings.consistency and task.undoes_jpeg
     return Decision(
         task=task.name,
         model=card.name if entry.is_shipped else str(Path(entry.path).absolute()),
@@ -342,6 +348,7 @@ def decide(
         exit_block=settings.exit_block,
         tta=settings.tta,
         precision=settings.precision,
+        coding=source.jpeg_coding if keeps and source.dtype == np.uint8 else None,
     )
 
 
@@ -386,7 +393,8 @@ def _judged(
         remarks.append("each plane by its own percentiles")
     found = LevelFound(settings.level) if settings.level is not None else None
     if found is None:
-        middle = sampled_blocks(source, [planes[len(planes) // 2]])
+        filled = Filled(source, (scaling.low + scaling.high) / 2)
+        middle = sampled_blocks(filled, [planes[len(planes) // 2]])
         normalized = [
             plane
             for block in middle

@@ -63,6 +63,37 @@ def test_train_writes_a_model_that_describes_itself(
     assert "Finished after" in result.output
 
 
+def test_level_map_and_optimizer_are_options(
+    clean_images: Path, settings: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "told"
+    result = memnet(
+        *("--data", clean_images, "--out", out, "--steps", 2, "--config", settings),
+        *("--level-map", "--optimizer", "adamw", *TINY),
+    )
+    assert result.exit_code == 0, result.output
+    model, card = load_model(out / "told.safetensors")
+    assert card.architecture.level_map
+    assert model.fenet.weight.shape[1] == 2 * 4
+    assert "optimizer: adamw" in (out / "config.yaml").read_text()
+    refused = memnet("--data", clean_images, "--out", out, "--optimizer", "adam")
+    assert refused.exit_code == 2
+    assert "'adam' is not one of 'muon', 'adamw', 'sgd'" in refused.output
+
+
+def test_images_that_are_too_small_are_told(
+    clean_images: Path, settings: Path, tmp_path: Path
+) -> None:
+    Image.new("L", (5, 90)).save(clean_images / "tiny.png")
+    result = memnet(
+        *("--data", clean_images, "--out", tmp_path / "x", "--steps", 1),
+        *("--config", settings, *TINY),
+    )
+    assert result.exit_code == 0, result.output
+    assert "Training on 3 images" in result.output
+    assert "1 of 4 images to train on are left out" in result.output
+
+
 def test_train_logs_losses_side_by_side_and_draws_them(
     clean_images: Path, settings: Path, tmp_path: Path
 ) -> None:
