@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 
 from memnet_core.batch import Found, find_inputs, steps
 from memnet_core.io import open_image
+from memnet_core.restoration import run
 from memnet_core.restoration.api import restore
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def test_interrupt_is_reported_and_says_how_to_go_on(
         picture(f"in/{name}.png")
     calls = iter("ab")
 
-    working = restore
+    working = run.restore
 
     def second_is_interrupted(*arguments: Any) -> Any:
         if next(calls) == "b":

@@ -25,6 +25,7 @@ from memnet_core.model.file import (
     save_model,
     tensors_sha256,
 )
+from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -225,9 +225,7 @@ def test_run_that_is_killed_is_resumed_bit_by_bit(
     assert 0 < state["step"] < 600
     assert memnet("--out", killed, "--resume").exit_code == 0
     assert memnet("--out", whole, *common).exit_code == 0
-    results = [
-        read_state(out / "last.pt", CPU) for out in (whole, killed)
-    ]
+    results = [read_state(out / "last.pt", CPU) for out in (whole, killed)]
     for part in ("model", "average"):
         for name, tensor in results[0][part].items():
             assert tensor.equal(results[1][part][name]), name

@@ -9,6 +9,7 @@ import pytest
 from napari.layers import Image
 from qtpy.QtGui import QHideEvent, QShowEvent
 
+from memnet_core.model.file import load_model
 from memnet_core.restoration import prepare
 from napari_memnet.layers import Region, layer_planes
 
