@@ -93,7 +93,7 @@ def test_cancelling_stops_between_strips_and_restoring_again_goes_on(
         is_first_file = len(runs) == 1
         for rows in original(self, *args):
             if not is_first_file:
-                gate.wait(20)
+                gate.wait(90)
             yield rows
 
     monkeypatch.setattr(Engine, "stream", held)
