@@ -161,7 +161,7 @@ def test_validation_images_that_are_too_small_are_named_as_such(
 ) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    Image.new("L", (12, 12)).save(small / "a.png")
+    Image.new("L", (11, 11)).save(small / "a.png")
     result = memnet(
         *("--data", clean_images, "--val", small, "--out", tmp_path / "run"),
         *("--steps", 4, "--config", settings, *TINY),
@@ -225,9 +225,7 @@ def test_run_that_is_killed_is_resumed_bit_by_bit(
     assert 0 < state["step"] < 600
     assert memnet("--out", killed, "--resume").exit_code == 0
     assert memnet("--out", whole, *common).exit_code == 0
-    results = [
-        read_state(out / "last.pt", CPU) for out in (whole, killed)
-    ]
+    results = [read_state(out / "last.pt", CPU) for out in (whole, killed)]
     for part in ("model", "average"):
         for name, tensor in results[0][part].items():
             assert tensor.equal(results[1][part][name]), name
