@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import MutableMapping
 
 __all__ = ["ENVIRONMENT", "prepare_process"]
 
 ENVIRONMENT = {
     # Threads of PyTorch that wait for one another sleep. Otherwise they spin, and take
-    # the very processors away that the others, or other programs, need: on a machine
-    # with other work, two threads were ten times slower than one.
+    # the processors from the very threads they wait for where other programs run:
+    # benchmarks/speed.py --loaded shows what that costs.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # Huge pages make large feature maps cheaper to write for the first time.
+    # Huge pages make it cheaper to write large feature maps for the first time.
     "THP_MEM_ALLOC_ENABLE": "1",
 }
 
 
-def prepare_process(
-    environment: MutableMapping[str, str] = os.environ,
-) -> bool:
+def prepare_process() -> None:
     """Set what PyTorch reads when it is loaded, unless the user has set it.
 
-    Parameters
-    ----------
-    environment : mapping
-        Where to set it: this process, or the environment of one to be started.
-
-    Returns
-    -------
-    bool
-        Whether it takes effect here: PyTorch has not been loaded yet.
+    Where another program has loaded PyTorch already, as in napari, it is too late, and
+    nothing is changed.
     """
-    for name, value in ENVIRONMENT.items():
-        environment.setdefault(name, value)
-    return "torch" not in sys.modules
+    if "torch" not in sys.modules:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)

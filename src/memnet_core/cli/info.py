@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 
 __all__ = ["info"]
 
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def info(*, file: Path) -> None:
     """Tell what FILE is, how degraded it is, and which model would serve."""
     from memnet_core.io import open_image
     from memnet_core.tasks import TASKS
+    from memnet_core.text import shown
 
     with open_image(file) as source:
         facts = [*_facts(source)]
         for task in TASKS.values():
             facts += _found(source, task) if task.estimable else _offered(task)
     for name, value in facts:
-        click.echo(f"{name:<15} {value}")
+        click.echo(f"{name:<15} {shown(value)}")
 
 
 def _facts(source: ImageFile) -> Iterator[tuple[str, str]]:
@@ -67,14 +69,16 @@ def _values(source: ImageFile) -> str:
 
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
-    from memnet_core.errors import MemnetError
+    from memnet_core.errors import ImageError, LevelError, MemnetError
     from memnet_core.restoration.prepare import decide, judge
     from memnet_core.restoration.settings import Settings
 
     settings = Settings(task=task.name)
     try:
         judged = judge(source, settings)
-    except MemnetError as error:
+    except LevelError:
+        return
+    except ImageError as error:
         yield task.quantity, f"unknown: {error}"
         return
     ranges = dict.fromkeys(str(channel.scaling) for channel in judged.channels)

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from memnet_core.model.architecture import Architecture
     from memnet_core.model.network import GateUnit, MemNet, MemoryBlock
 
 __all__ = ["Affine", "Convolution", "FusedBlock", "FusedWeights", "GateTerm"]
@@ -155,16 +154,6 @@ class GateTerm(nn.Module):
         """Return the term for rows of a memory."""
         term: Tensor = self.convolution(self.norm(memory))
         return term
-
-
-def memory_per_pixel(architecture: Architecture) -> int:
-    """Return the bytes that the network needs for a pixel of a whole float32 image.
-
-    At the end of the last block there are M long-term memories, the running sums of
-    gate and fusion, H^{r-1}, H^r, scratch space, and what the convolution itself takes.
-    """
-    maps = architecture.memory_blocks + 6
-    return -(-maps * architecture.channels * 4 // architecture.unshuffle**2) + 16
 
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

@@ -29,8 +29,8 @@ _PERCENTILES = (0.1, 99.9)
 class Linear(BaseModel):
     """Two values that become 0 and 1.
 
-    The network sees what lies beyond them only as far as noise reaches; as its change is
-    added to the values themselves, the excess survives.
+    The network sees what lies beyond them only as far as noise reaches; as its change
+    is added to the values themselves, the excess survives.
 
     Attributes
     ----------

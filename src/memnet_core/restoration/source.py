@@ -42,7 +42,7 @@ class Source(Protocol):
 
     @property
     def jpeg_coding(self) -> JpegCoding | None:
-        """How a JPEG codes the planes; None if they do not lie on its grid of blocks."""
+        """How a JPEG codes the planes; None if they are not on its grid of blocks."""
 
     def channel(self, plane: int) -> int:
         """Return the number of the channel that a plane belongs to, from 0."""

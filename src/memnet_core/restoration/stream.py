@@ -125,7 +125,8 @@ class Engine:
         Yields
         ------
         ndarray of float32, shape (N, C, h, W)
-            Restored rows in order, not clipped, as soon as they are known.
+            Restored rows in order, not clipped, as soon as they are known: something
+            after every strip, if only an array of no rows.
 
         Raises
         ------
@@ -165,8 +166,7 @@ class Engine:
                         "The network's output is not finite; check the range of the "
                         "image's values, or give one."
                     )
-                if restored.shape[2]:
-                    yield restored
+                yield restored
         if received != height:
             raise ValueError(f"There were {received} rows in place of {height}.")
 

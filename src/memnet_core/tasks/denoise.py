@@ -28,11 +28,12 @@ class Denoise(Task):
     name = "denoise"
     title = "Remove noise"
     result = "denoised"
-    quantity = "noise σ"
+    quantity = "noise deviation"
     symbol = "σ"
     option = "sigma"
     help = "standard deviation in grey levels of 255.  [default: auto, estimated]"
     bounds = (0, 255)
+    noisy = True
     channels = "each"
     field = LevelField(
         label="noise σ",

@@ -57,7 +57,7 @@ class Muon(torch.optim.AdamW):
         # AdamW looks for its count of steps in what it loads.
         for held in state["state"].values():
             held.setdefault("step", torch.tensor(0.0))
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:

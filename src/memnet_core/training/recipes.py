@@ -89,6 +89,9 @@ _PAPER: dict[str, Any] = {
 
 _RECIPES = {"fast": _FAST, "paper": _PAPER}
 
+_ON_A_GRID = {"luminance": "studio", "plain_share": 0.0}
+"""What recipes say of patches that are drawn does not go with those of a grid."""
+
 _LENGTHS = ("minutes", "steps", "epochs")
 
 _MOST_BYTES = 2**20
@@ -122,6 +125,8 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
             f"{reprlib.repr(given['recipe'])}."
         )
     recipe = _RECIPES[given["recipe"]]
+    if given.get("stride"):
+        recipe = recipe | _ON_A_GRID
     settings = {**recipe, **given}
     if any(given.get(length) is not None for length in _LENGTHS):
         settings |= {length: given.get(length) for length in _LENGTHS}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -54,8 +54,7 @@ def test_noise_is_estimated_and_missing_models_are_told(
     PillowImage.fromarray(noise.clip(0, 255).astype(np.uint8)).save("a.png")
     told = facts(memnet("info", "a.png"))
     assert told["denoise"].startswith("No model for denoise is installed; train")
-    assert told["JPEG quality"].startswith("unknown: There are no JPEG quantisation")
-    assert "deblock" not in told
+    assert not {"JPEG quality", "deblock"}.intersection(told)
     sigma = float(told["noise deviation"].split()[3].rstrip(","))
     assert sigma == pytest.approx(20, abs=1)
     install("noisy", 10, 50, task="denoise")
@@ -107,7 +106,7 @@ def test_stack_tells_the_same_as_tiff_and_as_ome_zarr(
     group = zarr.open_group("a.ome.zarr", mode="w")
     group.create_array("0", data=noise)
     steps = [{"type": "scale", "scale": [1.0, 1.0, 0.5]}]
-    image = {
+    image: Any = {
         "axes": [{"name": name} for name in "cyx"],
         "datasets": [{"path": "0", "coordinateTransformations": steps}],
     }

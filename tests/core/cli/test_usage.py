@@ -32,7 +32,10 @@ def assert_refused(result: Result, told: str) -> None:
         ("--task deblock --q abc", "'abc' is neither a level nor 'auto'"),
         ("--task deblock --q 0", "'0' is neither a level nor 'auto'"),
         ("--task deblock --q nan", "'nan' is neither a level nor 'auto'"),
-        ("--task deblock --q 101", "--q 101 is no JPEG quality from 1 to 100"),
+        (
+            "--task deblock --q 101",
+            "101 is no JPEG quality; give a whole number from 1",
+        ),
         ("--task deblock --sigma 10", "--sigma does not go with --task deblock"),
         ("--task denoise --sigma -5", "'-5' is neither a level nor 'auto'"),
         ("--task denoise --sigma 10 --q 5", "--q does not go with --task denoise"),

@@ -328,7 +328,7 @@ def test_axes_that_ome_does_not_know_are_refused(axes: str, tmp_path: Path) -> N
 
 def test_damaged_ome_xml_is_named_and_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
-    options = {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}
+    options: dict[str, Any] = {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}
     tifffile.imwrite(path, noise(3, 8, 9), **options)
     path.write_bytes(path.read_bytes().replace(b"<Image ", b"<Imag  "))
     target, dropped = copied(path)

@@ -63,8 +63,8 @@ def test_degraded_pixels_have_the_shape_of_the_clean_ones_which_stay(
     [
         ("deblock", 0, "0 is no JPEG quality; give a whole number from 1 to 100."),
         ("deblock", 10.5, "10.5 is no JPEG quality; give a whole number from 1"),
-        ("denoise", -1, "-1 is no noise σ; give a number from 0 to 255."),
-        ("denoise", 500, "500 is no noise σ; give a number from 0 to 255."),
+        ("denoise", -1, "-1 is no noise deviation; give a number from 0 to 255."),
+        ("denoise", 500, "500 is no noise deviation; give a number from 0 to 255."),
         ("sr", 1, "1 is no scale; give a whole number from 2 to 16."),
         ("sr", float("nan"), "nan is no scale"),
     ],
