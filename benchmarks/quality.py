@@ -32,11 +32,12 @@ import torch
 from pareto import Panel, Point, draw
 from peers import PEERS, SHARED, System
 
-from memnet_core.engine import Restorer, result_of
+from memnet_core.clean_images import read_clean_images
 from memnet_core.evaluation.protocol import degraded_input, reference, scores
+from memnet_core.evaluation.run import restored_plane
 from memnet_core.model.file import Score, load_model, save_model
 from memnet_core.model.zoo import find_model, installed
-from memnet_core.planes import read_planes
+from memnet_core.restoration.stream import Engine
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -104,11 +105,12 @@ class Comparison:
 
 def ours(entry: Entry, levels: Sequence[int]) -> System:
     model, card = load_model(entry.path)
-    restorer = Restorer(model, device="cpu")
+    engine = Engine(model, device="cpu")
+    task = TASKS[card.task]
 
     def restore(plane: Plane, level: float) -> Plane:
-        restored: Plane = result_of(restorer.restore(plane[None]))[0]
-        return restored
+        pixels = 255 * plane.astype(np.float64)
+        return restored_plane(engine, pixels, task.map_value(level)) / np.float32(255)
 
     return System(
         name=f"MemNet {card.name}",
@@ -133,12 +135,14 @@ def peers(task: str) -> tuple[list[System], list[Row]]:
 def samples(task: str, *, quick: bool) -> list[Sample]:
     """Return the inputs of a task, made once for all systems."""
     benchmark = BENCHMARKS[task]
-    planes = read_planes(BENCH / benchmark.dataset, task)
+    kind = TASKS[task]
+    folder = BENCH / benchmark.dataset
+    planes = read_clean_images(folder, full_range=kind.full_range)
     made = []
     for number, (_, plane) in enumerate(planes[:1] if quick else planes):
         for level in benchmark.levels:
-            clean = reference(plane, task, level)
-            degraded = degraded_input(clean, task, level, seed=SEED, number=number)
+            clean = reference(plane, kind, level)
+            degraded = degraded_input(clean, kind, level, seed=SEED, number=number)
             made.append(Sample(level, clean, degraded))
     return made
 
@@ -155,7 +159,7 @@ def mean_scores(
                 continue
             plane = (image / 255).astype(np.float32)
             image = 255 * system.restore(plane, sample.level).astype(np.float64)
-        score = scores(sample.clean, image, task, sample.level)
+        score = scores(sample.clean, image, TASKS[task], sample.level)
         found.setdefault(sample.level, []).append(score)
     return {
         level: (

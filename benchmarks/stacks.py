@@ -29,18 +29,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from memnet_core._old_tasks import TaskSettings
-from memnet_core.batch import BatchSettings, ClusterReady, Job
-from memnet_core.batch.block_restorer import BlockRestorer
-from memnet_core.batch.blocks import begin
+from memnet_core.batch import ClusterReady, Job
+from memnet_core.batch.blocks import BlockMaker
 from memnet_core.batch.cluster import ClusterRun
-from memnet_core.batch.models import LoadedModels
-from memnet_core.engine import result_of
-from memnet_core.io import open_stack, probe
+from memnet_core.batch.shared import begin
+from memnet_core.events import result_of
+from memnet_core.io import open_image, probe
 from memnet_core.io.ome_zarr import open_level
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import save_model
 from memnet_core.model.network import MemNet
+from memnet_core.restoration.prepare import Models
+from memnet_core.restoration.settings import Settings
 from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
@@ -128,12 +128,12 @@ def scaling(rounds: str = "3") -> None:
     with tempfile.TemporaryDirectory() as name, ExitStack() as processes:
         folder = Path(name)
         source = write_stack(folder / "in.ome.tif", 128, 1024)
-        settings = BatchSettings(
-            task=TaskSettings(task="denoise", level=10.0),
+        settings = Settings(
+            task="denoise",
+            level=10.0,
             model=tiny_model(
                 folder, memory_blocks=2, recursions=2, channels=8, unshuffle=2
             ),
-            tile=(512, 512),
         )
         addresses = {n: cluster(folder, n, processes) for n in (1, 2)}
         best: dict[int, tuple[float, float]] = {}
@@ -190,7 +190,7 @@ def start(processes: ExitStack, kind: str, *options: str, processor: int = -1) -
     processes.callback(process.kill)
 
 
-def run(source: Path, target: Path, settings: BatchSettings, address: str) -> float:
+def run(source: Path, target: Path, settings: Settings, address: str) -> float:
     work = ClusterRun([Job(source, target, probe(source))], settings, scheduler=address)
     started = 0.0
     for event in work.events():
@@ -206,22 +206,19 @@ def block(model: str = "denoise") -> None:
     with tempfile.TemporaryDirectory() as name, ExitStack() as processes:
         folder = Path(name)
         source = write_stack(folder / "in.ome.tif", 16, 3072)
-        settings = BatchSettings(
-            task=TaskSettings(task="denoise", level=10.0), model=model
-        )
+        settings = Settings(task="denoise", level=10.0, model=model)
         job = Job(source, folder / "out.ome.zarr", probe(source))
-        models = LoadedModels(settings)
-        work = result_of(begin(job, settings, models))
-        restorer = BlockRestorer(work, settings, models)
+        work = begin(job, settings)
+        maker = BlockMaker(work, job, "auto", Models())
         middle = work.plan.layout.blocks(0) // 2
         part = work.plan.layout.block(0, middle)
-        with open_stack(source) as stack:
+        with open_image(source) as stack:
             started = time.monotonic()
-            window = [slice(s.start - 68, s.stop + 68) for s in part[1:]]
-            stack.read(part[:1], *window)
+            rows, columns = (slice(s.start - 68, s.stop + 68) for s in part[1:])
+            stack.read_block(part[:1], rows, columns)
             reading = time.monotonic() - started
         started = time.monotonic()
-        result_of(restorer.make(0, middle, wait=True))
+        result_of(maker.make(0, middle, wait=True))
         whole = time.monotonic() - started
         array = open_level(work.image, 0)
         pixels = array[part]

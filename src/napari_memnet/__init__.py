@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 from memnet_core._version import __version__
+from memnet_core.runtime import prepare_process
 
 __all__ = ["__version__"]
 
@@ -17,3 +18,7 @@ if _MISSING:
         'install them with pip install "napari-memnet[napari]", or with [all] where '
         "no Qt is installed."
     )
+
+# napari itself loads no PyTorch, and this package only in a worker. Where another
+# plugin came first, its threads keep their policy, and it only costs time.
+prepare_process()

@@ -30,9 +30,7 @@ def test_the_selected_layer_is_restored_into_a_new_one(
     pixels = np.random.default_rng(0).integers(0, 255, (2, 20, 24), np.uint8)
     viewer.add_image(np.zeros((8, 8), np.uint8), name="other")
     tables = (tuple(luminance_table(30).tolist()),)
-    viewer.add_image(
-        pixels, name="cells", metadata={"memnet": {"jpeg_tables": tables}}
-    )
+    viewer.add_image(pixels, name="cells", metadata={"memnet": {"jpeg_tables": tables}})
     command(viewer)
     wait(lambda: len(viewer.layers) == 3)
     result = viewer.layers[-1]

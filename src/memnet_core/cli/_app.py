@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import logging
-import os
 import sys
 import warnings
 from typing import Any
@@ -28,6 +27,7 @@ from memnet_core.cli.models import models
 from memnet_core.cli.restore import restore
 from memnet_core.cli.train import train
 from memnet_core.errors import ImageError, MemnetError
+from memnet_core.runtime import prepare_process
 from memnet_core.text import shown, shown_lines
 
 __all__ = ["main"]
@@ -37,9 +37,7 @@ class _Group(click.Group):
     """A group that turns what goes wrong into messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        # PyTorch reads this when it first allocates memory. Huge pages make large
-        # feature maps 1.4 times as fast: try benchmarks/speed.py with the value 0.
-        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+        prepare_process()
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
         _escape_messages_of_libraries()

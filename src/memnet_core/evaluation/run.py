@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from memnet_core.restoration.stream import Engine
     from memnet_core.tasks import Task
 
-__all__ = ["Crop", "Evaluation", "ImageScore", "default_levels", "evaluate"]
+__all__ = [
+    "Crop",
+    "Evaluation",
+    "ImageScore",
+    "default_levels",
+    "evaluate",
+    "restored_plane",
+]
 
 _CROPS = 3
 _CROP_SIDE = 256
@@ -181,7 +188,7 @@ def evaluate(
         for (name, _), before, (clean, degraded) in zip(
             planes, baselines[level], inputs, strict=True
         ):
-            restored = _restored(engine, degraded, task.map_value(level))
+            restored = restored_plane(engine, degraded, task.map_value(level))
             after = scores(clean, restored, task, level)
             images.append(ImageScore(name, level, *before, *after))
             if len(crops) < _CROPS:
@@ -226,10 +233,25 @@ def _inputs(
         yield clean, degraded_input(clean, task, level, seed=seed, number=number)
 
 
-def _restored(
+def restored_plane(
     engine: Engine, degraded: NDArray[np.float64], level: float
 ) -> NDArray[np.float32]:
-    """Return a restored plane; a network for colour sees it as a gray picture."""
+    """Return what an engine makes of one plane.
+
+    Parameters
+    ----------
+    engine : Engine
+        The model; one for colour sees a gray picture.
+    degraded : ndarray, shape (H, W)
+        Pixels in [0, 255].
+    level : float
+        Value of the level's plane, see `memnet_core.tasks.Task.map_value`.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        Restored pixels, neither clipped nor rounded.
+    """
     plane = (degraded / 255).astype(np.float32)[None, None]
     planes = np.repeat(plane, engine.image_channels, axis=1)
     height, width = degraded.shape

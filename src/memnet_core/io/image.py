@@ -23,11 +23,14 @@ class Native:
     ----------
     name : str
         What it is, for the report of what was dropped.
+    describes_axes : bool
+        Whether it tells what the axes are.
     gives_unit : bool
         Whether it tells the unit of the resolution.
     """
 
     name: str
+    describes_axes: bool = True
     gives_unit: bool = False
 
 

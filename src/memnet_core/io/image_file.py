@@ -140,7 +140,8 @@ class ImageFile:
     @property
     def is_stack(self) -> bool:
         """Whether there are axes besides those of one picture, or text about them."""
-        return bool(self.leading) or self.metadata.native is not None
+        native = self.metadata.native
+        return bool(self.leading) or (native is not None and native.describes_axes)
 
     def channel(self, plane: int) -> int:
         """Return the number of the channel that a plane belongs to, from 0."""

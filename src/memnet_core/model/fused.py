@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from memnet_core.model.architecture import Architecture
     from memnet_core.model.network import GateUnit, MemNet, MemoryBlock
 
 __all__ = ["Affine", "Convolution", "FusedBlock", "FusedWeights", "GateTerm"]
@@ -121,7 +120,7 @@ class Convolution(nn.Module):
             )
         else:
             y = F.conv2d(batch, self.weight, self.bias, padding=self.padding)
-        return cast("Tensor", y)[0].permute(1, 2, 0).contiguous()
+        return y[0].permute(1, 2, 0).contiguous()
 
 
 class FusedBlock(nn.Module):
@@ -157,16 +156,6 @@ class GateTerm(nn.Module):
         return term
 
 
-def memory_per_pixel(architecture: Architecture) -> int:
-    """Return the bytes that the network needs for a pixel of a whole float32 image.
-
-    At the end of the last block there are M long-term memories, the running sums of
-    gate and fusion, H^{r-1}, H^r, scratch space, and what the convolution itself takes.
-    """
-    maps = architecture.memory_blocks + 6
-    return -(-maps * architecture.channels * 4 // architecture.unshuffle**2) + 16
-
-
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return s and t such that BatchNorm in evaluation mode is s·x + t."""
     mean = cast("Tensor", norm.running_mean)
@@ -195,4 +184,4 @@ def _gate_terms(gate: GateUnit) -> list[GateTerm]:
     ]
 
 
-_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]

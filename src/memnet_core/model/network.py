@@ -2,7 +2,7 @@
 
 Equation and section numbers refer to Y. Tai, J. Yang, X. Liu, C. Xu, *MemNet: A
 Persistent Memory Network for Image Restoration*, ICCV 2017. The evaluation form, which
-computes the same function faster and in less memory, is in `memnet_core.model.fused`.
+computes the same function row by row, is in `memnet_core.model.streaming`.
 """
 
 from __future__ import annotations

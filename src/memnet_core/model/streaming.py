@@ -21,7 +21,7 @@ from memnet_core.model.fused import FusedWeights
 from memnet_core.model.network import pad_to_multiple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from memnet_core.model.fused import (
         Affine,
@@ -71,6 +71,27 @@ class EvaluationNetwork(nn.Module):
         images, _, height, width = x.shape
         return self.stream(images, height, width).push(x)
 
+    def rows_held(self, rows: int) -> int:
+        """Return how many rows of feature maps there are at once, at most.
+
+        Parameters
+        ----------
+        rows : int
+            Height of a strip, in rows of feature maps.
+        """
+        blocks = len(self.weights.blocks)
+        behind = 2 * self.architecture.recursions
+        convolutions = 2 + blocks * behind
+        residuals = blocks * behind
+        gates = sum(
+            (m if self.architecture.long_term else 1) * behind + rows
+            for m in range(1, blocks + 1)
+        )
+        fusion = (blocks - 1) * behind + rows
+        # Maps at work in a block, where the last rows add up, as measured.
+        at_work = 10 * (rows + behind)
+        return 2 * convolutions + residuals + gates + fusion + at_work
+
     def stream(self, images: int, height: int, width: int) -> RowStream:
         """Return a stream for N images of H rows and W columns."""
         return RowStream(self, images, height, width)
@@ -99,6 +120,7 @@ class RowStream:
         # The rows that the last, incomplete cells reflect.
         self._reflected = unshuffle if height % unshuffle else 0
         self._received = self._returned = 0
+        self._most = 0
 
         frame = _Frame(images, -(-height // unshuffle), -(-width // unshuffle))
         self._frame = frame
@@ -107,7 +129,7 @@ class RowStream:
             _Block(frame, cast("FusedBlock", block)) for block in weights.blocks
         ]
         self._fusion = list(zip(weights.recon_norms, weights.fusion, strict=True))
-        self._fused = _Sum(torch.zeros_like(weights.recon_norms[0].shift))
+        self._fused = _Sum(torch.zeros_like(weights.fenet.weight[:, 0, 0, 0]))
         self._recon = _Convolved(frame, _copy, weights.recon)
         self._image = _Waiting(sum(weights.fusion))
 
@@ -132,19 +154,33 @@ class RowStream:
         if not cells.shape[2]:
             return nothing
         planes = self._frame.beside(cells)
-        memory = self._fenet(planes)
-        for m, (block, (norm, weight)) in enumerate(
-            zip(self._blocks, self._fusion, strict=True)
-        ):
-            for later in self._blocks[m:]:
-                later.remember(m, memory)
-            memory = block(memory)
-            if weight and len(memory):
-                fused = self._fused.rows_of(m, memory)
-                fused.add_(norm(memory), alpha=weight)
-        y = self._recon(self._fused.take(len(memory), memory))
+        self._most = max(self._most, len(planes))
+        restored = [
+            self._recon(features)
+            for features in self._passed(0, self._fenet(planes))
+            if len(features)
+        ]
+        y = torch.cat([planes[:0, :, : self._recon.channels], *restored])
         self._image.add_to(y, planes[..., : y.shape[2]])
         return self._pixels(y) if len(y) else nothing
+
+    def _passed(self, m: int, memory: Tensor) -> Iterator[Tensor]:
+        """Yield features for ReconNet that rows of B_m complete.
+
+        With the last rows of an image each layer finishes one more than the one before;
+        they go on in parts, so that no map becomes higher than a strip.
+        """
+        if m and len(memory):
+            norm, weight = self._fusion[m - 1]
+            if weight:
+                self._fused.add(m, norm(memory), weight)
+        if m == len(self._blocks):
+            yield self._fused.take(len(memory), memory)
+            return
+        for part in torch.split(memory, self._most):
+            for block in self._blocks[m:]:
+                block.remember(m, part)
+            yield from self._passed(m + 1, self._blocks[m](part))
 
     def _cells(self, x: Tensor) -> Tensor:
         """Return complete cells as planes, (N, C·u², h / u, W / u), or no rows."""
@@ -194,7 +230,9 @@ class _Frame:
 
     def images(self, x: Tensor) -> Tensor:
         """Return the images of a map as a view, (h, N, W, C)."""
-        return x.unflatten(1, (self._images, self._stride))[:, :, : self._width]
+        return x.view(len(x), self._images, self._stride, x.shape[2])[
+            :, :, : self._width
+        ]
 
     def scratch(self, rows: int, like: Tensor) -> Tensor:
         """Return a map like another whose columns between images are zero."""
@@ -217,6 +255,7 @@ class _Convolved:
         self._frame = frame
         self._activate = activate
         self._convolution = convolution
+        self.channels = len(convolution.weight)
         self._seen = 0
         self._kept: Tensor | None = None
 
@@ -224,24 +263,61 @@ class _Convolved:
         """Take the next rows of the input and return those of the output."""
         rows = len(x)
         if not rows:
-            return x.new_empty(0, x.shape[1], len(self._convolution.weight))
+            return x.new_empty(0, x.shape[1], self.channels)
         self._seen += rows
-        above = 1 if self._kept is None else len(self._kept)
+        above = 1 if self._kept is None else 2
         below = int(self._seen == self._frame.height)
         buffer = self._frame.scratch(above + rows + below, x)
-        if self._kept is None:
-            buffer[0] = 0
-        else:
-            buffer[:above] = self._kept
+        buffer[:above] = 0 if self._kept is None else self._kept
         fresh = buffer[above : above + rows]
         self._activate(self._frame.images(x), out=self._frame.images(fresh))
         if below:
             buffer[-1] = 0
-        self._kept = buffer[-2:].clone()
+        if self._kept is None:
+            self._kept = torch.empty_like(buffer[:2])
+        self._kept.copy_(buffer[-2:])
         if len(buffer) < 3:
-            return x.new_empty(0, x.shape[1], len(self._convolution.weight))
+            return x.new_empty(0, x.shape[1], self.channels)
         y: Tensor = self._convolution(buffer)
         return y
+
+
+class _Queue:
+    """Rows in a ring: they come at the end and leave from the front."""
+
+    def __init__(self) -> None:
+        self._ring: Tensor | None = None
+        self._front = 0
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def extend(self, rows: int, like: Tensor) -> None:
+        """Make room for more rows like others."""
+        needed = self._count + rows
+        if self._ring is None or needed > len(self._ring):
+            ring = like.new_empty(needed, *like.shape[1:])
+            for place, part in self.parts(0, self._count):
+                ring[place] = part
+            self._ring, self._front = ring, 0
+        self._count = needed
+
+    def parts(self, first: int, rows: int) -> Iterator[tuple[slice, Tensor]]:
+        """Yield views of rows, counted from the front, and their place among them."""
+        done = 0
+        while done < rows:
+            ring = cast("Tensor", self._ring)
+            at = (self._front + first + done) % len(ring)
+            size = min(rows - done, len(ring) - at)
+            yield slice(done, done + size), ring[at : at + size]
+            done += size
+
+    def drop(self, rows: int) -> None:
+        """Let the first rows go."""
+        if rows:
+            self._front = (self._front + rows) % len(cast("Tensor", self._ring))
+            self._count -= rows
 
 
 class _Waiting:
@@ -249,16 +325,21 @@ class _Waiting:
 
     def __init__(self, weight: float = 1) -> None:
         self._weight = weight
-        self._rows: Tensor | None = None
+        self._rows = _Queue()
 
     def add_to(self, y: Tensor, x: Tensor) -> None:
         """Take the next rows, and add to `y` as many as it has."""
-        waiting = x[:0] if self._rows is None else self._rows
-        before = min(len(waiting), len(y))
-        fresh = len(y) - before
-        y[:before].add_(waiting[:before], alpha=self._weight)
-        y[before:].add_(x[:fresh], alpha=self._weight)
-        self._rows = torch.cat([waiting[before:], x[fresh:]])
+        before = min(len(self._rows), len(y))
+        for place, part in self._rows.parts(0, before):
+            y[place].add_(part, alpha=self._weight)
+        self._rows.drop(before)
+        now = len(y) - before
+        y[before:].add_(x[:now], alpha=self._weight)
+        waiting = len(self._rows)
+        later = x[now:]
+        self._rows.extend(len(later), later)
+        for place, part in self._rows.parts(waiting, len(later)):
+            part.copy_(later[place])
 
 
 class _Sum:
@@ -266,27 +347,33 @@ class _Sum:
 
     def __init__(self, start: Tensor) -> None:
         self._start = start
+        self._rows = _Queue()
         self._taken = 0
-        self._rows: Tensor | None = None
         self._added: dict[int, int] = {}
 
-    def rows_of(self, term: int, like: Tensor) -> Tensor:
-        """Return the rows to which the next ones of a term have to be added."""
+    def add(self, term: int, x: Tensor, weight: float = 1) -> None:
+        """Add the next rows of a term."""
         first = self._added.get(term, 0) - self._taken
-        end = first + len(like)
+        end = first + len(x)
         self._added[term] = self._taken + end
-        rows = like[:0] if self._rows is None else self._rows
-        if end > len(rows):
-            more = self._start.expand(end - len(rows), *like.shape[1:])
-            rows = self._rows = torch.cat([rows, more])
-        return rows[first:end]
+        held = len(self._rows)
+        if end > held:
+            self._rows.extend(end - held, x)
+            for _, part in self._rows.parts(held, end - held):
+                part.copy_(self._start.expand_as(part))
+        for place, part in self._rows.parts(first, len(x)):
+            part.add_(x[place], alpha=weight)
 
     def take(self, count: int, like: Tensor) -> Tensor:
-        """Return the next rows, to which all terms have been added."""
-        rows = like[:0] if self._rows is None else self._rows
+        """Return the next rows, to which all terms have been added.
+
+        They may be overwritten when more is added.
+        """
+        parts = [part for _, part in self._rows.parts(0, count)] or [like[:0]]
+        rows = parts[0] if len(parts) == 1 else torch.cat(parts)
+        self._rows.drop(count)
         self._taken += count
-        self._rows = rows[count:]
-        return rows[:count]
+        return rows
 
 
 class _Block:
@@ -326,7 +413,7 @@ class _Block:
 
     def _admit(self, term: int, x: Tensor) -> None:
         if len(x):
-            self._gate.rows_of(term, x).add_(self._weights.gates[term](x))
+            self._gate.add(term, self._weights.gates[term](x))
 
 
 def _copy(x: Tensor, out: Tensor) -> None:

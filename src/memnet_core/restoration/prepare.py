@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from memnet_core.errors import ImageError, ModelError, NothingToDo, UsageError
 from memnet_core.jpeg_intervals import JpegCoding
@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Channel",
     "Decision",
+    "Judged",
     "Models",
     "Prepared",
     "carried_out",
     "check_model",
     "decide",
+    "judge",
     "plane_scaling",
     "prepare",
 ]
@@ -91,13 +93,18 @@ class Decision(BaseModel):
     task: str
     model: str
     checksum: str
-    channels: tuple[Channel, ...]
+    channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
     colours: ColourMode
     remarks: tuple[str, ...] = ()
     exit_block: int | None = None
     tta: bool = False
     precision: Precision = "float32"
     coding: JpegCoding | None = None
+
+    @field_validator("task")
+    @classmethod
+    def _known(cls, task: str) -> str:
+        return find_task(task).name
 
     @property
     def level(self) -> float:
@@ -234,13 +241,33 @@ def carried_out(
     return Prepared(decision, engine, decision.entry())
 
 
-def decide(source: Source, settings: Settings) -> Decision:
-    """Find out what is not given, and choose the model.
+@dataclass(frozen=True)
+class Judged:
+    """What was found out about an input.
+
+    Attributes
+    ----------
+    channels : tuple of Channel
+        One for each channel of the source.
+    remarks : tuple of str
+        How level and range were found.
+    """
+
+    channels: tuple[Channel, ...]
+    remarks: tuple[str, ...]
+
+    def strongest(self, task: Task) -> float:
+        """Return the level of the channel that needs most."""
+        return max((c.level for c in self.channels), key=task.map_value)
+
+
+def judge(source: Source, settings: Settings) -> Judged:
+    """Find out range and level of an input by a sample of its planes.
 
     Parameters
     ----------
     source : Source
-        Any input; it is judged by a sample of its planes.
+        Any input.
     settings : Settings
         What was asked for.
 
@@ -249,11 +276,7 @@ def decide(source: Source, settings: Settings) -> Decision:
     ImageError
         If the planes are no image, or the sample holds values that cannot be restored.
     LevelError
-        If the level cannot be found out, or no model covers it.
-    NothingToDo
-        If the level that was found is so mild that no model is trained for it.
-    UsageError
-        If settings do not fit each other.
+        If the level cannot be found out, or is none.
     """
     if 0 in source.shape or source.dtype.kind not in "buif":
         raise ImageError(
@@ -264,9 +287,41 @@ def decide(source: Source, settings: Settings) -> Decision:
     if settings.level is not None:
         task.check(settings.level)
     judged = [_judged(source, n, task, settings) for n in range(source.channels)]
-    channels = tuple(channel for channel, _ in judged)
-    remarks = list(dict.fromkeys(remark for _, found in judged for remark in found))
-    strongest = max((c.level for c in channels), key=task.map_value)
+    return Judged(
+        channels=tuple(channel for channel, _ in judged),
+        remarks=tuple(dict.fromkeys(remark for _, told in judged for remark in told)),
+    )
+
+
+def decide(
+    source: Source, settings: Settings, judged: Judged | None = None
+) -> Decision:
+    """Find out what is not given, and choose the model.
+
+    Parameters
+    ----------
+    source : Source
+        Any input.
+    settings : Settings
+        What was asked for.
+    judged : Judged, optional
+        What `judge` made of them, if that is known already.
+
+    Raises
+    ------
+    ImageError
+        As `judge`.
+    LevelError
+        If the level cannot be found out, or no model covers it.
+    NothingToDo
+        If the level that was found is so mild that no model is trained for it.
+    UsageError
+        If settings do not fit each other.
+    """
+    judged = judged or judge(source, settings)
+    task = find_task(settings.task)
+    remarks = [*judged.remarks]
+    strongest = judged.strongest(task)
     if settings.level is None and not settings.nearest:
         _check_need(task, strongest, settings.model)
     entry = choose_model(task.name, strongest, settings.model, nearest=settings.nearest)
@@ -287,7 +342,7 @@ def decide(source: Source, settings: Settings) -> Decision:
         task=task.name,
         model=card.name if entry.is_shipped else str(Path(entry.path).absolute()),
         checksum=card.sha256,
-        channels=channels,
+        channels=judged.channels,
         colours=mode,
         remarks=tuple(remarks),
         exit_block=settings.exit_block,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 
-from memnet_core.devices import available_memory, is_out_of_memory, select_device
+from memnet_core.devices import (
+    available_memory,
+    cache_size,
+    is_out_of_memory,
+    select_device,
+)
 from memnet_core.errors import NotFinite, OutOfMemory, UsageError
-from memnet_core.model.fused import memory_per_pixel
 from memnet_core.model.streaming import EvaluationNetwork
 
 if TYPE_CHECKING:
@@ -18,11 +22,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.model.network import MemNet
+    from memnet_core.model.streaming import RowStream
     from memnet_core.restoration.settings import Precision
 
 __all__ = ["Engine"]
 
+# Other programs, and the images themselves, need memory, too.
 _MEMORY_SHARE = 0.5
+# Some five maps are at work at once, and others share the cache: a map of 1/12 of it
+# was fastest, of half or twice as much within 3 % (benchmarks/speed.py).
+_CACHE_SHARE = 12
+# Every convolution copies the two rows that it keeps in and out; fewer fresh rows than
+# these do not pay.
+_FEWEST_ROWS = 4
+# Enough work for each kernel on a GPU, and a strip takes a fraction of a second.
+_GPU_MAP = 64 * 2**20
 
 
 class Engine:
@@ -111,7 +125,8 @@ class Engine:
         Yields
         ------
         ndarray of float32, shape (N, C, h, W)
-            Restored rows in order, not clipped, as soon as they are known.
+            Restored rows in order, not clipped, as soon as they are known: something
+            after every strip, if only an array of no rows.
 
         Raises
         ------
@@ -121,27 +136,39 @@ class Engine:
             If the result is not finite.
         UsageError
             If the network wants a level and there is none.
+
+        Notes
+        -----
+        The result does not depend on the strips, to the last bit on a CPU; on a GPU
+        the libraries may choose another algorithm for another height.
         """
         if self.level_map and level is None:
-            raise UsageError("This network has to be told the level.")
-        x = np.concatenate(list(strips), axis=2)
-        assert x.shape[2] == height
-        if self.level_map:
-            plane = np.full_like(x[:, :1], level)
-            x = np.concatenate([x, plane], axis=1)
-        y = self._attempt(x)
-        if y is None:
-            raise OutOfMemory(
-                f"Rows of {x.shape[3]} px do not fit into the memory of {self.device}."
-            )
-        if not np.isfinite(y).all():
-            raise NotFinite(
-                "The network's output is not finite; check the range of the image's "
-                "values, or give one."
-            )
-        rows = self.strip_rows(x.shape[3], x.shape[0])
-        for top in range(0, height, rows):
-            yield y[:, :, top : top + rows]
+            raise UsageError("This network has to be told the level of degradation.")
+        rows: RowStream | None = None
+        most = height
+        received = 0
+        for strip in strips:
+            images, _, _, width = strip.shape
+            if rows is None:
+                rows = self._network.stream(images, height, width)
+                most = self.strip_rows(width, images)
+            for top in range(0, strip.shape[2], most):
+                part = strip[:, :, top : top + most]
+                received += part.shape[2]
+                restored = self._push(rows, part, level)
+                if restored is None:
+                    raise OutOfMemory(
+                        f"Rows of {width} px do not fit into the memory of "
+                        f"{self.device}; free some, or use another device."
+                    )
+                if not np.isfinite(restored).all():
+                    raise NotFinite(
+                        "The network's output is not finite; check the range of the "
+                        "image's values, or give one."
+                    )
+                yield restored
+        if received != height:
+            raise ValueError(f"There were {received} rows in place of {height}.")
 
     def strip_rows(self, width: int, images: int = 1) -> int:
         """Return the height of a strip that suits the cache, a multiple of `multiple`.
@@ -153,22 +180,53 @@ class Engine:
         images : int
             Images that are restored at once.
         """
-        return self.multiple * 16
+        row = self._map_row(width) * images
+        wanted = _GPU_MAP if self.device.type != "cpu" else cache_size() // _CACHE_SHARE
+        return self.multiple * max(wanted // row, _FEWEST_ROWS)
 
     def widest(self, images: int = 1) -> int:
-        """Return how many columns fit into memory, at least 1."""
+        """Return how many columns of each image fit into memory, at least 1."""
         budget = available_memory(self.device) * _MEMORY_SHARE
-        one = self.memory(1024, self.strip_rows(1024, images)) / 1024 * images
-        return max(1, int(budget / one))
+        width = 1024 * self.multiple
+        rows = _FEWEST_ROWS * self.multiple
+        return max(1, int(budget / (self.memory(width, rows) * images) * width))
 
     def memory(self, width: int, rows: int) -> int:
-        """Return the bytes that strips of one image need, beside the weights."""
-        return memory_per_pixel(self._model.architecture) * width * (rows + self.radius)
+        """Return the bytes that one image needs, beside the weights.
 
-    def _attempt(self, x: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        Parameters
+        ----------
+        width : int
+            Columns of the image.
+        rows : int
+            Height of its strips.
+        """
+        height = -(-rows // self.multiple)
+        maps = self._network.rows_held(height) * self._map_row(width)
+        planes = self.image_channels + self.level_map
+        # Its planes wait for the residual; strips are padded, shuffled, converted.
+        pixels = (2 * self.radius + 8 * rows) * width * planes
+        return maps + pixels * self._dtype.itemsize
+
+    def _map_row(self, width: int) -> int:
+        """Return the bytes of a row of a feature map."""
+        channels = self._network.architecture.channels
+        return -(-width // self.multiple) * channels * self._dtype.itemsize
+
+    def _push(
+        self, rows: RowStream, strip: NDArray[np.float32], level: float | None
+    ) -> NDArray[np.float32] | None:
+        """Return restored rows, or None if memory does not suffice.
+
+        The caller goes on outside the handler, which would hold on to the memory.
+        """
         try:
-            batch = torch.from_numpy(x).to(self.device, self._dtype)
-            restored: NDArray[np.float32] = self._network(batch).float().cpu().numpy()
+            x = torch.from_numpy(np.ascontiguousarray(strip))
+            x = x.to(self.device, self._dtype)
+            if self.level_map:
+                plane = torch.full_like(x[:, :1], cast("float", level))
+                x = torch.cat([x, plane], 1)
+            restored: NDArray[np.float32] = rows.push(x).float().cpu().numpy()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -28,7 +28,7 @@ class Denoise(Task):
     name = "denoise"
     title = "Remove noise"
     result = "denoised"
-    quantity = "noise σ"
+    quantity = "noise deviation"
     symbol = "σ"
     option = "sigma"
     help = "standard deviation in grey levels of 255.  [default: auto, estimated]"

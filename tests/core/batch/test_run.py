@@ -255,9 +255,7 @@ def test_bug_fails_a_file_only_and_asks_for_a_report(
     assert sorted(path.name for path in out.iterdir()) == ["b.png"]
 
 
-def fail_once(
-    monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException
-) -> None:
+def fail_once(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
     """Let a function fail when it is called for the first time."""
     owner, _, attribute = name.rpartition(".")
     working = getattr(pkgutil.resolve_name(owner), attribute)
