@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +21,12 @@ from memnet_core.batch.steps import Workshop, first_step
 from memnet_core.errors import ImageError
 from memnet_core.events import result_of
 from memnet_core.io import probe
+from memnet_core.io.ome_zarr import sync_block
 from memnet_core.restoration.api import restore
 from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -426,3 +427,27 @@ def test_other_readers_see_pixels_scale_units_and_names(
     np.testing.assert_array_equal(image.get_image_data("TCZYX"), level_of(target))
     assert image.channel_names == ["red", "green"]
     assert image.physical_pixel_sizes == (2, 0.25, 0.5)
+
+
+def test_shard_and_its_folders_are_on_the_disk_before_its_mark_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "image"
+    array = zarr.create_array(
+        image / "0", shape=(2, 40, 40), chunks=(1, 8, 8), shards=(1, 16, 16), dtype="u1"
+    )
+    array[0, 16:32, 32:40] = 1
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def traced(handle: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        synced.append(path.relative_to(image).as_posix())
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", traced)
+    sync_block(image, 0, (slice(0, 1), slice(16, 32), slice(32, 40)))
+    assert synced == ["0/c/0/1/2", "0/c/0/1", "0/c/0", "0/c", "0"]
+    synced.clear()
+    sync_block(image, 0, (slice(1, 2), slice(0, 16), slice(0, 16)))
+    assert synced == ["0"]
