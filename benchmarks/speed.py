@@ -6,8 +6,8 @@ For images from 256² px to `--largest` megapixels (24): seconds a megapixel, th
 as a share of that of a plain 3×3 convolution of as many channels (a strip in the cache,
 timed right before and after), the longest time between two strips, which is how long
 cancelling takes, and by how much it raises the peak of a process of its own. The
-training form, which computes whole images, is shown up to a megapixel. ``--paper`` takes
-the paper's M6R6 in place of the shape of the shipped models.
+training form, which computes whole images, is shown up to a megapixel. ``--paper``
+takes the paper's M6R6 in place of the shape of the shipped models.
 
 ``--loaded`` shows instead what threads that spin cost: the same image with PyTorch as
 installed, with OMP_WAIT_POLICY=PASSIVE and with one thread, on the machine as it is and
