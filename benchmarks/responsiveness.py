@@ -70,21 +70,22 @@ def main() -> None:
     viewer.add_image(stack, name="stack", contrast_limits=(100, 4000))
     widget.extent.value = "whole layer"
     until(lambda: not widget.preview.is_running)
-    tiles: list[float] = []
+    strips: list[float] = []
     widget.apply()
     assert widget.run.work is not None
-    widget.run.work.advanced.connect(lambda *_: tiles.append(time.perf_counter()))
+    widget.run.work.advanced.connect(lambda *_: strips.append(time.perf_counter()))
     beat.reset()
     start = time.perf_counter()
-    until(lambda: time.perf_counter() - start > seconds and len(tiles) > 3)
+    until(lambda: time.perf_counter() - start > seconds and len(strips) > 3)
     print(f"longest block in {seconds:g} s of restoring: {1e3 * beat.longest:.0f} ms")
     asked = time.perf_counter()
     widget.run.cancel()
     until(lambda: widget.run.work is None)
     waited = time.perf_counter() - asked
-    steps = np.diff(tiles)
+    steps = np.diff(strips)
     print(
-        f"cancelled after {waited:.2f} s; a tile takes {steps[steps > 0].max():.2f} s"
+        f"cancelled after {waited:.2f} s; {len(strips)} strips, the longest "
+        f"{steps.max():.2f} s, in the mean {steps.mean():.2f} s"
     )
     viewer.close()
 

@@ -209,7 +209,7 @@ def block(model: str = "denoise") -> None:
         settings = Settings(task="denoise", level=10.0, model=model)
         job = Job(source, folder / "out.ome.zarr", probe(source))
         work = begin(job, settings)
-        maker = BlockMaker(work, "auto", Models())
+        maker = BlockMaker(work, job, "auto", Models())
         middle = work.plan.layout.blocks(0) // 2
         part = work.plan.layout.block(0, middle)
         with open_image(source) as stack:

@@ -82,7 +82,7 @@ def listed(points: list[tuple[int, int]]) -> str:
 
 DOORS = [
     Box(20, 20, 215, 66, "memnet", ("cli/",), ACCENT),
-    Box(260, 20, 215, 66, "memnet_core.restoration()", ("restoration/api.py",), ACCENT),
+    Box(260, 20, 215, 66, "memnet_core.restore()", ("restoration/api.py",), ACCENT),
     Box(500, 20, 215, 66, "napari widgets", ("napari_memnet/",), ACCENT),
 ]
 BATCH = Box(20, 120, 215, 84, "batch/", ("jobs, steps, shards;", "here or on Dask"))

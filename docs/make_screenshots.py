@@ -63,7 +63,7 @@ def enlarge(viewer: Any) -> None:
     dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Restore")
     until(lambda: widget.form.is_ready)
     widget.form.task.value = "sr"
-    widget.form.scale.value = 3
+    widget.form.levels["sr"].value = 3
     viewer.scene.camera.zoom *= 2
     until(lambda: not widget.preview.is_running)
     shoot(viewer, "plugin-enlarge")

@@ -119,13 +119,19 @@ def install(
     from memnet_core.model.file import save_model
     from memnet_core.tasks import Levels
 
-    model = tiny_model(Architecture(memory_blocks=2, recursions=1, channels=4))
+    shape: dict[str, Any] = {"memory_blocks": 2, "recursions": 1, "channels": 4}
 
-    def install(name: str, *levels: float, task: str = "deblock", **card: Any) -> Path:
+    def install(
+        name: str,
+        *levels: float,
+        task: str = "deblock",
+        unshuffle: int = 1,
+        **card: Any,
+    ) -> Path:
         path = models_folder / f"{name}.safetensors"
         save_model(
             path,
-            model,
+            tiny_model(Architecture(**shape, unshuffle=unshuffle)),
             name=name,
             task=task,
             levels=Levels(values=levels, continuous=True),

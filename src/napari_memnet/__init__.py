@@ -19,4 +19,6 @@ if _MISSING:
         "no Qt is installed."
     )
 
+# napari itself loads no PyTorch, and this package only in a worker. Where another
+# plugin came first, its threads keep their policy, and it only costs time.
 prepare_process()

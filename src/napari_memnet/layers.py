@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
+    from memnet_core.jpeg_intervals import JpegCoding
+
 __all__ = [
     "LayerPlanes",
     "Region",
@@ -135,6 +137,8 @@ class LayerPlanes:
     ----------
     region : Region
         All of the layer.
+    jpeg_coding : JpegCoding, optional
+        How that JPEG codes the pixels.
     """
 
     def __init__(
@@ -148,6 +152,7 @@ class LayerPlanes:
         self.rgb = rgb
         self.dtype = np.dtype(data.dtype)
         self.jpeg_tables = jpeg_tables
+        self.jpeg_coding: JpegCoding | None = None
         self._channel_axis = channel_axis
         sizes = tuple(int(size) for size in data.shape)
         self.region = Region.whole(sizes[:-1] if rgb else sizes)

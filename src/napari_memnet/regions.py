@@ -92,6 +92,8 @@ class LayerSource:
         if self.path is not None and Path(self.path).is_file():
             with suppress(MemnetError), open_image(Path(self.path)) as file:
                 self.planes.jpeg_tables = file.jpeg_tables
+                if file.shape[1:3] == self.planes.shape[1:3]:
+                    self.planes.jpeg_coding = file.jpeg_coding
         return self.planes
 
 

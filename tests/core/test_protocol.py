@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from memnet_core.bicubic import imresize, modcrop
-from memnet_core.degradations import jpeg
 from memnet_core.metrics import psnr, ssim
 from memnet_core.pixels import rgb2ycbcr_luminance
+from memnet_core.tasks.deblock import jpeg
 
 if TYPE_CHECKING:
     from pathlib import Path

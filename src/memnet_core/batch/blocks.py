@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.batch.plan import Job
     from memnet_core.batch.shared import SharedResult
     from memnet_core.events import Notice, Progress
     from memnet_core.restoration.prepare import Models
@@ -33,6 +34,8 @@ class BlockMaker:
     ----------
     work : SharedResult
         The result in the making.
+    job : Job
+        What it is made of.
     device : str
         Where to compute.
     models : Models
@@ -41,14 +44,18 @@ class BlockMaker:
     Raises
     ------
     MemnetError
-        If the source or the model cannot be read.
+        If the source or the model cannot be read, or the plan is not one for them.
     """
 
-    def __init__(self, work: SharedResult, device: str, models: Models) -> None:
-        plan = work.plan
+    def __init__(
+        self, work: SharedResult, job: Job, device: str, models: Models
+    ) -> None:
         self.work = work
-        self.prepared = carried_out(plan.decision, device, models)
-        self._source = open_image(Path(plan.source), plan.axes)
+        with ExitStack() as opened:
+            self._source = opened.enter_context(open_image(job.source, job.axes))
+            work.check_source(self._source)
+            self.prepared = carried_out(work.plan.decision, device, models)
+            opened.pop_all()
 
     def close(self) -> None:
         """Close the source."""

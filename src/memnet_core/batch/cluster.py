@@ -9,6 +9,7 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from memnet_core._version import __version__
@@ -37,6 +38,9 @@ __all__ = ["ClusterRun", "perform"]
 
 _PATIENCE = 30.0
 """Seconds to wait for a scheduler, for its first worker, and for one after the last."""
+
+_LOOK_EVERY = 1.0
+"""Seconds after which to see whether there still is a worker."""
 
 _TASKS_AHEAD = 4
 """Steps in the queue of every worker's thread, so that none waits for the next one."""
@@ -146,13 +150,11 @@ class ClusterRun:
 
     def _run(self, client: Any, todo: list[Job], most: int) -> Iterator[Event]:
         """Keep at most so many steps on the way, in the order of the jobs."""
-        from distributed import as_completed
-
         waiting = deque(first_step(absolute(job)) for job in todo)
         jobs = {absolute(job): job for job in todo}
         progress: dict[Job, _Progress] = {}
         running: dict[Any, Step] = {}
-        completed = as_completed()
+        completed: SimpleQueue[Any] = SimpleQueue()
         try:
             while waiting or running:
                 batch: list[Step] = []
@@ -165,7 +167,8 @@ class ClusterRun:
                         batch.append(step)
                 futures = client.map(perform, batch, settings=self.settings, pure=False)
                 running.update(zip(futures, batch, strict=True))
-                completed.update(futures)
+                for future in futures:
+                    future.add_done_callback(completed.put)
                 if running:
                     future = self._next(client, completed)
                     step = running.pop(future)
@@ -176,7 +179,7 @@ class ClusterRun:
         finally:
             client.cancel(list(running))
 
-    def _next(self, client: Any, completed: Any) -> Any:
+    def _next(self, client: Any, completed: SimpleQueue[Any]) -> Any:
         """Return the next future that is done, as long as there is a worker.
 
         Raises
@@ -184,16 +187,17 @@ class ClusterRun:
         UsageError
             If all workers have died, and no other one has come for a while.
         """
-        alone = 0.0
+        last_seen = time.monotonic()
         while True:
             try:
-                return completed.next(timeout=1.0)
-            except TimeoutError:
-                alone = 0.0 if client.nthreads() else alone + 1.0
-                if alone >= _PATIENCE:
+                return completed.get(timeout=_LOOK_EVERY)
+            except Empty:
+                if _has_workers(client):
+                    last_seen = time.monotonic()
+                elif time.monotonic() - last_seen > _PATIENCE:
                     raise UsageError(
-                        f"All workers are gone, for {_PATIENCE:g} s now; start others, "
-                        "and give the same command again to go on."
+                        f"No worker has answered for {_PATIENCE:g} s; start some, and "
+                        "give the same command again to go on."
                     ) from None
 
     def _noted(
@@ -246,10 +250,11 @@ class ClusterRun:
     def _client(self) -> Iterator[Any]:
         """Connect to the scheduler, or start one with workers on this machine."""
         try:
+            import cryptography  # noqa: F401 - what certificates are made with
             from distributed import Client
         except ImportError as error:
             raise UsageError(
-                "Other processes need dask.distributed; install it with "
+                "Other processes need dask.distributed and cryptography; install with "
                 "pip install 'napari-memnet[distributed]'."
             ) from error
         # What it logs, with tracebacks, is told in one sentence by what is raised.
@@ -274,6 +279,14 @@ class ClusterRun:
                     f"with 'dask worker {self.scheduler} --nthreads 1'."
                 ) from error
             yield client
+
+
+def _has_workers(client: Any) -> bool:
+    """Whether there is a worker, as far as the scheduler answers."""
+    try:
+        return bool(client.nthreads())
+    except OSError:
+        return False
 
 
 def absolute(job: Job) -> Job:

@@ -56,8 +56,6 @@ class Plan(BaseModel):
         What was asked for; a plan serves no other request.
     token : str
         Tells apart results that are made one after the other.
-    source, axes : str
-        File or folder to read, and axes instead of those that it tells.
     decision : Decision
         How it is restored.
     layout : ZarrLayout
@@ -72,8 +70,6 @@ class Plan(BaseModel):
 
     request: dict[str, Any]
     token: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    source: str
-    axes: str
     decision: Decision
     layout: ZarrLayout
     dtype: str
@@ -102,10 +98,21 @@ class SharedResult:
         try:
             self.plan = Plan.model_validate_json(text)
         except ValidationError as error:
-            raise ImageError(
-                f"{folder} holds an unfinished result whose plan cannot be read; "
-                "delete that folder to begin anew."
-            ) from error
+            raise self._unreadable() from error
+
+    def check_source(self, source: ImageFile) -> None:
+        """Check that the plan is one for a source, whoever wrote it.
+
+        Raises
+        ------
+        ImageError
+            If it is not.
+        """
+        plan = self.plan
+        planned = plan.layout, plan.dtype, len(plan.decision.channels)
+        layout = layout_for(source, plan.decision.scale)
+        if planned != (layout, str(source.dtype), source.channels):
+            raise self._unreadable()
 
     @property
     def image(self) -> Path:
@@ -203,6 +210,13 @@ class SharedResult:
                 f"{output} cannot be written: {error.strerror}."
             ) from error
 
+    def _unreadable(self) -> ImageError:
+        return ImageError(
+            f"{self.folder} holds an unfinished result whose plan cannot be read; "
+            "delete that folder to begin anew.",
+            path=self.folder,
+        )
+
     def _mark(self, level: int, index: int) -> Path:
         # Folders of a thousand: file systems slow down with many more names in one.
         return self.folder / "done" / str(level) / str(index // 1000) / str(index)
@@ -226,26 +240,22 @@ def begin(job: Job, settings: Settings) -> SharedResult:
     with open_image(job.source, job.axes) as source:
         request = _request(job, settings)
         if not (folder / _PLAN).exists():
-            plan = _planned(request, source, job, settings)
-            _make(folder, plan, source)
+            _make(folder, _planned(request, source, settings), source)
     work = SharedResult(folder)
     if work.plan.request != request:
         raise ImageError(
             f"{folder} holds an unfinished result of other settings or of another "
-            "version of the input; finish it or delete that folder."
+            "version of the input; finish it or delete that folder.",
+            path=folder,
         )
     return work
 
 
-def _planned(
-    request: dict[str, Any], source: ImageFile, job: Job, settings: Settings
-) -> Plan:
+def _planned(request: dict[str, Any], source: ImageFile, settings: Settings) -> Plan:
     decision = decide(source, settings)
     return Plan(
         request=request,
         token=secrets.token_hex(8),
-        source=os.path.abspath(job.source),
-        axes=job.axes,
         decision=decision,
         layout=layout_for(source, decision.scale),
         dtype=str(source.dtype),

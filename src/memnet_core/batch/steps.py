@@ -204,7 +204,7 @@ class Workshop:
         if job.output.exists() and not job.overwrite:
             return Answer(outcome=Outcome(job=job, status="skipped"))
         work = begin(job, self.settings)
-        yield from self._opened(work)
+        yield from self._opened(work, job)
         folder = str(work.folder)
         stages = [
             tuple(
@@ -218,7 +218,7 @@ class Workshop:
 
     def _block(self, step: Step, *, wait: bool) -> Events:
         if self._maker is None or str(self._maker.work.folder) != step.folder:
-            yield from self._opened(SharedResult(Path(step.folder)))
+            yield from self._opened(SharedResult(Path(step.folder)), step.job)
         assert self._maker is not None
         if self._maker.work.is_complete():
             return Answer()
@@ -236,10 +236,12 @@ class Workshop:
         work.finish(step.job.output, overwrite=step.job.overwrite)
         return Answer(outcome=_outcome(step.job, work, "done"))
 
-    def _opened(self, work: SharedResult) -> Generator[ModelReady, None, None]:
+    def _opened(
+        self, work: SharedResult, job: Job
+    ) -> Generator[ModelReady, None, None]:
         """Open the source of a result; that of another one is closed."""
         self.close()
-        self._maker = BlockMaker(work, self.settings.device, self.models)
+        self._maker = BlockMaker(work, job, self.settings.device, self.models)
         yield from self._noted(self._maker.prepared)
 
     def _noted(self, prepared: Prepared) -> Generator[ModelReady, None, None]:

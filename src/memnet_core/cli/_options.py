@@ -135,6 +135,12 @@ _OPTIONS = (
         show_default=True,
         help="Number format of the network.",
     ),
+    click.option(
+        "--consistency/--no-consistency",
+        default=True,
+        show_default=True,
+        help="Hold a restored JPEG to the intervals that its file states.",
+    ),
 )
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from memnet_core.batch import Job, Run
 
+    _Names = click.ParamType[str]
+else:
+    _Names = click.ParamType
+
 __all__ = ["batch"]
 
 
@@ -31,6 +35,29 @@ def _share(text: str) -> tuple[int, int]:
     return index, count
 
 
+class _FormatName(_Names):
+    """The name of a format; the list, which imports readers, waits until it is needed.
+
+    That is when a name is given, or the help of this command is asked for.
+    """
+
+    name = "format"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        return self._choice().get_metavar(param, ctx)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        # The default needs no list, and a command with a usage error no readers.
+        return value if value == "auto" else self._choice().convert(value, param, ctx)
+
+    def _choice(self) -> click.Choice[str]:
+        from memnet_core.io import FORMATS
+
+        return click.Choice(["auto", "same", *(known.name for known in FORMATS)])
+
+
 @click.command()
 @click.argument("inputs", nargs=-1, required=True)
 @click.argument("output", type=click.Path(path_type=Path))
@@ -39,9 +66,7 @@ def _share(text: str) -> tuple[int, int]:
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(
-        ["auto", "same", "png", "tiff", "jpeg", "webp", "bmp", "ome-zarr"]
-    ),
+    type=_FormatName(),
     default="auto",
     show_default=True,
     help="Format of the results; auto is that of the input, but PNG for JPEG.",

@@ -1,4 +1,4 @@
-"""``memnet info``: what a file is, and which model would serve it."""
+"""``memnet info``: what a file is, and what each task would do with it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core.text import shown
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memnet_core.io import ImageFile
-    from memnet_core.restoration.scaling import Linear
+    from memnet_core.tasks import Task
 
 __all__ = ["info"]
 
@@ -23,24 +21,29 @@ __all__ = ["info"]
 def info(*, file: Path) -> None:
     """Tell what FILE is, how degraded it is, and which model would serve."""
     from memnet_core.io import open_image
+    from memnet_core.tasks import TASKS
+    from memnet_core.text import shown
 
-    with open_image(file) as image:
-        facts = [*_facts(image), *_judgement(image)]
+    with open_image(file) as source:
+        facts = [*_facts(source)]
+        for task in TASKS.values():
+            facts += _found(source, task) if task.estimable else _offered(task)
     for name, value in facts:
-        click.echo(f"{name:<12} {shown(value)}")
+        click.echo(f"{name:<15} {shown(value)}")
 
 
-def _facts(image: ImageFile) -> Iterator[tuple[str, str]]:
-    """Yield what the file says of itself."""
-    metadata = image.metadata
-    yield "format", image.format
-    yield "axes", f"{image.axes} {'×'.join(map(str, image.sizes))}"
-    if metadata.resolution:
+def _facts(source: ImageFile) -> Iterator[tuple[str, str]]:
+    """Yield what a file tells, and what a sample of its planes holds."""
+    yield "format", source.format
+    yield "axes", f"{source.axes} {'×'.join(map(str, source.sizes))}"
+    yield "values", _values(source)
+    metadata, known = source.metadata, source.metadata.calibration
+    if metadata.resolution and not metadata.stated:
         x, y = metadata.resolution
         yield "resolution", f"{x:g} × {y:g} per {metadata.resolution_unit}"
-    known = metadata.calibration
-    for axis, size in known.spacing.items() if image.is_stack else ():
-        yield f"step of {axis}", f"{size:g} {known.units.get(axis, '')}".rstrip()
+    else:
+        for axis, size in known.spacing.items():
+            yield f"step of {axis}", f"{size:g} {known.units.get(axis, '')}".rstrip()
     if known.channel_names:
         yield "channels", ", ".join(known.channel_names)
     carried = [name for name in ("icc", "exif", "xmp") if getattr(metadata, name)]
@@ -49,65 +52,51 @@ def _facts(image: ImageFile) -> Iterator[tuple[str, str]]:
         yield "not kept", ", ".join(metadata.dropped)
 
 
-def _judgement(image: ImageFile) -> Iterator[tuple[str, str]]:
-    """Yield what the pixels tell, by the sample that restoration judges by."""
-    from memnet_core.errors import ImageError
+def _values(source: ImageFile) -> str:
+    """Return type and values, for large files by a sample."""
     from memnet_core.restoration.sample import sampled_blocks, sampled_planes
-    from memnet_core.restoration.scaling import scaling_of
 
-    planes = [sampled_planes(image, channel) for channel in range(image.channels)]
-    blocks = [sampled_blocks(image, numbers) for numbers in planes]
-    low = min(float(block.min()) for found in blocks for block in found)
-    high = max(float(block.max()) for found in blocks for block in found)
-    looked_at = sum(block.shape[0] * block.shape[1] for b in blocks for block in b)
-    count, height, width, _ = image.shape
-    sample = " (in a sample)" if looked_at < count * height * width else ""
-    yield "values", f"{image.dtype}, {low:g} to {high:g}{sample}"
+    planes = [p for n in range(source.channels) for p in sampled_planes(source, n)]
+    blocks = sampled_blocks(source, planes)
+    low = min(float(block.min()) for block in blocks)
+    high = max(float(block.max()) for block in blocks)
+    count, height, width, _ = source.shape
+    seen = sum(block.shape[0] * block.shape[1] for block in blocks)
+    is_sample = seen < count * height * width
+    sample = f" (a sample of {len(planes)} of {count} planes)" if is_sample else ""
+    return f"{source.dtype}, {low:g} to {high:g}{sample}"
+
+
+def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
+    """Yield the level of a file, and what would be done about it."""
+    from memnet_core.errors import ImageError, LevelError, MemnetError
+    from memnet_core.restoration.prepare import decide, judge
+    from memnet_core.restoration.settings import Settings
+
+    settings = Settings(task=task.name)
     try:
-        scalings = [scaling_of(found, image.dtype, "auto") for found in blocks]
-    except ImageError as error:
-        yield "level", f"unknown: {error}"
+        judged = judge(source, settings)
+    except LevelError:
         return
-    ranges = ", ".join(dict.fromkeys(map(str, scalings)))
-    yield "range", f"{ranges} (of which σ counts 255 levels)"
-    middles = [numbers[len(numbers) // 2] for numbers in planes]
-    yield from _levels(image, middles, scalings)
-
-
-def _levels(
-    image: ImageFile, planes: list[int], scalings: list[Linear]
-) -> Iterator[tuple[str, str]]:
-    """Yield the level for every task that can find it, and the model for it."""
-    import numpy as np
-
-    from memnet_core.errors import LevelError
-    from memnet_core.restoration.sample import sampled_blocks
-    from memnet_core.tasks import TASKS
-
-    normalized = [
-        [
-            values
-            for block in sampled_blocks(image, [plane])
-            for values in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
-        ]
-        for plane, scaling in zip(planes, scalings, strict=True)
-    ]
-    for task in TASKS.values():
-        try:
-            found = [task.estimate(values, image.jpeg_tables) for values in normalized]
-        except LevelError:
-            continue
-        yield task.quantity, "; ".join(dict.fromkeys(one.remark for one in found))
-        strongest = max((one.level for one in found), key=task.map_value)
-        yield task.name, _serving(task.name, strongest)
-
-
-def _serving(task: str, level: float) -> str:
-    """Return the name of the model for a level, or why there is none."""
-    from memnet_core.errors import LevelError
-    from memnet_core.model.zoo import model_for
-
+    except ImageError as error:
+        yield task.quantity, f"unknown: {error}"
+        return
+    ranges = dict.fromkeys(str(channel.scaling) for channel in judged.channels)
+    found = (*judged.remarks, f"values {' and '.join(ranges)}")
+    yield task.quantity, ", ".join(found)
     try:
-        return f"model {model_for(task, level).card.name!r} would serve"
-    except LevelError as error:
-        return str(error)
+        decision = decide(source, settings, judged)
+    except MemnetError as error:
+        yield task.name, str(error)
+        return
+    told = [f"model {decision.entry().card.name!r} would serve", *decision.remarks]
+    yield task.name, ", ".join(t for t in told if t not in judged.remarks)
+
+
+def _offered(task: Task) -> Iterator[tuple[str, str]]:
+    """Yield what models there are for a task of which no file tells the level."""
+    from memnet_core.model.zoo import installed
+
+    cards = [e.card for e in installed()[0] if e.card.task == task.name]
+    models = ", ".join(f"{card.name!r} ({card.serves})" for card in cards)
+    yield task.name, f"as --{task.option} says, by {models or 'no model yet'}"

@@ -28,6 +28,8 @@ def list_models() -> None:
     entries, problems = installed()
     for entry in entries:
         origin = "shipped" if entry.is_shipped else "added"
+        if entry.hides_shipped:
+            origin += ", taken instead of the shipped one"
         click.echo(f"{entry.card.name:<20} {entry.card.serves:<24} {origin}")
     if not entries:
         click.echo("No model is installed; add one with 'memnet models add FILE'.")
@@ -58,6 +60,12 @@ def add(*, file: Path) -> None:
     click.echo(
         f"Added {entry.card.name!r} ({entry.card.serves}) as {shown(entry.path)}."
     )
+    if entry.hides_shipped:
+        click.echo(
+            f"It is taken instead of the shipped model {entry.card.name!r}; delete "
+            "the file to have that one back.",
+            err=True,
+        )
 
 
 def _print_card(card: Card) -> None:

@@ -251,10 +251,18 @@ class _StopSignal:
 
 def _remember_command(out: Path) -> str:
     """Add this command to those of the run, and return all of them."""
+    from memnet_core.errors import TrainingError
+
     path = out / "commands.txt"
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"memnet {shlex.join(sys.argv[1:])}\n")
-    return "; ".join(path.read_text(encoding="utf-8").splitlines())
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(shown(f"memnet {shlex.join(sys.argv[1:])}") + "\n")
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise TrainingError(
+            f"Cannot write to {path}: {error.strerror}; make room there."
+        ) from error
+    return "; ".join(lines)
 
 
 def _line(event: Event) -> str:
@@ -262,7 +270,7 @@ def _line(event: Event) -> str:
     from memnet_core.training.events import Finished, Progress, Validated
 
     if isinstance(event, Notice):
-        return shown(event.text)
+        return event.text
     if isinstance(event, Progress):
         return (
             f"{event.minutes:6.1f} min {event.fraction:4.0%}  step {event.step:6d}  "

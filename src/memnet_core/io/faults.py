@@ -76,7 +76,7 @@ def parsing(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (*_STUMBLES, *_DAMAGE) as error:
+    except (*_STUMBLES, *_DAMAGE, SyntaxError) as error:
         raise ValueError(f"{what} cannot be understood") from error
 
 

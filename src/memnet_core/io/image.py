@@ -11,6 +11,8 @@ from memnet_core.io.calibration import Calibration, unit_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from memnet_core.jpeg_intervals import JpegCoding
+
 __all__ = ["Image", "Metadata", "Native", "Probe"]
 
 
@@ -21,11 +23,14 @@ class Native:
     ----------
     name : str
         What it is, for the report of what was dropped.
+    describes_axes : bool
+        Whether it tells what the axes are.
     gives_unit : bool
         Whether it tells the unit of the resolution.
     """
 
     name: str
+    describes_axes: bool = True
     gives_unit: bool = False
 
 
@@ -46,6 +51,8 @@ class Metadata:
         Free text of a TIFF page.
     jpeg_tables : tuple of tuple of int
         Quantisation tables of a JPEG, luminance first, in natural order.
+    jpeg_coding : JpegCoding, optional
+        How a JPEG codes the pixels, turned as they are.
     dropped : tuple of str
         What the file held that is not carried.
     stated : Calibration, optional
@@ -61,6 +68,7 @@ class Metadata:
     resolution_unit: str = "inch"
     description: str = ""
     jpeg_tables: tuple[tuple[int, ...], ...] = ()
+    jpeg_coding: JpegCoding | None = None
     dropped: tuple[str, ...] = ()
     stated: Calibration | None = None
     native: Native | None = None
@@ -79,15 +87,18 @@ class Metadata:
     def magnified(self, scale: int) -> Metadata:
         """Return the metadata for `scale` times the rows and columns.
 
-        A resolution without a unit says nothing of lengths, and stays.
+        A resolution without a unit says nothing of lengths, and stays. An enlarged
+        picture does not lie on the grid of its JPEG any more.
         """
         has_unit = self.resolution_unit != "none" or (
             self.native is not None and self.native.gives_unit
         )
+        coding = self.jpeg_coding if scale == 1 else None
         if self.resolution is None or not has_unit:
-            return self
+            return replace(self, jpeg_coding=coding)
         x, y = self.resolution
-        return replace(self, resolution=(x * scale, y * scale))
+        resolution = x * scale, y * scale
+        return replace(self, jpeg_coding=coding, resolution=resolution)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.jpeg_intervals import JpegCoding
+
 __all__ = ["ImageFile", "in_memory", "named_axes"]
 
 _LETTERS = frozenset("TZCYXS")
@@ -131,9 +133,15 @@ class ImageFile:
         return self.metadata.jpeg_tables
 
     @property
+    def jpeg_coding(self) -> JpegCoding | None:
+        """How a JPEG codes the pixels, or None."""
+        return self.metadata.jpeg_coding
+
+    @property
     def is_stack(self) -> bool:
         """Whether there are axes besides those of one picture, or text about them."""
-        return bool(self.leading) or self.metadata.native is not None
+        native = self.metadata.native
+        return bool(self.leading) or (native is not None and native.describes_axes)
 
     def channel(self, plane: int) -> int:
         """Return the number of the channel that a plane belongs to, from 0."""

@@ -24,14 +24,14 @@ _NO_UNIT = "reference frame"
 _DEFAULT_UNITS = {"T": "s"} | dict.fromkeys("ZYX", "µm")
 
 
-def calibration_of_ome(xml: str) -> Calibration:
-    """Return what the first image of an OME-XML says; nothing if it is damaged."""
+def calibration_of_ome(xml: str) -> Calibration | None:
+    """Return what the first image of an OME-XML says; None if it is damaged."""
     try:
         pixels = _pixels(ElementTree.fromstring(xml))
     except ElementTree.ParseError:
         pixels = None
     if pixels is None:
-        return Calibration()
+        return None
     spacing, units = {}, {}
     for axis, name in _PLACED.items():
         if size := float(pixels.get(name) or 0):

@@ -308,7 +308,10 @@ def shrink_block(finer: Any, block: tuple[slice, ...]) -> NDArray[Any]:
     pixels = np.asarray(finer[tuple(fine)])
     odd = [(0, pixels.shape[axis] % 2) for axis in (-2, -1)]
     pixels = np.pad(pixels, [(0, 0)] * len(leading) + odd, "edge")
-    total = np.zeros((*pixels.shape[:-2], *(s // 2 for s in pixels.shape[-2:])))
+    # Sums of four integers of 16 bits are exact in float32, which is half as large.
+    is_short = pixels.dtype.kind != "f" and pixels.dtype.itemsize <= 2
+    shape = (*pixels.shape[:-2], *(s // 2 for s in pixels.shape[-2:]))
+    total: Any = np.zeros(shape, np.float32 if is_short else np.float64)
     for y, x in product((0, 1), (0, 1)):
         total += pixels[..., y::2, x::2]
     return to_dtype(total / 4, pixels.dtype)

@@ -41,6 +41,7 @@ class _Ahead:
         self.dtype = source.dtype
         self.channels = source.channels
         self.jpeg_tables = source.jpeg_tables
+        self.jpeg_coding = source.jpeg_coding
         self.channel = source.channel
         self._source = source
         self._reader = reader

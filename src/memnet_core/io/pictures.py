@@ -30,6 +30,7 @@ from memnet_core.io.orientation import (
     upright_exif,
     upright_xmp,
 )
+from memnet_core.jpeg_intervals import JpegCoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,6 +115,7 @@ def _read(path: Path, kind: str) -> Image:
                 xmp=xmp,
                 resolution=resolution,
                 jpeg_tables=_jpeg_tables(image),
+                jpeg_coding=_jpeg_coding(image, orientation),
                 dropped=(*dropped, *_what_is_lost(image)),
             ),
             format=image.format or "",
@@ -224,6 +226,23 @@ def _jpeg_tables(image: PillowFile) -> tuple[tuple[int, ...], ...]:
     used = [component[3] for component in getattr(image, "layer", [])]
     order = dict.fromkeys([*used, *sorted(tables)])
     return tuple(tuple(tables[key]) for key in order if key in tables)
+
+
+def _jpeg_coding(image: PillowFile, orientation: int) -> JpegCoding | None:
+    """Return how a JPEG of luminance, or of luminance and chroma, codes its pixels."""
+    tables = getattr(image, "quantization", None) or {}
+    layer = getattr(image, "layer", [])
+    known = {"L": 1, "RGB": 3}.get(image.mode) == len(layer)
+    as_rgb = [part[0] for part in layer] == [*b"RGB"] or (
+        image.info.get("adobe_transform") == 0 and len(layer) == 3
+    )
+    if not known or as_rgb or not all(part[3] in tables for part in layer):
+        return None
+    return JpegCoding(
+        tables=tuple(tuple(tables[part[3]]) for part in layer),
+        sampling=tuple((part[1], part[2]) for part in layer),
+        orientation=orientation,
+    )
 
 
 def _what_is_lost(image: PillowFile) -> list[str]:

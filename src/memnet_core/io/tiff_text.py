@@ -90,6 +90,7 @@ class ShapedText(TiffText):
     """The JSON description that tifffile gives to arrays."""
 
     described: Mapping[str, Any]
+    describes_axes = False
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -117,11 +118,16 @@ def text_of(
         Gets the name of what is not kept.
     """
     if file.is_ome:
-        if not is_native:
-            dropped.append("OME metadata besides pixel sizes and names")
         xml = str(file.ome_metadata)
         with parsing("its OME-XML"):
-            return calibration_of_ome(xml), OmeXml(xml) if is_native else None
+            stated = calibration_of_ome(xml)
+        if stated is None:
+            dropped.append("OME metadata (not understood)")
+        elif is_native:
+            return stated, OmeXml(xml)
+        else:
+            dropped.append("OME metadata besides pixel sizes and names")
+        return stated, None
     if file.is_imagej:
         if not is_native:
             dropped.append("ImageJ metadata besides pixel sizes")

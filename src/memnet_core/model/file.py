@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import stat
 import struct
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -16,10 +17,11 @@ from pydantic import (
     FiniteFloat,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from memnet_core.atomic import replaced_when_complete
-from memnet_core.errors import ModelError
+from memnet_core.errors import LevelError, ModelError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
 from memnet_core.tasks import TASKS, Levels
@@ -46,6 +48,8 @@ _SINCE_FORMAT_2 = {"image_channels": 1, "level_map": False}
 """What the architecture of files of format 1, which do not say it, was."""
 
 _MAX_HEADER = 16 * 2**20
+Text = Annotated[str, Field(max_length=100_000)]
+Number = Annotated[int, Field(ge=0, lt=2**63)]
 _PICKLE_STARTS = (b"PK\3\4", *(bytes([0x80, protocol]) for protocol in range(2, 6)))
 _PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".ckpt", ".bin"}
 
@@ -63,22 +67,23 @@ class CurvePoint(_Strict):
 
 
 class TrainingSummary(_Strict):
-    """How a model came to be."""
+    """How a model came to be; `value_range` is as in `memnet train --range`."""
 
-    data: str
-    steps: int
+    data: Text
+    steps: Number
     megapixels: float
     minutes: float
-    hardware: str
-    command: str
-    started_from: str = ""
+    hardware: Text
+    command: Text
+    started_from: Text = ""
     curve: tuple[CurvePoint, ...] = ()
+    value_range: str = ""
 
 
 class Score(_Strict):
     """Mean PSNR in dB and SSIM over a set, of the degraded input and of the output."""
 
-    dataset: str
+    dataset: Text
     level: float
     input_psnr: FiniteFloat
     input_ssim: FiniteFloat
@@ -90,13 +95,13 @@ class Card(_Strict):
     """Everything that is to be known of a model without loading its weights."""
 
     format: Literal[1, 2] = 2
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
     task: str
     levels: Levels
     architecture: Architecture
-    version: str
-    licence: str
-    description: str = ""
+    version: Text
+    licence: Text
+    description: Text = ""
     training: TrainingSummary | None = None
     scores: tuple[Score, ...] = ()
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -119,6 +124,15 @@ class Card(_Strict):
         if name not in TASKS:
             raise ValueError(f"{name!r} is none of {', '.join(TASKS)}")
         return name
+
+    @model_validator(mode="after")
+    def _exist(self) -> Self:
+        try:
+            for level in self.levels.values:
+                TASKS[self.task].check(level)
+        except LevelError as error:
+            raise ValueError(str(error).removesuffix(".")) from error
+        return self
 
     @property
     def serves(self) -> str:
@@ -191,14 +205,19 @@ def read_card(path: Path) -> Card:
     ModelError
         If the file is missing, a pickle, no safetensors file, or without a valid card.
     """
-    metadata = _read_header(path).get("__metadata__")
-    if not isinstance(metadata, dict) or _METADATA_KEY not in metadata:
+    return _card_of(path, _read_header(path))
+
+
+def _card_of(path: Path, header: dict[str, Any]) -> Card:
+    metadata = header.get("__metadata__")
+    card = metadata.get(_METADATA_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(card, str):
         raise ModelError(
             f"{path} is a safetensors file without a MemNet card; "
             "use a model that 'memnet train' wrote."
         )
     try:
-        return Card.model_validate_json(metadata[_METADATA_KEY])
+        return Card.model_validate_json(card)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "card"
@@ -232,10 +251,14 @@ def load_model(path: Path) -> tuple[MemNet, Card]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    card = read_card(path)
+    header = _read_header(path)
+    card = _card_of(path, header)
+    with torch.device("meta"):
+        model = MemNet(_buildable(path, header, card.architecture))
+    _check_shapes(path, header, model)
     try:
         tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise ModelError(
             f"{path} is damaged ({error}); get a fresh copy of the file."
         ) from error
@@ -244,33 +267,74 @@ def load_model(path: Path) -> tuple[MemNet, Card]:
             f"The weights in {path} are not those its card describes "
             "(SHA-256 differs); get a fresh copy of the file."
         )
-    if any(
-        t.is_floating_point() and t.dtype != torch.float32 for t in tensors.values()
-    ):
-        raise ModelError(f"The weights in {path} are not all float32.")
-    with torch.device("meta"):
-        model = MemNet(card.architecture)
-    try:
-        model.load_state_dict(tensors, assign=True)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
+    if damaged := [name for name, t in tensors.items() if not t.isfinite().all()]:
         raise ModelError(
-            f"The weights in {path} do not fit the architecture on its card: {reason}"
-        ) from error
+            f"The weights in {path} are not all finite ({damaged[0]}); train the model "
+            "again, or get a fresh copy of the file."
+        )
+    model.load_state_dict(tensors, assign=True)
     return model.eval(), card
+
+
+def _buildable(
+    path: Path, header: dict[str, Any], architecture: Architecture
+) -> Architecture:
+    """Return an architecture, unless it has more layers than a file has tensors."""
+    layers = architecture.memory_blocks * architecture.recursions
+    if layers > len(header):
+        raise ModelError(
+            f"The weights in {path} do not fit the architecture on its card: it has "
+            f"{layers} recursions, the file {len(header) - 1} tensors."
+        )
+    return architecture
+
+
+def _check_shapes(path: Path, header: dict[str, Any], model: MemNet) -> None:
+    """Refuse other names, types or shapes than a network has, before any is read."""
+    import torch
+
+    names = {torch.float32: "F32", torch.int64: "I64"}
+    expected = {
+        name: (names[tensor.dtype], list(tensor.shape))
+        for name, tensor in model.state_dict().items()
+    }
+    found = {
+        name: (tensor.get("dtype"), tensor.get("shape"))
+        if isinstance(tensor, dict)
+        else (None, None)
+        for name, tensor in header.items()
+        if name != "__metadata__"
+    }
+    for name in (*expected, *found):
+        if found.get(name) != expected.get(name):
+            has = _described(found.get(name))
+            raise ModelError(
+                f"The weights in {path} do not fit the architecture on its card: "
+                f"{name} has {has}, not {_described(expected.get(name))}."
+            )
+
+
+def _described(tensor: tuple[object, object] | None) -> str:
+    return f"{tensor[0]} of shape {tensor[1]}" if tensor else "no place"
 
 
 def _read_header(path: Path) -> dict[str, Any]:
     """Return the JSON header of a safetensors file."""
     try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for
+            raise ModelError(f"{path} is not a regular file; give a model file.")
         with path.open("rb") as file:
             start = file.read(8)
             size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            header = file.read(size) if 0 < size <= _MAX_HEADER else b""
+            most = min(_MAX_HEADER, state.st_size - 8)
+            header = file.read(size) if 0 < size <= most else b""
     except OSError as error:
         raise ModelError(
             f"Cannot read the model file {path}: {error.strerror}."
         ) from error
+    except ValueError as error:  # a NUL in its name
+        raise ModelError(f"Cannot read the model file {path}: {error}.") from error
     try:
         parsed = json.loads(header)
     except (ValueError, RecursionError):

@@ -6,11 +6,15 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError
 from memnet_core.model.file import Card, load_model, read_card
 from memnet_core.tasks import find_task
+
+if TYPE_CHECKING:
+    from memnet_core.model.network import MemNet
 
 __all__ = [
     "Entry",
@@ -24,6 +28,8 @@ __all__ = [
 
 _SUFFIX = ".safetensors"
 _SHIPPED = Path(__file__).parent / "weights"
+_TRIAL = 32
+"""Side in pixels of the picture that an added model is tried on."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,12 @@ class Entry:
     def is_shipped(self) -> bool:
         """Whether the file came with the package."""
         return self.path.parent == _SHIPPED
+
+    @property
+    def hides_shipped(self) -> bool:
+        """Whether it is taken instead of a model of the same name that ships."""
+        shipped = _SHIPPED / f"{self.card.name}{_SUFFIX}"
+        return not self.is_shipped and shipped.exists()
 
 
 def user_folder() -> Path:
@@ -164,14 +176,18 @@ def choose_model(
 
 
 def add_model(file: Path) -> Entry:
-    """Check a model file completely and copy it to the user's folder.
+    """Check a model file completely, try it, and copy it to the user's folder.
+
+    It is taken instead of a shipped model of the same name; `Entry.hides_shipped`.
 
     Raises
     ------
     ModelError
-        If the file is not acceptable, or a model of its name was added before.
+        If the file is not acceptable, what it restores is not finite, or a model of
+        its name was added before.
     """
-    _, card = load_model(file)
+    model, card = load_model(file)
+    _try(file, model)
     folder = user_folder()
     target = folder / f"{card.name}{_SUFFIX}"
     if os.path.exists(target):
@@ -186,6 +202,19 @@ def add_model(file: Path) -> Entry:
     except OSError as error:
         raise ModelError(f"Cannot copy to {folder}: {error.strerror}.") from error
     return Entry(target, card)
+
+
+def _try(file: Path, model: MemNet) -> None:
+    """Refuse a model that makes no picture of a gray one."""
+    import torch
+
+    planes = model.architecture.input_channels
+    with torch.inference_mode():
+        output = model(torch.full((1, planes, _TRIAL, _TRIAL), 0.5)).output
+    if not output.isfinite().all():
+        raise ModelError(
+            f"What {file} makes of a gray picture is not finite; train the model again."
+        )
 
 
 def _range_width(entry: Entry) -> float:

@@ -39,6 +39,7 @@ def restore(
     exit_block: int | None = ...,
     tta: bool = ...,
     precision: Precision = ...,
+    consistency: bool = ...,
     progress: Callable[[float], object] | None = ...,
 ) -> NDArray[Any]: ...
 
@@ -58,6 +59,7 @@ def restore(
     exit_block: int | None = ...,
     tta: bool = ...,
     precision: Precision = ...,
+    consistency: bool = ...,
     progress: Callable[[float], object] | None = ...,
 ) -> Image: ...
 

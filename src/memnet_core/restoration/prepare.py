@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
-from memnet_core.errors import ImageError, ModelError, NothingToDo
+from memnet_core.errors import ImageError, ModelError, NothingToDo, UsageError
+from memnet_core.jpeg_intervals import JpegCoding
 from memnet_core.model.file import load_model
 from memnet_core.model.zoo import Entry, choose_model, find_model, installed
 from memnet_core.restoration.colour import ColourMode, colour_mode
+from memnet_core.restoration.holes import Filled
 from memnet_core.restoration.sample import sampled_blocks, sampled_planes
 from memnet_core.restoration.scaling import Linear, scaling_of
 from memnet_core.restoration.settings import Precision
@@ -33,11 +35,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Channel",
     "Decision",
+    "Judged",
     "Models",
     "Prepared",
     "carried_out",
     "check_model",
     "decide",
+    "judge",
     "plane_scaling",
     "prepare",
 ]
@@ -80,6 +84,8 @@ class Decision(BaseModel):
         How level and range were found, and what else has to be said.
     exit_block, tta, precision
         As in `memnet_core.restoration.settings.Settings`.
+    coding : JpegCoding, optional
+        The JPEG coding that the result must not contradict.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,12 +93,18 @@ class Decision(BaseModel):
     task: str
     model: str
     checksum: str
-    channels: tuple[Channel, ...]
+    channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
     colours: ColourMode
     remarks: tuple[str, ...] = ()
     exit_block: int | None = None
     tta: bool = False
     precision: Precision = "float32"
+    coding: JpegCoding | None = None
+
+    @field_validator("task")
+    @classmethod
+    def _known(cls, task: str) -> str:
+        return find_task(task).name
 
     @property
     def level(self) -> float:
@@ -229,13 +241,33 @@ def carried_out(
     return Prepared(decision, engine, decision.entry())
 
 
-def decide(source: Source, settings: Settings) -> Decision:
-    """Find out what is not given, and choose the model.
+@dataclass(frozen=True)
+class Judged:
+    """What was found out about an input.
+
+    Attributes
+    ----------
+    channels : tuple of Channel
+        One for each channel of the source.
+    remarks : tuple of str
+        How level and range were found.
+    """
+
+    channels: tuple[Channel, ...]
+    remarks: tuple[str, ...]
+
+    def strongest(self, task: Task) -> float:
+        """Return the level of the channel that needs most."""
+        return max((c.level for c in self.channels), key=task.map_value)
+
+
+def judge(source: Source, settings: Settings) -> Judged:
+    """Find out range and level of an input by a sample of its planes.
 
     Parameters
     ----------
     source : Source
-        Any input; it is judged by a sample of its planes.
+        Any input.
     settings : Settings
         What was asked for.
 
@@ -244,11 +276,7 @@ def decide(source: Source, settings: Settings) -> Decision:
     ImageError
         If the planes are no image, or the sample holds values that cannot be restored.
     LevelError
-        If the level cannot be found out, or no model covers it.
-    NothingToDo
-        If the level that was found is so mild that no model is trained for it.
-    UsageError
-        If settings do not fit each other.
+        If the level cannot be found out, or is none.
     """
     if 0 in source.shape or source.dtype.kind not in "buif":
         raise ImageError(
@@ -259,9 +287,41 @@ def decide(source: Source, settings: Settings) -> Decision:
     if settings.level is not None:
         task.check(settings.level)
     judged = [_judged(source, n, task, settings) for n in range(source.channels)]
-    channels = tuple(channel for channel, _ in judged)
-    remarks = list(dict.fromkeys(remark for _, found in judged for remark in found))
-    strongest = max((c.level for c in channels), key=task.map_value)
+    return Judged(
+        channels=tuple(channel for channel, _ in judged),
+        remarks=tuple(dict.fromkeys(remark for _, told in judged for remark in told)),
+    )
+
+
+def decide(
+    source: Source, settings: Settings, judged: Judged | None = None
+) -> Decision:
+    """Find out what is not given, and choose the model.
+
+    Parameters
+    ----------
+    source : Source
+        Any input.
+    settings : Settings
+        What was asked for.
+    judged : Judged, optional
+        What `judge` made of them, if that is known already.
+
+    Raises
+    ------
+    ImageError
+        As `judge`.
+    LevelError
+        If the level cannot be found out, or no model covers it.
+    NothingToDo
+        If the level that was found is so mild that no model is trained for it.
+    UsageError
+        If settings do not fit each other.
+    """
+    judged = judged or judge(source, settings)
+    task = find_task(settings.task)
+    remarks = [*judged.remarks]
+    strongest = judged.strongest(task)
     if settings.level is None and not settings.nearest:
         _check_need(task, strongest, settings.model)
     entry = choose_model(task.name, strongest, settings.model, nearest=settings.nearest)
@@ -277,16 +337,18 @@ def decide(source: Source, settings: Settings) -> Decision:
     )
     if mode in ("each", "joint") and _is_gray(source):
         mode = "single"
+    keeps = settings.consistency and task.undoes_jpeg
     return Decision(
         task=task.name,
         model=card.name if entry.is_shipped else str(Path(entry.path).absolute()),
         checksum=card.sha256,
-        channels=channels,
+        channels=judged.channels,
         colours=mode,
         remarks=tuple(remarks),
         exit_block=settings.exit_block,
         tta=settings.tta,
         precision=settings.precision,
+        coding=source.jpeg_coding if keeps and source.dtype == np.uint8 else None,
     )
 
 
@@ -331,7 +393,8 @@ def _judged(
         remarks.append("each plane by its own percentiles")
     found = LevelFound(settings.level) if settings.level is not None else None
     if found is None:
-        middle = sampled_blocks(source, [planes[len(planes) // 2]])
+        filled = Filled(source, (scaling.low + scaling.high) / 2)
+        middle = sampled_blocks(filled, [planes[len(planes) // 2]])
         normalized = [
             plane
             for block in middle
@@ -339,8 +402,34 @@ def _judged(
         ]
         found = task.estimate(normalized, source.jpeg_tables)
         remarks.append(found.remark)
+    if task.noisy:
+        _check_range(blocks, scaling, found.level)
+        if source.dtype.itemsize > 1:
+            noise = found.level / 255 * (scaling.high - scaling.low)
+            remarks.append(
+                f"σ {found.level:g} of 255, {noise:.3g} in values of the image"
+            )
     kept = None if settings.value_range == "plane" else scaling
     return Channel(level=found.level, scaling=kept), remarks
+
+
+def _check_range(blocks: list[NDArray[Any]], scaling: Linear, level: float) -> None:
+    """Raise UsageError if all that an image holds is little beside its noise.
+
+    Then black and white lie so far from its values that a restoration smooths all of
+    them away.
+    """
+    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    if not values.size:
+        return
+    low, high = (float(v) for v in np.percentile(values, (0.1, 99.9)))
+    spread = 255 * (high - low) / (scaling.high - scaling.low)
+    if 0 < spread < level:
+        raise UsageError(
+            f"The values of the image, mostly {low:g} to {high:g}, make up "
+            f"{spread:.1f} of 255 levels of the range {scaling}, fewer than the noise "
+            f"of σ {level:g}; choose --range auto, or a range that suits them."
+        )
 
 
 def _check_need(task: Task, level: float, model: str | None) -> None:

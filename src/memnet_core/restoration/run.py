@@ -11,8 +11,10 @@ import numpy as np
 from memnet_core.bicubic import resized_window
 from memnet_core.errors import DeviceError, NotFinite, OutOfMemory
 from memnet_core.events import Notice, Progress
-from memnet_core.pixels import check_finite, to_dtype, without_alpha
+from memnet_core.jpeg_intervals import BLOCK, consistent_colours
+from memnet_core.pixels import to_dtype, without_alpha
 from memnet_core.restoration.colour import from_planes, to_planes
+from memnet_core.restoration.holes import Filled, is_blank
 from memnet_core.restoration.prepare import plane_scaling
 from memnet_core.restoration.windows import Region, bands, window
 
@@ -31,6 +33,8 @@ __all__ = ["Enlarged", "restore"]
 _TURNS = 8
 _NARROWEST = 16
 """Columns that are not divided any more where memory runs out."""
+
+_REPEATED_ROWS = 256
 
 
 class Enlarged:
@@ -53,6 +57,7 @@ class Enlarged:
         self.channels = source.channels
         self.channel = source.channel
         self.jpeg_tables = source.jpeg_tables
+        self.jpeg_coding = None
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Return a window of the enlarged plane."""
@@ -72,6 +77,7 @@ def restore(
 
     A region comes out as that part of the whole result: the network sees all that its
     pixels depend on. Memory is that of a window: rows within the receptive field.
+    Values that are NaN or infinite, and planes of one value, stay as they are.
 
     Parameters
     ----------
@@ -92,31 +98,38 @@ def restore(
     Raises
     ------
     ImageError
-        If pixels cannot be read or written, or values are not finite.
+        If pixels cannot be read or written, or the network's output is not finite.
     DeviceError
         If not even a narrow band of the image fits into memory.
     """
-    scale = prepared.scale
-    base = Enlarged(source, scale) if scale > 1 else source
     wanted = region or Region.whole(prepared.result_shape(source.shape))
     done, total = 0, wanted.pixels
+    blank, holes = 0, False
     for plane in wanted.planes:
         channel = prepared.decision.channels[source.channel(plane)]
         job = _Plane(
             prepared=prepared,
-            base=base,
+            source=source,
             plane=plane,
-            level=prepared.task.map_value(channel.level),
+            level=channel.level,
             scaling=channel.scaling or plane_scaling(source, plane),
-            dtype=source.dtype,
         )
         before = done
-        for event in job.run(sink, wanted.rows, wanted.columns):
+        events = job.run(sink, wanted.rows, wanted.columns)
+        if job.is_blank(wanted.rows, wanted.columns):
+            blank += 1
+            events = job.repeat(sink, wanted.rows, wanted.columns)
+        for event in events:
             if isinstance(event, Notice):
                 yield event
             else:
                 done = before + round(event)
                 yield Progress(done, total)
+        holes |= job.filled.found
+    if blank:
+        yield Notice(f"{blank} of {len(wanted.planes)} planes hold one value; kept.")
+    if holes:
+        yield Notice("Values that are NaN or infinite stay as they are.")
 
 
 @dataclass
@@ -124,11 +137,59 @@ class _Plane:
     """One plane on its way through the network."""
 
     prepared: Prepared
-    base: Source
+    source: Source
     plane: int
     level: float
     scaling: Linear
-    dtype: np.dtype[Any]
+
+    def __post_init__(self) -> None:
+        middle = (self.scaling.low + self.scaling.high) / 2
+        self.filled = Filled(self.source, middle)
+        scale = self.prepared.scale
+        self.base: Source = Enlarged(self.filled, scale) if scale > 1 else self.filled
+        self.dtype = self.source.dtype
+        task = self.prepared.task
+        self.beyond, self.map_value = (
+            task.spread(self.level),
+            task.map_value(self.level),
+        )
+
+    def is_blank(self, rows: slice, columns: slice) -> bool:
+        """Whether the plane holds one value only."""
+        engine, scale = self.prepared.engine, self.prepared.scale
+        height, width = self.base.shape[1:3]
+        top = window(rows, height, engine.radius, engine.multiple).start // scale
+        across = window(columns, width, engine.radius, engine.multiple)
+        return is_blank(
+            self.source,
+            self.plane,
+            slice(top, min(top + _NARROWEST, self.source.shape[1])),
+            slice(across.start // scale, -(-across.stop // scale)),
+        )
+
+    def repeat(
+        self, sink: Sink, rows: slice, columns: slice
+    ) -> Iterator[float | Notice]:
+        """Write a part of the plane without restoring it."""
+        width = columns.stop - columns.start
+        for top in range(rows.start, rows.stop, _REPEATED_ROWS):
+            strip = slice(top, min(top + _REPEATED_ROWS, rows.stop))
+            sink.write(self.plane, strip, columns, self._original(strip, columns))
+            yield float((strip.stop - rows.start) * width)
+
+    def _original(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return the source's pixels at places of the result."""
+        scale = self.prepared.scale
+        if scale == 1:
+            return self.source.read(self.plane, rows, columns)
+        down, across = (
+            np.arange(part.start, part.stop) // scale for part in (rows, columns)
+        )
+        seen = slice(int(down[0]), int(down[-1]) + 1)
+        beside = slice(int(across[0]), int(across[-1]) + 1)
+        pixels = self.source.read(self.plane, seen, beside)
+        repeated: NDArray[Any] = pixels[down - seen.start][:, across - beside.start]
+        return repeated
 
     def run(self, sink: Sink, rows: slice, columns: slice) -> Iterator[float | Notice]:
         """Restore a part of the plane; yield how many pixels are done, and notices."""
@@ -189,40 +250,66 @@ class _Plane:
         """Yield restored rows in order, and how much of the work is done."""
         reach, multiple = engine.radius, engine.multiple
         height, width = self.base.shape[1:3]
-        seen = window(rows, height, reach, multiple)
-        across = window(columns, width, reach, multiple)
-        inner = slice(columns.start - across.start, columns.stop - across.start)
-        waiting = _Rows(seen.start)
+        whole, beside = self._aligned(rows, 0), self._aligned(columns, 1)
+        seen = window(whole, height, reach, multiple)
+        across = window(beside, width, reach, multiple)
+        inner = slice(beside.start - across.start, beside.stop - across.start)
+        waiting, ready = _Rows(seen.start), _Rows(seen.start)
         step = engine.strip_rows(across.stop - across.start, self._images)
         strips = self._strips(engine, seen, across, step, waiting)
         length = seen.stop - seen.start
         passes = _TURNS if self.prepared.decision.tta else 1
         # Nothing is computed below the last row that is wanted, but for its context.
-        effort = passes * (length if passes > 1 else rows.stop - seen.start)
+        effort = passes * (length if passes > 1 else whole.stop - seen.start)
         outputs = (
-            _mean_of_turns(engine, strips, length, step, self.level)
+            _mean_of_turns(engine, strips, length, step, self.map_value)
             if passes > 1
             else (
                 (len(out[0, 0]), out)
-                for out in engine.stream(strips, length, self.level)
+                for out in engine.stream(strips, length, self.map_value)
             )
         )
-        top, worked = seen.start, 0
+        top, bottom, worked = whole.start, seen.start, 0
         for work, output in outputs:
             worked += work
             fraction = min(worked / effort, 1.0)
-            bottom = top + output.shape[2]
-            kept = slice(max(top, rows.start), min(bottom, rows.stop))
-            before = waiting.take(top, bottom)
-            if kept.start < kept.stop:
-                part = slice(kept.start - top, kept.stop - top)
-                pixels = self._pixels(before[part, inner], output[:, :, part, inner])
+            ready.put(np.moveaxis(output, 2, 0))
+            bottom += output.shape[2]
+            complete = slice(top, self._complete(bottom, whole))
+            if complete.start < complete.stop:
+                restored = np.moveaxis(ready.take(top, complete.stop), 0, 2)
+                pixels = self._pixels(
+                    waiting.take(top, complete.stop)[:, inner],
+                    restored[..., inner],
+                    complete,
+                    beside,
+                )
+                top = complete.stop
+                kept = slice(
+                    max(rows.start - complete.start, 0), rows.stop - complete.start
+                )
+                first = columns.start - beside.start
+                pixels = pixels[kept, first : first + columns.stop - columns.start]
                 yield fraction, pixels
             else:
                 yield fraction, np.empty((0, 0, 0), self.dtype)
-            top = bottom
-            if top >= rows.stop and passes == 1:
+            if top >= whole.stop and passes == 1:
                 break
+
+    def _aligned(self, part: slice, axis: int) -> slice:
+        """Return a part of an axis, extended to whole blocks of a JPEG."""
+        coding = self.prepared.decision.coding
+        if coding is None:
+            return part
+        return coding.aligned(part, self.base.shape[1 + axis], axis)
+
+    def _complete(self, bottom: int, rows: slice) -> int:
+        """Return up to where the blocks of some rows end above `bottom`."""
+        coding = self.prepared.decision.coding
+        if coding is None or bottom >= rows.stop:
+            return min(bottom, rows.stop)
+        lacking = coding.missing(slice(rows.start, bottom), self.base.shape[1], 0)[1]
+        return int(bottom - (BLOCK - lacking if lacking else 0))
 
     def _strips(
         self,
@@ -236,7 +323,6 @@ class _Plane:
         for top in range(rows.start, rows.stop, step):
             strip = slice(top, min(top + step, rows.stop))
             pixels = self.base.read(self.plane, strip, columns)
-            check_finite(pixels)
             waiting.put(pixels)
             yield self._normalized(pixels, engine)
 
@@ -246,18 +332,35 @@ class _Plane:
         if mode == "single":
             colours = colours[..., :1]
         planes = to_planes(colours, mode, engine.image_channels)
-        return self.scaling.forward(planes)
+        return self.scaling.forward(planes, self.beyond)
 
     def _pixels(
-        self, before: NDArray[Any], restored: NDArray[np.float32]
+        self,
+        before: NDArray[Any],
+        restored: NDArray[np.float32],
+        rows: slice,
+        columns: slice,
     ) -> NDArray[Any]:
         """Return pixels of which the network made `restored`, in the result's dtype."""
         normalized = self._normalized(before, self.prepared.engine)
         change = self.scaling.change(normalized, restored)
         pixels = before.astype(np.float64)
         colours = without_alpha(pixels)
-        colours[...] = from_planes(colours, change, self.prepared.decision.colours)
-        return to_dtype(pixels, self.dtype)
+        mode, coding = self.prepared.decision.colours, self.prepared.decision.coding
+        changed = from_planes(colours, change, mode)
+        if coding:
+            height, width = self.base.shape[1:3]
+            missing = coding.missing(rows, height, 0), coding.missing(columns, width, 1)
+            chroma = mode in ("each", "joint")
+            changed = consistent_colours(
+                colours, changed, coding, missing, chroma=chroma
+            )
+        colours[...] = changed
+        result = to_dtype(pixels, self.dtype)
+        if self.filled.found:
+            original = self._original(rows, columns)
+            result = np.where(np.isfinite(original), result, original)
+        return result
 
 
 class _Rows:

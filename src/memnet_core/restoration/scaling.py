@@ -6,13 +6,13 @@ stabilises the variance of photon noise would be another class with the same met
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.pixels import check_finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,10 @@ _PERCENTILES = (0.1, 99.9)
 
 
 class Linear(BaseModel):
-    """Two values that become 0 and 1; what lies beyond them is not cut off.
+    """Two values that become 0 and 1.
+
+    The network sees what lies beyond them only as far as noise reaches; as its change
+    is added to the values themselves, the excess survives.
 
     Attributes
     ----------
@@ -41,9 +44,12 @@ class Linear(BaseModel):
     low: FiniteFloat
     high: FiniteFloat
 
-    def forward(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Map values of any shape to about [0, 1]."""
-        return ((values - self.low) / (self.high - self.low)).astype(np.float32)
+    def forward(
+        self, values: NDArray[np.float64], beyond: float = math.inf
+    ) -> NDArray[np.float32]:
+        """Map values of any shape to [-beyond, 1 + beyond]."""
+        mapped = (values - self.low) / (self.high - self.low)
+        return np.clip(mapped, -beyond, 1 + beyond).astype(np.float32)
 
     def change(
         self, before: NDArray[np.float32], after: NDArray[np.float32]
@@ -66,7 +72,7 @@ def scaling_of(
     Parameters
     ----------
     blocks : sequence of ndarray
-        A sample of the pixels, without alpha.
+        A sample of the pixels, without alpha; what is not finite does not count.
     dtype : dtype
         Their type: bool, integer or float.
     choice : str or (float, float)
@@ -77,12 +83,11 @@ def scaling_of(
     Raises
     ------
     ImageError
-        If pixels are not finite, or floats leave [0, 1] under ``dtype``.
+        If floats leave [0, 1] under ``dtype``.
     UsageError
         If the first value of a pair is not the smaller one.
     """
-    for block in blocks:
-        check_finite(block)
+    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
     if choice == "auto":
         choice = "dtype" if dtype.itemsize == 1 else "percentile"
     if choice in ("percentile", "plane"):
@@ -97,9 +102,8 @@ def scaling_of(
     if dtype.kind in "ui":
         limits = np.iinfo(dtype)
         return Linear(low=float(limits.min), high=float(limits.max))
-    if dtype.kind == "f":
-        low = min(float(block.min()) for block in blocks)
-        high = max(float(block.max()) for block in blocks)
+    if dtype.kind == "f" and values.size:
+        low, high = float(values.min()), float(values.max())
         if low < 0 or high > 1:
             raise ImageError(
                 f"The {dtype} values reach from {low:g} to {high:g}, not from 0 to 1; "

@@ -41,6 +41,9 @@ class Settings:
         Whether to average the results of the eight flips and rotations.
     precision : str
         Type that the network computes in.
+    consistency : bool
+        Whether a restored JPEG is held to what its file says of it: every DCT
+        coefficient stays in its quantisation interval.
     """
 
     task: str
@@ -53,3 +56,4 @@ class Settings:
     exit_block: int | None = None
     tta: bool = False
     precision: Precision = "float32"
+    consistency: bool = True

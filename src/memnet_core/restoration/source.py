@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from memnet_core.jpeg_intervals import JpegCoding
+
 __all__ = ["ArraySink", "ArraySource", "Sink", "Source"]
 
 
@@ -37,6 +39,10 @@ class Source(Protocol):
     @property
     def jpeg_tables(self) -> tuple[tuple[int, ...], ...]:
         """Quantisation tables of a JPEG in natural order, luminance first, or ()."""
+
+    @property
+    def jpeg_coding(self) -> JpegCoding | None:
+        """How a JPEG codes the planes; None if they are not on its grid of blocks."""
 
     def channel(self, plane: int) -> int:
         """Return the number of the channel that a plane belongs to, from 0."""
@@ -85,15 +91,21 @@ class ArraySource:
         The planes.
     jpeg_tables : tuple of tuple of int
         Quantisation tables of the JPEG that the planes come from.
+    jpeg_coding : JpegCoding, optional
+        How it codes them, if they lie on its grid of blocks.
     """
 
     channels = 1
 
     def __init__(
-        self, stack: NDArray[Any], jpeg_tables: tuple[tuple[int, ...], ...] = ()
+        self,
+        stack: NDArray[Any],
+        jpeg_tables: tuple[tuple[int, ...], ...] = (),
+        jpeg_coding: JpegCoding | None = None,
     ) -> None:
         self.stack = stack
         self.jpeg_tables = jpeg_tables
+        self.jpeg_coding = jpeg_coding
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

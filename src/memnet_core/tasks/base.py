@@ -134,6 +134,10 @@ class Task(ABC):
         Whether `estimate` can find the level of some image.
     channels : str
         What of colours is restored by default: ``luminance`` or ``each`` channel.
+    noisy : bool
+        Whether levels are deviations of noise in grey levels of 255.
+    undoes_jpeg : bool
+        Whether the result must not contradict the JPEG file it was made of.
     field : LevelField
         How a form asks for the level.
     recipe_levels : mapping of str to Levels
@@ -167,6 +171,8 @@ class Task(ABC):
     ranges: ClassVar[bool] = True
     estimable: ClassVar[bool] = True
     channels: ClassVar[Literal["luminance", "each"]] = "luminance"
+    noisy: ClassVar[bool] = False
+    undoes_jpeg: ClassVar[bool] = False
     field: ClassVar[LevelField]
     recipe_levels: ClassVar[Mapping[str, Levels]]
     validation_levels: ClassVar[tuple[float, ...]]
@@ -219,6 +225,10 @@ class Task(ABC):
     @abstractmethod
     def map_value(self, level: float) -> float:
         """Return what the plane of a level map holds for a level, in [0, 1]."""
+
+    def spread(self, level: float) -> float:
+        """Return how far degraded values leave [0, 1] in training, as fractions."""
+        return 0.25
 
     @abstractmethod
     def estimate(

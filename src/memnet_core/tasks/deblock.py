@@ -54,6 +54,7 @@ class Deblock(Task):
     help = "JPEG quality 1-100.  [default: auto, read from the JPEG file]"
     bounds = (1, 100)
     whole = True
+    undoes_jpeg = True
     field = LevelField(label="JPEG quality", value=10, low=1, high=100)
     recipe_levels: ClassVar = {
         "fast": Levels.between(5, 75),

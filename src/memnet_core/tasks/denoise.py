@@ -28,11 +28,12 @@ class Denoise(Task):
     name = "denoise"
     title = "Remove noise"
     result = "denoised"
-    quantity = "noise σ"
+    quantity = "noise deviation"
     symbol = "σ"
     option = "sigma"
     help = "standard deviation in grey levels of 255.  [default: auto, estimated]"
     bounds = (0, 255)
+    noisy = True
     channels = "each"
     field = LevelField(
         label="noise σ",
@@ -57,6 +58,10 @@ class Denoise(Task):
     def map_value(self, level: float) -> float:
         """Return the deviation where white is 1."""
         return level / 255
+
+    def spread(self, level: float) -> float:
+        """Return four deviations, which noise hardly ever exceeds."""
+        return 4 * level / 255
 
     def estimate(
         self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()

@@ -25,7 +25,7 @@ __all__ = ["Phase", "TrainingConfig", "validated_config"]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**40)]
 
 
 def _absolute(path: Path) -> Path:
@@ -70,8 +70,8 @@ class Phase(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     until: Annotated[float, Field(gt=0, le=1)]
-    patch: Annotated[int, Field(ge=8)]
-    batch: Count
+    patch: Annotated[int, Field(ge=8, le=4096)]
+    batch: Annotated[int, Field(ge=1, le=2**16)]
 
 
 class TrainingConfig(BaseModel):
@@ -170,7 +170,7 @@ class TrainingConfig(BaseModel):
     steps: Count | None = None
     epochs: Count | None = None
     start: str | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     phases: tuple[Phase, ...]
     luminance: Literal["studio", "both"] = "studio"

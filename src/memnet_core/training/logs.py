@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
@@ -26,13 +27,54 @@ Row = tuple[int, float, str, float]
 
 
 def read_log(out: Path) -> list[Row]:
-    """Return the rows of a run's log; a last line that is incomplete is left out."""
+    """Return the rows of a run's log; lines that are cut or damaged are left out."""
     path = out / _LOG
-    if not path.exists():
+    if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(_HEADER)]
-    return [(int(s), float(m), name, float(v)) for s, m, name, v in rows[1:]]
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return list(filter(None, map(_row, file)))
+
+
+def _row(line: str) -> Row | None:
+    # A line that is cut has no end; its number may have lost digits.
+    if not line.endswith("\n"):
+        return None
+    try:
+        step, minutes, quantity, value = next(csv.reader([line]))
+        return int(step), float(minutes), quantity, float(value)
+    except (ValueError, csv.Error, StopIteration):
+        return None
+
+
+class _Board:
+    """TensorBoard's events, written at once.
+
+    Its own writer has a thread, which a full disk ends, and the run then waits for it.
+    """
+
+    def __init__(self, folder: Path, purge_from: int | None) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        folder.mkdir(exist_ok=True)
+        self._event = Event
+        self._writer = EventsWriter(str(folder / "events"))
+        if purge_from is not None:
+            start = SessionLog(status=SessionLog.START)
+            self._writer.write_event(Event(step=purge_from, session_log=start))
+
+    def add(self, quantity: str, value: float, step: int) -> None:
+        """Add a value to the curve of a quantity."""
+        from tensorboardX.summary import scalar
+
+        summary = scalar(quantity.replace(" ", "_"), value)
+        event = self._event(wall_time=time.time(), step=step, summary=summary)
+        self._writer.write_event(event)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """End the file."""
+        self._writer.close()
 
 
 class RunLog:
@@ -47,8 +89,6 @@ class RunLog:
     """
 
     def __init__(self, out: Path, step: int) -> None:
-        from tensorboardX import SummaryWriter
-
         self._out = out
         rows = [row for row in read_log(out) if row[0] <= step]
         with (
@@ -58,11 +98,7 @@ class RunLog:
             csv.writer(file).writerows([_HEADER, *rows])
         self._file = (out / _LOG).open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
-        self._board = SummaryWriter(
-            str(out / "tensorboard"),
-            purge_step=step + 1 if rows else None,
-            flush_secs=10,
-        )
+        self._board = _Board(out / "tensorboard", step + 1 if rows else None)
 
     def __enter__(self) -> Self:
         return self
@@ -93,4 +129,4 @@ class RunLog:
     def _write(self, event: Progress | Validated, quantity: str, value: float) -> None:
         self._writer.writerow([event.step, f"{event.minutes:.3f}", quantity, value])
         self._file.flush()
-        self._board.add_scalar(quantity.replace(" ", "_"), value, event.step)
+        self._board.add(quantity, value, event.step)

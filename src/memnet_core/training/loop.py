@@ -343,16 +343,22 @@ class Trainer:
         """Go on from the saved state; return what there is to remark."""
         state = read_state(self._state_file, self._device)
         remark = self._origin.check(state)
-        self._model.load_state_dict(state["model"])
-        self._average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        try:
+            self._model.load_state_dict(state["model"])
+            self._average.load_state_dict(state["average"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._curve = [CurvePoint(**point) for point in state["curve"]]
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise TrainingError(
+                f"{self._state_file} does not fit the network of the run; restore it "
+                "from a copy, or choose another output folder."
+            ) from error
         self._step = state["step"]
         self._pixels = state["pixels"]
         self._seconds = state["seconds"]
         self._norm_frozen = state["norm_frozen"]
         self._validations = state["validations"]
         self._best = state["best"]
-        self._curve = [CurvePoint(**point) for point in state["curve"]]
         return remark
 
 

@@ -53,6 +53,13 @@ class Muon(torch.optim.AdamW):
         for group in self.param_groups:
             group.setdefault("momentum", momentum)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # AdamW looks for its count of steps in what it loads; the first states of Muon
+        # have none.
+        for held in state["state"].values():
+            held.setdefault("step", torch.tensor(0.0))
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Take a step; the gradients of convolutions' weights are consumed."""
@@ -66,8 +73,9 @@ class Muon(torch.optim.AdamW):
     def _step_convolution(self, weight: Tensor, group: dict[str, Any]) -> None:
         assert weight.grad is not None
         state = self.state[weight]
-        if not state:
+        if "momentum" not in state:
             state["momentum"] = torch.zeros_like(weight)
+            state["step"] = torch.tensor(0.0)
         gradient = weight.grad
         momentum: Tensor = state["momentum"].lerp_(gradient, 1 - group["momentum"])
         matrix = gradient.lerp(momentum, group["momentum"]).flatten(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,6 +13,7 @@ from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import TrainingError
 from memnet_core.tasks import TASKS, Levels
 from memnet_core.training.config import TrainingConfig, validated_config
+from memnet_core.training.plain_yaml import load_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +89,13 @@ _PAPER: dict[str, Any] = {
 
 _RECIPES = {"fast": _FAST, "paper": _PAPER}
 
+_ON_A_GRID = {"luminance": "studio", "plain_share": 0.0}
+"""What recipes say of patches that are drawn does not go with those of a grid."""
+
 _LENGTHS = ("minutes", "steps", "epochs")
+
+_MOST_BYTES = 2**20
+"""Of a file of settings; those of a run have one or two thousand."""
 
 
 def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
@@ -113,9 +121,12 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
         given |= {**layer, "architecture": shape}
     if given["recipe"] not in tuple(_RECIPES):
         raise TrainingError(
-            f"Training setting recipe: give 'fast' or 'paper', not {given['recipe']!r}."
+            f"Training setting recipe: give 'fast' or 'paper', not "
+            f"{reprlib.repr(given['recipe'])}."
         )
     recipe = _RECIPES[given["recipe"]]
+    if given.get("stride"):
+        recipe = recipe | _ON_A_GRID
     settings = {**recipe, **given}
     if any(given.get(length) is not None for length in _LENGTHS):
         settings |= {length: given.get(length) for length in _LENGTHS}
@@ -132,7 +143,9 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
 def _part(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = settings.get(name, {})
     if not isinstance(value, dict):
-        raise TrainingError(f"Training setting {name}: give a mapping, not {value!r}.")
+        raise TrainingError(
+            f"Training setting {name}: give a mapping, not {reprlib.repr(value)}."
+        )
     return value
 
 
@@ -144,7 +157,7 @@ def parse_levels(text: str) -> Levels:
     TrainingError
         If the text is neither.
     """
-    number = r"\d+(?:\.\d+)?"
+    number = r"\d{1,9}(?:\.\d{1,9})?"
     if match := re.fullmatch(rf"({number})-({number})", text.strip()):
         values = sorted({float(match[1]), float(match[2])})
         return Levels(values=tuple(values), continuous=True)
@@ -152,7 +165,8 @@ def parse_levels(text: str) -> Levels:
         values = sorted({float(part) for part in text.split(",")})
         return Levels(values=tuple(values), continuous=False)
     raise TrainingError(
-        f"{text!r} are no levels; write a range such as 5-75 or a list such as 10,20."
+        f"{reprlib.repr(text)} are no levels; write a range such as 5-75 or a list "
+        "such as 10,20."
     )
 
 
@@ -165,9 +179,21 @@ def read_settings(path: Path) -> dict[str, Any]:
         If the file cannot be read or holds no mapping.
     """
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+        if not path.is_file():
+            raise OSError("it is no regular file")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise OSError(f"it has more than {_MOST_BYTES} bytes")
+        settings = load_plain(content.decode("utf-8"))
+    except (
+        OSError,
+        OverflowError,
+        RecursionError,
+        ValueError,
+        yaml.YAMLError,
+    ) as error:
+        reason = " ".join(str(error).split()).removesuffix(".")
         raise TrainingError(f"Cannot read the settings in {path}: {reason}.") from error
     if not isinstance(settings, dict):
         raise TrainingError(
@@ -175,12 +201,14 @@ def read_settings(path: Path) -> dict[str, Any]:
         )
     if unnamed := [key for key in settings if not isinstance(key, str)]:
         raise TrainingError(
-            f"{path}: {unnamed[0]!r} is no name of a setting; write lines such as "
-            "'learning_rate: 0.001'."
+            f"{path}: {reprlib.repr(unnamed[0])} is no name of a setting; write lines "
+            "such as 'learning_rate: 0.001'."
         )
     out = settings.get("out", "")
     if not isinstance(out, str):
-        raise TrainingError(f"{path}: out is a folder such as runs/NAME, not {out!r}.")
+        raise TrainingError(
+            f"{path}: out is a folder such as runs/NAME, not {reprlib.repr(out)}."
+        )
     if isinstance(settings.get("levels"), str):
         settings["levels"] = parse_levels(settings["levels"]).model_dump()
     return settings

@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from memnet_core.atomic import remove_abandoned
+from memnet_core.errors import TrainingError
 from memnet_core.events import Notice
 from memnet_core.training.events import Validated
 from memnet_core.training.export import export, model_file
@@ -51,12 +52,21 @@ def sitting(
     remove_abandoned(config.out)
     if trainer.remark:
         yield Notice(trainer.remark)
-    with RunLog(config.out, trainer.step) as log, closing(trainer.run(stop_at)) as run:
-        for event in run:
-            log.add(event)
-            if isinstance(event, Validated) and event.is_best:
-                export(config, event, command)
-            yield event
+    try:
+        with (
+            RunLog(config.out, trainer.step) as log,
+            closing(trainer.run(stop_at)) as run,
+        ):
+            for event in run:
+                log.add(event)
+                if isinstance(event, Validated) and event.is_best:
+                    export(config, event, command)
+                yield event
+    except OSError as error:
+        raise TrainingError(
+            f"Cannot write the logs in {config.out}: {error.strerror or error}; make "
+            "room there, and go on with --resume."
+        ) from error
 
 
 def train(

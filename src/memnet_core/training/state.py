@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
-from typing import TYPE_CHECKING, Any
+import zipfile
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memnet_core.atomic import replaced_when_complete
-from memnet_core.errors import TrainingError
+from memnet_core.errors import MemnetError, TrainingError
 from memnet_core.training.config import TrainingConfig, validated_config
 
 if TYPE_CHECKING:
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["STATE_FILE", "Origin", "read_state", "write_state"]
 
 STATE_FILE = "last.pt"
+
+_MAGIC = b"memnet-state-1 "
+_ZIP = b"PK\3\4"
 
 
 class Origin:
@@ -58,7 +65,13 @@ class Origin:
             If settings or images differ.
         """
         out = self._config.out
-        saved = validated_config(**json.loads(state["config"]), out=out)
+        try:
+            saved = validated_config(**{**json.loads(state["config"]), "out": out})
+        except (MemnetError, TypeError, ValueError) as error:
+            raise TrainingError(
+                f"The state in {out} holds no settings of a run; restore it from a "
+                "copy, or choose another output folder."
+            ) from error
         different = [
             name
             for name in TrainingConfig.model_fields
@@ -70,13 +83,13 @@ class Origin:
                 "choose another output folder, or resume it without settings."
             )
         for use, digest in state.get("images", {}).items():
-            if digest != self._images[use]:
+            if digest != self._images.get(use):
                 raise TrainingError(
                     f"The images to {use} on are not those of the run in {out} so far; "
                     "put these back, or choose another output folder."
                 )
         now = torch.get_num_threads()
-        before = state.get("threads", now)
+        before = state.get("threads") or now
         if before == now or self._config.minutes is not None:
             return ""
         return (
@@ -85,20 +98,45 @@ class Origin:
         )
 
 
+class _Progress(BaseModel):
+    """The numbers of a state, which no weights depend on but what follows does."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    config: str
+    images: dict[str, str] = {}
+    threads: Annotated[int, Field(ge=1)] | None = None
+    model: dict[str, Any]
+    average: dict[str, Any]
+    optimizer: dict[str, Any]
+    step: Annotated[int, Field(ge=0, lt=2**62)]
+    pixels: Annotated[int, Field(ge=0, lt=2**62)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    norm_frozen: bool
+    validations: Annotated[int, Field(ge=0, lt=2**62)]
+    best: float
+    curve: list[dict[str, Any]]
+
+
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a state whole or not at all.
+    """Write a state and its hash, whole or not at all.
 
     Raises
     ------
     TrainingError
         If it cannot be written.
     """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    data = buffer.getbuffer()
     try:
-        with replaced_when_complete(path) as temporary:
-            torch.save(state, temporary)
+        with replaced_when_complete(path) as temporary, temporary.open("wb") as file:
+            file.write(_MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n")
+            file.write(data)
     except OSError as error:
         raise TrainingError(
-            f"Cannot save the run in {path}: {error.strerror}."
+            f"Cannot save the run in {path}: {error.strerror}; what was saved before "
+            "is kept."
         ) from error
 
 
@@ -108,12 +146,42 @@ def read_state(path: Path, device: torch.device) -> dict[str, Any]:
     Raises
     ------
     TrainingError
-        If the file is none.
+        If the file is none, or damaged.
     """
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        if not path.is_file():  # a pipe, for example, would be waited for
+            raise ValueError("no regular file")
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(_checked(path.read_bytes())),
+            weights_only=True,
+            map_location=device,
+        )
+        _Progress.model_validate(state)
+    except (KeyboardInterrupt, MemoryError):
+        raise
     except Exception as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        else:
+            reason = str(error).partition("\n")[0] or type(error).__name__
         raise TrainingError(
-            f"{path} is not the state of a run ({error}); choose another output folder."
+            f"{path} is not the state of a run, or damaged ({reason}); restore it from "
+            "a copy, or choose another output folder."
         ) from error
     return state
+
+
+def _checked(content: bytes) -> memoryview | bytes:
+    """Return what `torch.save` wrote, unless a bit of it has changed."""
+    if content.startswith(_ZIP):  # versions before 0.3 wrote no hash
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"the checksum of {damaged} differs")
+        return content
+    head = len(_MAGIC) + 64 + 1
+    data = memoryview(content)[head:]
+    digest = hashlib.sha256(data).hexdigest().encode()
+    if content[:head] != _MAGIC + digest + b"\n":
+        raise ValueError("its SHA-256 differs")
+    return data

@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchWidget"]
 
-_FORMATS = [
-    ("as the input, JPEG as PNG", "auto"),
-    ("PNG", "png"),
-    ("TIFF", "tiff"),
-    ("OME-Zarr", "ome-zarr"),
-    ("as the input", "same"),
-]
-
 
 class BatchWidget(DockWidget):
     """Restores folders with the engine of ``memnet batch``."""
@@ -42,7 +34,7 @@ class BatchWidget(DockWidget):
         self.output = folder_field("results to")
         self.recursive = CheckBox(text="subfolders, too", value=False)
         self.overwrite = CheckBox(text="redo results that exist", value=False)
-        self.format = ComboBox(label="format", choices=_FORMATS)
+        self.format = ComboBox(label="format", choices=_formats())
         self.form = RestorationForm(
             for_layers=False,
             first=[self.folder, self.output, self.recursive],
@@ -164,3 +156,14 @@ def _told(outcome: Outcome) -> str:
     if outcome.dropped:
         remarks.append(f"not kept: {', '.join(outcome.dropped)}")
     return "; ".join(filter(None, remarks))
+
+
+def _formats() -> list[tuple[str, str]]:
+    """Return what results can be written as, with the name that a run takes."""
+    from memnet_core.io import FORMATS
+
+    return [
+        ("as the input, JPEG as PNG", "auto"),
+        *((known.title, known.name) for known in FORMATS),
+        ("as the input", "same"),
+    ]

@@ -93,7 +93,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             label="black and white",
             choices=_LAYER_RANGES if for_layers else _FOLDER_RANGES,
             tooltip="Which values the network takes for black and white; one range "
-            "serves the whole layer or stack.",
+            "serves the whole layer or stack, or each of its channels.",
         )
         self.low = FloatSpinBox(label="black", value=0, min=-1e9, max=1e9)
         self.high = FloatSpinBox(label="white", value=255, min=-1e9, max=1e9)

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from memnet_core._old_tasks import TaskSettings
-from memnet_core.batch import BatchRun, BatchSettings, Found, TileFinished, find_inputs
-from memnet_core.batch.cluster import ClusterRun
+from memnet_core.batch import BatchRun, FileProgress, Found, find_inputs
+from memnet_core.batch.cluster import ClusterRun, _local_cluster
 from memnet_core.batch.plan import plan_jobs
 from memnet_core.batch.report import report_of
 from memnet_core.errors import UsageError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import save_model
+from memnet_core.restoration.settings import Settings
 from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from memnet_core.model.network import MemNet
 
 pytest.importorskip("distributed")
+pytest.importorskip("cryptography")
 pytestmark = pytest.mark.slow
 
-PATIENCE = 60
+PATIENCE = 180
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,12 @@ class Cluster:
             time.sleep(0.05)
         self.address = json.loads(found.read_text())["address"]
 
+    def wait_for_worker(self) -> None:
+        from distributed import Client
+
+        with Client(self.address) as client:
+            client.wait_for_workers(1, timeout=PATIENCE)
+
     def add_worker(self) -> subprocess.Popen[bytes]:
         return self._start("dask_worker", self.address, "--nthreads", "1", "--no-nanny")
 
@@ -125,9 +132,8 @@ def jobs_for(folder: Path, target: Path, file_format: str) -> list[Job]:
     return plan_jobs(found.sources, target, file_format, overwrite=False)
 
 
-def settings_for(model: str, **options: Any) -> BatchSettings:
-    task = TaskSettings(task="denoise", level=30)
-    return BatchSettings(task=task, model=model, **options)
+def settings_for(model: str, **options: Any) -> Settings:
+    return Settings(task="denoise", level=30, model=model, **options)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -174,7 +180,7 @@ def test_results_are_those_of_one_process_bit_by_bit(
     assert failed.startswith(f"{folder / 'c.tif'} cannot be read")
     assert report_of(run)["models"].keys() == {"tiny"}
     if file_format == "ome-zarr":
-        tiles = [event for event in events if isinstance(event, TileFinished)]
+        tiles = [event for event in events if isinstance(event, FileProgress)]
         parts = [t.fraction for t in tiles if t.job.source.name == "a.ome.tif"]
         assert parts == sorted(parts)
         assert len(parts) >= 12
@@ -192,7 +198,7 @@ def test_killed_worker_costs_its_tasks_only(
     jobs = jobs_for(folder, tmp_path, "ome-zarr")
     run = ClusterRun(jobs, settings, scheduler=cluster.address)
     for event in run.events():
-        if isinstance(event, TileFinished) and victim.poll() is None:
+        if isinstance(event, FileProgress) and victim.poll() is None:
             os.kill(victim.pid, signal.SIGKILL)
             victim.wait()
     assert victim.poll() == -signal.SIGKILL
@@ -206,6 +212,45 @@ def test_local_workers_do_the_same(
     run = ClusterRun(jobs, settings_for(model), workers=2)
     list(run.events())
     assert contents(tmp_path) == alone["ome-zarr"]
+
+
+def test_scheduler_of_local_workers_refuses_whoever_has_no_certificate() -> None:
+    from distributed import Client
+    from distributed.security import Security
+
+    with _local_cluster(1) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tls://127.0.0.1:")
+        stranger = Security.temporary()
+        for security in (None, stranger):
+            with pytest.raises((OSError, ValueError, TypeError, TimeoutError)):
+                Client(address, security=security, timeout=2)
+        plain = address.replace("tls://", "tcp://")
+        with pytest.raises(OSError, match=r"[Tt]imed out"):
+            Client(plain, timeout=2)
+        with Client(cluster) as ours:
+            assert ours.submit(int, "7").result() == 7
+
+
+def test_workers_that_are_lost_for_good_end_the_run_with_a_sentence(
+    folder: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memnet_core.batch.cluster._PATIENCE", 4.0)
+    with ExitStack() as processes:
+        cluster = Cluster(tmp_path, processes)
+        only = cluster.add_worker()
+        cluster.wait_for_worker()
+        jobs = jobs_for(folder, tmp_path / "out", "ome-zarr")
+        run = ClusterRun(jobs, settings_for(model), scheduler=cluster.address)
+
+        def lose_the_worker() -> None:
+            for event in run.events():
+                if isinstance(event, FileProgress) and only.poll() is None:
+                    os.kill(only.pid, signal.SIGKILL)
+                    only.wait()
+
+        with pytest.raises(UsageError, match="No worker has answered for 4 s; start"):
+            lose_the_worker()
 
 
 def test_address_where_nothing_answers_is_named(

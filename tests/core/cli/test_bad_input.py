@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 
-from memnet_core.io import probe, read_image
+from memnet_core.io import open_image, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,8 @@ def batch(
         result = memnet(*DEBLOCK, *options, "in", "out")
         assert "Traceback" not in result.stderr
         for good in ("a-good.png", "zz-good.png"):
-            assert read_image(Path("out", good)).pixels.shape == (14, 18, 3)
+            with open_image(Path("out", good)) as file:
+                assert file.image().pixels.shape == (14, 18, 3)
         assert not list(Path().rglob(".memnet-*"))
         failed = [line for line in result.stderr.splitlines() if "FAILED" in line]
         assert (result.exit_code == 1) == bool(failed)
@@ -103,7 +104,6 @@ def float_tiff(*values: float) -> bytes:
         ("tall.png", lambda: png_without_data(2_000), "cannot be read: "),
         ("nan.tif", lambda: float_tiff(0.5, np.nan), "1 of 42 values are NaN or inf"),
         ("inf.tif", lambda: float_tiff(0.5, np.inf), "1 of 42 values are NaN or inf"),
-        ("far.tif", lambda: float_tiff(0.5, 900), "choose the range 'percentile'"),
     ],
 )
 def test_bad_file_is_one_line_and_the_rest_is_restored(
@@ -123,6 +123,21 @@ def test_bad_file_is_one_line_and_the_rest_is_restored(
     assert told in line
     assert line.endswith(".")
     assert len(list(Path("out").iterdir())) == 2
+
+
+def test_floats_beyond_a_range_that_was_chosen_fail_their_file_only(
+    batch: Callable[..., tuple[Result, list[str]]],
+) -> None:
+    Path("in").mkdir()
+    Path("in/far.tif").write_bytes(float_tiff(0.5, 900))
+    _, (line,) = batch("--range", "dtype")
+    assert line == (
+        "[2/3] FAILED in/far.tif cannot be restored: The float32 values reach from 0.5 "
+        "to 900, not from 0 to 1; choose the range 'auto' or two values."
+    )
+    _, failed = batch()
+    assert failed == []
+    assert Path("out/far.tif").exists()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (1, 1, 3)])

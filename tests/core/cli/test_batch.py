@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as PillowImage
 
-from memnet_core._old_tasks import TaskSettings, restore_image
-from memnet_core.batch import Found, find_inputs
-from memnet_core.engine import Restorer, result_of
-from memnet_core.io import read_image
-from memnet_core.model.file import load_model
+from memnet_core.batch import Found, find_inputs, steps
+from memnet_core.io import open_image
+from memnet_core.restoration import run
+from memnet_core.restoration.api import restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,31 +55,25 @@ def test_folder_is_restored_and_each_file_has_a_line(
 
 
 @pytest.mark.parametrize(
-    ("options", "task", "engine"),
+    ("options", "task", "settings"),
     [
-        ("--q 10", {"task": "deblock", "level": 10}, {}),
-        ("--q 10 --channels all", {"task": "deblock", "channels": "all"}, {}),
-        ("--q 10 --range 10,200", {"task": "deblock", "value_range": (10, 200)}, {}),
-        (
-            "--q 10 --range percentile",
-            {"task": "deblock", "value_range": "percentile"},
-            {},
-        ),
-        ("--sigma 10", {"task": "denoise"}, {}),
+        ("--q 10", "deblock", {"level": 10}),
+        ("--q 10 --channels each", "deblock", {"level": 10, "channels": "each"}),
+        ("--q 10 --range 10,200", "deblock", {"level": 10, "value_range": (10, 200)}),
+        ("--sigma 10", "denoise", {"level": 10}),
         (
             "--sigma 10 --channels luminance",
-            {"task": "denoise", "channels": "luminance"},
-            {},
+            "denoise",
+            {"level": 10, "channels": "luminance"},
         ),
-        ("--scale 2", {"task": "sr", "level": 2}, {}),
-        ("--q 10 --tta", {"task": "deblock"}, {"tta": True}),
+        ("--scale 2", "sr", {"level": 2}),
+        ("--q 10 --tta", "deblock", {"level": 10, "tta": True}),
+        ("--q 10 --exit-block 1", "deblock", {"level": 10, "exit_block": 1}),
         (
-            "--q 10 --tile 8x9 --halo 0",
-            {"task": "deblock"},
-            {"tile": (8, 9), "halo": 0},
+            "--q 10 --precision bfloat16",
+            "deblock",
+            {"level": 10, "precision": "bfloat16"},
         ),
-        ("--q 10 --exit-block 1", {"task": "deblock"}, {"exit_block": 1}),
-        ("--q 10 --precision bfloat16", {"task": "deblock"}, {"precision": "bfloat16"}),
     ],
 )
 def test_options_do_what_they_name(
@@ -87,38 +81,58 @@ def test_options_do_what_they_name(
     install: Install,
     picture: Picture,
     options: str,
-    task: dict[str, Any],
-    engine: dict[str, Any],
+    task: str,
+    settings: dict[str, Any],
 ) -> None:
-    file = install("model", 2, 20, task=task["task"])
+    install("model", 2, 20, task=task)
     source = picture("a.png")
     result = memnet(
-        "batch",
-        "--task",
-        task["task"],
-        *options.split(),
-        "--device",
-        "cpu",
-        source,
-        "out",
+        *("batch", "--task", task, *options.split(), "--device", "cpu", source, "out")
     )
     assert result.exit_code == 0, result.stderr
-    restorer = Restorer(load_model(file)[0], **engine)
-    expected = result_of(
-        restore_image(read_image(source), restorer, TaskSettings(**task))
-    )
-    assert np.array_equal(read_image(Path("out/a.png")).pixels, expected.pixels)
+    expected = restore(source, task, **settings).pixels
+    with open_image(Path("out/a.png")) as file:
+        found = file.image().pixels
+    assert np.array_equal(found, expected)
+    if len(settings) > 1:
+        plain = restore(source, task, settings["level"]).pixels
+        assert not np.array_equal(found, plain)
 
 
-def test_smaller_halo_is_announced(
+@pytest.mark.parametrize("value_range", ["auto", "percentile"])
+def test_range_beyond_8_bits_is_found_by_percentiles(
+    memnet: Command, install: Install, value_range: str
+) -> None:
+    install("model", 2, 20, task="denoise")
+    values = np.random.default_rng(0).integers(1000, 1400, (14, 18))
+    tifffile.imwrite("a.tif", values.astype(np.uint16))
+    options = ["--task", "denoise", "--sigma", 10]
+    for folder, choice in (("plain", []), ("chosen", ["--range", value_range])):
+        assert memnet("batch", *options, *choice, "a.tif", folder).exit_code == 0
+    plain, chosen = (tifffile.imread(Path(f, "a.tif")) for f in ("plain", "chosen"))
+    assert np.array_equal(plain, chosen)
+    memnet("batch", *options, "--range", "dtype", "a.tif", "whole")
+    assert not np.array_equal(tifffile.imread("whole/a.tif"), plain)
+
+
+def test_input_that_needs_nothing_is_skipped_and_no_failure(
     memnet: Command, install: Install, picture: Picture
 ) -> None:
     install("low", 5, 20)
-    result = memnet(*DEBLOCK, "--halo", 3, picture("a.png"), "out")
-    assert lines(result)[0] == (
-        "Model low (deblock q 5-20) on cpu; "
-        "halo 3 px instead of 6 px: tiles may differ at their edges"
-    )
+    picture("in/a.jpg", quality=10)
+    picture("in/b.jpg", quality=95)
+    result = memnet(*DEBLOCK[:3], "in", "out", "--report", "report.json")
+    assert result.exit_code == 0
+    assert lines(result)[-2:] == [
+        "[2/2] skipped in/b.jpg: needs none: q 95 is milder than q 20, the mildest "
+        "that a model serves (--nearest applies it all the same)",
+        "1 restored, 1 skipped in N s (N Mpx/s).",
+    ]
+    assert names("out") == ["a.png"]
+    report = json.loads(Path("report.json").read_text())
+    assert report["counts"] == {"done": 1, "skipped": 1}
+    assert memnet(*DEBLOCK[:3], "--nearest", "in", "out").exit_code == 0
+    assert names("out") == ["a.png", "b.png"]
 
 
 def test_model_can_be_a_name_or_a_file(
@@ -173,7 +187,7 @@ def test_second_run_skips_what_exists_and_overwrite_redoes_it(
 
     second = memnet(*DEBLOCK, "in", "out")
     assert "[1/2] skipped in/a.png: out/a.png exists" in lines(second)
-    assert lines(second)[-1].startswith("1 restored, 1 skipped (they exist) in")
+    assert lines(second)[-1].startswith("1 restored, 1 skipped in")
     assert Path("out/a.png").stat().st_mtime_ns == before
 
     third = memnet(*DEBLOCK, "in", "out", "--overwrite")
@@ -209,7 +223,7 @@ def test_report_is_written(memnet: Command, install: Install, picture: Picture) 
     assert result.exit_code == 1
     report = json.loads(Path("report.json").read_text())
     assert report["counts"] == {"done": 1, "failed": 1}
-    assert report["settings"]["task"]["level"] == 10
+    assert report["settings"]["level"] == 10
     assert (
         report["files"][1]["message"] == "in/b.png cannot be read: the file is empty."
     )
@@ -231,12 +245,14 @@ def test_interrupt_is_reported_and_says_how_to_go_on(
         picture(f"in/{name}.png")
     calls = iter("ab")
 
+    working = run.restore
+
     def second_is_interrupted(*arguments: Any) -> Any:
         if next(calls) == "b":
             raise KeyboardInterrupt
-        return restore_image(*arguments)
+        return working(*arguments)
 
-    monkeypatch.setattr("memnet_core.batch.run.restore_image", second_is_interrupted)
+    monkeypatch.setattr(steps, "restore", second_is_interrupted)
     result = memnet(*DEBLOCK, "in", "out", "--report", "report.json", *options)
     assert result.exit_code == 130
     assert lines(result)[-2:] == [

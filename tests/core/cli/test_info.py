@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image as PillowImage
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def facts(result: Result) -> dict[str, str]:
     """Return what was printed, by name."""
     assert (result.exit_code, result.stderr) == (0, "")
-    return {line[:13].strip(): line[13:] for line in result.stdout.splitlines() if line}
+    return {line[:16].strip(): line[16:] for line in result.stdout.splitlines() if line}
 
 
 def test_jpeg_tells_its_quality_and_the_model_for_it(
@@ -32,8 +33,17 @@ def test_jpeg_tells_its_quality_and_the_model_for_it(
     assert told["format"] == "JPEG"
     assert told["axes"] == "YXS 9×11×3"
     assert told["values"].startswith("uint8, ")
-    assert told["JPEG quality"] == "10 (its table fits exactly)"
+    assert told["JPEG quality"] == "q 10 by its quantisation table, values 0 to 255"
     assert told["deblock"] == "model 'low' would serve"
+    assert told["sr"] == "as --scale says, by no model yet"
+
+
+def test_mild_level_needs_nothing(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    told = facts(memnet("info", picture("a.jpg", quality=90)))
+    assert told["deblock"].startswith("needs none: q 90 is milder than q 20")
 
 
 @pytest.mark.usefixtures("models_folder")
@@ -44,8 +54,8 @@ def test_noise_is_estimated_and_missing_models_are_told(
     PillowImage.fromarray(noise.clip(0, 255).astype(np.uint8)).save("a.png")
     told = facts(memnet("info", "a.png"))
     assert told["denoise"].startswith("No model for denoise is installed; train")
-    assert "JPEG quality" not in told
-    sigma = float(told["noise"].split()[2])
+    assert not {"JPEG quality", "deblock"}.intersection(told)
+    sigma = float(told["noise deviation"].split()[3].rstrip(","))
     assert sigma == pytest.approx(20, abs=1)
     install("noisy", 10, 50, task="denoise")
     assert facts(memnet("info", "a.png"))["denoise"] == "model 'noisy' would serve"
@@ -66,10 +76,14 @@ def test_what_belongs_to_the_file_is_told(memnet: Command, picture: Picture) -> 
 @pytest.mark.parametrize(
     ("pixels", "values", "noise"),
     [
-        (np.eye(8, dtype=bool), "bool, 0 to 1", "range: dtype"),
-        (np.arange(64, dtype=np.uint16).reshape(8, 8), "uint16, 0 to 63", "σ about"),
-        (np.full((1, 1), 0.5, np.float32), "float32, 0.5 to 0.5", "σ about 0.0 "),
-        (np.eye(8, dtype=np.float32) * 9, "float32, 0 to 9", "range: percentile"),
+        (np.eye(8, dtype=bool), "bool, 0 to 1", "values 0 to 1"),
+        (
+            np.arange(64, dtype=np.uint16).reshape(8, 8),
+            "uint16, 0 to 63",
+            "values 0.063 to 62.937",
+        ),
+        (np.full((1, 1), 0.5, np.float32), "float32, 0.5 to 0.5", "estimated as 0.0"),
+        (np.eye(8, dtype=np.float32) * 9, "float32, 0 to 9", "values 0 to 9"),
         (np.full((2, 3), np.nan, np.float32), "nan to nan", "unknown: 6 of 6 values"),
     ],
 )
@@ -79,7 +93,35 @@ def test_values_of_any_kind_are_told(
     tifffile.imwrite("a.tif", pixels)
     told = facts(memnet("info", "a.tif"))
     assert values in told["values"]
-    assert noise in told["noise"]
+    assert noise in told["noise deviation"]
+
+
+def test_stack_tells_the_same_as_tiff_and_as_ome_zarr(
+    memnet: Command, install: Install
+) -> None:
+    install("noisy", 1, 200, task="denoise")
+    noise = np.random.default_rng(0).normal(800, 200, (2, 40, 50)).astype(np.uint16)
+    metadata = {"axes": "CYX", "PhysicalSizeX": 0.5, "Channel": {"Name": ["a", "b"]}}
+    tifffile.imwrite("a.ome.tif", noise, photometric="minisblack", metadata=metadata)
+    group = zarr.open_group("a.ome.zarr", mode="w")
+    group.create_array("0", data=noise)
+    steps = [{"type": "scale", "scale": [1.0, 1.0, 0.5]}]
+    image: Any = {
+        "axes": [{"name": name} for name in "cyx"],
+        "datasets": [{"path": "0", "coordinateTransformations": steps}],
+    }
+    names = {"channels": [{"label": name} for name in "ab"]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [image], "omero": names}
+    first, second = (facts(memnet("info", f"a.ome.{k}")) for k in ("tif", "zarr"))
+    for told, kind in ((first, "OME-TIFF"), (second, "OME-Zarr")):
+        assert told["format"] == kind
+        assert told["axes"] == "CYX 2×40×50"
+        assert told["channels"] == "a, b"
+        assert told["step of X"].startswith("0.5")
+        assert told["denoise"] == "model 'noisy' would serve"
+        assert " and " in told["noise deviation"]
+    for name in ("values", "noise deviation", "denoise"):
+        assert first[name] == second[name]
 
 
 @pytest.mark.parametrize(

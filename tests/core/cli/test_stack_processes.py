@@ -26,42 +26,42 @@ pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals"),
 ]
 
-DENOISE = ["batch", "--task", "denoise", "--sigma", "30", "--tile", "64", "in"]
+DENOISE = ["batch", "--task", "denoise", "--sigma", "30", "in"]
 RUN = "from memnet_core.cli import main\nmain()\n"
 
 KILLED_AFTER_TWO_SHARDS = """
 import os, signal
-from memnet_core.batch.blocks import BlockWork
-real = BlockWork.mark_done
+from memnet_core.batch.shared import SharedResult
+real = SharedResult.mark_done
 def mark(self, level, index):
     real(self, level, index)
     if index == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-BlockWork.mark_done = mark
+SharedResult.mark_done = mark
 """
 
 KILLED_WHILE_WRITING_A_SHARD = """
 import os, signal
-from memnet_core.batch import block_restorer
+from memnet_core.batch import blocks
 class Array:
     def __init__(self, array):
         self.array = array
     def __setitem__(self, block, pixels):
         self.array[block] = 0 * pixels + 7
         os.kill(os.getpid(), signal.SIGKILL)
-real = block_restorer.open_level
-block_restorer.open_level = lambda path, level: Array(real(path, level))
+real = blocks.open_level
+blocks.open_level = lambda path, level: Array(real(path, level))
 """
 
 KILLED_WHILE_WRITING_A_PLANE = """
 import os, signal
-from memnet_core.io.tiff_stack import TiffPlanes
-real = TiffPlanes.__setitem__
-def write(self, index, pixels):
-    real(self, index, pixels)
-    if index == 2:
+from memnet_core.io import FileSink
+real = FileSink.write
+def write(self, plane, *window):
+    real(self, plane, *window)
+    if plane == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-TiffPlanes.__setitem__ = write
+FileSink.write = write
 """
 
 
@@ -107,8 +107,8 @@ def test_killed_run_is_resumed_to_what_it_would_have_been(
     process = started(preparation, *command)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    (name,) = os.listdir("out")
-    assert name.startswith(left)
+    assert any(name.startswith(left) for name in os.listdir("out"))
+    assert not {"a.ome.zarr", "a.ome.tif"}.intersection(os.listdir("out"))
     assert memnet(*command).exit_code == 0
     assert memnet(*DENOISE, "reference", "--format", file_format).exit_code == 0
     assert contents("out") == contents("reference")

@@ -22,14 +22,14 @@ from memnet_core.evaluation.run import default_levels, evaluate
 from memnet_core.metrics import psnr
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import Card
-from memnet_core.tasks import Levels
+from memnet_core.tasks import TASKS, Levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.engine import Restorer
+    from memnet_core.restoration.stream import Engine
 
-    Stub = Callable[[Callable[[Any], Any]], Restorer]
+    Stub = Callable[..., Engine]
 
 
 def card(task: str, *levels: float, continuous: bool = False) -> Card:
@@ -60,10 +60,10 @@ def folder(tmp_path: Path) -> Path:
     ("task", "levels"), [("deblock", (10, 40)), ("denoise", (25,)), ("sr", (2, 3))]
 )
 def test_model_that_changes_nothing_scores_as_its_input(
-    folder: Path, stub_restorer: Stub, task: str, levels: tuple[float, ...]
+    folder: Path, stub_engine: Stub, task: str, levels: tuple[float, ...]
 ) -> None:
     found = list(
-        evaluate(stub_restorer(lambda x: x), card(task, *levels), folder, levels)
+        evaluate(stub_engine(lambda x: x), card(task, *levels), folder, levels)
     )
     assert [evaluation.level for evaluation in found] == list(levels)
     for evaluation in found:
@@ -77,13 +77,13 @@ def test_model_that_changes_nothing_scores_as_its_input(
 
 def test_super_resolution_is_rounded_and_shaved() -> None:
     plane = np.random.default_rng(0).integers(0, 256, (31, 29), np.uint8)
-    clean = reference(plane, "sr", 3)
+    clean = reference(plane, TASKS["sr"], 3)
     assert clean.shape == (30, 27)
-    degraded = degraded_input(clean, "sr", 3, seed=0, number=0)
+    degraded = degraded_input(clean, TASKS["sr"], 3, seed=0, number=0)
     small = imresize(clean.astype(np.float64), (10, 9))
     np.testing.assert_allclose(degraded, imresize(small, (30, 27)))
     rounded = np.clip(np.rint(degraded), 0, 255)[3:-3, 3:-3]
-    found, _ = scores(clean, degraded, "sr", 3)
+    found, _ = scores(clean, degraded, TASKS["sr"], 3)
     assert found == pytest.approx(psnr(clean[3:-3, 3:-3], rounded))
 
 
@@ -91,7 +91,7 @@ def test_noise_depends_on_seed_and_image_alone() -> None:
     clean = np.full((20, 20), 100, np.uint8)
 
     def noisy(seed: int, number: int) -> Any:
-        return degraded_input(clean, "denoise", 25, seed=seed, number=number)
+        return degraded_input(clean, TASKS["denoise"], 25, seed=seed, number=number)
 
     np.testing.assert_array_equal(noisy(0, 1), noisy(0, 1))
     assert not np.array_equal(noisy(0, 1), noisy(0, 2))
@@ -112,12 +112,12 @@ def test_noise_depends_on_seed_and_image_alone() -> None:
 def test_published_figures_are_those_of_the_paper(
     task: str, name: str, level: float, system: str, figures: tuple[float, float]
 ) -> None:
-    assert published(task, name)[level][system] == figures
+    assert published(TASKS[task].table, name)[level][system] == figures
 
 
 def test_system_without_figures_is_left_out() -> None:
-    assert "LapSRN" not in published("sr", "Set5")[3]
-    assert published("denoise", "Set5") == {}
+    assert "LapSRN" not in published(4, "Set5")[3]
+    assert published(3, "Set5") == published(0, "Set5") == {}
 
 
 @pytest.mark.parametrize("name", ["classic5", "Classic-5", "S14", "B100", "bsd_200"])
@@ -137,46 +137,46 @@ def test_levels_are_published_ones_usual_ones_or_those_of_the_model(
 
 
 def test_other_images_under_a_known_name_are_refused_before_anything_is_restored(
-    folder: Path, stub_restorer: Stub
+    folder: Path, stub_engine: Stub
 ) -> None:
     def restore(planes: Any) -> Any:
         raise AssertionError("nothing may be restored")
 
     classic = folder.rename(folder.parent / "classic5")
     with pytest.raises(EvaluationError, match="holds 2 images, but Classic5 has 5"):
-        list(evaluate(stub_restorer(restore), card("deblock", 10), classic))
+        list(evaluate(stub_engine(restore), card("deblock", 10), classic))
     for index in range(2, 5):
         (classic / f"{index}.png").write_bytes((classic / "0.png").read_bytes())
     with pytest.raises(EvaluationError, match=r"not 27\.82 dB .* rename the folder"):
-        list(evaluate(stub_restorer(restore), card("deblock", 10), classic))
+        list(evaluate(stub_engine(restore), card("deblock", 10), classic))
 
 
 def test_other_images_are_refused_at_levels_without_published_figures_too(
-    folder: Path, stub_restorer: Stub
+    folder: Path, stub_engine: Stub
 ) -> None:
     classic = folder.rename(folder.parent / "classic5")
     for index in range(2, 5):
         (classic / f"{index}.png").write_bytes((classic / "0.png").read_bytes())
     with pytest.raises(EvaluationError, match=r"at q 10 .* not 27\.82 dB"):
-        list(evaluate(stub_restorer(lambda x: x), card("deblock", 40), classic))
+        list(evaluate(stub_engine(lambda x: x), card("deblock", 40), classic))
 
 
 def test_other_images_under_the_name_of_a_noisy_set_are_refused(
-    folder: Path, stub_restorer: Stub
+    folder: Path, stub_engine: Stub
 ) -> None:
     renamed = folder.rename(folder.parent / "S14")
     for index in range(2, 14):
         (renamed / f"{index}.png").write_bytes((renamed / "0.png").read_bytes())
     with pytest.raises(EvaluationError, match=r"SSIM 0\.3256"):
-        list(evaluate(stub_restorer(lambda x: x), card("denoise", 30), renamed))
+        list(evaluate(stub_engine(lambda x: x), card("denoise", 30), renamed))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_noise_of_any_seed_passes_as_that_of_a_known_set(
-    shared_data: Path, stub_restorer: Stub, seed: int
+    shared_data: Path, stub_engine: Stub, seed: int
 ) -> None:
     [found] = evaluate(
-        stub_restorer(lambda x: x),
+        stub_engine(lambda x: x),
         card("denoise", 70),
         shared_data / "bench" / "S14",
         seed=seed,
@@ -185,50 +185,48 @@ def test_noise_of_any_seed_passes_as_that_of_a_known_set(
 
 
 def test_folder_is_known_by_its_name_wherever_one_stands(
-    folder: Path, stub_restorer: Stub, monkeypatch: pytest.MonkeyPatch
+    folder: Path, stub_engine: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = card("deblock", 10)
     monkeypatch.chdir(folder)
-    [found] = evaluate(stub_restorer(lambda x: x), model, Path("."))
+    [found] = evaluate(stub_engine(lambda x: x), model, Path("."))
     assert found.dataset == "mine"
     monkeypatch.chdir(folder.rename(folder.parent / "classic5"))
     with pytest.raises(EvaluationError, match="holds 2 images, but Classic5 has 5"):
-        list(evaluate(stub_restorer(lambda x: x), model, Path(".")))
+        list(evaluate(stub_engine(lambda x: x), model, Path(".")))
 
 
 @pytest.mark.parametrize(
     ("task", "level", "side"), [("deblock", 10, 11), ("sr", 2, 16), ("sr", 4, 20)]
 )
 def test_image_that_is_too_small_to_be_scored_is_named(
-    folder: Path, stub_restorer: Stub, task: str, level: float, side: int
+    folder: Path, stub_engine: Stub, task: str, level: float, side: int
 ) -> None:
     model = card(task, level)
     pixels = np.random.default_rng(0).integers(0, 256, (30, side), np.uint8)
     Image.fromarray(pixels).save(folder / "0.png")
-    assert len(list(evaluate(stub_restorer(lambda x: x), model, folder))) == 1
+    assert len(list(evaluate(stub_engine(lambda x: x), model, folder))) == 1
     Image.fromarray(pixels[:, 1:]).save(folder / "0.png")
     with pytest.raises(ImageError, match=rf"0\.png has 30×{side - 1} px.*{side} px"):
-        list(evaluate(stub_restorer(lambda x: x), model, folder))
+        list(evaluate(stub_engine(lambda x: x), model, folder))
 
 
-def test_quality_that_is_not_whole_is_refused(
-    folder: Path, stub_restorer: Stub
-) -> None:
+def test_quality_that_is_not_whole_is_refused(folder: Path, stub_engine: Stub) -> None:
     model = card("deblock", 5, 75, continuous=True)
-    with pytest.raises(LevelError, match=r"whole numbers, not 10\.5"):
-        list(evaluate(stub_restorer(lambda x: x), model, folder, [10.5]))
+    with pytest.raises(LevelError, match=r"10\.5 is no JPEG quality"):
+        list(evaluate(stub_engine(lambda x: x), model, folder, [10.5]))
 
 
 def test_level_that_the_model_does_not_cover_is_refused(
-    folder: Path, stub_restorer: Stub
+    folder: Path, stub_engine: Stub
 ) -> None:
     with pytest.raises(LevelError, match="covers q 10, not 40"):
-        list(evaluate(stub_restorer(lambda x: x), card("deblock", 10), folder, [40]))
+        list(evaluate(stub_engine(lambda x: x), card("deblock", 10), folder, [40]))
 
 
-def test_reports_hold_the_same_numbers(folder: Path, stub_restorer: Stub) -> None:
+def test_reports_hold_the_same_numbers(folder: Path, stub_engine: Stub) -> None:
     model = card("deblock", 10)
-    [found] = evaluate(stub_restorer(lambda x: x), model, folder)
+    [found] = evaluate(stub_engine(lambda x: x), model, folder)
     rows = list(csv.DictReader(io.StringIO(as_csv([found]))))
     data = json.loads(as_json(model, [found]))
     assert [row["image"] for row in rows] == ["0.png", "1.png", "mean"]
@@ -237,35 +235,92 @@ def test_reports_hold_the_same_numbers(folder: Path, stub_restorer: Stub) -> Non
     assert f"{found.mean.psnr:.2f} / {found.mean.ssim:.4f}" in as_text(model, found)
 
 
-def test_perfect_result_is_valid_json(folder: Path, stub_restorer: Stub) -> None:
+def test_perfect_result_is_valid_json(folder: Path, stub_engine: Stub) -> None:
     for index in range(2):
         flat = Image.fromarray(np.full((32, 32), 128, np.uint8))
         flat.save(folder / f"{index}.png")
     model = card("deblock", 90)
-    [found] = evaluate(stub_restorer(lambda x: x), model, folder)
+    [found] = evaluate(stub_engine(lambda x: x), model, folder)
     assert found.mean.input_psnr == float("inf")
     data = json.loads(as_json(model, [found]), parse_constant=pytest.fail)
     assert data["evaluations"][0]["mean"]["input_psnr"] is None
     assert "nan" not in as_text(model, found)
 
 
+def test_blank_image_makes_no_mean_infinite(folder: Path, stub_engine: Stub) -> None:
+    model = card("deblock", 90)
+    [without] = evaluate(stub_engine(lambda x: x), model, folder)
+    Image.fromarray(np.full((32, 32), 128, np.uint8)).save(folder / "blank.png")
+    [found] = evaluate(stub_engine(lambda x: x), model, folder)
+    assert len(found.images) == 3
+    assert found.images[2].input_psnr == float("inf")
+    assert found.mean == without.mean
+    assert "(mean without 1 of 3 images that are perfect" in as_text(model, found)
+    assert "The mean is without 1 of 3 images" in as_html(model, [found])
+    assert "mean without" not in as_text(model, without)
+
+
+def test_network_is_told_the_level_and_sees_gray_pictures_in_its_channels(
+    folder: Path, stub_engine: Stub
+) -> None:
+    told = []
+
+    def restore(planes: Any, level: float) -> Any:
+        told.append((planes.shape[1], level))
+        assert (planes[:, :1] == planes).all()
+        return planes
+
+    model = card("deblock", 10, 20)
+    found = list(
+        evaluate(stub_engine(restore, channels=3, level_map=True), model, folder)
+    )
+    values = [TASKS["deblock"].map_value(q) for q in (10, 20)]
+    assert told == [(3, value) for value in values for _ in range(2)]
+    for evaluation in found:
+        assert evaluation.mean.psnr == pytest.approx(evaluation.mean.input_psnr)
+
+
+@pytest.mark.parametrize("shape", [{}, {"image_channels": 3, "level_map": True}])
+def test_scores_are_those_of_the_network(
+    folder: Path, random_network: Callable[..., Any], shape: dict[str, Any]
+) -> None:
+    import torch
+
+    from memnet_core.restoration.stream import Engine
+
+    network = random_network(
+        memory_blocks=2, recursions=1, channels=4, unshuffle=2, **shape
+    )
+    model = card("denoise", 25)
+    [found] = evaluate(Engine(network, device="cpu"), model, folder)
+    plane = np.asarray(Image.open(folder / "0.png").convert("L"))
+    degraded = degraded_input(plane, TASKS["denoise"], 25, seed=0, number=0)
+    x = torch.from_numpy((degraded / 255).astype(np.float32))[None, None]
+    if shape:
+        x = torch.cat([x] * 3 + [torch.full_like(x, 25 / 255)], 1)
+    with torch.no_grad():
+        restored = 255 * network(x).output[0].mean(0).numpy()
+    expected, _ = scores(plane, restored, TASKS["denoise"], 25)
+    assert found.images[0].psnr == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize(("task", "name"), [("sr", "Set5"), ("denoise", "S14")])
 def test_known_sets_have_their_published_baselines(
-    shared_data: Path, stub_restorer: Stub, task: str, name: str
+    shared_data: Path, stub_engine: Stub, task: str, name: str
 ) -> None:
     levels = (2,) if task == "sr" else (30,)
     [found] = evaluate(
-        stub_restorer(lambda x: x), card(task, *levels), shared_data / "bench" / name
+        stub_engine(lambda x: x), card(task, *levels), shared_data / "bench" / name
     )
     assert "MemNet" in found.published
 
 
 def test_page_needs_nothing_else_and_escapes_names(
-    folder: Path, stub_restorer: Stub
+    folder: Path, stub_engine: Stub
 ) -> None:
     (folder / "0.png").rename(folder / "<b>&.png")
     model = card("deblock", 10)
-    found = list(evaluate(stub_restorer(lambda x: x), model, folder))
+    found = list(evaluate(stub_engine(lambda x: x), model, folder))
     page = as_html(model, found)
     assert "&lt;b&gt;&amp;.png" in page
     assert "<b>&" not in page

@@ -146,13 +146,15 @@ def png_header(width: int, height: int) -> bytes:
 @any_file
 def test_probe_agrees_with_read(name: str, tmp_path: Path) -> None:
     path = stored(tmp_path, name, FILES[name])
-    image = read_image(path)
+    with open_image(path) as file:
+        image, is_stack = file.image(), file.is_stack
+    assert is_stack == (name in ("pages.tif", "bands.tif"))
     assert probe(path) == Probe(
         format=image.format,
         shape=image.pixels.shape,
         dtype=str(image.pixels.dtype),
         megapixels=image.stack[..., 0].size / 1e6,
-        is_stack=name in ("pages.tif", "bands.tif"),
+        is_stack=is_stack,
     )
 
 

@@ -324,3 +324,13 @@ def test_axes_that_ome_does_not_know_are_refused(axes: str, tmp_path: Path) -> N
             sizes=(1,) * len(axes),
             dtype=np.dtype("uint8"),
         )
+
+
+def test_damaged_ome_xml_is_named_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    options: dict[str, Any] = {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}
+    tifffile.imwrite(path, noise(3, 8, 9), **options)
+    path.write_bytes(path.read_bytes().replace(b"<Image ", b"<Imag  "))
+    target, dropped = copied(path)
+    assert dropped == ("OME metadata (not understood)",)
+    np.testing.assert_array_equal(tifffile.imread(target), tifffile.imread(path))

@@ -18,7 +18,6 @@ from memnet_core.errors import ModelError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import (
     Card,
-    Levels,
     Score,
     TrainingSummary,
     load_model,
@@ -26,6 +25,7 @@ from memnet_core.model.file import (
     save_model,
     tensors_sha256,
 )
+from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +132,8 @@ def test_weights_and_card_survive_the_round_trip(
         {"multi_supervised": False},
         {"long_term": False, "short_term": False},
         {"fenet_norm": True, "unshuffle": 1},
+        {"image_channels": 3},
+        {"level_map": True, "unshuffle": 2},
     ],
     ids=str,
 )
@@ -142,6 +144,23 @@ def test_file_describes_its_architecture(
     path = tmp_path / "model.safetensors"
     save_model(path, saved, **FIELDS)
     assert load_model(path)[0].architecture == saved.architecture
+
+
+def test_file_of_before_colour_and_level_maps_still_loads(
+    path: Path, network: MemNet
+) -> None:
+    def age(card: dict[str, Any]) -> None:
+        card["format"] = 1
+        for name in ("image_channels", "level_map"):
+            del card["architecture"][name]
+
+    with_card(path, age)
+    loaded, card = load_model(path)
+    assert card.format == 1
+    assert card.architecture == loaded.architecture == network.architecture
+    assert (card.architecture.image_channels, card.architecture.level_map) == (1, False)
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[name])
 
 
 def test_saving_returns_the_card_and_leaves_only_the_file(
@@ -207,7 +226,7 @@ def test_missing_file_is_refused(tmp_path: Path, read: Callable[[Path], Any]) ->
 
 @pytest.mark.parametrize("read", [read_card, load_model])
 def test_folder_is_refused(tmp_path: Path, read: Callable[[Path], Any]) -> None:
-    assert "Cannot read" in refusal(tmp_path, read)
+    assert "not a regular file" in refusal(tmp_path, read)
 
 
 @pytest.mark.parametrize("read", [read_card, load_model])
@@ -392,4 +411,4 @@ def test_weights_of_another_precision_are_refused(path: Path, network: MemNet) -
     }
     card = read_card(path).model_copy(update={"sha256": tensors_sha256(tensors)})
     save_file(tensors, path, {"memnet": card.model_dump_json()})
-    assert "not all float32" in refusal(path)
+    assert "has F16 of shape" in refusal(path)

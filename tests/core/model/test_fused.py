@@ -22,6 +22,16 @@ ARCHITECTURES: list[dict[str, Any]] = [
     {"memory_blocks": 4, "recursions": 2, "channels": 16, "fenet_norm": True},
     {"memory_blocks": 3, "recursions": 2, "channels": 8, "long_term": False},
     {"memory_blocks": 3, "recursions": 2, "channels": 8, "short_term": False},
+    {"memory_blocks": 2, "recursions": 1, "channels": 5, "level_map": True},
+    {
+        "memory_blocks": 2,
+        "recursions": 2,
+        "channels": 6,
+        "unshuffle": 2,
+        "image_channels": 3,
+        "level_map": True,
+        "fenet_norm": True,
+    },
     {
         "memory_blocks": 2,
         "recursions": 2,
@@ -61,11 +71,12 @@ def test_evaluation_form_computes_the_same_function(
     size: tuple[int, int],
 ) -> None:
     network = random_network(multi_supervised=multi_supervised, **architecture)
-    x = random_planes(2, 1, *size)
+    shape = network.architecture
+    x = random_planes(2, shape.input_channels, *size)
     blocks = architecture["memory_blocks"]
     for exit_block in [None, *range(1 if multi_supervised else blocks, blocks + 1)]:
         y = EvaluationNetwork(network, exit_block)(x)
-        assert y.shape == x.shape
+        assert y.shape == (2, shape.image_channels, *size)
         assert_same(y, trained_form(network, x, exit_block))
 
 

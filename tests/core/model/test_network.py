@@ -63,8 +63,8 @@ class Paper:
 
     def __call__(self, image: Tensor) -> Prediction:
         u, m_last = self.architecture.unshuffle, self.architecture.memory_blocks
-        x = F.pixel_unshuffle(image, u)
-        b = [self.f_ext(x)]
+        b = [self.f_ext(F.pixel_unshuffle(image, u))]
+        x = F.pixel_unshuffle(image[:, : self.architecture.image_channels], u)
         for m in range(1, m_last + 1):
             b.append(self.memory_block(m, b))
         if not self.architecture.multi_supervised:
@@ -177,6 +177,39 @@ def test_receptive_field_is_as_wide_as_stated(
     assert reach(network, radius + 3) == radius
 
 
+@pytest.mark.parametrize("image_channels", [1, 3])
+def test_level_and_colours_are_seen_as_far_as_everything_else(
+    random_network: Callable[..., MemNet], image_channels: int
+) -> None:
+    network = random_network(
+        memory_blocks=2,
+        recursions=1,
+        channels=6,
+        level_map=True,
+        image_channels=image_channels,
+    ).double()
+    radius = network.architecture.radius()
+    assert radius == 2 + 2 * 2
+    centre = radius + 3
+    x = torch.rand(
+        *(1, image_channels + 1, 2 * centre + 1, 2 * centre + 1),
+        dtype=torch.float64,
+        generator=torch.Generator().manual_seed(2),
+        requires_grad=True,
+    )
+    for channel in range(image_channels):
+        y = network(x).output[0, channel, centre, centre]
+        (gradient,) = torch.autograd.grad(y, x)
+        for plane in gradient[0]:
+            assert int((plane.nonzero() - centre).abs().max()) == radius
+
+
+@pytest.mark.parametrize("channels", [0, 2, 4])
+def test_images_have_one_channel_or_three(channels: int) -> None:
+    with pytest.raises(ValueError, match=f"must be 1 or 3, not {channels}"):
+        Architecture(image_channels=channels)
+
+
 @pytest.mark.parametrize("exit_block", [1, 2, 3])
 def test_receptive_field_of_an_early_exit_is_narrower(
     random_network: Callable[..., MemNet], exit_block: int
@@ -205,12 +238,20 @@ def test_receptive_field_of_an_unshuffled_network_is_one_pixel_over_twice_as_wid
 @pytest.mark.parametrize("unshuffle", [1, 2])
 @pytest.mark.parametrize("multi_supervised", [False, True])
 @pytest.mark.parametrize(
-    "ablation", [{}, {"long_term": False}, {"short_term": False}], ids=["", "NL", "NS"]
+    "ablation",
+    [
+        {},
+        {"long_term": False},
+        {"short_term": False},
+        {"level_map": True},
+        {"image_channels": 3, "level_map": True},
+    ],
+    ids=["", "NL", "NS", "level", "colour"],
 )
 def test_network_computes_the_equations_of_the_paper(
     random_network: Callable[..., MemNet],
     random_planes: Callable[..., Tensor],
-    ablation: dict[str, bool],
+    ablation: dict[str, Any],
     multi_supervised: bool,
     unshuffle: int,
     fenet_norm: bool,
@@ -226,9 +267,10 @@ def test_network_computes_the_equations_of_the_paper(
         **ablation,
     ).double()
     paper = Paper(network.architecture, network.state_dict(), batch_statistics)
-    x = random_planes(2, 1, 10, 12).double()
+    x = random_planes(2, network.architecture.input_channels, 10, 12).double()
     expected = paper(x)
     predicted = network.train(batch_statistics)(x)
+    assert predicted.output.shape == (2, network.architecture.image_channels, 10, 12)
     torch.testing.assert_close(predicted.output, expected.output)
     assert len(predicted.intermediate) == (3 if multi_supervised else 0)
     torch.testing.assert_close(predicted.intermediate, expected.intermediate)
@@ -329,10 +371,21 @@ def test_unshuffle_makes_everything_but_the_ends_four_times_cheaper() -> None:
     assert paper - ends == 4 * (unshuffled - ends)
 
 
-@pytest.mark.parametrize("ablation", [{}, {"long_term": False}, {"short_term": False}])
+@pytest.mark.parametrize(
+    "ablation",
+    [
+        {},
+        {"long_term": False},
+        {"short_term": False},
+        {"level_map": True},
+        {"image_channels": 3},
+        {"image_channels": 3, "level_map": True},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("unshuffle", [1, 2])
 def test_multiply_adds_are_those_of_the_convolutions(
-    random_planes: Callable[..., Tensor], unshuffle: int, ablation: dict[str, bool]
+    random_planes: Callable[..., Tensor], unshuffle: int, ablation: dict[str, Any]
 ) -> None:
     architecture = Architecture(
         memory_blocks=3,
@@ -342,7 +395,8 @@ def test_multiply_adds_are_those_of_the_convolutions(
         multi_supervised=False,
         **ablation,
     )
-    counted = counted_multiply_adds(MemNet(architecture), random_planes(1, 1, 6, 8))
+    x = random_planes(1, architecture.input_channels, 6, 8)
+    counted = counted_multiply_adds(MemNet(architecture), x)
     assert architecture.multiply_adds() == counted / (6 * 8)
 
 

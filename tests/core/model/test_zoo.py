@@ -195,7 +195,7 @@ def test_narrowest_range_that_covers_a_level_serves(
     write_model("single", 25, continuous=False)
     write_model("wide", 5, 70)
     write_model("wider", 1, 100)
-    write_model("other-task", 0, 100, task="deblock")
+    write_model("other-task", 1, 100, task="deblock")
     assert model_for("denoise", level).card.name == name
 
 
@@ -216,7 +216,7 @@ def test_level_that_no_model_covers_is_refused_but_the_nearest_is_named(
 ) -> None:
     write_model("high", 50, 70, continuous=False)
     write_model("low", 5, 30)
-    write_model("other-task", level, task="sr")
+    write_model("other-task", level, task="deblock")
     message = (
         f"covers σ {level}; the nearest is '{nearest}' \\({covered}\\)"
         r"\. Accept it with --nearest"

@@ -277,6 +277,7 @@ def test_memory_is_that_of_a_window_whatever_the_height(prepared_with: Prepare) 
 
         channels = 1
         jpeg_tables = ()
+        jpeg_coding = None
         dtype = np.dtype("uint16")
 
         def __init__(self, height: int) -> None:

@@ -6,18 +6,24 @@ import shutil
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from memnet_core.errors import TrainingError
+from memnet_core.events import Notice
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import save_model
 from memnet_core.model.network import MemNet
 from memnet_core.tasks import Levels
 from memnet_core.training import loop
 from memnet_core.training.events import Finished, Progress, StepDone, Validated
+from memnet_core.training.export import model_file
 from memnet_core.training.loop import STATE_FILE, Trainer
+from memnet_core.training.session import sitting
+from memnet_core.training.state import read_state
 from memnet_core.training.validation import RESERVED_STEPS
 
 if TYPE_CHECKING:
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
 
     Make = Callable[..., TrainingConfig]
 
+CPU = torch.device("cpu")
 EVENTFUL: dict[str, Any] = {
     "phases": [
         {"until": 0.5, "patch": 16, "batch": 2},
@@ -51,7 +58,7 @@ def validated(trainer: Trainer) -> list[Validated]:
 
 
 def state(config: TrainingConfig) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(config.out / STATE_FILE, weights_only=True)
+    loaded = read_state(config.out / STATE_FILE, CPU)
     return {key: value for key, value in loaded.items() if key != "seconds"}
 
 
@@ -144,6 +151,83 @@ def test_run_by_the_clock_follows_it(make_config: Make) -> None:
     assert last.minutes >= 1 / 60
 
 
+def test_first_validation_after_a_resume_does_not_replace_a_better_model(
+    make_config: Make,
+) -> None:
+    config = make_config(steps=4, validations=4, learning_rate=1e-2, warmup_steps=0)
+    before = list(Trainer(config).run(stop_at=2))
+    best = max(
+        sum(event.psnr.values()) / len(event.psnr)
+        for event in before
+        if isinstance(event, Validated)
+    )
+    saved = read_state(config.out / STATE_FILE, CPU)
+    assert saved["best"] == best
+    resumed = Trainer(config)
+    resumed._best += 20  # a better model than any that may come
+    list(resumed.run(stop_at=2))
+    later = [event.is_best for event in validated(Trainer(config))]
+    assert later == [False, False]
+
+
+def test_file_of_a_better_model_outlives_a_resume(make_config: Make) -> None:
+    config = make_config(steps=4, validations=4)
+    trainer = Trainer(config)
+    for event in sitting(trainer, stop_at=1):
+        if isinstance(event, Validated):
+            trainer._best += 20
+    kept = model_file(config).read_bytes()
+    assert [type(event) for event in sitting(Trainer(config))][-1] is Finished
+    assert model_file(config).read_bytes() == kept
+
+
+def test_small_images_are_told_before_anything_else(
+    make_config: Make, clean_images: Path
+) -> None:
+    for side in (12, 20):
+        picture = Image.fromarray(np.full((side, 96), side, np.uint8))
+        picture.save(clean_images / f"small{side}.png")
+    phases = [{"until": 1, "patch": 32, "batch": 2}]
+    config = make_config(task="denoise", steps=1, phases=phases)
+    trainer = Trainer(config)
+    assert trainer.images == 4
+    first, *_ = sitting(trainer)
+    assert isinstance(first, Notice)
+    assert "1 of 5 images to train on are left out" in first.text
+    assert "1 images to train on have a side of less than 32 px" in first.text
+
+
+def test_blank_image_spoils_no_validation(
+    make_config: Make, clean_images: Path, tmp_path: Path
+) -> None:
+    held_out = tmp_path / "held-out"
+    shutil.copytree(clean_images, held_out)
+    without = validated(Trainer(make_config(steps=1, validation=[held_out])))[0]
+    Image.fromarray(np.full((96, 96), 128, np.uint8)).save(held_out / "blank.png")
+    config = make_config(steps=1, validation=[held_out], out=tmp_path / "other")
+    with_blank = validated(Trainer(config))[0]
+    assert with_blank.input_psnr == without.input_psnr
+    assert all(map(math.isfinite, with_blank.psnr.values()))
+    for index in range(3):
+        shutil.copy(held_out / "blank.png", held_out / f"{index}.png")
+    with pytest.raises(TrainingError, match="At q 10 the images to validate on stay"):
+        Trainer(make_config(validation=[held_out], out=tmp_path / "third"))
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
+def test_network_with_a_level_map_learns_and_is_told_the_level(
+    make_config: Make, optimizer: str
+) -> None:
+    shape = {"memory_blocks": 1, "recursions": 1, "channels": 4, "unshuffle": 1}
+    config = make_config(
+        architecture={**shape, "level_map": True}, optimizer=optimizer, steps=3
+    )
+    [event] = validated(Trainer(config))
+    assert event.model.architecture.level_map
+    assert set(event.psnr) == {"q 10", "q 20", "q 40"}
+    assert event.evaluation_loss > 0
+
+
 def test_time_that_validations_take_is_not_training_time(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +300,7 @@ def test_state_of_before_images_and_threads_were_kept_serves(
 ) -> None:
     config = make_config()
     list(Trainer(config).run(stop_at=1))
-    saved = torch.load(config.out / STATE_FILE, weights_only=True)
+    saved = read_state(config.out / STATE_FILE, CPU)
     del saved["images"], saved["threads"]
     saved["config"] = saved["config"].replace(str(clean_images), clean_images.name)
     torch.save(saved, config.out / STATE_FILE)
@@ -358,6 +442,11 @@ def test_run_starts_from_a_smaller_model(make_config: Make, tmp_path: Path) -> N
     assert trained.fenet.weight.equal(model.fenet.weight)
     with pytest.raises(TrainingError, match="fewer memory blocks or recursions"):
         Trainer(make_config(start=str(path), architecture={"channels": 5}))
+    shape = {"memory_blocks": 2, "recursions": 1, "channels": 4, "unshuffle": 1}
+    told = make_config(start=str(path), architecture={**shape, "level_map": True})
+    weight = Trainer(told).averaged_model().fenet.weight
+    assert weight[:, :1].equal(model.fenet.weight)
+    assert not weight[:, 1:].any()
 
 
 def test_pairs_teach_what_lies_between_them(

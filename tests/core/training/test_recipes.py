@@ -56,9 +56,18 @@ def test_later_layers_and_the_file_take_precedence_over_the_recipe() -> None:
     assert (config.learning_rate, config.seed) == (1e-3, 3)
     assert (config.steps, config.minutes) == (5, None)
     assert config.architecture == Architecture(
-        memory_blocks=4, recursions=4, channels=32, unshuffle=2
+        memory_blocks=8, recursions=2, channels=32, unshuffle=2
     )
     assert config.name == "mine"
+
+
+def test_patches_on_a_grid_are_taken_as_they_are() -> None:
+    phases = [{"until": 1, "patch": 32, "batch": 4}]
+    config = config_from({**BASE, "stride": 16, "phases": phases})
+    assert (config.luminance, config.plain_share) == ("studio", 0)
+    drawn = config_from(BASE)
+    assert (drawn.luminance, drawn.plain_share) == ("both", 0.08)
+    assert drawn.optimizer == "muon"
 
 
 def test_length_replaces_the_epochs_of_the_paper() -> None:

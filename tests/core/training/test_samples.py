@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from memnet_core.degradations import degrade
 from memnet_core.errors import TrainingError
+from memnet_core.tasks import TASKS
 from memnet_core.training.data import TrainingImages, training_images
 from memnet_core.training.samples import (
     GridPatches,
@@ -45,8 +45,8 @@ def test_window_of_a_plane_is_that_of_the_plane_degraded_whole(
 ) -> None:
     plane = noise(73, 89)
     whole = plane[: 73 // 12 * 12, : 89 // 12 * 12] if task == "sr" else plane
-    expected = degrade(whole, task, level, RNG)
-    degraded, clean = degraded_window(whole, start, 16, task, level, RNG)
+    expected = TASKS[task].degrade(whole, level, RNG)
+    degraded, clean = degraded_window(whole, start, 16, TASKS[task], level, RNG)
     window = np.s_[start[0] : start[0] + 16, start[1] : start[1] + 16]
     np.testing.assert_allclose(degraded, expected[window], atol=1e-9)
     np.testing.assert_array_equal(clean, plane[window])
@@ -78,11 +78,15 @@ def test_patches_are_cropped_after_compression_at_any_block_phase(
     make_config: Make,
 ) -> None:
     plane = noise(24, 24)
-    config = make_config(levels={"values": [30], "continuous": False})
+    config = make_config(
+        levels={"values": [30], "continuous": False},
+        luminance="studio",
+        plain_share=0,
+    )
     sampler = RandomPatches(config, TrainingImages([plane]))
     pairs = {
         clean[y : y + 16, x : x + 16].tobytes(): (
-            degrade(np.ascontiguousarray(clean), "deblock", 30, RNG)[
+            TASKS["deblock"].degrade(np.ascontiguousarray(clean), 30, RNG)[
                 y : y + 16, x : x + 16
             ],
             (y, x),
@@ -109,7 +113,12 @@ def test_noise_of_a_batch_has_the_deviation_of_its_level(make_config: Make) -> N
 
 def test_pixels_of_the_small_image_begin_with_the_patch(make_config: Make) -> None:
     plane = noise(80, 80)
-    config = make_config(task="sr", levels={"values": [2], "continuous": False})
+    config = make_config(
+        task="sr",
+        levels={"values": [2], "continuous": False},
+        luminance="studio",
+        plain_share=0,
+    )
     sampler = RandomPatches(config, TrainingImages([plane]))
     degraded, clean = (255 * t[0, 0].numpy() for t in sampler.batch(3, 16, range(1)))
     [(turned, y, x)] = [
@@ -120,7 +129,7 @@ def test_pixels_of_the_small_image_begin_with_the_patch(make_config: Make) -> No
     ]
     aligned = turned[y % 2 :, x % 2 :]
     aligned = aligned[: len(aligned) // 2 * 2, : aligned.shape[1] // 2 * 2]
-    expected = degrade(aligned, "sr", 2, RNG)
+    expected = TASKS["sr"].degrade(aligned, 2, RNG)
     y, x = y // 2 * 2, x // 2 * 2
     np.testing.assert_allclose(degraded, expected[y : y + 16, x : x + 16], atol=1e-2)
 
@@ -163,10 +172,120 @@ def test_epochs_are_shuffled_anew(make_config: Make) -> None:
     assert not first.equal(second)
 
 
-@pytest.mark.parametrize(("stride", "least"), [(None, 104), (21, 111)])
-def test_images_smaller_than_a_patch_are_refused(
-    make_config: Make, stride: int | None, least: int
+@pytest.mark.parametrize(("stride", "side"), [(None, 200), (21, 192)])
+def test_images_smaller_than_half_of_what_a_patch_needs_are_refused(
+    make_config: Make, stride: int | None, side: int
 ) -> None:
-    config = make_config(stride=stride, phases=[{"until": 1, "patch": 96, "batch": 1}])
-    with pytest.raises(TrainingError, match=f"at least {least} px"):
-        make_sampler(config, training_images(config))
+    phases = [{"until": 1, "patch": 192, "batch": 1}]
+    config = make_config(stride=stride, phases=phases)
+    images = TrainingImages([noise(300, side // 2 - 1)])
+    with pytest.raises(TrainingError, match=f"at least {side // 2} px, half"):
+        make_sampler(config, images)
+    make_sampler(config, TrainingImages([noise(300, side // 2)]))
+
+
+def test_small_images_are_extended_and_tiny_ones_named(make_config: Make) -> None:
+    phases = [{"until": 1, "patch": 64, "batch": 1}]
+    config = make_config(task="denoise", phases=phases)
+    sides = [(200, 200), (60, 90), (90, 32), (31, 200), (10, 10)]
+    images = TrainingImages([noise(*shape) for shape in sides])
+    sampler = RandomPatches(config, images)
+    assert sampler.images == 3
+    assert sampler.remark == (
+        "2 of 5 images to train on are left out: they have a side of less than 32 px, "
+        "half of the 64 px around a patch. 2 images to train on have a side of less "
+        "than 64 px, and are extended by reflection."
+    )
+    assert RandomPatches(config, TrainingImages([noise(64, 64)])).remark == ""
+
+
+def test_extended_images_are_reflected(make_config: Make) -> None:
+    plane = noise(9, 30)
+    pair = TrainingImages([plane], [plane // 2])
+    fitted, _ = pair.fitted(16)
+    assert fitted.degraded is not None
+    for extended, original in (
+        (fitted.clean[0], plane),
+        (fitted.degraded[0], plane // 2),
+    ):
+        assert extended.shape == (16, 30)
+        np.testing.assert_array_equal(extended[:9], original)
+        np.testing.assert_array_equal(extended[9:], original[:1:-1])
+    phases = [{"until": 1, "patch": 16, "batch": 1}]
+    config = make_config(data=(), pairs=("a", "b"), task="denoise", phases=phases)
+    degraded, clean = RandomPatches(config, pair).batch(0, 16, range(4))
+    halves = np.floor(np.rint(255 * clean.numpy()) / 2)
+    np.testing.assert_allclose(255 * degraded.numpy(), halves, atol=1e-3)
+
+
+def test_grid_refuses_patches_of_another_size_than_its_own(make_config: Make) -> None:
+    config = make_config(stride=21, phases=[{"until": 1, "patch": 31, "batch": 8}])
+    sampler = GridPatches(config, TrainingImages([noise(60, 80)]))
+    assert sampler.batch(0, 31, range(2))[1].shape == (2, 1, 31, 31)
+    with pytest.raises(ValueError, match="patches of 31 px, not 16"):
+        sampler.batch(0, 16, range(2))
+
+
+@pytest.mark.parametrize("stride", [None, 21])
+def test_level_map_holds_the_value_of_the_level(
+    make_config: Make, stride: int | None
+) -> None:
+    settings: dict[str, Any] = {
+        "stride": stride,
+        "phases": [{"until": 1, "patch": 31, "batch": 8}],
+        "levels": {"values": [10, 40], "continuous": False},
+    }
+    config, blind = (
+        make_config(architecture={"unshuffle": 1, "level_map": told}, **settings)
+        for told in (True, False)
+    )
+    images = TrainingImages([noise(80, 80)])
+    degraded, clean = make_sampler(config, images).batch(0, 31, range(8))
+    assert degraded.shape == (8, 2, 31, 31)
+    expected = {np.float32(TASKS["deblock"].map_value(q)) for q in (10, 40)}
+    found = [np.unique(plane.numpy()) for plane in degraded[:, 1]]
+    assert all(len(values) == 1 for values in found)
+    assert {values[0] for values in found} == expected
+    without, same = make_sampler(blind, images).batch(0, 31, range(8))
+    assert same.equal(clean)
+    assert without.equal(degraded[:, :1])
+
+
+def test_half_of_the_patches_are_in_studio_range_where_both_are_learned(
+    make_config: Make,
+) -> None:
+    plane = np.zeros((64, 64), np.uint8)
+    plane[:, 32:] = 255
+    images = TrainingImages([plane])
+
+    def lowest(**settings: object) -> list[int]:
+        config = make_config(plain_share=0, **settings)
+        _, clean = make_sampler(config, images).batch(0, 16, range(200))
+        return [int(np.rint(255 * float(patch.min()))) for patch in clean]
+
+    both = lowest(luminance="both")
+    assert set(both) <= {0, 16, 235, 255}
+    share = np.mean([value in (16, 235) for value in both])
+    assert share == pytest.approx(0.5, abs=0.12)
+    assert set(lowest(luminance="studio")) <= {0, 255}
+    assert set(lowest(task="denoise", luminance="both")) <= {0, 255}
+
+
+def test_share_of_plain_patches_is_that_of_the_setting(make_config: Make) -> None:
+    images = TrainingImages([noise(64, 64)])
+    config = make_config(plain_share=0.3, luminance="studio")
+    _, clean = make_sampler(config, images).batch(0, 16, range(300))
+    known = {turned.tobytes() for turned in _cells(images.clean[0])}
+    pixels = np.rint(255 * clean.numpy()[:, 0]).astype(np.uint8)
+    plain = [patch[:2, :2].tobytes() not in known for patch in pixels]
+    assert np.mean(plain) == pytest.approx(0.3, abs=0.09)
+
+
+def _cells(plane: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """All 2×2 cells of a plane, in all orientations."""
+    return [
+        np.ascontiguousarray(turned[y : y + 2, x : x + 2])
+        for turned in turns(plane)
+        for y in range(turned.shape[0] - 1)
+        for x in range(turned.shape[1] - 1)
+    ]

@@ -21,10 +21,12 @@ from memnet_core.atomic import replaced_when_complete
 from memnet_core.cli import main
 from memnet_core.model.file import load_model
 from memnet_core.training.logs import read_log
+from memnet_core.training.state import read_state
 
 if TYPE_CHECKING:
     from click.testing import Result
 
+CPU = torch.device("cpu")
 TINY = "--memory-blocks 1 --recursions 1 --channels 4".split()  # noqa: SIM905
 
 
@@ -61,6 +63,37 @@ def test_train_writes_a_model_that_describes_itself(
     assert (training.steps, training.data) == (6, "clean")
     assert [set(p.psnr) for p in training.curve] == [{"q 10", "q 20", "q 40"}] * 2
     assert "Finished after" in result.output
+
+
+def test_level_map_and_optimizer_are_options(
+    clean_images: Path, settings: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "told"
+    result = memnet(
+        *("--data", clean_images, "--out", out, "--steps", 2, "--config", settings),
+        *("--level-map", "--optimizer", "adamw", *TINY),
+    )
+    assert result.exit_code == 0, result.output
+    model, card = load_model(out / "told.safetensors")
+    assert card.architecture.level_map
+    assert model.fenet.weight.shape[1] == 2 * 4
+    assert "optimizer: adamw" in (out / "config.yaml").read_text()
+    refused = memnet("--data", clean_images, "--out", out, "--optimizer", "adam")
+    assert refused.exit_code == 2
+    assert "'adam' is not one of 'muon', 'adamw', 'sgd'" in refused.output
+
+
+def test_images_that_are_too_small_are_told(
+    clean_images: Path, settings: Path, tmp_path: Path
+) -> None:
+    Image.new("L", (5, 90)).save(clean_images / "tiny.png")
+    result = memnet(
+        *("--data", clean_images, "--out", tmp_path / "x", "--steps", 1),
+        *("--config", settings, *TINY),
+    )
+    assert result.exit_code == 0, result.output
+    assert "Training on 3 images" in result.output
+    assert "1 of 4 images to train on are left out" in result.output
 
 
 def test_train_logs_losses_side_by_side_and_draws_them(
@@ -128,7 +161,7 @@ def test_validation_images_that_are_too_small_are_named_as_such(
 ) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    Image.new("L", (12, 12)).save(small / "a.png")
+    Image.new("L", (11, 11)).save(small / "a.png")
     result = memnet(
         *("--data", clean_images, "--val", small, "--out", tmp_path / "run"),
         *("--steps", 4, "--config", settings, *TINY),
@@ -188,13 +221,11 @@ def test_run_that_is_killed_is_resumed_bit_by_bit(
     if number == signal.SIGINT:
         assert process.returncode == 130
         assert "go on with --resume" in messages
-    state = torch.load(killed / "last.pt", weights_only=True)
+    state = read_state(killed / "last.pt", CPU)
     assert 0 < state["step"] < 600
     assert memnet("--out", killed, "--resume").exit_code == 0
     assert memnet("--out", whole, *common).exit_code == 0
-    results = [
-        torch.load(out / "last.pt", weights_only=True) for out in (whole, killed)
-    ]
+    results = [read_state(out / "last.pt", CPU) for out in (whole, killed)]
     for part in ("model", "average"):
         for name, tensor in results[0][part].items():
             assert tensor.equal(results[1][part][name]), name

@@ -9,6 +9,7 @@ import pytest
 from napari.layers import Image
 
 from memnet_core.restoration.settings import Settings
+from memnet_core.tasks import TASKS
 from napari_memnet.widgets.form import RestorationForm
 
 if TYPE_CHECKING:
@@ -31,18 +32,13 @@ def form(qtbot: Any, wait: Any) -> Iterator[RestorationForm]:
 
 
 def test_only_fields_of_the_task_are_shown(form: RestorationForm) -> None:
-    fields: dict[str, Any] = {
-        "quality": form.quality,
-        "sigma": form.sigma,
-        "scale": form.scale,
-    }
-    for task, shown in (("deblock", "quality"), ("denoise", "sigma"), ("sr", "scale")):
+    for task in TASKS:
         form.task.value = task
         form.automatic.value = False
-        assert [name for name, field in fields.items() if field.visible] == [shown]
+        assert [name for name, f in form.levels.items() if f.visible] == [task]
     form.task.value = "denoise"
     form.automatic.value = True
-    assert not form.sigma.visible
+    assert not any(field.visible for field in form.levels.values())
 
 
 def test_models_are_those_of_the_task_with_their_cards_as_tooltip(
@@ -94,7 +90,7 @@ def test_the_range_of_values_can_come_from_the_layer(
 def test_settings_are_what_the_fields_say(form: RestorationForm) -> None:
     form.task.value = "deblock"
     form.automatic.value = False
-    form.quality.value = 12
+    form.levels["deblock"].value = 12
     form.model.value = "blocks"
     form.channels.value = "each"
     form.exit_block.value = 1

@@ -9,6 +9,8 @@ import pytest
 from napari.layers import Image
 from qtpy.QtGui import QHideEvent, QShowEvent
 
+from memnet_core.model.file import load_model
+from memnet_core.restoration import prepare
 from napari_memnet.layers import Region, layer_planes
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def test_the_preview_is_the_part_of_the_result_that_it_covers(
     wait(lambda: widget.run.work is None)
     whole = viewer.layers[-1].data[0]
     part = whole[begin[1] : begin[1] + height, begin[2] : begin[2] + width]
-    np.testing.assert_allclose(preview.data[0].astype(int), part.astype(int), atol=1)
+    np.testing.assert_array_equal(preview.data[0], part)
 
 
 def test_the_preview_follows_the_slider(
@@ -88,6 +90,75 @@ def test_a_superseded_preview_is_cancelled_and_only_the_last_is_shown(
     gate.set()
     assert live().translate[0] == 3
     assert cancelled == [True]
+
+
+def test_the_last_wish_is_shown_although_it_came_while_one_was_being_cancelled(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    wait: Any,
+    live: Callable[[], Any],
+    gate: threading.Event,
+    qtbot: Any,
+) -> None:
+    viewer.add_image(noise(5, 40, 48), name="cells")
+    wait(lambda: widget.preview._work is not None)
+    viewer.dims.set_current_step(0, 4)
+    # The timer has run out long before the strip that is held back is there.
+    wait(lambda: not widget.preview._timer.isActive())
+    qtbot.wait(100)
+    gate.set()
+    wait(lambda: not widget.preview.is_running)
+    assert live().translate[0] == 4
+
+
+def test_three_previews_load_the_model_once(
+    noise: Any,
+    viewer: Any,
+    live: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[Any] = []
+
+    def load(path: Any) -> Any:
+        loaded.append(path)
+        return load_model(path)
+
+    monkeypatch.setattr(prepare, "_MODELS", prepare.Models())
+    monkeypatch.setattr(prepare, "load_model", load)
+    viewer.add_image(noise(3, 40, 48), name="cells")
+    for plane in range(3):
+        viewer.dims.set_current_step(0, plane)
+        assert live().translate[0] == plane
+    assert len(loaded) == 1
+
+
+def test_the_next_preview_decides_nothing_anew_unless_something_else_is_asked_for(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    live: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decided: list[Any] = []
+    original = prepare.decide
+
+    def decide(*asked: Any) -> Any:
+        decided.append(asked)
+        return original(*asked)
+
+    monkeypatch.setattr(prepare, "decide", decide)
+    layer = viewer.add_image(noise(3, 40, 48), name="cells")
+    for plane in range(3):
+        viewer.dims.set_current_step(0, plane)
+        assert live().translate[0] == plane
+    assert len(decided) == 1
+    widget.form.channels.value = "luminance"
+    assert live() is not None
+    assert len(decided) == 2
+    layer.data = noise(3, 41, 48)
+    assert live().data.shape[1] == 41
+    assert len(decided) == 3
 
 
 def test_before_and_after_can_be_switched(

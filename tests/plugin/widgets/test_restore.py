@@ -145,7 +145,7 @@ def test_enlarging_keeps_the_extent_of_the_pixels(
 ) -> None:
     source = viewer.add_image(noise(20, 24), scale=(0.5, 0.5), name="small")
     widget.form.task.value = "sr"
-    widget.form.scale.value = 4
+    widget.form.levels["sr"].value = 4
     widget.apply()
     wait(lambda: widget.run.work is None)
     result = viewer.layers[-1]

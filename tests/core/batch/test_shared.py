@@ -1,7 +1,8 @@
-"""OME-Zarr results: block by block, resumed, shared, readable elsewhere."""
+"""OME-Zarr results: shard by shard, resumed, shared, readable elsewhere."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from contextlib import closing
@@ -12,11 +13,15 @@ import pytest
 import tifffile
 import zarr
 
-from memnet_core._old_tasks import TaskSettings
-from memnet_core.batch import BatchRun, BatchSettings, Job, TileFinished
-from memnet_core.batch.blocks import BlockWork, work_folder
-from memnet_core.batch.volumes import Share
+from memnet_core.batch import BatchRun, FileProgress, Job, Share
+from memnet_core.batch.events import failure
+from memnet_core.batch.shared import SharedResult, begin, work_folder
+from memnet_core.batch.steps import Workshop, first_step
+from memnet_core.errors import ImageError
+from memnet_core.events import result_of
 from memnet_core.io import probe
+from memnet_core.restoration.api import restore
+from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,11 +81,12 @@ def run_of(
     *,
     share: Share | None = None,
     overwrite: bool = False,
+    axes: str = "",
     **settings: Any,
 ) -> BatchRun:
-    task = settings.pop("task", TaskSettings(task="denoise", level=30))
-    job = Job(source, target, probe(source), overwrite=overwrite)
-    return BatchRun([job], BatchSettings(task=task, **settings), share=share or Share())
+    job = Job(source, target, probe(source), overwrite=overwrite, axes=axes)
+    asked = Settings(**{"task": "denoise", "level": 30.0, **settings})
+    return BatchRun([job], asked, share=share or Share())
 
 
 def only_outcome(run: BatchRun) -> Outcome:
@@ -138,9 +144,9 @@ def test_enlarged_blocks_fit_together(
         photometric="minisblack",
         metadata=METADATA | {"Channel": {"Name": ["red"]}},
     )
-    task = TaskSettings(task="sr", level=scale)
-    plain = only_outcome(run_of(stack, tmp_path / "a.ome.tif", task=task))
-    blocks = only_outcome(run_of(stack, tmp_path / "a.ome.zarr", task=task))
+    asked: Any = {"task": "sr", "level": scale}
+    plain = only_outcome(run_of(stack, tmp_path / "a.ome.tif", **asked))
+    blocks = only_outcome(run_of(stack, tmp_path / "a.ome.zarr", **asked))
     expected = np.squeeze(tifffile.imread(plain.job.output))
     np.testing.assert_allclose(level_of(blocks.job.output), expected, atol=2e-6)
     attributes: Any = zarr.open_group(blocks.job.output, mode="r").attrs["ome"]
@@ -151,6 +157,27 @@ def test_enlarged_blocks_fit_together(
     assert second["translation"] == pytest.approx(
         [(1 / scale - 1) / 2 * 0.25, (1 / scale - 1) / 2 * 0.5]
     )
+
+
+@pytest.mark.parametrize("unshuffle", [1, 2, 3])
+@pytest.mark.parametrize(("task", "level"), [("denoise", 30.0), ("sr", 3.0)])
+def test_shards_are_parts_of_the_whole_for_networks_of_any_unshuffle(
+    task: str, level: float, unshuffle: int, tmp_path: Path, install: Install
+) -> None:
+    install("shuffled", 2, 75, task=task, unshuffle=unshuffle)
+    noise = np.random.default_rng(3).random((1, 71, 67)).astype(np.float32)
+    noise = noise if task == "denoise" else noise[:, :37, :23]
+    source = tmp_path / "in" / "a.tif"
+    source.parent.mkdir()
+    tifffile.imwrite(source, noise, photometric="minisblack")
+    asked: Any = {"task": task, "level": level, "model": "shuffled"}
+    target = only_outcome(run_of(source, tmp_path / "a.ome.zarr", **asked)).job.output
+    assert zarr.open_array(target / "0", mode="r").shards == (1, 32, 32)
+    expected = restore(noise, axes="ZYX", **asked)
+    found = level_of(target).reshape(expected.shape)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    untouched = noise if task == "denoise" else np.zeros_like(expected)
+    assert np.abs(expected - untouched).max() > 0.01
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -181,9 +208,8 @@ def test_zarr_becomes_what_its_tiff_becomes(
 def test_planes_have_ranges_of_their_own_only_when_asked(
     stack: Path, tmp_path: Path
 ) -> None:
-    task = TaskSettings(task="denoise", level=30, value_range="plane")
-    plain = only_outcome(run_of(stack, tmp_path / "a.ome.tif", task=task))
-    blocks = only_outcome(run_of(stack, tmp_path / "a.ome.zarr", task=task))
+    plain = only_outcome(run_of(stack, tmp_path / "a.ome.tif", value_range="plane"))
+    blocks = only_outcome(run_of(stack, tmp_path / "a.ome.zarr", value_range="plane"))
     expected = tifffile.imread(plain.job.output).transpose(0, 2, 1, 3, 4)
     np.testing.assert_allclose(level_of(blocks.job.output), expected, atol=2e-6)
 
@@ -206,7 +232,7 @@ def test_colours_become_channels(samples: int, tmp_path: Path) -> None:
 def stopped_after(run: BatchRun, fraction: float) -> float:
     with closing(run.events()) as events:
         for event in events:
-            if isinstance(event, TileFinished) and event.fraction >= fraction:
+            if isinstance(event, FileProgress) and event.fraction >= fraction:
                 return event.fraction
     raise AssertionError("the run ended")
 
@@ -215,10 +241,10 @@ def test_closed_run_is_resumed_where_it_ended(stack: Path, tmp_path: Path) -> No
     target, reference = tmp_path / "a.ome.zarr", tmp_path / "b.ome.zarr"
     reached = stopped_after(run_of(stack, target), 0.5)
     assert not target.exists()
-    work = BlockWork(work_folder(target))
-    assert 0 < len(work.remaining(0)) < len(work.blocks(0))
+    work = SharedResult(work_folder(target))
+    assert 0 < len(work.remaining(0)) < work.plan.layout.blocks(0)
     second = run_of(stack, target)
-    first = next(e for e in second.events() if isinstance(e, TileFinished))
+    first = next(e for e in second.events() if isinstance(e, FileProgress))
     assert first.fraction >= reached - 0.1
     only_outcome(run_of(stack, reference))
     assert only_outcome(run_of(stack, target)).status == "done"
@@ -244,7 +270,7 @@ def test_unfinished_result_of_other_settings_is_not_mixed_in(
 ) -> None:
     target = tmp_path / "a.ome.zarr"
     stopped_after(run_of(stack, target), 0.2)
-    run = run_of(stack, target, task=TaskSettings(task="denoise", level=10))
+    run = run_of(stack, target, level=10)
     list(run.events())
     (outcome,) = run.outcomes
     assert outcome.status == "failed"
@@ -258,10 +284,12 @@ def test_a_run_that_another_one_overtakes_leaves_the_result_of_that(
     slow = run_of(stack, target)
     with closing(slow.events()) as events:
         for event in events:
-            if isinstance(event, TileFinished):
+            if isinstance(event, FileProgress):
                 break
         work_folder(target).rename(tmp_path / "aside")
         only_outcome(run_of(stack, target))
+        # Both results are equal to the bit: only this tells them apart.
+        (target / "mine.txt").write_text("of the faster run")
         faster = contents(target)
         (tmp_path / "aside").rename(work_folder(target))
         list(events)
@@ -290,13 +318,82 @@ def test_bad_block_fails_the_job_and_the_rest_is_kept(
     source = tmp_path / "in" / "bad.tif"
     tifffile.imwrite(source, bad, photometric="minisblack", metadata=METADATA)
     target = tmp_path / "bad.ome.zarr"
-    task = TaskSettings(task="denoise", level=30, value_range=(0.0, 1.0))
-    run = run_of(source, target, task=task)
+    run = run_of(source, target, value_range=(0.0, 1.0))
     list(run.events())
     (outcome,) = run.outcomes
     assert outcome.status == "failed"
     assert "are NaN or infinite" in outcome.message
     assert not target.exists()
+
+
+def changed(plan: dict[str, Any], *keys: str, value: Any) -> bytes:
+    """Return a plan with another value somewhere."""
+    inner = plan
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    return json.dumps(plan).encode()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda plan: b"", id="empty"),
+        pytest.param(lambda plan: b"\xff\xfe\x00", id="no text"),
+        pytest.param(lambda plan: json.dumps(plan).encode()[:200], id="cut"),
+        pytest.param(lambda plan: b"[" * 100_000, id="nested"),
+        pytest.param(lambda plan: b"null", id="null"),
+        pytest.param(lambda plan: b"{}", id="nothing"),
+        pytest.param(
+            lambda plan: changed(plan, "token", value="../../mine"), id="token outside"
+        ),
+        pytest.param(lambda plan: changed(plan, "token", value=""), id="no token"),
+        pytest.param(
+            lambda plan: changed(plan, "decision", "model", value=["a"]), id="a list"
+        ),
+        pytest.param(
+            lambda plan: changed(plan, "layout", "shard", value=[0, 0, 0, 0, 0]),
+            id="shards of nothing",
+        ),
+        pytest.param(
+            lambda plan: changed(plan, "layout", "shapes", value=[]), id="no levels"
+        ),
+        pytest.param(
+            lambda plan: changed(plan, "layout", "shapes", value=[[10**12, 1]]),
+            id="a trillion shards",
+        ),
+        pytest.param(
+            lambda plan: changed(plan, "layout", "axes", value="YYYYY"), id="axes"
+        ),
+        pytest.param(
+            lambda plan: changed(plan, "decision", "channels", value=[]),
+            id="no channels",
+        ),
+        pytest.param(
+            lambda plan: changed(plan, "decision", "task", value="erase"), id="task"
+        ),
+        pytest.param(lambda plan: changed(plan, "dtype", value="O"), id="dtype"),
+        pytest.param(lambda plan: changed(plan, "more", value=1), id="more"),
+    ],
+)
+def test_plan_that_is_damaged_or_hostile_is_one_sentence(
+    damage: Callable[[dict[str, Any]], bytes], stack: Path, tmp_path: Path
+) -> None:
+    job = Job(stack, tmp_path / "a.ome.zarr", probe(stack))
+    settings = Settings(task="denoise", level=30)
+    work = begin(job, settings)
+    (tmp_path / "mine").write_text("mine")
+    path = work.folder / "plan.json"
+    path.write_bytes(damage(json.loads(path.read_text())))
+    workshop = Workshop(settings)
+    with pytest.raises(ImageError) as refused, closing(workshop):
+        result_of(workshop.perform(first_step(job)))
+    assert failure(job, refused.value).message == (
+        f"{work.folder} holds an unfinished result whose plan cannot be read; "
+        "delete that folder to begin anew."
+    )
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not job.output.exists()
 
 
 def test_source_that_changed_begins_anew(stack: Path, tmp_path: Path) -> None:

@@ -1,0 +1,268 @@
+"""What a JPEG file says of its pixels: an interval for every DCT coefficient.
+
+The encoder rounded each coefficient to a multiple k of its step t, so that the picture
+before had it in (k ± ½)·t. A restored picture is put back into these intervals.
+Coefficients are not read from the file: its tables and the decoded pixels give them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["BLOCK", "JpegCoding", "consistent", "consistent_colours", "quantised"]
+
+BLOCK = 8
+
+_HALF = 0.4995
+"""Half an interval in steps; a little less than ½, so that rounding cannot leave it."""
+
+_ROUNDS = 40
+"""After which blocks are given up whose coefficients do not explain their pixels."""
+
+_TOLERANCE = 0.1
+"""Grey levels by which decoders differ from the exact transform, before they round."""
+
+_TO_YCC = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [-0.168736, -0.331264, 0.5],
+        [0.5, -0.418688, -0.081312],
+    ]
+)
+"""RGB to luminance, blue and red difference, as JFIF defines them."""
+
+_FROM_YCC = np.linalg.inv(_TO_YCC).T
+"""What of R, G and B changes where one of the three does."""
+
+
+def _basis() -> NDArray[np.float64]:
+    """Return the orthonormal DCT of a block, (64, 64): coefficients from pixels."""
+    k, x = np.mgrid[:BLOCK, :BLOCK]
+    rows = np.cos(np.pi * (2 * x + 1) * k / (2 * BLOCK)) / 2
+    rows[0] /= np.sqrt(2)
+    return np.kron(rows, rows)
+
+
+_DCT = _basis()
+
+
+@dataclass(frozen=True)
+class JpegCoding:
+    """How a JPEG file codes its pixels.
+
+    Attributes
+    ----------
+    tables : tuple of tuple of int
+        The 64 steps of each component in natural order, luminance first.
+    sampling : tuple of (int, int)
+        Horizontal and vertical sampling factor of each component.
+    orientation : int
+        EXIF's, by which the pixels were turned when they were read; their blocks turned
+        with them.
+    """
+
+    tables: tuple[tuple[int, ...], ...]
+    sampling: tuple[tuple[int, int], ...] = ((1, 1),)
+    orientation: int = 1
+
+    @property
+    def is_full_chroma(self) -> bool:
+        """Whether chroma is coded at the resolution of luminance."""
+        return len(self.sampling) == 3 and len(set(self.sampling)) == 1
+
+    def aligned(self, part: slice, size: int, axis: int) -> slice:
+        """Return the smallest run of whole blocks that holds a part of an axis.
+
+        Parameters
+        ----------
+        part : slice
+            What is wanted.
+        size : int
+            Length of the axis.
+        axis : int
+            0 for rows, 1 for columns.
+        """
+        before, behind = self.missing(part, size, axis)
+        return slice(max(part.start - before, 0), min(part.stop + behind, size))
+
+    def missing(self, part: slice, size: int, axis: int) -> tuple[int, int]:
+        """Return what a part lacks of whole blocks, before and behind it."""
+        flipped = self.orientation in ((3, 4, 7, 8), (2, 3, 6, 7))[axis]
+        first = size % BLOCK if flipped else 0
+        return (part.start - first) % BLOCK, (first - part.stop) % BLOCK
+
+    def steps(self, component: int) -> NDArray[np.float64]:
+        """Return the 64 steps of a component for blocks of pixels as read."""
+        table = self.tables[min(component, len(self.tables) - 1)]
+        square = np.array(table, np.float64).reshape(BLOCK, BLOCK)
+        return (square.T if self.orientation in (5, 6, 7, 8) else square).ravel()
+
+
+def quantised(
+    low: NDArray[np.float64], high: NDArray[np.float64], steps: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the coefficients of blocks of which bounds of the pixels are known.
+
+    Pixels that were clipped, or that are not known, have no bound: there the picture
+    and its coefficients are drawn to each other in turns until both fit.
+
+    Parameters
+    ----------
+    low, high : ndarray, shape (n, 64)
+        Bounds of the decoded pixels before they were rounded and clipped, in grey
+        levels about 0 (less 128 for luminance); without a bound infinite, not both.
+    steps : ndarray, shape (64,)
+        Quantisation steps.
+
+    Returns
+    -------
+    lowest, highest : ndarray, shape (n, 64)
+        Ends of the intervals of the coefficients, in grey levels. Where no coefficients
+        explain the pixels, wide enough for those found and for the pixels.
+    """
+    pixels = np.where(np.isinf(low), high - 0.5, low + 0.5)
+    seen = pixels @ _DCT.T
+    multiples = np.rint(seen / steps)
+    open_ = np.flatnonzero((np.isinf(low) | np.isinf(high)).any(axis=1))
+    for _ in range(_ROUNDS):
+        decoded = (multiples[open_] * steps) @ _DCT
+        floor, roof = low[open_], high[open_]
+        fits = (decoded >= floor - _TOLERANCE) & (decoded <= roof + _TOLERANCE)
+        kept = ~fits.all(axis=1)
+        open_ = open_[kept]
+        if not open_.size:
+            break
+        pulled = np.clip(decoded[kept], floor[kept], roof[kept])
+        multiples[open_] = np.rint(pulled @ _DCT.T / steps)
+    middle = multiples * steps
+    lowest, highest = middle - _HALF * steps, middle + _HALF * steps
+    lowest[open_] = np.minimum(lowest[open_], seen[open_] - _HALF * steps)
+    highest[open_] = np.maximum(highest[open_], seen[open_] + _HALF * steps)
+    return lowest, highest
+
+
+def consistent(
+    decoded: NDArray[np.float64],
+    clipped: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    restored: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    missing: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+) -> NDArray[np.float64]:
+    """Return a restored plane with every coefficient in the interval that is known.
+
+    Blocks that the picture fills only in part were completed by the encoder, which
+    repeats the border. So does this; but as the border it repeated is not known, the
+    intervals of these blocks are twice as wide. A block that is white or black all over
+    stays so.
+
+    Parameters
+    ----------
+    decoded : ndarray, shape (h, w)
+        Plane of the JPEG, rounded to whole grey levels about 0.
+    clipped : pair of ndarray of bool, shape (h, w)
+        Where the plane may have been lower, and where higher, before it was clipped.
+    restored : ndarray, shape (h, w)
+        What was made of it, on the same scale.
+    steps : ndarray, shape (64,)
+        Quantisation steps.
+    missing : pair of (int, int)
+        Rows above and below, columns before and behind, that complete the blocks.
+    """
+    height, width = decoded.shape
+    low = np.where(clipped[0], -np.inf, decoded - 0.5)
+    high = np.where(clipped[1], np.inf, decoded + 0.5)
+    unbound = np.isinf(low) & np.isinf(high)
+    low[unbound] = decoded[unbound] - BLOCK
+    high[unbound] = decoded[unbound] + BLOCK
+    low, high, completed = (np.pad(p, missing, "edge") for p in (low, high, restored))
+    lowest, highest = quantised(_blocks(low), _blocks(high), steps)
+    partial = _blocks(_outside((height, width), missing)).any(axis=1)
+    lowest[partial] -= _HALF * steps
+    highest[partial] += _HALF * steps
+    coefficients = np.clip(_blocks(completed) @ _DCT.T, lowest, highest)
+    blocks = coefficients @ _DCT
+    for saturated in clipped:
+        whole = _blocks(np.pad(saturated, missing, "edge")).all(axis=1)
+        blocks[whole] = _blocks(np.pad(decoded, missing, "edge"))[whole]
+    plane = _plane(blocks, completed.shape)
+    (top, _), (left, _) = missing
+    return plane[top : top + height, left : left + width]
+
+
+def consistent_colours(
+    decoded: NDArray[np.float64],
+    restored: NDArray[np.float64],
+    coding: JpegCoding,
+    missing: tuple[tuple[int, int], tuple[int, int]],
+    *,
+    chroma: bool,
+) -> NDArray[np.float64]:
+    """Return restored pixels that do not contradict a JPEG file.
+
+    Parameters
+    ----------
+    decoded : ndarray, shape (h, w, 1 or 3)
+        Whole grey levels in [0, 255], as the file gives them.
+    restored : ndarray, shape (h, w, 1 or 3)
+        What was made of them.
+    coding : JpegCoding
+        How the file codes them.
+    missing : pair of (int, int)
+        As in `consistent`.
+    chroma : bool
+        Whether chroma was changed, too. It is held to its intervals where it is coded
+        at full resolution; else how decoders enlarge it stands between the pixels and
+        its coefficients.
+    """
+    black, white = decoded <= 0, decoded >= 255
+    if decoded.shape[-1] == 1:
+        clipped = black[..., 0], white[..., 0]
+        plane = consistent(
+            decoded[..., 0] - 128,
+            clipped,
+            restored[..., 0] - 128,
+            coding.steps(0),
+            missing,
+        )
+        return plane[..., None] + 128
+    changed = restored.copy()
+    for component in range(3 if chroma and coding.is_full_chroma else 1):
+        weights = _TO_YCC[component]
+        clipped = np.asarray(black.any(axis=-1)), np.asarray(white.any(axis=-1))
+        if component:
+            both = np.asarray(clipped[0] | clipped[1])
+            clipped = both, both
+        offset = 0 if component else 128
+        before, after = (pixels @ weights - offset for pixels in (decoded, restored))
+        held = consistent(
+            np.rint(before), clipped, after, coding.steps(component), missing
+        )
+        changed += (held - after)[..., None] * _FROM_YCC[component]
+    return changed
+
+
+def _outside(
+    shape: tuple[int, int], missing: tuple[tuple[int, int], tuple[int, int]]
+) -> NDArray[np.bool_]:
+    """Return which pixels of the completed plane are no part of the picture."""
+    return np.pad(np.zeros(shape, np.bool_), missing, constant_values=True)
+
+
+def _blocks(plane: NDArray[Any]) -> NDArray[Any]:
+    """Return the blocks of a plane of whole blocks, (n, 64)."""
+    height, width = plane.shape
+    split = plane.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    return split.swapaxes(1, 2).reshape(-1, BLOCK * BLOCK)
+
+
+def _plane(blocks: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the plane of which these are the blocks."""
+    height, width = shape
+    split = blocks.reshape(height // BLOCK, width // BLOCK, BLOCK, BLOCK)
+    return split.swapaxes(1, 2).reshape(height, width)

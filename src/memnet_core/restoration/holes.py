@@ -1,0 +1,123 @@
+"""What cannot be restored: values that are not finite, and planes without content."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.restoration.sample import sampled_blocks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from memnet_core.restoration.source import Source
+
+__all__ = ["Filled", "is_blank"]
+
+_REACH = 8
+"""Pixels that surroundings are carried into a hole; deep inside nothing is restored."""
+
+_ROWS = 256
+
+
+class Filled:
+    """A source whose values that are not finite are filled from those around them.
+
+    What a window holds does not depend on how large it is.
+
+    Parameters
+    ----------
+    source : Source
+        What to fill.
+    value : float
+        What stands deep inside large holes, in the unit of the pixels.
+
+    Attributes
+    ----------
+    found : bool
+        Whether a window held such values so far.
+    """
+
+    def __init__(self, source: Source, value: float) -> None:
+        self._source = source
+        self._value = value
+        self.found = False
+        self.shape = source.shape
+        self.dtype = source.dtype
+        self.channels = source.channels
+        self.channel = source.channel
+        self.jpeg_tables = source.jpeg_tables
+        self.jpeg_coding = source.jpeg_coding
+
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return a window, filled."""
+        pixels = self._source.read(plane, rows, columns)
+        if self.dtype.kind != "f" or np.isfinite(pixels).all():
+            return pixels
+        self.found = True
+        _, height, width, _ = self.shape
+        seen, across = _widened(rows, height), _widened(columns, width)
+        around = np.asarray(self._source.read(plane, seen, across), np.float64)
+        filled = np.where(np.isfinite(around), around, np.nan)
+        for _ in range(_REACH):
+            filled = _grown(filled)
+        filled = np.where(np.isnan(filled), self._value, filled)
+        top, left = rows.start - seen.start, columns.start - across.start
+        part = filled[top : top + len(pixels), left : left + pixels.shape[1]]
+        return part.astype(self.dtype)
+
+
+def is_blank(source: Source, plane: int, rows: slice, columns: slice) -> bool:
+    """Whether all finite values of a plane are the same, or there are none.
+
+    Most planes show at a few pixels that they are not; the others are read as a whole.
+
+    Parameters
+    ----------
+    source : Source
+        What holds the plane.
+    plane : int
+        Which one.
+    rows, columns : slice
+        Where to look first, as those pixels are read next.
+    """
+    _, height, width, _ = source.shape
+    first = source.read(plane, rows, columns)
+    if not _same([first]) or not _same(sampled_blocks(source, [plane], pixels=4096)):
+        return False
+    lowest, highest = np.inf, -np.inf
+    for top in range(0, height, _ROWS):
+        rows = slice(top, min(top + _ROWS, height))
+        pixels = source.read(plane, rows, slice(0, width))
+        values = pixels[np.isfinite(pixels)]
+        if values.size:
+            lowest, highest = min(lowest, values.min()), max(highest, values.max())
+        if lowest < highest:
+            return False
+    return True
+
+
+def _same(blocks: list[NDArray[Any]]) -> bool:
+    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    return not values.size or bool(values.min() == values.max())
+
+
+def _widened(part: slice, size: int) -> slice:
+    return slice(max(part.start - _REACH, 0), min(part.stop + _REACH, size))
+
+
+def _grown(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return pixels with holes one pixel smaller: the mean of the eight around."""
+    hole = np.isnan(pixels)
+    padded = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), constant_values=np.nan)
+    height, width, _ = pixels.shape
+    total, count = np.zeros_like(pixels), np.zeros(pixels.shape, np.int64)
+    for y in range(3):
+        for x in range(3):
+            near = padded[y : y + height, x : x + width]
+            known = ~np.isnan(near)
+            total += np.where(known, near, 0)
+            count += known
+    mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    return np.where(hole, mean, pixels)

@@ -1,0 +1,49 @@
+"""What photographs lack: flat areas, white and black, drawings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memnet_core.training.variety import plain_patch, studio_range
+
+
+def test_studio_range_maps_black_and_white_to_16_and_235() -> None:
+    plane = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    mapped = studio_range(plane)
+    assert mapped.dtype == np.uint8
+    assert (mapped.min(), mapped.max()) == (16, 235)
+    np.testing.assert_allclose(mapped, 16 + plane * (219 / 255.0), atol=0.5)
+
+
+def test_plain_patches_are_flat_cut_off_or_drawn() -> None:
+    ramp = np.tile(np.arange(40, 140, dtype=np.uint8), (100, 1))
+    kinds = {"flat": 0, "cut": 0, "drawn": 0}
+    for seed in range(90):
+        patch = plain_patch(ramp, np.random.default_rng(seed))
+        assert patch.shape == ramp.shape
+        assert patch.dtype == np.uint8
+        if len(np.unique(patch)) == 1:
+            kinds["flat"] += 1
+        elif (np.diff(patch.astype(int), axis=1) >= 0).all():
+            kinds["cut"] += 1
+        else:
+            kinds["drawn"] += 1
+    assert min(kinds.values()) > 8
+
+
+def test_cut_patches_reach_white_or_black() -> None:
+    ramp = np.tile(np.linspace(0, 255, 256).astype(np.uint8), (8, 1))
+    ends = set()
+    for seed in range(60):
+        patch = plain_patch(ramp, np.random.default_rng(seed))
+        if len(np.unique(patch)) > 30 and (np.diff(patch.astype(int)) >= 0).all():
+            ends |= {end for end in (0, 255) if np.mean(patch == end) > 0.1}
+    assert ends == {0, 255}
+
+
+def test_plain_patch_depends_on_its_random_numbers_alone() -> None:
+    plane = np.zeros((20, 24), np.uint8)
+    for seed in range(6):
+        one, other = (plain_patch(plane, np.random.default_rng(seed)) for _ in "ab")
+        np.testing.assert_array_equal(one, other)
+    assert not plane.any()
