@@ -2,13 +2,13 @@
 
 Usage: python benchmarks/speed.py [--largest MPX] [--paper] [--loaded]
 
-For images from 256² px to `--largest` megapixels (24): seconds a megapixel; the speed as
-a share of that of a plain 3×3 convolution of as many channels, on a strip in the cache,
-in time of the processor, which other programs on the machine change least; the longest
-time between two strips, which is how long cancelling takes; and by how much it raises
-the peak of a process of its own. The training form, which computes whole images, is
-shown up to a megapixel. ``--paper`` takes the paper's M6R6 in place of the shape of the
-shipped models.
+For images from 256² px to `--largest` megapixels (24): seconds a megapixel; the speed
+as a share of that of a plain 3×3 convolution of as many channels, on a strip in the
+cache, in time of the processor, which other programs on the machine change least; the
+longest time between two strips, which is how long cancelling takes; and by how much it
+raises the peak of a process of its own. The training form, which computes whole images,
+is shown up to a megapixel. ``--paper`` takes the paper's M6R6 in place of the shape of
+the shipped models.
 
 ``--loaded`` shows instead what threads that spin cost: the same image with PyTorch as
 installed, with OMP_WAIT_POLICY=PASSIVE and with one thread, on the machine as it is and
@@ -141,8 +141,9 @@ def print_table(architecture: Architecture, largest: float) -> list[str]:
             share = architecture.multiply_adds() * 1e6 / work / max(rates)
             memory = peak_of(name, architecture, height, width)
             print(
-                f"{height:>5} × {width:<5}{name:<10}{seconds:8.2f} s/Mpx {work:7.2f} {share:5.0%}"
-                f"{median(waits[name]):8.2f} s {memory / 2**20:7.0f} MiB",
+                f"{height:>5} × {width:<5}{name:<10}{seconds:8.2f} s/Mpx"
+                f"{work:8.2f} {share:5.0%}{median(waits[name]):8.2f} s"
+                f"{memory / 2**20:8.0f} MiB",
                 flush=True,
             )
             if name == "streaming":
