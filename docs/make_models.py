@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memnet_core.model.file import LEVEL_SYMBOLS
 from memnet_core.model.zoo import installed
+from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def section(card: Card) -> Iterator[str]:
     yield "| set | input | restored |\n|---|---|---|"
     for score in card.scores:
         yield (
-            f"| {score.dataset} {LEVEL_SYMBOLS[card.task]} {score.level:g} "
+            f"| {score.dataset} {find_task(card.task).label(score.level)} "
             f"| {score.input_psnr:.2f} / {score.input_ssim:.4f} "
             f"| {score.psnr:.2f} / {score.ssim:.4f} |"
         )

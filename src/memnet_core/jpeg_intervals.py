@@ -234,9 +234,10 @@ def consistent_colours(
     changed = restored.copy()
     for component in range(3 if chroma and coding.is_full_chroma else 1):
         weights = _TO_YCC[component]
-        clipped = black.any(axis=-1), white.any(axis=-1)
+        clipped = np.asarray(black.any(axis=-1)), np.asarray(white.any(axis=-1))
         if component:
-            clipped = (clipped[0] | clipped[1],) * 2
+            both = np.asarray(clipped[0] | clipped[1])
+            clipped = both, both
         offset = 0 if component else 128
         before, after = (pixels @ weights - offset for pixels in (decoded, restored))
         held = consistent(

@@ -18,9 +18,10 @@ import memnet_core
 from memnet_core.errors import ImageError, LevelError
 from memnet_core.events import EventsWithResult, Progress
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Levels, save_model
+from memnet_core.model.file import save_model
 from memnet_core.restoration.prepare import Prepared
 from memnet_core.restoration.settings import Settings
+from memnet_core.tasks import Levels
 from napari_memnet import sample_data
 from napari_memnet.layers import Region
 from napari_memnet.regions import (
@@ -44,8 +45,8 @@ pytestmark = pytest.mark.usefixtures("models")
 def settings_for(
     task: str = "denoise", level: float | None = 25, **settings: Any
 ) -> Settings:
-    settings = {"value_range": "dtype", "nearest": True} | settings
-    return Settings(task=task, level=level, **settings)
+    asked: dict[str, Any] = {"value_range": "dtype", "nearest": True} | settings
+    return Settings(task=task, level=level, **asked)
 
 
 def restored(
@@ -162,7 +163,7 @@ def test_what_it_is_done_with_is_told_before_the_first_strip() -> None:
     prepared, *strips = events
     assert isinstance(prepared, Prepared)
     assert str(prepared) == "model noise (denoise σ 0-255), on cpu, values 0 to 250"
-    done = [progress_of(event) for event in strips]
+    done = [progress_of(event) or 0 for event in strips]
     assert done == sorted(done)
     assert len(done) > 3
     assert done[-1] == 1

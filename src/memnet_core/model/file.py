@@ -67,7 +67,7 @@ class CurvePoint(_Strict):
 
 
 class TrainingSummary(_Strict):
-    """How a model came to be."""
+    """How a model came to be; `value_range` is as in `memnet train --range`."""
 
     data: Text
     steps: Number
@@ -77,6 +77,7 @@ class TrainingSummary(_Strict):
     command: Text
     started_from: Text = ""
     curve: tuple[CurvePoint, ...] = ()
+    value_range: str = ""
 
 
 class Score(_Strict):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
-from memnet_core.errors import ImageError, ModelError, NothingToDo
+from memnet_core.errors import ImageError, ModelError, NothingToDo, UsageError
 from memnet_core.jpeg_intervals import JpegCoding
 from memnet_core.model.file import load_model
 from memnet_core.model.zoo import Entry, choose_model, find_model, installed
@@ -402,8 +402,34 @@ def _judged(
         ]
         found = task.estimate(normalized, source.jpeg_tables)
         remarks.append(found.remark)
+    if task.noisy:
+        _check_range(blocks, scaling, found.level)
+        if source.dtype.itemsize > 1:
+            noise = found.level / 255 * (scaling.high - scaling.low)
+            remarks.append(
+                f"σ {found.level:g} of 255, {noise:.3g} in values of the image"
+            )
     kept = None if settings.value_range == "plane" else scaling
     return Channel(level=found.level, scaling=kept), remarks
+
+
+def _check_range(blocks: list[NDArray[Any]], scaling: Linear, level: float) -> None:
+    """Raise UsageError if all that an image holds is little beside its noise.
+
+    Then black and white lie so far from its values that a restoration smooths all of
+    them away.
+    """
+    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    if not values.size:
+        return
+    low, high = (float(v) for v in np.percentile(values, (0.1, 99.9)))
+    spread = 255 * (high - low) / (scaling.high - scaling.low)
+    if 0 < spread < level:
+        raise UsageError(
+            f"The values of the image, mostly {low:g} to {high:g}, make up "
+            f"{spread:.1f} of 255 levels of the range {scaling}, fewer than the noise "
+            f"of σ {level:g}; choose --range auto, or a range that suits them."
+        )
 
 
 def _check_need(task: Task, level: float, model: str | None) -> None:

@@ -134,6 +134,8 @@ class Task(ABC):
         Whether `estimate` can find the level of some image.
     channels : str
         What of colours is restored by default: ``luminance`` or ``each`` channel.
+    noisy : bool
+        Whether levels are deviations of noise in grey levels of 255.
     undoes_jpeg : bool
         Whether the result must not contradict the JPEG file it was made of.
     field : LevelField
@@ -169,6 +171,7 @@ class Task(ABC):
     ranges: ClassVar[bool] = True
     estimable: ClassVar[bool] = True
     channels: ClassVar[Literal["luminance", "each"]] = "luminance"
+    noisy: ClassVar[bool] = False
     undoes_jpeg: ClassVar[bool] = False
     field: ClassVar[LevelField]
     recipe_levels: ClassVar[Mapping[str, Levels]]

@@ -33,6 +33,7 @@ class Denoise(Task):
     option = "sigma"
     help = "standard deviation in grey levels of 255.  [default: auto, estimated]"
     bounds = (0, 255)
+    noisy = True
     channels = "each"
     field = LevelField(
         label="noise σ",

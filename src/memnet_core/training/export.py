@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memnet_core.model.file import Card, TrainingSummary, save_model
+from memnet_core.model.flatness import without_pattern
+from memnet_core.tasks import find_task
 from memnet_core.training.hardware import describe_hardware
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ def model_file(config: TrainingConfig) -> Path:
 def export(config: TrainingConfig, validated: Validated, command: str = "") -> Card:
     """Write the model of a validation, with a card that tells how it came to be.
 
+    Its pattern on flat areas is taken out.
+
     Parameters
     ----------
     config : TrainingConfig
@@ -38,10 +42,11 @@ def export(config: TrainingConfig, validated: Validated, command: str = "") -> C
     ModelError
         If the file cannot be written.
     """
+    chosen = config.value_range
     folders = config.data or config.pairs or ()
     return save_model(
         model_file(config),
-        validated.model,
+        without_pattern(validated.model, find_task(config.task), config.levels),
         name=config.name,
         task=config.task,
         levels=config.levels,
@@ -56,5 +61,10 @@ def export(config: TrainingConfig, validated: Validated, command: str = "") -> C
             command=command,
             started_from=config.start or "",
             curve=validated.curve,
+            value_range=(
+                chosen
+                if isinstance(chosen, str)
+                else ",".join(f"{value:g}" for value in chosen)
+            ),
         ),
     )

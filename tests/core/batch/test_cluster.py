@@ -242,11 +242,15 @@ def test_workers_that_are_lost_for_good_end_the_run_with_a_sentence(
         cluster.wait_for_worker()
         jobs = jobs_for(folder, tmp_path / "out", "ome-zarr")
         run = ClusterRun(jobs, settings_for(model), scheduler=cluster.address)
-        with pytest.raises(UsageError, match="No worker has answered for 4 s; start"):
+
+        def lose_the_worker() -> None:
             for event in run.events():
                 if isinstance(event, FileProgress) and only.poll() is None:
                     os.kill(only.pid, signal.SIGKILL)
                     only.wait()
+
+        with pytest.raises(UsageError, match="No worker has answered for 4 s; start"):
+            lose_the_worker()
 
 
 def test_address_where_nothing_answers_is_named(

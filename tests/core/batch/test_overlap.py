@@ -11,6 +11,7 @@ import pytest
 
 from memnet_core.batch import BatchRun, FileProgress, Job, steps
 from memnet_core.io import FileSink, open_image, probe
+from memnet_core.restoration.run import restore
 from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 NAMES = [f"{letter}.png" for letter in "abcdef"]
 PATIENCE = 30.0
 
-restore = steps.restore
 complete = FileSink.check_complete
 
 

@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 
 from memnet_core.batch import Found, find_inputs, steps
 from memnet_core.io import open_image
+from memnet_core.restoration import run
 from memnet_core.restoration.api import restore
 
 if TYPE_CHECKING:
@@ -123,8 +124,8 @@ def test_input_that_needs_nothing_is_skipped_and_no_failure(
     result = memnet(*DEBLOCK[:3], "in", "out", "--report", "report.json")
     assert result.exit_code == 0
     assert lines(result)[-2:] == [
-        "[2/2] skipped in/b.jpg: needs none: q 95 is milder than q 20, the mildest that "
-        "a model serves (--nearest applies it all the same)",
+        "[2/2] skipped in/b.jpg: needs none: q 95 is milder than q 20, the mildest "
+        "that a model serves (--nearest applies it all the same)",
         "1 restored, 1 skipped in N s (N Mpx/s).",
     ]
     assert names("out") == ["a.png"]
@@ -244,7 +245,7 @@ def test_interrupt_is_reported_and_says_how_to_go_on(
         picture(f"in/{name}.png")
     calls = iter("ab")
 
-    working = steps.restore
+    working = run.restore
 
     def second_is_interrupted(*arguments: Any) -> Any:
         if next(calls) == "b":

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -106,7 +106,7 @@ def test_stack_tells_the_same_as_tiff_and_as_ome_zarr(
     group = zarr.open_group("a.ome.zarr", mode="w")
     group.create_array("0", data=noise)
     steps = [{"type": "scale", "scale": [1.0, 1.0, 0.5]}]
-    image = {
+    image: Any = {
         "axes": [{"name": name} for name in "cyx"],
         "datasets": [{"path": "0", "coordinateTransformations": steps}],
     }

@@ -18,7 +18,6 @@ from memnet_core.errors import ModelError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import (
     Card,
-    Levels,
     Score,
     TrainingSummary,
     load_model,
@@ -26,6 +25,7 @@ from memnet_core.model.file import (
     save_model,
     tensors_sha256,
 )
+from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -50,7 +50,8 @@ def streamed(
     images, _, height, width = x.shape
     rows = network.stream(images, height, width)
     cycle = list(heights)
-    pushed, outputs = 0, []
+    pushed = 0
+    outputs: list[Tensor] = []
     while pushed < height:
         size = cycle[len(outputs) % len(cycle)]
         outputs.append(rows.push(x[:, :, pushed : pushed + size]))

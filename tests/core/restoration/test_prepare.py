@@ -16,6 +16,7 @@ from memnet_core.errors import (
     UsageError,
 )
 from memnet_core.io import Image, Metadata, in_memory
+from memnet_core.model.file import load_model
 from memnet_core.restoration.prepare import (
     Decision,
     Models,
@@ -197,11 +198,10 @@ def test_model_is_loaded_once(
     from memnet_core.restoration import prepare as module
 
     loads = []
-    real = module.load_model
 
     def load(path: Path) -> Any:
         loads.append(path)
-        return real(path)
+        return load_model(path)
 
     monkeypatch.setattr(module, "load_model", load)
     install("noise", 0, 255, task="denoise")

@@ -238,7 +238,7 @@ def test_memory_that_runs_out_is_told_and_not_held_on_to(
 ) -> None:
     engine = Engine(tiny_model(SMALL), device="cpu")
     push = RowStream.push
-    pushed = []
+    pushed: list[int] = []
 
     def limited(self: RowStream, x: Tensor) -> Tensor:
         pushed.append(len(pushed))

@@ -23,6 +23,7 @@ from memnet_core.training.events import Finished, Progress, StepDone, Validated
 from memnet_core.training.export import model_file
 from memnet_core.training.loop import STATE_FILE, Trainer
 from memnet_core.training.session import sitting
+from memnet_core.training.state import read_state
 from memnet_core.training.validation import RESERVED_STEPS
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     Make = Callable[..., TrainingConfig]
 
+CPU = torch.device("cpu")
 EVENTFUL: dict[str, Any] = {
     "phases": [
         {"until": 0.5, "patch": 16, "batch": 2},
@@ -56,7 +58,7 @@ def validated(trainer: Trainer) -> list[Validated]:
 
 
 def state(config: TrainingConfig) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(config.out / STATE_FILE, weights_only=True)
+    loaded = read_state(config.out / STATE_FILE, CPU)
     return {key: value for key, value in loaded.items() if key != "seconds"}
 
 
@@ -159,7 +161,7 @@ def test_first_validation_after_a_resume_does_not_replace_a_better_model(
         for event in before
         if isinstance(event, Validated)
     )
-    saved = torch.load(config.out / STATE_FILE, weights_only=True)
+    saved = read_state(config.out / STATE_FILE, CPU)
     assert saved["best"] == best
     resumed = Trainer(config)
     resumed._best += 20  # a better model than any that may come
@@ -298,7 +300,7 @@ def test_state_of_before_images_and_threads_were_kept_serves(
 ) -> None:
     config = make_config()
     list(Trainer(config).run(stop_at=1))
-    saved = torch.load(config.out / STATE_FILE, weights_only=True)
+    saved = read_state(config.out / STATE_FILE, CPU)
     del saved["images"], saved["threads"]
     saved["config"] = saved["config"].replace(str(clean_images), clean_images.name)
     torch.save(saved, config.out / STATE_FILE)

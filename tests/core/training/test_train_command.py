@@ -21,10 +21,12 @@ from memnet_core.atomic import replaced_when_complete
 from memnet_core.cli import main
 from memnet_core.model.file import load_model
 from memnet_core.training.logs import read_log
+from memnet_core.training.state import read_state
 
 if TYPE_CHECKING:
     from click.testing import Result
 
+CPU = torch.device("cpu")
 TINY = "--memory-blocks 1 --recursions 1 --channels 4".split()  # noqa: SIM905
 
 
@@ -159,7 +161,7 @@ def test_validation_images_that_are_too_small_are_named_as_such(
 ) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    Image.new("L", (12, 12)).save(small / "a.png")
+    Image.new("L", (11, 11)).save(small / "a.png")
     result = memnet(
         *("--data", clean_images, "--val", small, "--out", tmp_path / "run"),
         *("--steps", 4, "--config", settings, *TINY),
@@ -219,13 +221,11 @@ def test_run_that_is_killed_is_resumed_bit_by_bit(
     if number == signal.SIGINT:
         assert process.returncode == 130
         assert "go on with --resume" in messages
-    state = torch.load(killed / "last.pt", weights_only=True)
+    state = read_state(killed / "last.pt", CPU)
     assert 0 < state["step"] < 600
     assert memnet("--out", killed, "--resume").exit_code == 0
     assert memnet("--out", whole, *common).exit_code == 0
-    results = [
-        torch.load(out / "last.pt", weights_only=True) for out in (whole, killed)
-    ]
+    results = [read_state(out / "last.pt", CPU) for out in (whole, killed)]
     for part in ("model", "average"):
         for name, tensor in results[0][part].items():
             assert tensor.equal(results[1][part][name]), name

@@ -9,6 +9,7 @@ import pytest
 from napari.layers import Image
 from qtpy.QtGui import QHideEvent, QShowEvent
 
+from memnet_core.model.file import load_model
 from memnet_core.restoration import prepare
 from napari_memnet.layers import Region, layer_planes
 
@@ -118,11 +119,13 @@ def test_three_previews_load_the_model_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loaded: list[Any] = []
-    original = prepare.load_model
+
+    def load(path: Any) -> Any:
+        loaded.append(path)
+        return load_model(path)
+
     monkeypatch.setattr(prepare, "_MODELS", prepare.Models())
-    monkeypatch.setattr(
-        prepare, "load_model", lambda path: loaded.append(path) or original(path)
-    )
+    monkeypatch.setattr(prepare, "load_model", load)
     viewer.add_image(noise(3, 40, 48), name="cells")
     for plane in range(3):
         viewer.dims.set_current_step(0, plane)
@@ -139,9 +142,12 @@ def test_the_next_preview_decides_nothing_anew_unless_something_else_is_asked_fo
 ) -> None:
     decided: list[Any] = []
     original = prepare.decide
-    monkeypatch.setattr(
-        prepare, "decide", lambda *asked: decided.append(asked) or original(*asked)
-    )
+
+    def decide(*asked: Any) -> Any:
+        decided.append(asked)
+        return original(*asked)
+
+    monkeypatch.setattr(prepare, "decide", decide)
     layer = viewer.add_image(noise(3, 40, 48), name="cells")
     for plane in range(3):
         viewer.dims.set_current_step(0, plane)
