@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core.text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
