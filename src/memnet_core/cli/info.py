@@ -24,7 +24,6 @@ def info(*, file: Path) -> None:
     """Tell what FILE is, how degraded it is, and which model would serve."""
     from memnet_core.io import open_image
     from memnet_core.tasks import TASKS
-    from memnet_core.text import shown
 
     with open_image(file) as source:
         facts = [*_facts(source)]

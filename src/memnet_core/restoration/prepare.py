@@ -177,6 +177,8 @@ class Prepared:
         What the result depends on.
     engine : Engine
         The network on its device.
+    entry : Entry
+        The model.
     """
 
     decision: Decision
