@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Wait = Callable[[Callable[[], bool]], None]
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 90_000
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core.text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,7 +24,6 @@ def info(*, file: Path) -> None:
     """Tell what FILE is, how degraded it is, and which model would serve."""
     from memnet_core.io import open_image
     from memnet_core.tasks import TASKS
-    from memnet_core.text import shown
 
     with open_image(file) as source:
         facts = [*_facts(source)]

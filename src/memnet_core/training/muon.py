@@ -54,7 +54,8 @@ class Muon(torch.optim.AdamW):
             group.setdefault("momentum", momentum)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # AdamW looks for its count of steps in what it loads.
+        # AdamW looks for its count of steps in what it loads; the first states of Muon
+        # have none.
         for held in state["state"].values():
             held.setdefault("step", torch.tensor(0.0))
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -74,6 +75,7 @@ class Muon(torch.optim.AdamW):
         state = self.state[weight]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(weight)
+            state["step"] = torch.tensor(0.0)
         gradient = weight.grad
         momentum: Tensor = state["momentum"].lerp_(gradient, 1 - group["momentum"])
         matrix = gradient.lerp(momentum, group["momentum"]).flatten(1)

@@ -122,7 +122,7 @@ def test_outcome_describes_the_result(
 def test_result_is_that_of_the_task(
     install: Install, picture: Picture, out: Path, task: str
 ) -> None:
-    install("model", 2, 20, task=task)
+    install("model", 2, 16, task=task)
     source = picture("a.png")
     list(run_of([source], out, 2, task=task).events())
     expected = restore(pixels_of(source), task, 2)

@@ -84,7 +84,7 @@ def test_options_do_what_they_name(
     task: str,
     settings: dict[str, Any],
 ) -> None:
-    install("model", 2, 20, task=task)
+    install("model", 2, 16, task=task)
     source = picture("a.png")
     result = memnet(
         *("batch", "--task", task, *options.split(), "--device", "cpu", source, "out")

@@ -161,7 +161,7 @@ def test_validation_images_that_are_too_small_are_named_as_such(
 ) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    Image.new("L", (12, 12)).save(small / "a.png")
+    Image.new("L", (11, 11)).save(small / "a.png")
     result = memnet(
         *("--data", clean_images, "--val", small, "--out", tmp_path / "run"),
         *("--steps", 4, "--config", settings, *TINY),

@@ -46,7 +46,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
     def held(self: Engine, *args: Any) -> Iterator[Any]:
         for rows in original(self, *args):
-            event.wait(20)
+            event.wait(90)
             yield rows
 
     monkeypatch.setattr(Engine, "stream", held)
