@@ -54,7 +54,10 @@ def assert_refused(result: Result, told: str) -> None:
         ("--task deblock --q 99", "the nearest is 'low' (q 5-20). Accept it with"),
         ("--task denoise --sigma 10", "No model for denoise is installed; train one"),
         ("--task deblock --q 10 --model other", "There is no model 'other'"),
-        ("--task deblock --q 10 --model .", ". is not a regular file; give a model file."),
+        (
+            "--task deblock --q 10 --model .",
+            ". is not a regular file; give a mod",
+        ),
         ("--task deblock --q 10 --report r.txt", "give it the suffix .json"),
         ("--task deblock --q 10 --report no/r.json", "no/r.json cannot be written"),
     ],
