@@ -70,7 +70,7 @@ def _values(source: ImageFile) -> str:
 
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
-    from memnet_core.errors import ImageError, LevelError, MemnetError
+    from memnet_core.errors import LevelError, MemnetError
     from memnet_core.restoration.prepare import decide, judge
     from memnet_core.restoration.settings import Settings
 
@@ -79,7 +79,7 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
         judged = judge(source, settings)
     except LevelError:
         return
-    except ImageError as error:
+    except MemnetError as error:
         yield task.quantity, f"unknown: {error}"
         return
     ranges = dict.fromkeys(str(channel.scaling) for channel in judged.channels)

@@ -307,7 +307,7 @@ class _Plane:
         """Return up to where the blocks of some rows end above `bottom`."""
         coding = self.prepared.decision.coding
         if coding is None or bottom >= rows.stop:
-            return min(bottom, rows.stop)
+            return int(min(bottom, rows.stop))
         lacking = coding.missing(slice(rows.start, bottom), self.base.shape[1], 0)[1]
         return int(bottom - (BLOCK - lacking if lacking else 0))
 

@@ -314,17 +314,42 @@ def test_overwriting_replaces_the_whole_image(stack: Path, tmp_path: Path) -> No
 def test_bad_block_fails_the_job_and_the_rest_is_kept(
     stack: Path, tmp_path: Path
 ) -> None:
-    bad = pixels()
-    bad[1, 1, 1, 0, 0] = np.nan
     source = tmp_path / "in" / "bad.tif"
-    tifffile.imwrite(source, bad, photometric="minisblack", metadata=METADATA)
+    noise = np.random.default_rng(0).random((4, 40, 45)).astype(np.float32)
+    tifffile.imwrite(source, noise, photometric="minisblack", compression="zlib")
+    with tifffile.TiffFile(source) as file:
+        start = file.pages[3].dataoffsets[0]
+    data = bytearray(source.read_bytes())
+    data[start : start + 20] = bytes(20)
     target = tmp_path / "bad.ome.zarr"
-    run = run_of(source, target, value_range=(0.0, 1.0))
+    run = run_of(source, target)
+    begin(run.jobs[0], run.settings)
+    # It is damaged only after it was judged, and tells nothing of that.
+    stamp = source.stat()
+    source.write_bytes(data)
+    os.utime(source, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     list(run.events())
     (outcome,) = run.outcomes
     assert outcome.status == "failed"
-    assert "are NaN or infinite" in outcome.message
+    assert outcome.message.startswith(f"{source} cannot be read: ")
     assert not target.exists()
+    work = SharedResult(work_folder(target))
+    assert 0 < len(work.remaining(0)) < work.plan.layout.blocks(0)
+
+
+def test_values_that_are_not_finite_stay_as_they_are(
+    stack: Path, tmp_path: Path
+) -> None:
+    holes = pixels()
+    holes[1, 1, 1, 29:36, 20] = np.nan
+    source = tmp_path / "in" / "holes.tif"
+    tifffile.imwrite(source, holes, photometric="minisblack", metadata=METADATA)
+    plain = only_outcome(run_of(source, tmp_path / "a.tif"))
+    blocks = only_outcome(run_of(source, tmp_path / "a.ome.zarr"))
+    found = level_of(blocks.job.output)
+    expected = tifffile.imread(plain.job.output).transpose(0, 2, 1, 3, 4)
+    assert np.array_equal(np.isnan(found), np.isnan(holes.transpose(0, 2, 1, 3, 4)))
+    np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
 def changed(plan: dict[str, Any], *keys: str, value: Any) -> bytes:
