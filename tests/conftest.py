@@ -114,10 +114,10 @@ def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def install(
     tiny_model: Callable[[Architecture], MemNet], models_folder: Path
 ) -> Callable[..., Path]:
-    """Install a tiny model for a range of levels."""
+    """Install a tiny model for a range of levels, as far as its task has them."""
     from memnet_core.model.architecture import Architecture
     from memnet_core.model.file import save_model
-    from memnet_core.tasks import Levels
+    from memnet_core.tasks import TASKS, Levels
 
     shape: dict[str, Any] = {"memory_blocks": 2, "recursions": 1, "channels": 4}
 
@@ -129,12 +129,14 @@ def install(
         **card: Any,
     ) -> Path:
         path = models_folder / f"{name}.safetensors"
+        low, high = TASKS[task].bounds
+        known = sorted({min(max(level, low), high) for level in levels})
         save_model(
             path,
             tiny_model(Architecture(**shape, unshuffle=unshuffle)),
             name=name,
             task=task,
-            levels=Levels(values=levels, continuous=True),
+            levels=Levels(values=tuple(known), continuous=True),
             version="1.0",
             licence="BSD-3-Clause",
             **card,

@@ -90,7 +90,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
         elif action == 4:
             width, order = rng.choice((1, 2, 4, 8)), rng.choice(("little", "big"))
             number = rng.choice(NUMBERS) & (256**width - 1)
-            content[at : at + width] = number.to_bytes(width, order)  # type: ignore[arg-type]
+            content[at : at + width] = number.to_bytes(width, order)
         elif action == 5:
             content[at:at] = rng.randbytes(rng.randrange(1, 32))
         else:
@@ -229,7 +229,7 @@ def _ome_xml(folder: Path, rng: random.Random, model: Path) -> Path:
         photometric="minisblack",
         ome=True,
     )
-    text = tifffile.tiffcomment(path)
+    text = str(tifffile.tiffcomment(path))
     action = rng.randrange(8)
     if action == 0:
         entities = "".join(
@@ -259,7 +259,7 @@ def _imagej(folder: Path, rng: random.Random, model: Path) -> Path:
         resolution=(10, 10),
         metadata={"axes": "ZCYX", "spacing": 0.5, "unit": "um", "Labels": ["a"] * 6},
     )
-    text = mutated_text(tifffile.tiffcomment(path), r"=([^\n]*)", rng)
+    text = mutated_text(str(tifffile.tiffcomment(path)), r"=([^\n]*)", rng)
     _replace_description(path, text + f"Info={ESCAPE}\nchannels=\n")
     if rng.randrange(3) == 0:
         path.write_bytes(damaged(path.read_bytes(), rng))
@@ -286,7 +286,10 @@ def _ome_zarr(folder: Path, rng: random.Random, model: Path) -> Path:
         "version": "0.4",
     }
     channel = {"color": "FFFFFF", "window": {"start": 0, "end": 9}, "label": "c"}
-    attributes = {"multiscales": [multiscale], "omero": {"channels": [channel]}}
+    attributes: dict[str, Any] = {
+        "multiscales": [multiscale],
+        "omero": {"channels": [channel]},
+    }
     group.attrs.update(attributes if version == 2 else {"ome": attributes})
     names = (".zattrs", "0/.zarray", ".zgroup") if version == 2 else ("zarr.json",) * 2
     target = path / rng.choice((*names, *(["0/zarr.json"] if version == 3 else [])))
@@ -385,8 +388,8 @@ KINDS = {
 }
 
 
-def prepare(folder: Path) -> Path:
-    """Write a tiny model, a paused run and a planned result; return the model."""
+def prepare(folder: Path) -> None:
+    """Write a tiny model, a paused run and a planned result."""
     from memnet_core.model.architecture import Architecture
     from memnet_core.model.file import save_model
     from memnet_core.model.network import MemNet
@@ -396,7 +399,12 @@ def prepare(folder: Path) -> Path:
     from memnet_core.training.session import sitting
 
     model = folder / "tiny.safetensors"
-    small = {"memory_blocks": 1, "recursions": 1, "channels": 2, "unshuffle": 1}
+    small: dict[str, Any] = {
+        "memory_blocks": 1,
+        "recursions": 1,
+        "channels": 2,
+        "unshuffle": 1,
+    }
     save_model(
         model,
         MemNet(Architecture(**small)).eval(),
@@ -426,7 +434,6 @@ def prepare(folder: Path) -> Path:
     for _ in sitting(Trainer(config, "cpu"), stop_at=2):
         pass
     _begin_result(folder, model)
-    return model
 
 
 def _begin_result(folder: Path, model: Path) -> None:

@@ -74,7 +74,7 @@ def attack(
     """Run the attacks; return how many of each kind were made, and failed how."""
     tried: Counter[str] = Counter()
     failed: Counter[tuple[str, str]] = Counter()
-    ended, output, _, _ = _in_process(lambda: prepare(folder) and None, folder)
+    ended, output, _, _ = _in_process(lambda: prepare(folder), folder)
     if ended:
         raise SystemExit(f"The inputs cannot be made:\n{output}")
     for kind in asked.kinds:

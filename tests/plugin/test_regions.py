@@ -21,7 +21,7 @@ from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import save_model
 from memnet_core.restoration.prepare import Prepared
 from memnet_core.restoration.settings import Settings
-from memnet_core.tasks import Levels
+from memnet_core.tasks import TASKS, Levels
 from napari_memnet import sample_data
 from napari_memnet.layers import Region
 from napari_memnet.regions import (
@@ -110,7 +110,7 @@ def of_unshuffle(
             tiny_model(architecture),
             name=name,
             task=task,
-            levels=Levels(values=(1, 100), continuous=True),
+            levels=Levels(values=TASKS[task].bounds, continuous=True),
             version="1.0",
             licence="BSD-3-Clause",
         )

@@ -313,17 +313,20 @@ def _local_cluster(workers: int) -> Iterator[Any]:
         name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()
     }
     settings.update(dict.fromkeys(names, threads))
+    options = {f"{environment}.{name}": value for name, value in settings.items()}
+    for kind in ("scheduler", "worker"):
+        options[f"distributed.{kind}.http.routes"] = []
     with (
-        dask.config.set(
-            {f"{environment}.{name}": value for name, value in settings.items()}
-        ),
+        dask.config.set(options),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
             protocol="tls",
             security=Security.temporary(),
-            dashboard_address=None,
+            # A port of its own, for two runs at once, and no pages on it that tell
+            # every user of this machine what is restored.
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         ) as cluster,

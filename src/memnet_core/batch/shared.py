@@ -29,7 +29,13 @@ from memnet_core.atomic import (
 from memnet_core.batch.folders import hidden_sibling, make_folder
 from memnet_core.errors import ImageError
 from memnet_core.io import open_image
-from memnet_core.io.ome_zarr import ZarrLayout, create_ome_zarr, layout_for, not_held
+from memnet_core.io.ome_zarr import (
+    ZarrLayout,
+    create_ome_zarr,
+    layout_for,
+    not_held,
+    sync_block,
+)
 from memnet_core.restoration.prepare import Decision, decide
 from memnet_core.restoration.sample import sampled_blocks, sampled_planes
 from memnet_core.restoration.scaling import scaling_of
@@ -145,7 +151,8 @@ class SharedResult:
         return [i for i in blocks if not self._mark(level, i).exists()]
 
     def mark_done(self, level: int, index: int) -> None:
-        """Note that a shard is written."""
+        """Note that a shard is written, once it is on the disk."""
+        sync_block(self.image, level, self.plan.layout.block(level, index))
         path = self._mark(level, index)
         path.parent.mkdir(parents=True, exist_ok=True)
         mark(path)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core.text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,7 +24,6 @@ def info(*, file: Path) -> None:
     """Tell what FILE is, how degraded it is, and which model would serve."""
     from memnet_core.io import open_image
     from memnet_core.tasks import TASKS
-    from memnet_core.text import shown
 
     with open_image(file) as source:
         facts = [*_facts(source)]
@@ -69,7 +70,7 @@ def _values(source: ImageFile) -> str:
 
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
-    from memnet_core.errors import ImageError, LevelError, MemnetError
+    from memnet_core.errors import LevelError, MemnetError
     from memnet_core.restoration.prepare import decide, judge
     from memnet_core.restoration.settings import Settings
 
@@ -78,7 +79,7 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
         judged = judge(source, settings)
     except LevelError:
         return
-    except ImageError as error:
+    except MemnetError as error:
         yield task.quantity, f"unknown: {error}"
         return
     ranges = dict.fromkeys(str(channel.scaling) for channel in judged.channels)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from memnet_core.atomic import sync
 from memnet_core.errors import ImageError
 from memnet_core.io.faults import parsing, writing
 from memnet_core.io.format import Format
@@ -35,6 +36,7 @@ __all__ = [
     "not_held",
     "open_level",
     "shrink_block",
+    "sync_block",
 ]
 
 _MARKS = ("zarr.json", ".zgroup", ".zattrs")
@@ -291,6 +293,25 @@ def open_level(path: Path, level: int) -> Any:
     import zarr
 
     return zarr.open_array(path / str(level), mode="r+")
+
+
+def sync_block(path: Path, level: int, block: tuple[slice, ...]) -> None:
+    """Have the files of a block, then their folders, written to the disk."""
+    array = open_level(path, level)
+    sides = array.shards or array.chunks
+    grid = [
+        range(part.start // side, -(-part.stop // side))
+        for part, side in zip(block, sides, strict=True)
+    ]
+    root = path / str(level)
+    folders = {root}
+    for place in product(*grid):
+        file = root / array.metadata.encode_chunk_key(place)
+        if file.is_file():  # a block of nothing but zeros has none
+            sync(file)
+            folders.update(f for f in file.parents if f.is_relative_to(root))
+    for folder in sorted(folders, reverse=True):
+        sync(folder)
 
 
 def shrink_block(finer: Any, block: tuple[slice, ...]) -> NDArray[Any]:

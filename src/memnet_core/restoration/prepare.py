@@ -177,6 +177,8 @@ class Prepared:
         What the result depends on.
     engine : Engine
         The network on its device.
+    entry : Entry
+        The model.
     """
 
     decision: Decision
@@ -419,9 +421,11 @@ def _check_range(blocks: list[NDArray[Any]], scaling: Linear, level: float) -> N
     values = np.concatenate([block[np.isfinite(block)] for block in blocks])
     if not values.size:
         return
-    low, high = (float(v) for v in np.percentile(values, (0.1, 99.9)))
+    ends = np.percentile(values.astype(np.float64), (0.1, 99.9))
+    low, high = (float(end) for end in ends)
     spread = 255 * (high - low) / (scaling.high - scaling.low)
-    if 0 < spread < level:
+    # A range by percentiles is as wide as it can be, whatever the noise.
+    if 0 < spread < min(level, 254):
         raise UsageError(
             f"The values of the image, mostly {low:g} to {high:g}, make up "
             f"{spread:.1f} of 255 levels of the range {scaling}, fewer than the noise "

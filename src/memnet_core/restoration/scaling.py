@@ -88,11 +88,13 @@ def scaling_of(
         If the first value of a pair is not the smaller one.
     """
     values = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    if not values.size and not isinstance(choice, tuple):
+        return Linear(low=0.0, high=1.0)
     if choice == "auto":
         choice = "dtype" if dtype.itemsize == 1 else "percentile"
     if choice in ("percentile", "plane"):
-        values = np.concatenate([block.ravel() for block in blocks]).astype(np.float64)
-        low, high = (float(v) for v in np.percentile(values, _PERCENTILES))
+        ends = np.percentile(values.astype(np.float64), _PERCENTILES)
+        low, high = (float(end) for end in ends)
         return Linear(low=low, high=high if high > low else low + 1)
     if isinstance(choice, tuple):
         low, high = choice
@@ -102,7 +104,7 @@ def scaling_of(
     if dtype.kind in "ui":
         limits = np.iinfo(dtype)
         return Linear(low=float(limits.min), high=float(limits.max))
-    if dtype.kind == "f" and values.size:
+    if dtype.kind == "f":
         low, high = float(values.min()), float(values.max())
         if low < 0 or high > 1:
             raise ImageError(

@@ -221,13 +221,12 @@ def test_scheduler_of_local_workers_refuses_whoever_has_no_certificate() -> None
     with _local_cluster(1) as cluster:
         address = cluster.scheduler_address
         assert address.startswith("tls://127.0.0.1:")
-        stranger = Security.temporary()
-        for security in (None, stranger):
-            with pytest.raises((OSError, ValueError, TypeError, TimeoutError)):
-                Client(address, security=security, timeout=2)
-        plain = address.replace("tls://", "tcp://")
-        with pytest.raises(OSError, match=r"[Tt]imed out"):
-            Client(plain, timeout=2)
+        with pytest.raises(TypeError, match="`ssl_context` argument"):
+            Client(address, timeout=2)
+        with pytest.raises(OSError, match=r"TLS|certificate"):
+            Client(address, security=Security.temporary(), timeout=2)
+        with pytest.raises(OSError, match=r"TCP|reset"):
+            Client(address.replace("tls://", "tcp://"), timeout=2)
         with Client(cluster) as ours:
             assert ours.submit(int, "7").result() == 7
 

@@ -122,7 +122,7 @@ def test_outcome_describes_the_result(
 def test_result_is_that_of_the_task(
     install: Install, picture: Picture, out: Path, task: str
 ) -> None:
-    install("model", 2, 20, task=task)
+    install("model", 2, 16, task=task)
     source = picture("a.png")
     list(run_of([source], out, 2, task=task).events())
     expected = restore(pixels_of(source), task, 2)
@@ -136,19 +136,19 @@ def test_bad_files_do_not_stop_the_others(
     install("low", 5, 20)
     sources = [picture(f"{name}.png") for name in "abcd"]
     sources[0].write_bytes(b"")
-    sources[2] = sources[2].with_name("nan.tif")
-    tifffile.imwrite(sources[2], np.full((5, 6), np.nan, np.float32))
-    run = run_of(sources, out)
+    sources[2] = sources[2].with_name("far.tif")
+    tifffile.imwrite(sources[2], np.full((5, 6), 9, np.float32))
+    run = run_of(sources, out, value_range="dtype")
     assert statuses(run) == {
         "a.png": "failed",
         "b.png": "done",
-        "nan.tif": "failed",
+        "far.tif": "failed",
         "d.png": "done",
     }
     assert sorted(path.name for path in out.iterdir()) == ["b.png", "d.png"]
     messages = [o.message for o in run.outcomes if o.status == "failed"]
     assert messages[0] == f"{sources[0]} cannot be read: the file is empty."
-    assert messages[1].startswith(f"{sources[2]} cannot be restored: 30 of 30 values")
+    assert messages[1].startswith(f"{sources[2]} cannot be restored: The float32 val")
 
 
 def test_failures_are_told_while_the_run_goes_on(

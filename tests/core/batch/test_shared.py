@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +21,12 @@ from memnet_core.batch.steps import Workshop, first_step
 from memnet_core.errors import ImageError
 from memnet_core.events import result_of
 from memnet_core.io import probe
+from memnet_core.io.ome_zarr import sync_block
 from memnet_core.restoration.api import restore
 from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -313,17 +314,42 @@ def test_overwriting_replaces_the_whole_image(stack: Path, tmp_path: Path) -> No
 def test_bad_block_fails_the_job_and_the_rest_is_kept(
     stack: Path, tmp_path: Path
 ) -> None:
-    bad = pixels()
-    bad[1, 1, 1, 0, 0] = np.nan
     source = tmp_path / "in" / "bad.tif"
-    tifffile.imwrite(source, bad, photometric="minisblack", metadata=METADATA)
+    noise = np.random.default_rng(0).random((4, 40, 45)).astype(np.float32)
+    tifffile.imwrite(source, noise, photometric="minisblack", compression="zlib")
+    with tifffile.TiffFile(source) as file:
+        start = file.pages[3].dataoffsets[0]
+    data = bytearray(source.read_bytes())
+    data[start : start + 20] = bytes(20)
     target = tmp_path / "bad.ome.zarr"
-    run = run_of(source, target, value_range=(0.0, 1.0))
+    run = run_of(source, target)
+    begin(run.jobs[0], run.settings)
+    # It is damaged only after it was judged, and tells nothing of that.
+    stamp = source.stat()
+    source.write_bytes(data)
+    os.utime(source, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     list(run.events())
     (outcome,) = run.outcomes
     assert outcome.status == "failed"
-    assert "are NaN or infinite" in outcome.message
+    assert outcome.message.startswith(f"{source} cannot be read: ")
     assert not target.exists()
+    work = SharedResult(work_folder(target))
+    assert 0 < len(work.remaining(0)) < work.plan.layout.blocks(0)
+
+
+def test_values_that_are_not_finite_stay_as_they_are(
+    stack: Path, tmp_path: Path
+) -> None:
+    holes = pixels()
+    holes[1, 1, 1, 29:36, 20] = np.nan
+    source = tmp_path / "in" / "holes.tif"
+    tifffile.imwrite(source, holes, photometric="minisblack", metadata=METADATA)
+    plain = only_outcome(run_of(source, tmp_path / "a.tif"))
+    blocks = only_outcome(run_of(source, tmp_path / "a.ome.zarr"))
+    found = level_of(blocks.job.output)
+    expected = tifffile.imread(plain.job.output).transpose(0, 2, 1, 3, 4)
+    assert np.array_equal(np.isnan(found), np.isnan(holes.transpose(0, 2, 1, 3, 4)))
+    np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
 def changed(plan: dict[str, Any], *keys: str, value: Any) -> bytes:
@@ -426,3 +452,27 @@ def test_other_readers_see_pixels_scale_units_and_names(
     np.testing.assert_array_equal(image.get_image_data("TCZYX"), level_of(target))
     assert image.channel_names == ["red", "green"]
     assert image.physical_pixel_sizes == (2, 0.25, 0.5)
+
+
+def test_shard_and_its_folders_are_on_the_disk_before_its_mark_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "image"
+    array = zarr.create_array(
+        image / "0", shape=(2, 40, 40), chunks=(1, 8, 8), shards=(1, 16, 16), dtype="u1"
+    )
+    array[0, 16:32, 32:40] = 1
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def traced(handle: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        synced.append(path.relative_to(image).as_posix())
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", traced)
+    sync_block(image, 0, (slice(0, 1), slice(16, 32), slice(32, 40)))
+    assert synced == ["0/c/0/1/2", "0/c/0/1", "0/c/0", "0/c", "0"]
+    synced.clear()
+    sync_block(image, 0, (slice(1, 2), slice(0, 16), slice(0, 16)))
+    assert synced == ["0"]

@@ -84,7 +84,7 @@ def test_what_belongs_to_the_file_is_told(memnet: Command, picture: Picture) -> 
         ),
         (np.full((1, 1), 0.5, np.float32), "float32, 0.5 to 0.5", "estimated as 0.0"),
         (np.eye(8, dtype=np.float32) * 9, "float32, 0 to 9", "values 0 to 9"),
-        (np.full((2, 3), np.nan, np.float32), "nan to nan", "unknown: 6 of 6 values"),
+        (np.full((2, 3), np.nan, np.float32), "nan to nan", "estimated as 0.0"),
     ],
 )
 def test_values_of_any_kind_are_told(
