@@ -48,6 +48,9 @@ __all__ = [
 
 _GRAY_CHECK_ROWS = 256
 
+_JUDGED = 1024
+"""Values from which on what they spread over says something of their noise."""
+
 
 class Channel(BaseModel):
     """What was found out about one channel.
@@ -419,7 +422,7 @@ def _check_range(blocks: list[NDArray[Any]], scaling: Linear, level: float) -> N
     them away.
     """
     values = np.concatenate([block[np.isfinite(block)] for block in blocks])
-    if not values.size:
+    if values.size < _JUDGED:
         return
     ends = np.percentile(values.astype(np.float64), (0.1, 99.9))
     low, high = (float(end) for end in ends)
