@@ -27,11 +27,11 @@ __all__ = ["flat_answers", "without_pattern"]
 _BRIGHTNESSES = 18
 """Flat areas that are measured, from black to white."""
 
-_SIDE = 160
+_SIDE = 112
 """Pixels along the sides of flat areas with noise; the border is not measured."""
 
-_BORDER = 56
-"""Pixels at their sides, where the network sees what lies beyond the image."""
+_BORDER = 32
+"""Pixels at their sides, where the network sees much of what lies beyond."""
 
 _RIDGE = 1e-3
 """How dear a change of weights is, beside one of the bias, which is free."""
@@ -111,6 +111,8 @@ def without_pattern(model: MemNet, task: Task, levels: Levels) -> MemNet:
     weights = torch.cat([torch.full((len(a.features), 1), w) for a, w in rows])
     changes = torch.cat([a.changes * w for a, w in rows]).double()
     pattern = (changes.abs() < _LARGEST * weights).all(dim=1)
+    if not pattern.any():
+        return mended
     system = torch.cat([features, weights.double()], dim=1)[pattern]
     changes = changes[pattern]
     price = torch.full((system.shape[1],), _RIDGE * len(system), dtype=torch.float64)

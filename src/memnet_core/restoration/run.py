@@ -309,7 +309,7 @@ class _Plane:
         if coding is None or bottom >= rows.stop:
             return int(min(bottom, rows.stop))
         lacking = coding.missing(slice(rows.start, bottom), self.base.shape[1], 0)[1]
-        return int(bottom - (BLOCK - lacking if lacking else 0))
+        return bottom - (BLOCK - lacking if lacking else 0)
 
     def _strips(
         self,

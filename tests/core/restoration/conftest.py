@@ -36,6 +36,7 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
         colours: Any = "single",
         tta: bool = False,
         engine: Any = None,
+        coding: Any = None,
         **architecture: Any,
     ) -> Prepared:
         shape = {"memory_blocks": 2, "recursions": 1, "channels": 4} | architecture
@@ -47,6 +48,7 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
             channels=(Channel(level=level, scaling=Linear(low=low, high=high)),),
             colours=colours,
             tta=tta,
+            coding=coding,
         )
         card = Card(
             name="random",
