@@ -1,13 +1,14 @@
-"""Time, memory and patience that the streaming network takes, against its old forms.
+"""Time, memory and patience that the streaming network takes, against its old form.
 
 Usage: python benchmarks/speed.py [--largest MPX] [--paper] [--loaded]
 
-For images from 256² px to `--largest` megapixels (24): seconds a megapixel, the speed
-as a share of that of a plain 3×3 convolution of as many channels (a strip in the cache,
-timed right before and after), the longest time between two strips, which is how long
-cancelling takes, and by how much it raises the peak of a process of its own. The
-training form, which computes whole images, is shown up to a megapixel. ``--paper`` takes
-the paper's M6R6 in place of the shape of the shipped models.
+For images from 256² px to `--largest` megapixels (24): seconds a megapixel; the speed
+as a share of that of a plain 3×3 convolution of as many channels, on a strip in the
+cache, in time of the processor, which other programs on the machine change least; the
+longest time between two strips, which is how long cancelling takes; and by how much it
+raises the peak of a process of its own. The training form, which computes whole images,
+is shown up to a megapixel. ``--paper`` takes the paper's M6R6 in place of the shape of
+the shipped models.
 
 ``--loaded`` shows instead what threads that spin cost: the same image with PyTorch as
 installed, with OMP_WAIT_POLICY=PASSIVE and with one thread, on the machine as it is and
@@ -96,7 +97,7 @@ def make_engine(architecture: Architecture) -> Engine:
 
 
 def convolution_rate(channels: int, width: int) -> float:
-    """Return the multiply-adds a second of a plain convolution, at its best."""
+    """Return the multiply-adds in a second of a processor, at their best."""
     conv = nn.Conv2d(channels, channels, 3, padding=1)
     conv = conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.rand(1, channels, ROWS_OF_STRIP, width)
@@ -104,9 +105,9 @@ def convolution_rate(channels: int, width: int) -> float:
     times = []
     with torch.inference_mode():
         for _ in range(20):
-            started = time.perf_counter()
+            started = time.process_time()
             conv(x)
-            times.append(time.perf_counter() - started)
+            times.append(time.process_time() - started)
     return 9 * channels**2 * ROWS_OF_STRIP * width / min(times)
 
 
@@ -114,29 +115,35 @@ def print_table(architecture: Architecture, largest: float) -> list[str]:
     """Print a row for each form and size; return what is not as it should be."""
     problems = []
     columns = 512 // architecture.unshuffle
-    print(f"{torch.get_num_threads()} threads; seconds a megapixel, share of a plain")
-    print("convolution, longest wait for a strip, memory above the model")
+    print(
+        f"{torch.get_num_threads()} threads; seconds a megapixel; of a processor, and"
+    )
+    print("as a share of a plain convolution; longest wait for a strip; memory")
     for height, width in SIZES:
         pixels = height * width
         if pixels > largest * 2**20:
             break
         forms = list(FORMS) if pixels <= LARGEST_WHOLE else ["streaming"]
         times: dict[str, list[float]] = {name: [] for name in forms}
+        works: dict[str, list[float]] = {name: [] for name in forms}
         waits: dict[str, list[float]] = {name: [] for name in forms}
         rates = [convolution_rate(architecture.channels, columns)]
         for _ in range(REPEATS if pixels <= LARGEST_WHOLE else 1):
             for name in forms:
-                started = time.perf_counter()
+                started, worked = time.perf_counter(), time.process_time()
                 waits[name].append(FORMS[name](architecture, height, width))
                 times[name].append(time.perf_counter() - started)
+                works[name].append(time.process_time() - worked)
                 rates.append(convolution_rate(architecture.channels, columns))
         for name in forms:
             seconds = median(times[name]) / pixels * 1e6
-            share = architecture.multiply_adds() * 1e6 / seconds / median(rates)
+            work = min(works[name]) / pixels * 1e6
+            share = architecture.multiply_adds() * 1e6 / work / max(rates)
             memory = peak_of(name, architecture, height, width)
             print(
-                f"{height:>5} × {width:<5}{name:<10}{seconds:8.2f} s/Mpx {share:5.0%}"
-                f"{median(waits[name]):8.2f} s {memory / 2**20:7.0f} MiB",
+                f"{height:>5} × {width:<5}{name:<10}{seconds:8.2f} s/Mpx"
+                f"{work:8.2f} {share:5.0%}{median(waits[name]):8.2f} s"
+                f"{memory / 2**20:8.0f} MiB",
                 flush=True,
             )
             if name == "streaming":

@@ -1,9 +1,9 @@
 """What a network answers where there is nothing to restore, and its taking out.
 
-With pixel-unshuffle every pixel of the u×u cell has its own plane in ReconNet. What they
-answer to a flat area differs by up to a grey level after training: a pattern of stripes
-in every result. ReconNet is linear, so that the smallest change of its weights which
-brings these answers to zero is a problem of least squares.
+With pixel-unshuffle every pixel of the u×u cell has its own plane in ReconNet. What
+they answer to a flat area differs by up to a grey level after training: a pattern of
+stripes in every result. ReconNet is linear, so that the smallest change of its weights
+which brings these answers to zero is a problem of least squares.
 """
 
 from __future__ import annotations

@@ -177,6 +177,8 @@ class Prepared:
         What the result depends on.
     engine : Engine
         The network on its device.
+    entry : Entry
+        The model.
     """
 
     decision: Decision
@@ -402,13 +404,10 @@ def _judged(
         ]
         found = task.estimate(normalized, source.jpeg_tables)
         remarks.append(found.remark)
-    if task.noisy:
+    if task.noisy and source.dtype.itemsize > 1:
         _check_range(blocks, scaling, found.level)
-        if source.dtype.itemsize > 1:
-            noise = found.level / 255 * (scaling.high - scaling.low)
-            remarks.append(
-                f"σ {found.level:g} of 255, {noise:.3g} in values of the image"
-            )
+        noise = found.level / 255 * (scaling.high - scaling.low)
+        remarks.append(f"σ {found.level:g} of 255, {noise:.3g} in values of the image")
     kept = None if settings.value_range == "plane" else scaling
     return Channel(level=found.level, scaling=kept), remarks
 

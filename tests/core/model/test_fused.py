@@ -80,11 +80,15 @@ def test_evaluation_form_computes_the_same_function(
         assert_same(y, trained_form(network, x, exit_block))
 
 
-def test_predictions_of_weight_zero_are_left_out(
-    network: MemNet, random_planes: Callable[..., Tensor]
+@pytest.mark.parametrize("blocks", [[1], [2], [0, 1, 2]])
+def test_predictions_may_have_no_weight(
+    random_network: Callable[..., MemNet],
+    random_planes: Callable[..., Tensor],
+    blocks: list[int],
 ) -> None:
+    network = random_network(memory_blocks=3, recursions=2, channels=8)
     with torch.no_grad():
-        network.fusion[1] = 0
+        network.fusion[blocks] = 0
     x = random_planes(1, 1, 9, 11)
     assert_same(EvaluationNetwork(network)(x), trained_form(network, x))
 
