@@ -27,8 +27,8 @@ __all__ = [
 _LONGEST_WARMUP = 0.05
 
 _SHARE_BESIDE_MUON = 0.1
-"""Moved as fast as Muon moves the rest, ReconNet grows and the units before it die, where
-the change that is to be learned is small: deblocking then learns nothing at all."""
+"""Moved as fast as Muon moves the rest, ReconNet grows and the units before it die,
+where the change that is to be learned is small: deblocking then learns nothing."""
 
 
 def make_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:

@@ -102,7 +102,11 @@ def test_muon_moves_the_convolutions_of_the_memory_blocks_and_nothing_else(
     assert {id(p) for p in inner["params"]} == inside
     assert {id(p) for p in outer["params"]} == ends
     assert all(p.ndim < 4 for p in rest["params"])
-    assert [group["orthogonal"] for group in (inner, outer, rest)] == [True, False, False]
+    assert [group["orthogonal"] for group in (inner, outer, rest)] == [
+        True,
+        False,
+        False,
+    ]
     assert [group["share"] for group in (inner, outer, rest)] == [1, 0.1, 0.1]
 
 
