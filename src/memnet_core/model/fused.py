@@ -14,6 +14,7 @@ Feature maps have the shape (rows, columns, channels).
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -111,8 +112,8 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a map; a 3×3 convolution takes two rows away."""
-        batch = x[None].permute(0, 3, 1, 2)
-        if x.device.type == "cpu" and x.dtype == torch.float32 and _HAS_ONEDNN:
+        batch = _batch(x)
+        if _by_onednn(x):
             # Where a map is small F.conv2d chooses another algorithm, which rounds
             # otherwise; so do matrix products of a few rows.
             y = torch.mkldnn_convolution(
@@ -121,6 +122,13 @@ class Convolution(nn.Module):
         else:
             y = F.conv2d(batch, self.weight, self.bias, padding=self.padding)
         return y[0].permute(1, 2, 0).contiguous()
+
+    def add_to(self, total: Tensor, x: Tensor) -> None:
+        """Add the result for `x` to a map of its size."""
+        if _by_onednn(x) and _adds_in_place():
+            _add_convolution(_batch(total), _batch(x), self.weight, self.bias)
+        else:
+            total.add_(self(x))
 
 
 class FusedBlock(nn.Module):
@@ -150,10 +158,35 @@ class GateTerm(nn.Module):
         self.norm = norm
         self.convolution = Convolution(weight, None)
 
-    def forward(self, memory: Tensor) -> Tensor:
-        """Return the term for rows of a memory."""
-        term: Tensor = self.convolution(self.norm(memory))
-        return term
+
+def _batch(x: Tensor) -> Tensor:
+    """Return a map as PyTorch's convolutions want it: (1, C, H, W), channels last."""
+    return x[None].permute(0, 3, 1, 2)
+
+
+def _by_onednn(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype == torch.float32 and _HAS_ONEDNN
+
+
+def _add_convolution(
+    total: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None
+) -> None:
+    """Add a 1×1 convolution to a map in one pass, a tenth of the network's time."""
+    torch.ops.mkldnn._convolution_pointwise_.binary(
+        total, x, weight, bias, (0, 0), (1, 1), (1, 1), 1, "add", 1.0, None, (), None
+    )
+
+
+@cache
+def _adds_in_place() -> bool:
+    """Whether the operator is as PyTorch's own compiler uses it: it is undocumented."""
+    one = torch.ones(1, 1, 1, 1)
+    total = one.clone()
+    try:
+        _add_convolution(total, one, one, None)
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+        return False
+    return total.item() == 2
 
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

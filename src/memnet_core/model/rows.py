@@ -167,18 +167,30 @@ class Sum:
         self._taken = 0
         self._added: dict[int, int] = {}
 
-    def add(self, term: int, x: Tensor, weight: float = 1) -> None:
-        """Add the next rows of a term."""
+    def places(self, term: int, like: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield views of where the next rows of a term are to be added.
+
+        Parameters
+        ----------
+        term : int
+            Number of the term.
+        like : Tensor
+            A map of as many rows.
+
+        Yields
+        ------
+        slice, Tensor
+            Some of the rows, in order, and where they are to be added.
+        """
         first = self._added.get(term, 0) - self._taken
-        end = first + len(x)
+        end = first + len(like)
         self._added[term] = self._taken + end
         held = len(self._rows)
         if end > held:
-            self._rows.extend(end - held, x)
+            self._rows.extend(end - held, like)
             for _, part in self._rows.parts(held, end - held):
                 part.copy_(self._start.expand_as(part))
-        for place, part in self._rows.parts(first, len(x)):
-            part.add_(x[place], alpha=weight)
+        return self._rows.parts(first, len(like))
 
     def take(self, count: int, like: Tensor) -> Tensor:
         """Return the next rows, to which all terms have been added.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Affine,
         Convolution,
         FusedBlock,
+        GateTerm,
     )
     from memnet_core.model.network import MemNet
 
@@ -174,7 +175,9 @@ class RowStream:
         if m and len(memory):
             norm, weight = self._fusion[m - 1]
             if weight or m == len(self._blocks):
-                self._fused.add(m, norm(memory), weight)
+                term = norm(memory)
+                for place, part in self._fused.places(m, memory):
+                    part.add_(term[place], alpha=weight)
         if m == len(self._blocks):
             yield self._fused.take(len(memory), memory)
             return
@@ -241,7 +244,10 @@ class _Block:
 
     def _admit(self, term: int, x: Tensor) -> None:
         if len(x):
-            self._gate.add(term, self._weights.gates[term](x))
+            gate = cast("GateTerm", self._weights.gates[term])
+            activated = gate.norm(x)
+            for place, part in self._gate.places(term, x):
+                gate.convolution.add_to(part, activated[place])
 
 
 def _copy(x: Tensor, out: Tensor) -> None:

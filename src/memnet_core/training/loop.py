@@ -236,7 +236,7 @@ class Trainer:
         epoch = self._step // self._steps_per_epoch
         rate = learning_rate(self.config, self._step, fraction, epoch)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         clean = clean.to(self._device)
         prediction = self._forward(degraded.to(self._device))
         loss = self._loss(prediction, clean, self._error(fraction))

@@ -31,7 +31,9 @@ class Muon(torch.optim.AdamW):
     Parameters
     ----------
     params : iterable
-        Parameters or groups of them; those with four axes are taken for convolutions.
+        Parameters or groups of them; those with four axes are taken for convolutions,
+        unless their group says ``orthogonal`` False, as suits the first and the last
+        layer of a network.
     lr : float
         Learning rate of both.
     momentum : float
@@ -52,6 +54,7 @@ class Muon(torch.optim.AdamW):
         super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay)
         for group in self.param_groups:
             group.setdefault("momentum", momentum)
+            group.setdefault("orthogonal", True)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # AdamW looks for its count of steps in what it loads; the first states of Muon
@@ -64,7 +67,7 @@ class Muon(torch.optim.AdamW):
     def step(self, closure: Any = None) -> Any:
         """Take a step; the gradients of convolutions' weights are consumed."""
         for group in self.param_groups:
-            for weight in group["params"]:
+            for weight in group["params"] if group["orthogonal"] else ():
                 if weight.ndim == 4 and weight.grad is not None:
                     self._step_convolution(weight, group)
                     weight.grad = None

@@ -26,18 +26,33 @@ __all__ = [
 
 _LONGEST_WARMUP = 0.05
 
+_SHARE_BESIDE_MUON = 0.1
+"""Moved as fast as Muon moves the rest, ReconNet grows and the units before it die,
+where the change that is to be learned is small: deblocking then learns nothing."""
+
 
 def make_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser; it decays the weights of convolutions and nothing else."""
+    """Return the optimiser; it decays the weights of convolutions and nothing else.
+
+    Groups of parameters hold by what share of the learning rate they move.
+    """
+    named = dict(model.named_parameters())
+    inner = [n for n, p in named.items() if p.ndim == 4 and n.startswith("blocks.")]
+    outer = [n for n, p in named.items() if p.ndim == 4 and n not in inner]
+    rest = [n for n, p in named.items() if p.ndim < 4]
+    share = _SHARE_BESIDE_MUON if config.optimizer == "muon" else 1.0
     groups = [
         {
-            "params": [p for p in model.parameters() if p.ndim == 4],
-            "weight_decay": config.weight_decay,
-        },
-        {
-            "params": [p for p in model.parameters() if p.ndim < 4],
-            "weight_decay": 0.0,
-        },
+            "params": [named[name] for name in names],
+            "weight_decay": decay,
+            "share": part,
+            "orthogonal": names is inner,
+        }
+        for names, decay, part in (
+            (inner, config.weight_decay, 1.0),
+            (outer, config.weight_decay, share),
+            (rest, 0.0, share),
+        )
     ]
     if config.optimizer == "muon":
         return Muon(groups, config.learning_rate)

@@ -132,7 +132,7 @@ def test_parts_of_a_job_array_make_up_the_whole(memnet: Command) -> None:
     ]
     assert [result.exit_code for result in results] == [0, 0]
     assert "1 restored in part" in results[0].stderr
-    assert "1 restored in 0" in results[1].stderr
+    assert "1 restored in " in results[1].stderr
     assert os.listdir("out") == ["a.ome.zarr"]
 
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from memnet_core.model import fused
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.streaming import EvaluationNetwork
 
@@ -201,3 +202,24 @@ def test_maps_do_not_grow_above_a_strip_at_the_end_of_an_image(
     monkeypatch.setattr(type(network.weights.fenet), "forward", recorded)
     streamed(network, random_planes(1, 1, 64, 9), [4])
     assert max(heights) <= 4 + 2 + 2 * architecture.recursions + 1
+
+
+def test_result_is_the_same_where_pytorch_cannot_add_in_place(
+    tiny_model: Callable[[Architecture], MemNet],
+    random_planes: Callable[..., Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = EvaluationNetwork(tiny_model(ARCHITECTURES["deeper"]))
+    x = random_planes(1, 1, 40, 30)
+    expected = network(x)
+
+    def changed(*arguments: object) -> None:
+        raise TypeError("unexpected argument")
+
+    monkeypatch.setattr("memnet_core.model.fused._add_convolution", changed)
+    fused._adds_in_place.cache_clear()
+    try:
+        restored = torch.cat(streamed(network, x, [8]), 2)
+    finally:
+        fused._adds_in_place.cache_clear()
+    torch.testing.assert_close(restored, expected, rtol=0, atol=1e-6)

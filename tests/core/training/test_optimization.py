@@ -16,6 +16,7 @@ from memnet_core.training.optimization import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from memnet_core.model.network import MemNet
     from memnet_core.training.config import TrainingConfig
 
     Make = Callable[..., TrainingConfig]
@@ -88,3 +89,30 @@ def test_only_the_weights_of_convolutions_decay(
     make_optimizer(config, conv).step()
     torch.testing.assert_close(conv.weight, before[0] * 0.95)
     torch.testing.assert_close(conv.bias, before[1])
+
+
+def test_muon_moves_the_convolutions_of_the_memory_blocks_and_nothing_else(
+    make_config: Make, random_network: Callable[..., MemNet]
+) -> None:
+    model = random_network(memory_blocks=2, recursions=1, channels=4)
+    config = make_config(optimizer="muon")
+    inner, outer, rest = make_optimizer(config, model).param_groups
+    inside = {id(p) for p in model.blocks.parameters() if p.ndim == 4}
+    ends = {id(model.fenet.weight), id(model.reconnet.conv.weight)}
+    assert {id(p) for p in inner["params"]} == inside
+    assert {id(p) for p in outer["params"]} == ends
+    assert all(p.ndim < 4 for p in rest["params"])
+    assert [group["orthogonal"] for group in (inner, outer, rest)] == [
+        True,
+        False,
+        False,
+    ]
+    assert [group["share"] for group in (inner, outer, rest)] == [1, 0.1, 0.1]
+
+
+def test_other_optimizers_move_everything_alike(
+    make_config: Make, random_network: Callable[..., MemNet]
+) -> None:
+    model = random_network(memory_blocks=1, recursions=1, channels=4)
+    optimizer = make_optimizer(make_config(optimizer="adamw"), model)
+    assert [group["share"] for group in optimizer.param_groups] == [1, 1, 1]
