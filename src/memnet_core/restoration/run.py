@@ -13,9 +13,9 @@ from memnet_core.events import Notice, Progress
 from memnet_core.jpeg_intervals import BLOCK, consistent_colours
 from memnet_core.pixels import to_dtype, without_alpha
 from memnet_core.restoration.colour import from_planes, to_planes
+from memnet_core.restoration.decision import plane_scaling
 from memnet_core.restoration.enlarged import Enlarged
 from memnet_core.restoration.holes import Filled, is_blank
-from memnet_core.restoration.prepare import plane_scaling
 from memnet_core.restoration.turns import TURNS, mean_of_turns
 from memnet_core.restoration.windows import Region, bands, window
 
