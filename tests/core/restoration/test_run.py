@@ -161,7 +161,11 @@ def test_change_comes_back_in_the_unit_of_the_pixels(prepared_with: Prepare) -> 
     assert np.array_equal(whole(stack, prepared), stack + 50)
 
 
-def test_progress_rises_to_all_pixels(prepared_with: Prepare) -> None:
+def test_progress_rises_to_all_pixels(
+    prepared_with: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Strips as low as they become, so that there are several of a small plane.
+    monkeypatch.setattr("memnet_core.restoration.stream.cache_size", lambda: 0)
     prepared = prepared_with(unshuffle=2)
     stack = noise(3, 80, 20, 1)
     events = [*restore(ArraySource(stack), ArraySink(stack.copy()), prepared)]
