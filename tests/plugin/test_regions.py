@@ -15,7 +15,7 @@ from napari.layers import Image
 from PIL import Image as PillowImage
 
 import memnet_core
-from memnet_core.errors import ImageError, LevelError
+from memnet_core.errors import LevelError
 from memnet_core.events import EventsWithResult, Progress
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import save_model

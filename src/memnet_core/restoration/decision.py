@@ -292,7 +292,7 @@ def _judged(
         ]
         found = task.estimate(normalized, source.jpeg_tables)
         remarks.append(found.remark)
-    if task.noisy and source.dtype.itemsize > 1:
+    if task.noisy and source.dtype.itemsize > 1 and settings.value_range != "plane":
         _check_range(blocks, scaling, found.level)
         noise = found.level / 255 * (scaling.high - scaling.low)
         remarks.append(f"σ {found.level:g} of 255, {noise:.3g} in values of the image")

@@ -58,9 +58,7 @@ def only_outcome(run: BatchRun) -> Outcome:
     return outcome
 
 
-@pytest.mark.parametrize(
-    "choice", ["auto", "dtype", "percentile", (0.0, 4000.0)], ids=str
-)
+@pytest.mark.parametrize("choice", ["auto", "percentile", (0.0, 4000.0)], ids=str)
 def test_planes_become_what_the_image_becomes(
     choice: Any, install: Install, stack: Path
 ) -> None:

@@ -109,7 +109,7 @@ def test_cancelling_stops_between_strips_and_restoring_again_goes_on(
     assert statuses(widget)["b.jpg"] == "waiting"
     widget.start()
     wait(lambda: widget.run.work is None)
-    assert widget.run.status.text() == "1 restored, 1 skipped (they exist)."
+    assert widget.run.status.text() == "1 restored, 1 skipped."
     assert statuses(widget)["a.png"] == "there already"
 
 

@@ -147,7 +147,7 @@ def test_the_next_preview_decides_nothing_anew_unless_something_else_is_asked_fo
         decided.append(asked)
         return original(*asked)
 
-    monkeypatch.setattr(prepare, "decide", decide)
+    monkeypatch.setattr(decision, "decide", decide)
     layer = viewer.add_image(noise(3, 40, 48), name="cells")
     for plane in range(3):
         viewer.dims.set_current_step(0, plane)
