@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.events import Notice
-    from memnet_core.restoration.prepare import Decision, Prepared
+    from memnet_core.restoration.decision import Decision
+    from memnet_core.restoration.prepare import Prepared
     from memnet_core.restoration.settings import Settings
     from napari_memnet.layers import Region
 
@@ -155,7 +156,8 @@ def restore_region(
         If the level cannot be found out, no model or device serves, or pixels are not
         finite.
     """
-    from memnet_core.restoration.prepare import carried_out, decide
+    from memnet_core.restoration.decision import decide
+    from memnet_core.restoration.prepare import carried_out
     from memnet_core.restoration.run import restore
     from memnet_core.restoration.windows import Region as CoreRegion
 

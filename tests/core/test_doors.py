@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from memnet_core.batch import BatchRun, Job
 from memnet_core.io import open_image, probe
 from memnet_core.restoration.api import restore
-from memnet_core.restoration.prepare import Decision, decide
+from memnet_core.restoration.decision import Decision, decide
 from memnet_core.restoration.sample import sampled_blocks
 from memnet_core.restoration.settings import Settings
 

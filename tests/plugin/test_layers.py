@@ -259,6 +259,8 @@ def test_full_resolution_of_a_multiscale_layer_is_taken() -> None:
     ids=["complex", "1D", "empty"],
 )
 def test_layers_that_cannot_be_restored_are_named(data: Any, reason: str) -> None:
-    layer: Any = SimpleNamespace(data=data, rgb=False, multiscale=False, name="odd")
+    layer: Any = SimpleNamespace(
+        data=data, rgb=False, multiscale=False, name="odd", axis_labels=()
+    )
     with pytest.raises(ImageError, match=f"The layer 'odd'.*{reason}"):
         layer_planes(layer)

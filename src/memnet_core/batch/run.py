@@ -22,7 +22,7 @@ from memnet_core.batch.steps import Answer, Step, Workshop, first_step
 from memnet_core.devices import select_device
 from memnet_core.events import EventsWithResult
 from memnet_core.io import format_of_suffix
-from memnet_core.restoration.prepare import check_model
+from memnet_core.restoration.decision import check_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence

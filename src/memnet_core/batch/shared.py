@@ -36,7 +36,7 @@ from memnet_core.io.ome_zarr import (
     not_held,
     sync_block,
 )
-from memnet_core.restoration.prepare import Decision, decide
+from memnet_core.restoration.decision import Decision, decide
 from memnet_core.restoration.sample import sampled_blocks, sampled_planes
 from memnet_core.restoration.scaling import scaling_of
 

@@ -71,7 +71,7 @@ def _values(source: ImageFile) -> str:
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
     from memnet_core.errors import LevelError, MemnetError
-    from memnet_core.restoration.prepare import decide, judge
+    from memnet_core.restoration.decision import decide, judge
     from memnet_core.restoration.settings import Settings
 
     settings = Settings(task=task.name)

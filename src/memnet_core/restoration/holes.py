@@ -43,6 +43,7 @@ class Filled:
         self._source = source
         self._value = value
         self.found = False
+        self._ahead: tuple[tuple[int, slice, slice], NDArray[Any]] | None = None
         self.shape = source.shape
         self.dtype = source.dtype
         self.channels = source.channels
@@ -50,9 +51,19 @@ class Filled:
         self.jpeg_tables = source.jpeg_tables
         self.jpeg_coding = source.jpeg_coding
 
+    def look_ahead(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return the window that is read next, not filled, and keep it until then."""
+        pixels = self._source.read(plane, rows, columns)
+        self._ahead = (plane, rows, columns), pixels
+        return pixels
+
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return a window, filled."""
-        pixels = self._source.read(plane, rows, columns)
+        ahead, self._ahead = self._ahead, None
+        if ahead and ahead[0] == (plane, rows, columns):
+            pixels = ahead[1]
+        else:
+            pixels = self._source.read(plane, rows, columns)
         if self.dtype.kind != "f" or np.isfinite(pixels).all():
             return pixels
         self.found = True
@@ -68,7 +79,7 @@ class Filled:
         return part.astype(self.dtype)
 
 
-def is_blank(source: Source, plane: int, rows: slice, columns: slice) -> bool:
+def is_blank(source: Source, plane: int, seen: NDArray[Any]) -> bool:
     """Whether all finite values of a plane are the same, or there are none.
 
     Most planes show at a few pixels that they are not; the others are read as a whole.
@@ -79,12 +90,11 @@ def is_blank(source: Source, plane: int, rows: slice, columns: slice) -> bool:
         What holds the plane.
     plane : int
         Which one.
-    rows, columns : slice
-        Where to look first, as those pixels are read next.
+    seen : ndarray
+        Some of its pixels.
     """
     _, height, width, _ = source.shape
-    first = source.read(plane, rows, columns)
-    if not _same([first]) or not _same(sampled_blocks(source, [plane], pixels=4096)):
+    if not _same([seen]) or not _same(sampled_blocks(source, [plane], pixels=4096)):
         return False
     lowest, highest = np.inf, -np.inf
     for top in range(0, height, _ROWS):

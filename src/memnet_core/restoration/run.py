@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.bicubic import resized_window
 from memnet_core.errors import DeviceError, NotFinite, OutOfMemory
 from memnet_core.events import Notice, Progress
 from memnet_core.jpeg_intervals import BLOCK, consistent_colours
 from memnet_core.pixels import to_dtype, without_alpha
 from memnet_core.restoration.colour import from_planes, to_planes
+from memnet_core.restoration.decision import plane_scaling
+from memnet_core.restoration.enlarged import Enlarged
 from memnet_core.restoration.holes import Filled, is_blank
-from memnet_core.restoration.prepare import plane_scaling
+from memnet_core.restoration.turns import TURNS, mean_of_turns
 from memnet_core.restoration.windows import Region, bands, window
 
 if TYPE_CHECKING:
@@ -28,46 +29,12 @@ if TYPE_CHECKING:
     from memnet_core.restoration.source import Sink, Source
     from memnet_core.restoration.stream import Engine
 
-__all__ = ["Enlarged", "restore"]
+__all__ = ["restore"]
 
-_TURNS = 8
 _NARROWEST = 16
 """Columns that are not divided any more where memory runs out."""
 
 _REPEATED_ROWS = 256
-
-
-class Enlarged:
-    """A source whose planes are enlarged by bicubic interpolation, as float64.
-
-    Parameters
-    ----------
-    source : Source
-        What is enlarged.
-    scale : int
-        By which factor.
-    """
-
-    def __init__(self, source: Source, scale: int) -> None:
-        self._source = source
-        self._scale = scale
-        count, height, width, samples = source.shape
-        self.shape = (count, height * scale, width * scale, samples)
-        self.dtype = np.dtype(np.float64)
-        self.channels = source.channels
-        self.channel = source.channel
-        self.jpeg_tables = source.jpeg_tables
-        self.jpeg_coding = None
-
-    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[np.float64]:
-        """Return a window of the enlarged plane."""
-        return resized_window(
-            lambda y, x: self._source.read(plane, y, x),
-            self._source.shape[1:3],
-            self.shape[1:3],
-            rows,
-            columns,
-        )
 
 
 def restore(
@@ -155,17 +122,20 @@ class _Plane:
         )
 
     def is_blank(self, rows: slice, columns: slice) -> bool:
-        """Whether the plane holds one value only."""
-        engine, scale = self.prepared.engine, self.prepared.scale
-        height, width = self.base.shape[1:3]
-        top = window(rows, height, engine.radius, engine.multiple).start // scale
-        across = window(columns, width, engine.radius, engine.multiple)
-        return is_blank(
-            self.source,
-            self.plane,
-            slice(top, min(top + _NARROWEST, self.source.shape[1])),
-            slice(across.start // scale, -(-across.stop // scale)),
-        )
+        """Whether the plane holds one value only, judged by what is read first."""
+        engine = self.prepared.engine
+        first = self._bands(columns)[0]
+        seen, across = self._window(engine, rows, 0), self._window(engine, first, 1)
+        step = engine.strip_rows(across.stop - across.start, self._images)
+        strip = slice(seen.start, min(seen.start + step, seen.stop))
+        scale = self.prepared.scale
+        if scale > 1:
+            strip, across = (
+                slice(part.start // scale, -(-part.stop // scale))
+                for part in (strip, across)
+            )
+        pixels = self.filled.look_ahead(self.plane, strip, across)
+        return is_blank(self.source, self.plane, pixels)
 
     def repeat(
         self, sink: Sink, rows: slice, columns: slice
@@ -195,8 +165,7 @@ class _Plane:
         """Restore a part of the plane; yield how many pixels are done, and notices."""
         engine = self.prepared.engine
         finished = 0
-        room = max(engine.widest(self._images) - 2 * engine.radius, _NARROWEST)
-        parts = deque((rows, band) for band in bands(columns, room))
+        parts = deque((rows, band) for band in self._bands(columns))
         while parts:
             rows, columns = parts.popleft()
             width = columns.stop - columns.start
@@ -248,21 +217,18 @@ class _Plane:
         self, engine: Engine, rows: slice, columns: slice
     ) -> Iterator[tuple[float, NDArray[Any]]]:
         """Yield restored rows in order, and how much of the work is done."""
-        reach, multiple = engine.radius, engine.multiple
-        height, width = self.base.shape[1:3]
         whole, beside = self._aligned(rows, 0), self._aligned(columns, 1)
-        seen = window(whole, height, reach, multiple)
-        across = window(beside, width, reach, multiple)
+        seen, across = self._window(engine, rows, 0), self._window(engine, columns, 1)
         inner = slice(beside.start - across.start, beside.stop - across.start)
         waiting, ready = _Rows(seen.start), _Rows(seen.start)
         step = engine.strip_rows(across.stop - across.start, self._images)
         strips = self._strips(engine, seen, across, step, waiting)
         length = seen.stop - seen.start
-        passes = _TURNS if self.prepared.decision.tta else 1
+        passes = TURNS if self.prepared.decision.tta else 1
         # Nothing is computed below the last row that is wanted, but for its context.
         effort = passes * (length if passes > 1 else whole.stop - seen.start)
         outputs = (
-            _mean_of_turns(engine, strips, length, step, self.map_value)
+            mean_of_turns(engine, strips, length, step, self.map_value)
             if passes > 1
             else (
                 (len(out[0, 0]), out)
@@ -295,6 +261,18 @@ class _Plane:
                 yield fraction, np.empty((0, 0, 0), self.dtype)
             if top >= whole.stop and passes == 1:
                 break
+
+    def _bands(self, columns: slice) -> list[slice]:
+        """Divide columns as the memory of the device asks for."""
+        engine = self.prepared.engine
+        room = engine.widest(self._images) - 2 * engine.radius
+        return bands(columns, max(room, _NARROWEST))
+
+    def _window(self, engine: Engine, part: slice, axis: int) -> slice:
+        """Return what the network sees along an axis to restore a part of it."""
+        size = self.base.shape[1 + axis]
+        whole = self._aligned(part, axis)
+        return window(whole, size, engine.radius, engine.multiple)
 
     def _aligned(self, part: slice, axis: int) -> slice:
         """Return a part of an axis, extended to whole blocks of a JPEG."""
@@ -385,45 +363,3 @@ class _Rows:
                 self._strips.appendleft(strip[used:])
             self._start += used
         return np.concatenate(found) if found else np.empty((0, 0, 1))
-
-
-def _mean_of_turns(
-    engine: Engine,
-    strips: Iterator[NDArray[np.float32]],
-    length: int,
-    step: int,
-    level: float,
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the mean over eight flips and rotations, and before it empty rows.
-
-    The window is kept in memory for that. Each output comes with the rows of work that
-    it stands for.
-    """
-    image = np.concatenate(list(strips), axis=2)
-    mean = np.zeros_like(image)
-    nothing = image[:, :, :0]
-    for turn in range(_TURNS):
-        turned = np.ascontiguousarray(_turned(image, turn))
-        sides = turned.shape[2]
-        parts = (turned[:, :, top : top + step] for top in range(0, sides, step))
-        outputs = []
-        worked = 0
-        for output in engine.stream(parts, sides, level):
-            outputs.append(output)
-            before, worked = worked, worked + output.shape[2]
-            yield worked * length // sides - before * length // sides, nothing
-        mean += _turned_back(np.concatenate(outputs, axis=2), turn)
-    mean /= _TURNS
-    yield 0, mean
-
-
-def _turned(planes: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
-    """Return one of the eight flips and rotations of (N, C, H, W) planes."""
-    rotated = np.rot90(planes, turn % 4, axes=(2, 3))
-    return rotated[..., ::-1] if turn >= 4 else rotated
-
-
-def _turned_back(planes: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
-    """Undo `_turned`."""
-    flipped = planes[..., ::-1] if turn >= 4 else planes
-    return np.rot90(flipped, -(turn % 4), axes=(2, 3))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
-    from memnet_core.restoration.prepare import Decision
+    from memnet_core.restoration.decision import Decision
     from memnet_core.restoration.settings import Settings
     from napari_memnet.regions import Restored
 

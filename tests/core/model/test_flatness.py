@@ -71,6 +71,7 @@ def test_a_pattern_is_taken_out(
     with torch.no_grad():
         model.fusion.fill_(1 / 2)
         model.reconnet.conv.weight.mul_(1e-3)
+        assert model.reconnet.conv.bias is not None
         model.reconnet.conv.bias.copy_(torch.linspace(-1, 1, 4 * image_channels) / 255)
     before = np.abs(flat_answers(model, task, levels)).max()
     mended = without_pattern(model, task, levels)

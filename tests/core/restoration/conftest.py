@@ -23,7 +23,8 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
     """Prepare the random network of an architecture for a task."""
     from memnet_core.model.file import Card
     from memnet_core.model.zoo import Entry
-    from memnet_core.restoration.prepare import Channel, Decision, Prepared
+    from memnet_core.restoration.decision import Channel, Decision
+    from memnet_core.restoration.prepare import Prepared
     from memnet_core.restoration.scaling import Linear
     from memnet_core.restoration.stream import Engine
 
@@ -97,7 +98,8 @@ class FunctionEngine:
 def restored(install: Callable[..., Path]) -> Callable[..., Image]:
     """Restore an image with a function in place of the network."""
     from memnet_core.io import in_memory
-    from memnet_core.restoration.prepare import Prepared, decide
+    from memnet_core.restoration.decision import decide
+    from memnet_core.restoration.prepare import Prepared
     from memnet_core.restoration.run import restore
     from memnet_core.restoration.settings import Settings
     from memnet_core.restoration.source import ArraySink

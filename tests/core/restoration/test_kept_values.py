@@ -13,8 +13,9 @@ from memnet_core.errors import UsageError
 from memnet_core.events import Notice
 from memnet_core.io import open_image
 from memnet_core.jpeg_intervals import JpegCoding
+from memnet_core.restoration.decision import decide
 from memnet_core.restoration.holes import Filled
-from memnet_core.restoration.prepare import decide, prepare
+from memnet_core.restoration.prepare import prepare
 from memnet_core.restoration.run import restore
 from memnet_core.restoration.settings import Settings
 from memnet_core.restoration.source import ArraySink, ArraySource

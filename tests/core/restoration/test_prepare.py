@@ -17,14 +17,8 @@ from memnet_core.errors import (
 )
 from memnet_core.io import Image, Metadata, in_memory
 from memnet_core.model.file import load_model
-from memnet_core.restoration.prepare import (
-    Decision,
-    Models,
-    carried_out,
-    check_model,
-    decide,
-    prepare,
-)
+from memnet_core.restoration.decision import Decision, check_model, decide
+from memnet_core.restoration.prepare import Models, carried_out, prepare
 from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import pytest
 
 from memnet_core.errors import DeviceError, ImageError, NotFinite, OutOfMemory
 from memnet_core.events import Notice, Progress
-from memnet_core.restoration.run import Enlarged, restore
+from memnet_core.restoration.enlarged import Enlarged
+from memnet_core.restoration.run import restore
 from memnet_core.restoration.source import ArraySink, ArraySource
 from memnet_core.restoration.windows import Region
 
@@ -292,7 +293,7 @@ def test_memory_is_that_of_a_window_whatever_the_height(prepared_with: Prepare) 
 
         def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
             sides = (rows.stop - rows.start, columns.stop - columns.start, 1)
-            return np.full(sides, 7, np.uint16)
+            return np.arange(np.prod(sides), dtype=np.uint16).reshape(sides)
 
     class Nowhere:
         def write(

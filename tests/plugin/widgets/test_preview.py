@@ -10,7 +10,7 @@ from napari.layers import Image
 from qtpy.QtGui import QHideEvent, QShowEvent
 
 from memnet_core.model.file import load_model
-from memnet_core.restoration import prepare
+from memnet_core.restoration import decision, prepare
 from napari_memnet.layers import Region, layer_planes
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def test_the_next_preview_decides_nothing_anew_unless_something_else_is_asked_fo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decided: list[Any] = []
-    original = prepare.decide
+    original = decision.decide
 
     def decide(*asked: Any) -> Any:
         decided.append(asked)
