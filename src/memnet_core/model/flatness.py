@@ -174,7 +174,9 @@ def _standing_for(levels: Levels) -> list[float]:
     """Return the levels that are measured: all of a list, five of a range."""
     if not levels.continuous:
         return list(levels.values)
-    return [float(v) for v in np.geomspace(levels.values[0], levels.values[-1], 5)]
+    low, high = levels.values[0], levels.values[-1]
+    spaced = np.geomspace if low > 0 else np.linspace
+    return [float(value) for value in spaced(low, high, 5)]
 
 
 def _flat(
