@@ -100,12 +100,14 @@ def test_quality_comes_from_the_tables_of_the_file(install: Install) -> None:
     assert decision.remarks == ("q 37 by its quantisation table",)
 
 
-@pytest.mark.parametrize(("task", "option"), [("deblock", "--q"), ("sr", "--scale")])
+@pytest.mark.parametrize(
+    ("task", "reason"), [("deblock", "quantisation tables"), ("sr", "--scale")]
+)
 def test_level_that_cannot_be_found_has_to_be_given(
-    install: Install, task: str, option: str
+    install: Install, task: str, reason: str
 ) -> None:
     install("any", 1, 100, task=task)
-    with pytest.raises(LevelError, match=option):
+    with pytest.raises(LevelError, match=reason):
         decide(source(np.zeros((9, 9), np.uint8)), Settings(task=task))
 
 
