@@ -47,6 +47,7 @@ def compressed(
     """Return decoded pixels of shape (h, w, S) and the tables of the components."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", **options)
+    buffer.seek(0)
     with JpegImageFile(buffer) as image:
         tables = tuple(tuple(image.quantization[c[3]]) for c in image.layer)
         decoded = np.asarray(image, np.float64)

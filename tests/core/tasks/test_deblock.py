@@ -137,7 +137,7 @@ def test_quality_of_a_table_of_another_kind_is_called_the_nearest() -> None:
 
 
 def test_quality_of_what_is_no_jpeg_has_to_be_given() -> None:
-    with pytest.raises(LevelError, match="--q"):
+    with pytest.raises(LevelError, match="quantisation tables"):
         DEBLOCK.estimate([np.zeros((8, 8), np.float32)])
 
 
