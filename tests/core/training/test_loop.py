@@ -453,7 +453,12 @@ def test_pairs_teach_what_lies_between_them(
     make_config: Make, paired_images: tuple[Path, Path]
 ) -> None:
     config = make_config(
-        data=(), pairs=paired_images, task="denoise", steps=120, learning_rate=1e-2
+        data=(),
+        pairs=paired_images,
+        task="denoise",
+        steps=120,
+        optimizer="adamw",
+        learning_rate=1e-2,
     )
     [event] = validated(Trainer(config))
     assert event.input_psnr["pairs"] == pytest.approx(16.09, abs=0.01)
