@@ -108,7 +108,7 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map")
     "--range",
     "value_range",
     type=parse_range,
-    metavar="dtype|percentile|LO,HI",
+    metavar="auto|dtype|percentile|LO,HI",
     help="Values that count as 0 and 1 in images of other than 8 bits.",
 )
 @click.option("--memory-blocks", type=int)
