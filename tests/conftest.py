@@ -126,6 +126,7 @@ def install(
         *levels: float,
         task: str = "deblock",
         unshuffle: int = 1,
+        image_channels: int = 1,
         **card: Any,
     ) -> Path:
         path = models_folder / f"{name}.safetensors"
@@ -133,7 +134,11 @@ def install(
         known = sorted({min(max(level, low), high) for level in levels})
         save_model(
             path,
-            tiny_model(Architecture(**shape, unshuffle=unshuffle)),
+            tiny_model(
+                Architecture(
+                    **shape, unshuffle=unshuffle, image_channels=image_channels
+                )
+            ),
             name=name,
             task=task,
             levels=Levels(values=tuple(known), continuous=True),

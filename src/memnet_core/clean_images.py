@@ -1,4 +1,4 @@
-"""Clean images as the planes that training learns from and the protocol scores."""
+"""Clean images as the pictures that training learns from and the protocol scores."""
 
 from __future__ import annotations
 
@@ -59,7 +59,11 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def read_clean_images(
-    folder: Path, *, full_range: bool, value_range: RangeChoice = "auto"
+    folder: Path,
+    *,
+    full_range: bool,
+    value_range: RangeChoice = "auto",
+    colours: bool = False,
 ) -> list[tuple[str, NDArray[Any]]]:
     """Read every plane of every image in a folder.
 
@@ -67,7 +71,7 @@ def read_clean_images(
     ----------
     folder : Path
         Clean images of any kind; stacks count plane by plane.
-    full_range, value_range
+    full_range, value_range, colours
         As for `clean_planes`.
 
     Returns
@@ -87,7 +91,7 @@ def read_clean_images(
     for path in image_files(folder):
         with open_image(path) as image:
             try:
-                found = [*clean_planes(image, full_range, value_range)]
+                found = [*clean_planes(image, full_range, value_range, colours)]
             except ImageError as error:
                 if str(path) in str(error):
                     raise
@@ -98,9 +102,12 @@ def read_clean_images(
 
 
 def clean_planes(
-    source: Source, full_range: bool, value_range: RangeChoice = "auto"
+    source: Source,
+    full_range: bool,
+    value_range: RangeChoice = "auto",
+    colours: bool = False,
 ) -> Iterator[NDArray[Any]]:
-    """Yield an image as gray planes.
+    """Yield an image as gray or as coloured planes.
 
     Parameters
     ----------
@@ -112,10 +119,13 @@ def clean_planes(
     value_range : str or (float, float)
         Which values of images of other than 8 bits become 0 and 255; see
         `memnet_core.restoration.scaling`.
+    colours : bool
+        Whether to keep all three colours, also of gray images; `full_range` does not
+        matter then.
 
     Yields
     ------
-    ndarray, shape (H, W)
+    ndarray, shape (H, W), or (H, W, 3) for `colours`
         uint8 for images of 8 bits, else float32 in about [0, 255].
 
     Raises
@@ -137,12 +147,23 @@ def clean_planes(
         pixels = without_alpha(np.asarray(source.read(plane, rows, columns)))
         if source.dtype == np.uint8 and value_range in _BYTE_RANGES:
             gray = rgb2gray if full_range else rgb2ycbcr_luminance
-            yield gray(pixels) if pixels.shape[-1] == 3 else pixels[..., 0].copy()
+            if colours:
+                yield _three(pixels)
+            else:
+                yield gray(pixels) if pixels.shape[-1] == 3 else pixels[..., 0].copy()
             continue
         check_finite(pixels)
         scaling = scalings[source.channel(plane)]
         if value_range == "plane":
             scaling = scaling_of([pixels], source.dtype, value_range)
         values = scaling.forward(pixels.astype(np.float64))
-        one = values.shape[-1] == 1
-        yield 255 * (values[..., 0] if one else full_range_luminance(values))
+        if colours:
+            yield 255 * _three(values)
+        else:
+            one = values.shape[-1] == 1
+            yield 255 * (values[..., 0] if one else full_range_luminance(values))
+
+
+def _three(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return (H, W, 1 or 3) pixels with three colours."""
+    return np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map")
+_SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "colour")
 
 
 @click.command()
@@ -95,7 +95,7 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map")
     "start",
     metavar="MODEL",
     help="Start from a model (name or file), also one with fewer blocks or recursions, "
-    "or without a level map.",
+    "without a level map, or for gray planes.",
 )
 @click.option("--name", help="Name of the model.  [default: that of the folder]")
 @click.option("--licence", help="Licence of the model, for its card.")
@@ -120,6 +120,12 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map")
     is_flag=True,
     default=None,
     help="Tell the network the level, so that its strength can be chosen.",
+)
+@click.option(
+    "--colour",
+    is_flag=True,
+    default=None,
+    help="Restore the three colours together.  [default: gray planes]",
 )
 @click.option(
     "--optimizer",
@@ -176,6 +182,8 @@ def _config(
     else:
         shape = {"activation_checkpointing": True}
     architecture = {name: given.pop(name) for name in _SHAPE if name in given}
+    if architecture.pop("colour", False):
+        architecture["image_channels"] = 3
     if architecture:
         given["architecture"] = architecture
     if "levels" in given:

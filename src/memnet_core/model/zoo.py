@@ -101,11 +101,13 @@ def find_model(name_or_file: str) -> Entry:
     )
 
 
-def model_for(task: str, level: float, *, nearest: bool = False) -> Entry:
+def model_for(
+    task: str, level: float, *, nearest: bool = False, colours: bool = False
+) -> Entry:
     """Return the installed model that was trained for a task and level.
 
-    Of several, the one for the narrowest range of levels, and the user's before those
-    that ship with the package.
+    Of several, one for gray planes or for colours as they are wanted, the one for the
+    narrowest range of levels, and the user's before those that ship with the package.
 
     Parameters
     ----------
@@ -115,6 +117,8 @@ def model_for(task: str, level: float, *, nearest: bool = False) -> Entry:
         JPEG quality, noise deviation, or scale.
     nearest : bool
         Whether to accept the model whose levels come closest.
+    colours : bool
+        Whether one that restores colours together is to be preferred.
 
     Raises
     ------
@@ -130,8 +134,14 @@ def model_for(task: str, level: float, *, nearest: bool = False) -> Entry:
         )
     covering = [entry for entry in entries if entry.card.levels.covers(level)]
     if covering:
-        return min(covering, key=_range_width)
-    best = min(entries, key=lambda e: abs(e.card.levels.nearest(level) - level))
+        return min(covering, key=lambda e: (_is_colour(e) != colours, _range_width(e)))
+    best = min(
+        entries,
+        key=lambda e: (
+            abs(e.card.levels.nearest(level) - level),
+            _is_colour(e) != colours,
+        ),
+    )
     if nearest:
         return best
     raise LevelError(
@@ -142,13 +152,18 @@ def model_for(task: str, level: float, *, nearest: bool = False) -> Entry:
 
 
 def choose_model(
-    task: str, level: float, name: str | None = None, *, nearest: bool = False
+    task: str,
+    level: float,
+    name: str | None = None,
+    *,
+    nearest: bool = False,
+    colours: bool = False,
 ) -> Entry:
     """Return the model of a name, if it serves, or else the one for a task and level.
 
     Parameters
     ----------
-    task, level, nearest
+    task, level, nearest, colours
         As for `model_for`.
     name : str, optional
         Name or file of a model.
@@ -161,7 +176,7 @@ def choose_model(
         If there is no such model.
     """
     if name is None:
-        return model_for(task, level, nearest=nearest)
+        return model_for(task, level, nearest=nearest, colours=colours)
     entry = find_model(name)
     if entry.card.task != task:
         raise LevelError(
@@ -215,6 +230,10 @@ def _try(file: Path, model: MemNet) -> None:
         raise ModelError(
             f"What {file} makes of a gray picture is not finite; train the model again."
         )
+
+
+def _is_colour(entry: Entry) -> bool:
+    return entry.card.architecture.image_channels == 3
 
 
 def _range_width(entry: Entry) -> float:

@@ -214,7 +214,16 @@ def decide(
     strongest = judged.strongest(task)
     if settings.level is None and not settings.nearest:
         _check_need(task, strongest, settings.model)
-    entry = choose_model(task.name, strongest, settings.model, nearest=settings.nearest)
+    coloured = settings.channels == "joint" or (
+        settings.channels is None and source.shape[-1] > 2 and not _is_gray(source)
+    )
+    entry = choose_model(
+        task.name,
+        strongest,
+        settings.model,
+        nearest=settings.nearest,
+        colours=coloured,
+    )
     card = entry.card
     if not card.levels.covers(strongest):
         nearest = card.levels.nearest(strongest)

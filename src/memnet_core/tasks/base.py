@@ -257,7 +257,7 @@ class Task(ABC):
 
         Parameters
         ----------
-        plane : ndarray of uint8 or float, shape (H, W)
+        plane : ndarray of uint8 or float, shape (H, W) or (H, W, 3)
             Clean pixels in [0, 255]; both sides are multiples of `multiple`.
         level : float
             How strongly.
@@ -266,7 +266,7 @@ class Task(ABC):
 
         Returns
         -------
-        ndarray of float, shape (H, W)
+        ndarray of float, of the same shape
             Degraded pixels on the same scale, which may leave [0, 255].
         """
 

@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Deblock", "QualityEstimate", "estimate_quality", "jpeg", "luminance_table"]
 
-_BLOCK = 8
-"""JPEG transforms 8×8 pixels at a time."""
+_UNIT = 16
+"""Pixels after which JPEG repeats: blocks of 8×8 samples, of chroma every other one."""
+
+_SMOOTHED = 2
+"""Pixels that the chroma of one block reaches into the next when it is enlarged."""
+
+_WHOLE_CHROMA_SHARE = 0.25
+"""Of colour JPEGs to learn from, those that keep all samples of chroma."""
 
 _WELL_FITTING = 0.02
 """Misfit below which an encoder differs from libjpeg by roundings only."""
@@ -91,13 +97,19 @@ class Deblock(Task):
     def degrade(
         self, plane: NDArray[Any], level: float, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Compress as a gray JPEG, which rounds and clips; see `Task.degrade`."""
+        """Compress as JPEG, which rounds and clips; see `Task.degrade`."""
         pixels = np.clip(np.rint(plane), 0, 255).astype(np.uint8)
-        return jpeg(pixels, round(level)).astype(np.float64)
+        is_whole = plane.ndim == 3 and rng.random() < _WHOLE_CHROMA_SHARE
+        compressed = jpeg(pixels, round(level), subsampled=not is_whole)
+        return compressed.astype(np.float64)
 
     def period(self, level: float) -> int:
-        """Return the side of JPEG's blocks in pixels."""
-        return _BLOCK
+        """Return after how many pixels the blocks of all components begin anew."""
+        return _UNIT
+
+    def margin(self, level: float) -> int:
+        """Return how far enlarged chroma reaches."""
+        return _SMOOTHED
 
     def draw_level(self, levels: Levels, rng: np.random.Generator) -> float:
         """Draw a whole quality, from a range on a log scale."""
@@ -145,19 +157,24 @@ def estimate_quality(table: Sequence[int]) -> QualityEstimate:
     return QualityEstimate(best + 1, misfits[best])
 
 
-def jpeg(plane: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Compress and decompress one gray plane as baseline JPEG (libjpeg, islow DCT).
+def jpeg(
+    pixels: NDArray[np.uint8], quality: int, *, subsampled: bool = True
+) -> NDArray[np.uint8]:
+    """Compress and decompress as baseline JPEG (libjpeg, islow DCT).
 
     Parameters
     ----------
-    plane : ndarray of uint8, shape (H, W)
-        Gray pixels; its 8×8 blocks begin at the upper left corner.
+    pixels : ndarray of uint8, shape (H, W) or (H, W, 3)
+        Gray or RGB pixels; 8×8 blocks begin at the upper left corner.
     quality : int
         Quality 1 to 100 on the scale of libjpeg and MATLAB's ``imwrite``.
+    subsampled : bool
+        Whether the chroma of colours keeps one sample of 2×2 (4:2:0), as most do.
     """
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(plane).save(buffer, "JPEG", quality=quality)
+    chroma = "4:2:0" if subsampled else "4:4:4"
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=chroma)
     with Image.open(buffer) as image:
         return np.asarray(image)

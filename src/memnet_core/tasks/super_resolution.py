@@ -65,7 +65,7 @@ class SuperResolution(Task):
     ) -> NDArray[np.float64]:
         """Shrink and enlarge by bicubic interpolation; see `Task.degrade`."""
         clean = plane.astype(np.float64)
-        height, width = plane.shape
+        height, width = plane.shape[:2]
         scale = int(level)
         small = imresize(clean, (height // scale, width // scale))
         return imresize(small, (height, width))

@@ -109,7 +109,8 @@ class TrainingConfig(BaseModel):
     phases : tuple of Phase
         Shapes of the batches.
     luminance : str
-        What becomes of colours in training, unless the task is scored in full range:
+        What becomes of colours in training, unless the network restores them together
+        or the task is scored in full range:
         ``studio``, the luminance from 16 to 235 that the protocol scores, or ``both``,
         half of the patches in full range.
     plain_share : float
@@ -210,8 +211,6 @@ class TrainingConfig(BaseModel):
             raise ValueError("a grid of patches needs clean images and a single phase")
         if self.stride is None and (self.epochs or self.schedule == "steps"):
             raise ValueError("only patches on a grid (stride) are counted in epochs")
-        if self.architecture.image_channels != 1:
-            raise ValueError("samples are gray planes; image_channels has to be 1")
         if self.pairs and self.architecture.level_map:
             raise ValueError("pairs tell no level; a level_map needs clean images")
         if self.stride and (self.plain_share or self.luminance == "both"):

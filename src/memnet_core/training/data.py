@@ -32,7 +32,7 @@ class TrainingImages:
 
     Attributes
     ----------
-    clean : list of ndarray, shape (H, W)
+    clean : list of ndarray, shape (H, W) or (H, W, 3)
         What the network is to restore.
     degraded : list of ndarray, shape (H, W), optional
         What it is to restore them from, where that is not made on the fly.
@@ -56,7 +56,7 @@ class TrainingImages:
             If none is left.
         """
         least = -(-side // 2)
-        kept = [n for n, p in enumerate(self.clean) if min(p.shape) >= least]
+        kept = [n for n, p in enumerate(self.clean) if min(p.shape[:2]) >= least]
         if not kept:
             raise TrainingError(
                 f"No image to {self.use} on has both sides of at least {least} px, "
@@ -70,7 +70,7 @@ class TrainingImages:
                 f"they have a side of less than {least} px, half of the {side} px "
                 "around a patch."
             )
-        if small := sum(min(self.clean[n].shape) < side for n in kept):
+        if small := sum(min(self.clean[n].shape[:2]) < side for n in kept):
             remarks.append(
                 f"{small} images to {self.use} on have a side of less than {side} px, "
                 "and are extended by reflection."
@@ -102,7 +102,7 @@ def training_images(config: TrainingConfig) -> TrainingImages:
         return _read_pairs(*config.pairs, config)
     clean = _read_clean(config.data, config)
     if config.recipe == "fast":
-        clean += [_halved(p) for p in clean if min(p.shape) >= _LARGE]
+        clean += [_halved(p) for p in clean if min(p.shape[:2]) >= _LARGE]
     return TrainingImages(clean)
 
 
@@ -132,7 +132,10 @@ def _read_clean(
         plane
         for folder in folders
         for _, plane in read_clean_images(
-            folder, full_range=full_range, value_range=config.value_range
+            folder,
+            full_range=full_range,
+            value_range=config.value_range,
+            colours=config.architecture.image_channels == 3,
         )
     ]
 
@@ -143,7 +146,10 @@ def _read_pairs(low: Path, high: Path, config: TrainingConfig) -> TrainingImages
     degraded, clean = (
         dict(
             read_clean_images(
-                folder, full_range=task.full_range, value_range=config.value_range
+                folder,
+                full_range=task.full_range,
+                value_range=config.value_range,
+                colours=config.architecture.image_channels == 3,
             )
         )
         for folder in (low, high)
@@ -155,8 +161,8 @@ def _read_pairs(low: Path, high: Path, config: TrainingConfig) -> TrainingImages
         )
     scale = task.scale(config.levels.values[0])
     for name, plane in degraded.items():
-        height, width = (scale * side for side in plane.shape)
-        if (height, width) != clean[name].shape:
+        height, width = (scale * side for side in plane.shape[:2])
+        if (height, width) != clean[name].shape[:2]:
             raise TrainingError(
                 f"{name} has {clean[name].shape[0]}×{clean[name].shape[1]} px in "
                 f"{high}, not {height}×{width} px as its partner in {low} asks for."
@@ -169,13 +175,14 @@ def _read_pairs(low: Path, high: Path, config: TrainingConfig) -> TrainingImages
 
 def _extended(plane: NDArray[Any], side: int) -> NDArray[Any]:
     """Reflect a plane at the lower right until both sides have `side` px."""
-    missing = [(0, max(side - length, 0)) for length in plane.shape]
+    missing = [(0, max(side - length, 0)) for length in plane.shape[:2]]
+    missing += [(0, 0)] * (plane.ndim - 2)
     return np.pad(plane, missing, mode="symmetric") if np.any(missing) else plane
 
 
 def _halved(plane: NDArray[Any]) -> NDArray[Any]:
     """Return a plane at half its size, which is sharper."""
-    height, width = plane.shape
+    height, width = plane.shape[:2]
     image = Image.fromarray(plane).resize(
         (width // 2, height // 2), Image.Resampling.LANCZOS
     )

@@ -55,7 +55,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Example:
-    """A validation patch on a scale of 0 to 255, each of shape (H, W)."""
+    """A validation patch on a scale of 0 to 255: each (H, W) or (H, W, 3)."""
 
     name: str
     degraded: NDArray[Any]

@@ -249,7 +249,7 @@ class Trainer:
         self._optimizer.step()
         self._average.update_parameters(self._model)
         self._step += 1
-        self._pixels += clean.numel() * distributed.world()
+        self._pixels += clean[:, 0].numel() * distributed.world()
         self._updating = False
         with torch.no_grad():
             return float(self._loss(prediction, clean, self._logged_error))
@@ -376,7 +376,7 @@ class _Meter:
         self.steps += 1
         self.loss_sum += loss
         self.patches += len(clean) * distributed.world()
-        self.pixels += clean.numel() * distributed.world()
+        self.pixels += clean[:, 0].numel() * distributed.world()
         self.seconds += seconds
 
     @property

@@ -42,7 +42,7 @@ def memnet_loss(
     Parameters
     ----------
     prediction : Prediction
-        What the network made of the degraded planes, shape (N, 1, H, W).
+        What the network made of the degraded planes, shape (N, C, H, W).
     clean : Tensor
         The clean planes, of the same shape.
     error : callable

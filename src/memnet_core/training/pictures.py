@@ -70,7 +70,8 @@ def draw_examples(examples: tuple[Example, ...], path: Path) -> None:
             "clean": example.clean,
         }
         for axes, (title, plane) in zip(row, planes.items(), strict=True):
-            axes.imshow(plane, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            shown = plane.clip(0, 255).round().astype("uint8")
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.set_title(plotted(title))
             axes.set_axis_off()
     _save(figure, path)

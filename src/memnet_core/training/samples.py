@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     Patch = tuple[NDArray[Any], NDArray[Any], float | None]
     """Degraded, clean, and what the level's plane holds, if there is one."""
 
-__all__ = ["GridPatches", "RandomPatches", "Sampler", "degraded_window", "make_sampler"]
+__all__ = [
+    "GridPatches",
+    "RandomPatches",
+    "Sampler",
+    "degraded_window",
+    "make_sampler",
+    "network_planes",
+]
 
 
 class Sampler(Protocol):
@@ -59,7 +66,7 @@ class Sampler(Protocol):
         Returns
         -------
         degraded, clean : Tensor
-            Each of shape (N, 1, patch, patch), values in [0, 1]; for a network with a
+            Each of shape (N, C, patch, patch), values in [0, 1]; for a network with a
             level map the degraded ones have the level's plane behind their own.
         """
         ...
@@ -99,15 +106,19 @@ class RandomPatches:
         self._paired = images.degraded is not None
         self._level_map = config.architecture.level_map
         self._plain_share = config.plain_share
-        is_scored = self._task.full_range or config.luminance == "studio"
-        self._studio_share = 0.0 if is_scored else 0.5
+        as_it_is = (
+            self._task.full_range
+            or config.luminance == "studio"
+            or config.architecture.image_channels > 1
+        )
+        self._studio_share = 0.0 if as_it_is else 0.5
         largest = self._region(
             max(phase.patch for phase in config.phases), config.levels.values[-1]
         )
         fitted, self.remark = images.fitted(largest)
         self.images = len(fitted.clean)
         self._pairs = [*zip(fitted.clean, fitted.degraded or fitted.clean, strict=True)]
-        areas = np.array([clean.size for clean, _ in self._pairs], np.float64)
+        areas = np.array([math.prod(c.shape[:2]) for c, _ in self._pairs], np.float64)
         self._cumulated = np.cumsum(areas) / areas.sum()
 
     def batch(self, step: int, patch: int, numbers: Iterable[int]) -> _Batch:
@@ -129,7 +140,7 @@ class RandomPatches:
         grid = self._task.multiple(level) if self._paired else 1
         top, left = (
             grid * int(rng.integers(0, (size - side) // grid + 1))
-            for size in self._pairs[index][0].shape
+            for size in self._pairs[index][0].shape[:2]
         )
         turn = int(rng.integers(8))
         clean, degraded = (
@@ -231,7 +242,7 @@ class GridPatches:
 
     def _positions(self, plane: NDArray[Any]) -> NDArray[np.int64]:
         """Return the rows and columns of the grid on what every scale leaves."""
-        sides = np.array(plane.shape, np.int64) - self._spare
+        sides = np.array(plane.shape[:2], np.int64) - self._spare
         return (sides - self._patch) // self._stride + 1
 
 
@@ -251,7 +262,7 @@ def degraded_window(
 
     Parameters
     ----------
-    plane : ndarray, shape (H, W)
+    plane : ndarray, shape (H, W) or (H, W, 3)
         Clean pixels in [0, 255].
     start : (int, int)
         Row and column at which the patch begins.
@@ -273,21 +284,26 @@ def degraded_window(
 def _turned(plane: NDArray[Any], turn: int) -> NDArray[Any]:
     """Return one of the eight flips and rotations, 0 to 7."""
     rotated = np.rot90(plane, turn % 4)
-    return rotated.T if turn >= 4 else rotated
+    return rotated.swapaxes(0, 1) if turn >= 4 else rotated
 
 
 def _stacked(patches: Iterable[Patch]) -> _Batch:
     degraded, clean, levels = zip(*patches, strict=True)
     planes = _planes(degraded)
     if levels[0] is not None:
-        level = torch.tensor(levels).reshape(-1, 1, 1, 1).expand_as(planes)
+        level = torch.tensor(levels).reshape(-1, 1, 1, 1).expand_as(planes[:, :1])
         planes = torch.cat([planes, level], 1)
     return planes, _planes(clean)
 
 
 def _planes(patches: tuple[NDArray[Any], ...]) -> Tensor:
-    pixels = np.stack(patches)[:, None].astype(np.float32)
-    return torch.from_numpy(pixels).div_(255)
+    return torch.stack([network_planes(patch) for patch in patches])
+
+
+def network_planes(pixels: NDArray[Any]) -> Tensor:
+    """Return (H, W) or (H, W, 3) pixels in [0, 255] as planes (C, H, W) in [0, 1]."""
+    planes = np.moveaxis(np.atleast_3d(pixels), -1, 0).astype(np.float32, order="C")
+    return torch.from_numpy(planes).div_(255)
 
 
 @functools.lru_cache(maxsize=2)

@@ -13,7 +13,7 @@ from memnet_core.metrics import psnr
 from memnet_core.tasks import find_task
 from memnet_core.training.events import Example
 from memnet_core.training.loss import memnet_loss
-from memnet_core.training.samples import make_sampler
+from memnet_core.training.samples import make_sampler, network_planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,16 +99,17 @@ class Validation:
         for label, pairs in self._pairs.items():
             values = []
             for degraded, clean in pairs:
-                plane = torch.from_numpy(degraded.astype(np.float32) / 255)[None, None]
+                planes = network_planes(degraded)[None]
                 if model.architecture.level_map:
-                    level = torch.full_like(plane, self._level_values[label])
-                    plane = torch.cat([plane, level], 1)
-                output = model(plane.to(self._device)).output[0, 0]
-                image = 255 * output.cpu().numpy()
+                    level = torch.full_like(planes[:, :1], self._level_values[label])
+                    planes = torch.cat([planes, level], 1)
+                output = model(planes.to(self._device)).output[0]
+                image = 255 * output.cpu().numpy().transpose(1, 2, 0)
+                image = image.reshape(clean.shape)
                 values.append(psnr(clean, image))
                 if label == shown and len(examples) < _EXAMPLES:
-                    planes = (degraded, image, clean)
-                    cut = (_centre(plane, _EXAMPLE_SIDE) for plane in planes)
+                    shown_ones = (degraded, image, clean)
+                    cut = (_centre(pixels, _EXAMPLE_SIDE) for pixels in shown_ones)
                     examples.append(Example(label, *cut))
             means[label] = _mean(values)
         return means, tuple(examples)
@@ -146,7 +147,7 @@ def _levels(config: TrainingConfig) -> tuple[float, ...]:
 
 
 def _centre(plane: NDArray[Any], side: int) -> NDArray[Any]:
-    top, left = (max(length - side, 0) // 2 for length in plane.shape)
+    top, left = (max(length - side, 0) // 2 for length in plane.shape[:2])
     return np.ascontiguousarray(plane[top : top + side, left : left + side])
 
 

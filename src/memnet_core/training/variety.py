@@ -26,36 +26,42 @@ def plain_patch(
 
     Parameters
     ----------
-    plane : ndarray of uint8, shape (H, W)
+    plane : ndarray of uint8, shape (H, W) or (H, W, 3)
         A photograph.
     rng : numpy.random.Generator
         Decides on a flat area, the photograph cut off at white or black, or a drawing.
     """
     kind = rng.integers(3)
     if kind == 0:
-        return np.full_like(plane, _tone(rng))
+        return np.full_like(plane, _tone(plane, rng))
     if kind == 1:
         gain, pivot = rng.uniform(1.2, 3), rng.choice((0, 255))
         stretched = pivot + gain * (plane.astype(np.float64) - (255 - pivot) / 2)
         cut: NDArray[np.uint8] = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
         return cut
-    return _drawing(plane.shape, rng)
+    return _drawing(plane, rng)
 
 
-def _tone(rng: np.random.Generator) -> int:
-    """Return a grey level, often white or black."""
-    return int(rng.choice((0, 255, int(rng.integers(256)))))
+def _tone(plane: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, ...]:
+    """Return a grey level, often white or black, or a colour for a coloured plane."""
+    tone = int(rng.choice((0, 255, int(rng.integers(256)))))
+    if plane.ndim == 2:
+        return (tone,)
+    return (
+        tuple(rng.integers(0, 256, 3).tolist()) if rng.random() < 0.5 else (tone,) * 3
+    )
 
 
-def _drawing(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return boxes, lines and letters on a flat ground."""
-    height, width = shape
-    picture = Image.new("L", (width, height), _tone(rng))
+def _drawing(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return boxes, lines and letters on a flat ground, of a plane's shape."""
+    height, width = plane.shape[:2]
+    mode = "L" if plane.ndim == 2 else "RGB"
+    picture = Image.new(mode, (width, height), _tone(plane, rng))
     draw = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(2, 8))):
         x0, x1 = sorted(int(x) for x in rng.integers(0, width, 2))
         y0, y1 = sorted(int(y) for y in rng.integers(0, height, 2))
-        tone, thickness = _tone(rng), int(rng.integers(1, 4))
+        tone, thickness = _tone(plane, rng), int(rng.integers(1, 4))
         kind = rng.integers(4)
         if kind == 0:
             draw.rectangle((x0, y0, x1, y1), fill=tone)

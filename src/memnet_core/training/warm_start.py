@@ -74,14 +74,21 @@ def grown(model: MemNet, architecture: Architecture) -> MemNet:
 
 
 def _grow_input(model: MemNet, larger: MemNet) -> None:
-    """Copy FENet: colours share the weights of a gray plane, a new level has none."""
+    """Copy FENet: colours share the weights of a gray plane, a new level has none.
+
+    Differences of colours get random weights, which gray pictures do not see: without
+    any, a network that sees only the mean of the colours learns nothing else.
+    """
     old, new = model.architecture, larger.architecture
     cells = old.unshuffle**2
     image = old.image_channels * cells
     colours = new.image_channels // old.image_channels
     weight = model.fenet.weight
     target = larger.fenet.weight.zero_()
-    target[:, : colours * image] = weight[:, :image].repeat(1, colours, 1, 1) / colours
+    shared = weight[:, None, :image].repeat(1, colours, 1, 1, 1) / colours
+    contrast = torch.randn_like(shared) * weight[:, :image].std()
+    contrast -= contrast.mean(1, keepdim=True)
+    target[:, : colours * image] = (shared + contrast).flatten(1, 2)
     if old.level_map:
         target[:, -cells:] = weight[:, image:]
     assert model.fenet.bias is not None

@@ -33,7 +33,6 @@ def write_model(
     tiny_model: Callable[[Architecture], MemNet], models_folder: Path
 ) -> WriteModel:
     """Write a model file, into the user's folder unless told."""
-    model = tiny_model(Architecture(memory_blocks=1, recursions=1, channels=1))
 
     def write(
         name: str,
@@ -42,11 +41,18 @@ def write_model(
         continuous: bool = True,
         folder: Path = models_folder,
         file: str | None = None,
+        colours: bool = False,
     ) -> Path:
+        shape = Architecture(
+            memory_blocks=1,
+            recursions=1,
+            channels=1,
+            image_channels=3 if colours else 1,
+        )
         path = folder / f"{file or name}.safetensors"
         save_model(
             path,
-            model,
+            tiny_model(shape),
             name=name,
             task=task,
             levels=Levels(values=levels or (30,), continuous=continuous),
@@ -205,6 +211,27 @@ def test_users_model_serves_before_a_shipped_one_of_the_same_width(
     write_model("shipped", 20, 40, folder=shipped_folder)
     added = write_model("user", 25, 45)
     assert model_for("denoise", 30).path == added
+
+
+def test_colours_are_restored_by_a_model_for_colours_where_one_serves(
+    write_model: WriteModel,
+) -> None:
+    write_model("gray", 20, 40)
+    write_model("colour", 10, 60, colours=True)
+    write_model("wide", 1, 100)
+    found = {
+        (level, colours): model_for("denoise", level, colours=colours).card.name
+        for level in (30, 50, 90)
+        for colours in (False, True)
+    }
+    assert found == {
+        (30, False): "gray",
+        (30, True): "colour",
+        (50, False): "wide",
+        (50, True): "colour",
+        (90, False): "wide",
+        (90, True): "wide",
+    }
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,30 @@ def test_colours_together_need_a_model_for_colour(install: Install) -> None:
         decide(image, settings)
 
 
+@pytest.mark.parametrize(
+    ("channels", "model", "colours"),
+    [
+        (None, "together", "joint"),
+        ("joint", "together", "joint"),
+        ("each", "gray", "each"),
+        ("luminance", "gray", "luminance"),
+    ],
+)
+def test_colours_choose_the_model_for_colour_unless_told(
+    install: Install, channels: Any, model: str, colours: str
+) -> None:
+    install("gray", 0, 255, task="denoise")
+    install("together", 0, 255, task="denoise", image_channels=3)
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
+    settings = Settings(task="denoise", level=20, channels=channels)
+    decision = decide(source(pixels, "YXS"), settings)
+    assert (Path(decision.model).stem, decision.colours) == (model, colours)
+    gray = source(np.repeat(pixels[..., :1], 3, -1), "YXS")
+    decision = decide(gray, settings)
+    assert decision.colours in ("single", "luminance")
+    assert Path(decision.model).stem == ("together" if channels == "joint" else "gray")
+
+
 def test_decision_survives_json(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
     image = source(noisy(3, 40, 41, sigma=12), "CYX")

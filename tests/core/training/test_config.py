@@ -69,7 +69,6 @@ if TYPE_CHECKING:
             {"data": [], "pairs": ["a", "b"], "architecture": {"level_map": True}},
             "pairs tell no level",
         ),
-        ({"architecture": {"image_channels": 3}}, "image_channels has to be 1"),
         ({"luminance": "full"}, "luminance: Input should be 'studio' or 'both'"),
         ({"plain_share": 1.5}, "plain_share: Input should be less than or equal to 1"),
         ({"optimizer": "adam"}, "optimizer: Input should be 'muon', 'adamw' or 'sgd'"),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from memnet_core.errors import TrainingError
 from memnet_core.tasks import TASKS
@@ -18,6 +19,7 @@ from memnet_core.training.samples import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -74,10 +76,53 @@ def test_batch_holds_degraded_and_clean_planes(make_config: Make, task: str) -> 
     assert not degraded.equal(clean)
 
 
+@pytest.mark.parametrize("task", ["deblock", "denoise", "sr"])
+def test_batch_for_a_colour_network_holds_colours_and_the_level(
+    make_config: Make, tmp_path: Path, task: str
+) -> None:
+    folder = tmp_path / "colour"
+    folder.mkdir()
+    Image.fromarray(
+        np.random.default_rng(4).integers(0, 256, (96, 96, 3), np.uint8)
+    ).save(folder / "a.png")
+    config = make_config(
+        task=task,
+        data=[folder],
+        plain_share=0,
+        architecture={"memory_blocks": 1, "image_channels": 3, "level_map": True},
+    )
+    images = training_images(config)
+    assert {plane.shape[2:] for plane in images.clean} == {(3,)}
+    degraded, clean = make_sampler(config, images).batch(0, 16, range(6))
+    assert (degraded.shape, clean.shape) == ((6, 4, 16, 16), (6, 3, 16, 16))
+    assert not degraded[:, :3].equal(clean)
+    assert all(len(level.unique()) == 1 for level in degraded[:, 3])
+    # Colours differ, and each is degraded by itself.
+    assert float((clean[:, 0] - clean[:, 2]).abs().mean()) > 0.02
+    change = (degraded[:, :3] - clean).flatten(2)
+    assert not change[:, 0].equal(change[:, 2])
+
+
+@pytest.mark.parametrize("start", [(0, 0), (21, 42), (37, 5), (15, 63)])
+def test_window_of_a_colour_jpeg_is_that_of_the_picture_compressed_whole(
+    start: tuple[int, int],
+) -> None:
+    smooth = np.stack([noise(80, 96).astype(float) for _ in range(3)], -1)
+    picture = smooth.astype(np.uint8)
+    picture[..., 1] = picture[::-1, :, 1]
+    for seed in range(4):  # both kinds of chroma
+        expected = TASKS["deblock"].degrade(picture, 20, np.random.default_rng(seed))
+        degraded, _ = degraded_window(
+            picture, start, 16, TASKS["deblock"], 20, np.random.default_rng(seed)
+        )
+        window = np.s_[start[0] : start[0] + 16, start[1] : start[1] + 16]
+        np.testing.assert_array_equal(degraded, expected[window])
+
+
 def test_patches_are_cropped_after_compression_at_any_block_phase(
     make_config: Make,
 ) -> None:
-    plane = noise(24, 24)
+    plane = noise(36, 36)
     config = make_config(
         levels={"values": [30], "continuous": False},
         luminance="studio",
@@ -91,7 +136,7 @@ def test_patches_are_cropped_after_compression_at_any_block_phase(
             ],
             (y, x),
         )
-        for clean, y, x in product(turns(plane), range(8), range(8))
+        for clean, y, x in product(turns(plane), range(2, 18), range(2, 18))
     }
     phases = set()
     for step in range(40):
@@ -172,7 +217,7 @@ def test_epochs_are_shuffled_anew(make_config: Make) -> None:
     assert not first.equal(second)
 
 
-@pytest.mark.parametrize(("stride", "side"), [(None, 200), (21, 192)])
+@pytest.mark.parametrize(("stride", "side"), [(None, 212), (21, 192)])
 def test_images_smaller_than_half_of_what_a_patch_needs_are_refused(
     make_config: Make, stride: int | None, side: int
 ) -> None:

@@ -41,6 +41,17 @@ def test_cut_patches_reach_white_or_black() -> None:
     assert ends == {0, 255}
 
 
+def test_plain_patches_of_a_colour_network_are_coloured_and_gray() -> None:
+    photo = np.random.default_rng(2).integers(0, 256, (40, 48, 3), np.uint8)
+    flat = set()
+    for seed in range(120):
+        patch = plain_patch(photo, np.random.default_rng(seed))
+        assert patch.shape == photo.shape
+        if len(tones := np.unique(patch.reshape(-1, 3), axis=0)) == 1:
+            flat.add(len(np.unique(tones)) > 1)
+    assert flat == {True, False}
+
+
 def test_plain_patch_depends_on_its_random_numbers_alone() -> None:
     plane = np.zeros((20, 24), np.uint8)
     for seed in range(6):

@@ -90,6 +90,16 @@ def test_network_for_colour_makes_of_gray_pictures_what_the_one_for_gray_does(
     torch.testing.assert_close(found, expected.expand_as(found), rtol=0, atol=1e-5)
 
 
+def test_network_for_colour_sees_colours_that_are_equally_bright(
+    random_network: Callable[..., MemNet],
+) -> None:
+    colour = grown(random_network(**asdict(SMALL)), replace(SMALL, image_channels=3))
+    flat = torch.full((1, 3, 8, 8), 0.5)
+    tinted = flat + torch.tensor([0.3, -0.3, 0.0])[:, None, None]
+    features = colour.fenet(flat), colour.fenet(tinted)
+    assert float((features[0] - features[1]).detach().abs().max()) > 0.01
+
+
 def test_what_is_new_can_learn(
     random_network: Callable[..., MemNet],
 ) -> None:
