@@ -76,8 +76,10 @@ def _open(path: Path, named: str = "") -> ImageFile:
     """
     import zarr
 
+    from memnet_core.io.zarr_bounds import BoundedStore
+
     try:
-        group = zarr.open_group(path, mode="r")
+        group = zarr.open_group(BoundedStore(path, read_only=True), mode="r")
     except FileNotFoundError as error:
         raise ImageError(
             f"{path} cannot be read: it is no OME-Zarr image, but a folder without "
@@ -292,7 +294,9 @@ def open_level(path: Path, level: int) -> Any:
     """Open the array of a level of an image in the making, to read and write it."""
     import zarr
 
-    return zarr.open_array(path / str(level), mode="r+")
+    from memnet_core.io.zarr_bounds import BoundedStore
+
+    return zarr.open_array(BoundedStore(path / str(level)), mode="r+")
 
 
 def sync_block(path: Path, level: int, block: tuple[slice, ...]) -> None:
