@@ -6,6 +6,7 @@ import fnmatch
 import glob
 import math
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Found", "Source", "find_inputs"]
 
 _LIST_SUFFIX = ".txt"
+_MOST_LINKS = 100
+"""Ways on which a folder is entered; links to links make thousands of millions."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ def _walk(
     folder: Path, output: Path, depth: float, found: Found
 ) -> Iterator[tuple[Path, Path]]:
     """Yield files and Zarr images by name; links back into themselves end there."""
+    entered: Counter[str] = Counter()
 
     def note(error: OSError) -> None:
         found.unreadable.append(f"{error.filename} cannot be read: {error.strerror}.")
@@ -136,6 +140,16 @@ def _walk(
             and not _same(Path(parent, name), output)
             and not _is_loop(folder, inner / name)
         )
+        for name in [*folders]:
+            real = os.path.realpath(Path(parent, name))
+            entered[real] += 1
+            if entered[real] > _MOST_LINKS:
+                folders.remove(name)
+            if entered[real] == _MOST_LINKS + 1:
+                found.unreadable.append(
+                    f"{Path(parent, name)} is passed over: more than {_MOST_LINKS} "
+                    "links lead to the same folder."
+                )
         for name in sorted([*files, *images]):
             yield Path(parent, name), inner / name
 

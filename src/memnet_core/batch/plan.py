@@ -35,6 +35,8 @@ class Job:
         Whether to redo it if it exists.
     axes : str
         Axes of the source, instead of those that it tells.
+    root : Path, optional
+        The output folder, which links inside of it do not lead out of.
     """
 
     source: Path
@@ -43,6 +45,7 @@ class Job:
     skip: bool = False
     overwrite: bool = False
     axes: str = ""
+    root: Path | None = None
 
     @property
     def megapixels(self) -> float:
@@ -90,7 +93,7 @@ def plan_jobs(
                 "output folder."
             )
     return [
-        _planned(Job(source.path, output, overwrite=overwrite, axes=axes))
+        _planned(Job(source.path, output, overwrite=overwrite, axes=axes, root=folder))
         for source, output in zip(sources, outputs, strict=True)
     ]
 

@@ -247,7 +247,7 @@ def begin(job: Job, settings: Settings) -> SharedResult:
     with open_image(job.source, job.axes) as source:
         request = _request(job, settings)
         if not (folder / _PLAN).exists():
-            _make(folder, _planned(request, source, settings), source)
+            _make(folder, _planned(request, source, settings), source, job.root)
     work = SharedResult(folder)
     if work.plan.request != request:
         raise ImageError(
@@ -270,9 +270,9 @@ def _planned(request: dict[str, Any], source: ImageFile, settings: Settings) -> 
     )
 
 
-def _make(folder: Path, plan: Plan, source: ImageFile) -> None:
+def _make(folder: Path, plan: Plan, source: ImageFile, root: Path | None) -> None:
     """Make the folder with everything but the pixels; the first one to do so wins."""
-    make_folder(folder.parent)
+    make_folder(folder.parent, root)
     remove_abandoned(folder.parent)
     display = None
     if source.metadata.calibration.channel_names:

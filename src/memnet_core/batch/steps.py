@@ -171,7 +171,7 @@ class Workshop:
             source = opened.enter_context(open_image(job.source, job.axes))
             prepared = prepare(source, self.settings, self.models)
             yield from self._noted(prepared)
-            make_folder(job.output.parent)
+            make_folder(job.output.parent, job.root)
             sink = opened.enter_context(
                 create_image(job.output, source, prepared.scale)
             )

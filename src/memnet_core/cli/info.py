@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core.cli._options import max_pixels
 from memnet_core.text import shown
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = ["info"]
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@max_pixels
 def info(*, file: Path) -> None:
     """Tell what FILE is, how degraded it is, and which model would serve."""
     from memnet_core.io import open_image

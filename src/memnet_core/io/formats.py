@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import ImageError
+from memnet_core.io.bounds import check_regular
 from memnet_core.io.faults import reading
 from memnet_core.io.format import HEAD_BYTES
 from memnet_core.io.ome_zarr import OME_ZARR
@@ -76,6 +77,7 @@ def format_of_content(path: Path) -> Format:
         if is_image_folder(path):
             head = b""
         else:
+            check_regular(path)
             with path.open("rb") as file:
                 head = file.read(HEAD_BYTES)
             if not head:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
-from PIL import Image as PillowImage
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from memnet_core.io import png
+from memnet_core.io.bounds import check_pixels
 from memnet_core.io.cmyk import rgb_of_cmyk
 from memnet_core.io.encoding import PictureWriter
 from memnet_core.io.format import Format
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import Image as PillowImage
     from PIL.ImageFile import ImageFile as PillowFile
 
     from memnet_core.io.image_file import ImageFile
@@ -146,14 +147,11 @@ def _opened(path: Path, kind: str) -> PillowFile:
         image = _OPENERS[kind](path)
     except SyntaxError as error:
         raise ValueError(f"it is no intact {_TITLES[kind]}") from error
-    if (limit := PillowImage.MAX_IMAGE_PIXELS) and image.width * image.height > (
-        2 * limit
-    ):
+    try:
+        check_pixels(image.width * image.height, "it")
+    except BaseException:
         image.close()
-        raise ValueError(
-            f"it claims to have more than {2 * limit / 1e6:.0f} megapixels, which is "
-            "accepted of a TIFF only"
-        )
+        raise
     return image
 
 

@@ -20,6 +20,7 @@ from memnet_core.io.image_file import ImageFile, in_memory, named_axes
 from memnet_core.io.ome_xml import new_ome_xml
 from memnet_core.io.orientation import oriented
 from memnet_core.io.sink import FileSink
+from memnet_core.io.tiff_chain import opened_tiff
 from memnet_core.io.tiff_pages import (
     as_seen,
     check_complete,
@@ -51,7 +52,7 @@ _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 def _probe(path: Path) -> Probe:
     """Read the header of a TIFF."""
-    with tifffile.TiffFile(path) as file:
+    with opened_tiff(path) as file:
         series = only_series(file)
         page = series.keyframe
         order, axes = samples_last(series.axes, page, [])
@@ -82,7 +83,7 @@ def _open(path: Path, named: str) -> ImageFile:
         Axes instead of those that the file tells.
     """
     with ExitStack() as resources:
-        file = resources.enter_context(tifffile.TiffFile(path))
+        file = resources.enter_context(opened_tiff(path))
         series = only_series(file)
         page = series.keyframe
         check_complete(file, series)

@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 from PIL import Image as PillowImage
 
+from memnet_core.io.bounds import check_backed
 from memnet_core.io.cmyk import rgb_of_cmyk
 from memnet_core.io.faults import parsing
 from memnet_core.io.image import Metadata, Native
@@ -57,6 +58,8 @@ _LOST_TAGS = {
 _BIG = 2**32 - 2**25
 _SUSPICIOUS_BYTES = 2**28
 _LARGEST_COMPRESSION = 10_000
+_DENSEST = 200
+"""What pages that are decoded at once compress to, but for drawings and blank ones."""
 
 _WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 2, 3, 5, 6
 _UNCOMPRESSED, _JPEG = 1, (6, 7)
@@ -206,6 +209,13 @@ def check_complete(file: tifffile.TiffFile, series: Any) -> None:
             f"it promises {page.imagewidth} × {page.imagelength} pixels, "
             f"which its {size} bytes cannot hold"
         )
+    at_once = math.prod(page.chunks if page.is_tiled else page.shape)
+    check_backed(
+        at_once // page.samplesperpixel,
+        at_once * series.dtype.itemsize,
+        lambda: size,
+        _DENSEST,
+    )
 
 
 def _next_directory(file: tifffile.TiffFile) -> int:

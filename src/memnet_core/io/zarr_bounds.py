@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from zarr.abc.store import SuffixByteRequest
 from zarr.storage import LocalStore
+
+from memnet_core.io.zarr_chunks import limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,7 +19,9 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-__all__ = ["BoundedStore"]
+    from memnet_core.io.zarr_chunks import ChunkLimits
+
+__all__ = ["BoundedStore", "stored_bytes"]
 
 _METADATA = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata"})
 # Plates of 384 wells have some MB; as Python objects, JSON takes twenty times as much.
@@ -28,6 +35,18 @@ class BoundedStore(LocalStore):
     that end, or metadata of more than 16 MiB.
     """
 
+    _limits: ChunkLimits | None = None
+
+    def limit(self, array: Any) -> None:
+        """Take from now on no chunks but such as fit an array.
+
+        Raises
+        ------
+        ValueError
+            If its chunks are compressed more than once.
+        """
+        self._limits = limits_of(array)
+
     async def get(
         self,
         key: str,
@@ -36,7 +55,8 @@ class BoundedStore(LocalStore):
     ) -> Buffer | None:
         """Return what a file holds, or None if there is none."""
         _check(self.root, key)
-        return await super().get(key, prototype, byte_range)
+        found = await super().get(key, prototype, byte_range)
+        return self._checked(key, found, byte_range)
 
     def get_sync(
         self,
@@ -47,7 +67,8 @@ class BoundedStore(LocalStore):
     ) -> Buffer | None:
         """Return what a file holds, or None if there is none."""
         _check(self.root, key)
-        return super().get_sync(key, prototype=prototype, byte_range=byte_range)
+        found = super().get_sync(key, prototype=prototype, byte_range=byte_range)
+        return self._checked(key, found, byte_range)
 
     async def get_partial_values(
         self,
@@ -58,7 +79,36 @@ class BoundedStore(LocalStore):
         wanted = [*key_ranges]
         for key, _ in wanted:
             _check(self.root, key)
-        return await super().get_partial_values(prototype, wanted)
+        found = await super().get_partial_values(prototype, wanted)
+        return [
+            self._checked(key, piece, part)
+            for (key, part), piece in zip(wanted, found, strict=True)
+        ]
+
+    def _checked(
+        self, key: str, found: Buffer | None, part: ByteRequest | None
+    ) -> Buffer | None:
+        # The index of a shard is read from its end, and is not compressed.
+        is_index = isinstance(part, SuffixByteRequest)
+        if found and self._limits and not is_index and not _is_metadata(key):
+            self._limits.check(found.to_bytes(), is_part=part is not None)
+        return found
+
+
+def stored_bytes(folder: Path, enough: int) -> int:
+    """Return how many bytes a folder holds, counted until they are enough."""
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                size += os.stat(os.path.join(parent, name)).st_size
+            if size >= enough:
+                return size
+    return size
+
+
+def _is_metadata(key: str) -> bool:
+    return key.rpartition("/")[2] in _METADATA
 
 
 def _check(root: Path, key: str) -> None:
@@ -77,7 +127,7 @@ def _check(root: Path, key: str) -> None:
         return
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"{key} in it is a pipe, a device or a socket, not a file")
-    if key.rpartition("/")[2] in _METADATA and found.st_size > _MOST_METADATA:
+    if _is_metadata(key) and found.st_size > _MOST_METADATA:
         raise ValueError(
             f"{key} in it has {found.st_size / 2**20:,.0f} MiB, more than the "
             f"{_MOST_METADATA >> 20} MiB that metadata may have"

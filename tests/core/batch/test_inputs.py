@@ -110,6 +110,19 @@ def test_folders_that_contain_themselves_by_links_end(
 
 
 @only_posix
+def test_links_to_links_do_not_multiply_without_end(folder: Path) -> None:
+    touch(folder, "20/a.png")
+    for n in range(20):
+        (folder / str(n)).mkdir()
+        for name in "xy":
+            (folder / str(n) / name).symlink_to(folder / str(n + 1))
+    found = find(folder, recursive=True)
+    assert "20/a.png" in places(found)
+    assert len(found.sources) == 100
+    assert any("more than 100 links" in problem for problem in found.unreadable)
+
+
+@only_posix
 def test_file_that_links_to_itself_is_found_and_left_to_fail(folder: Path) -> None:
     (folder / "loop.png").symlink_to("loop.png")
     (folder / "lost.png").symlink_to("nowhere.png")

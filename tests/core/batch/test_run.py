@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import pkgutil
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +31,6 @@ from memnet_core.restoration.stream import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -213,6 +214,35 @@ def test_output_that_cannot_be_written_fails_its_file_only(
     assert told in run.outcomes[0].message
     assert str(out / "bad") in run.outcomes[0].message
     assert not list(out.rglob(".memnet-*"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize("file_format", ["auto", "ome-zarr"])
+def test_only_the_output_folder_itself_may_be_a_link(
+    install: Install, picture: Picture, tmp_path: Path, out: Path, file_format: str
+) -> None:
+    install("low", 5, 20)
+    good, bad = picture("good.png"), picture("bad.png")
+    kept, outside = tmp_path / "kept", tmp_path / "outside"
+    kept.mkdir()
+    outside.mkdir()
+    out.symlink_to(kept)
+    (out / "sub").symlink_to(outside)
+    (kept / "deeper").mkdir()
+    (out / "inside").symlink_to(kept / "deeper")
+    found = [
+        Source(bad, Path("sub/bad.png")),
+        Source(good, Path("inside/good.png")),
+    ]
+    jobs = plan_jobs(found, out, file_format, overwrite=False)
+    run = BatchRun(jobs, Settings(task="deblock", level=10))
+    assert statuses(run) == {"bad.png": "failed", "good.png": "done"}
+    assert f"{out / 'sub'} leads out of {out} by a link" in run.outcomes[0].message
+    assert not [*outside.iterdir()]
+    assert [path.stem for path in (kept / "deeper").iterdir()] in (
+        ["good"],
+        ["good.ome"],
+    )
 
 
 @pytest.mark.parametrize("step", ["restore", "write"])

@@ -139,3 +139,24 @@ def test_file_that_cannot_be_read_is_one_line(
     result = memnet("info", name)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == f"Error: {name} cannot be read: {told}\n"
+
+
+@pytest.mark.usefixtures("models_folder")
+@pytest.mark.parametrize("command", ["info", "restore", "batch"])
+def test_bound_of_pixels_is_told_and_can_be_raised(
+    command: str,
+    memnet: Command,
+    install: Install,
+    picture: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install("noisy", 5, 75, task="denoise")
+    monkeypatch.setenv("MEMNET_MAX_PIXELS", "98")
+    path = picture("a.png", 9, 11)
+    arguments = {"info": [], "restore": ["out.png"], "batch": ["out"]}[command]
+    task = ["--task", "denoise", "--sigma", "25"] if arguments else []
+    refused = memnet(command, path, *arguments, *task)
+    assert refused.exit_code == 1
+    assert "--max-pixels or MEMNET_MAX_PIXELS raises that" in refused.output
+    raised = memnet(command, path, *arguments, *task, "--max-pixels", "99")
+    assert raised.exit_code == 0, raised.output

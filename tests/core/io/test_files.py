@@ -269,15 +269,11 @@ def test_tiff_that_promises_too_much_is_refused_without_memory_for_it(
     assert peak < 20e6
 
 
-def test_picture_above_pillows_limit_is_read_in_silence_up_to_twice_the_limit(
+def test_picture_above_pillows_limit_is_read_in_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = stored(tmp_path, "image.png", FILES["gray.png"])
-    monkeypatch.setattr(PillowImage, "MAX_IMAGE_PIXELS", GRAY.size - 1)
-    np.testing.assert_array_equal(read_image(path).pixels, GRAY)
     monkeypatch.setattr(PillowImage, "MAX_IMAGE_PIXELS", GRAY.size // 2 - 1)
-    assert "megapixels" in refusal(read_image, path)
-    monkeypatch.setattr(PillowImage, "MAX_IMAGE_PIXELS", None)
     np.testing.assert_array_equal(read_image(path).pixels, GRAY)
 
 
