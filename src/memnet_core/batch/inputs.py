@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Found", "Source", "find_inputs"]
 
 _LIST_SUFFIX = ".txt"
-_MOST_LINKS = 100
+_MOST_LINKS = 20
 """Ways on which a folder is entered; links to links make thousands of millions."""
 
 

@@ -9,7 +9,7 @@ from memnet_core.io.bounds import check_regular
 from memnet_core.io.faults import reading
 from memnet_core.io.format import HEAD_BYTES
 from memnet_core.io.ome_zarr import OME_ZARR
-from memnet_core.io.pictures import BMP, JPEG, PNG, WEBP
+from memnet_core.io.pictures import BMP, GIF, JPEG, PNG, WEBP
 from memnet_core.io.tiff import TIFF
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ __all__ = [
     "suffix_of_format",
 ]
 
-FORMATS: tuple[Format, ...] = (PNG, TIFF, JPEG, WEBP, BMP, OME_ZARR)
+FORMATS: tuple[Format, ...] = (PNG, TIFF, JPEG, WEBP, BMP, GIF, OME_ZARR)
 """All formats; the first is the one for what its own format would harm."""
 
 READABLE_SUFFIXES = frozenset().union(

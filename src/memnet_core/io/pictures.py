@@ -1,8 +1,9 @@
-"""Reading PNG, JPEG, WebP and BMP through Pillow, 16-bit PNG through imagecodecs."""
+"""Reading PNG, JPEG, WebP, BMP and GIF: Pillow, and imagecodecs for 16-bit PNG."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,21 @@ from typing import TYPE_CHECKING, Any
 import imagecodecs
 import numpy as np
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from memnet_core.io import png
+from memnet_core.io.animation import (
+    Animation,
+    number_of_frames,
+    read_animation,
+    with_times,
+)
 from memnet_core.io.bounds import check_pixels
 from memnet_core.io.cmyk import rgb_of_cmyk
-from memnet_core.io.encoding import PictureWriter
+from memnet_core.io.encoding import ANIMATED, AnimationWriter, PictureWriter
 from memnet_core.io.format import Format
 from memnet_core.io.image import Image, Metadata, Probe
 from memnet_core.io.image_file import in_memory
@@ -42,10 +50,10 @@ if TYPE_CHECKING:
 
     from memnet_core.io.image_file import ImageFile
 
-__all__ = ["BMP", "JPEG", "PNG", "WEBP"]
+__all__ = ["BMP", "GIF", "JPEG", "PNG", "WEBP"]
 
 _SAMPLES = {"1": 1, "I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 3}
-_TITLES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "bmp": "BMP"}
+_TITLES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "bmp": "BMP", "gif": "GIF"}
 _RAW_EXIF = "Raw profile type exif"
 
 _GAIN_MAP = b' hdrgm:Version="'
@@ -60,6 +68,7 @@ class _Jpeg(JpegImageFile):
 
 _OPENERS: dict[str, type[PillowFile]] = {
     "bmp": BmpImageFile,
+    "gif": GifImageFile,
     "jpeg": _Jpeg,
     "png": PngImageFile,
     "webp": WebPImageFile,
@@ -69,7 +78,8 @@ _OPENERS: dict[str, type[PillowFile]] = {
 def _probe(path: Path, *, kind: str) -> Probe:
     """Read the header of a picture."""
     with _opened(path, kind) as image:
-        _further_pictures(image)
+        if number_of_frames(image) > 1:
+            return _probe_animation(path, kind)
         size = (image.height, image.width)
         if stored_orientation(_exif(image), _xmp(image)) >= 5:
             size = size[::-1]
@@ -82,6 +92,17 @@ def _probe(path: Path, *, kind: str) -> Probe:
         )
 
 
+def _probe_animation(path: Path, kind: str) -> Probe:
+    with _open(path, "", kind=kind) as file:  # its frames tell whether it is gray
+        return Probe(
+            format=file.format,
+            shape=file.sizes,
+            dtype=str(file.dtype),
+            megapixels=math.prod(file.shape[:3]) / 1e6,
+            is_stack=True,
+        )
+
+
 def _open(path: Path, axes: str, *, kind: str) -> ImageFile:
     """Read a picture as a whole."""
     return in_memory(path, _read(path, kind), axes)
@@ -90,14 +111,11 @@ def _open(path: Path, axes: str, *, kind: str) -> ImageFile:
 def _read(path: Path, kind: str) -> Image:
     with _opened(path, kind) as image:
         dropped = _further_pictures(image)
-        bits, _ = _sample_layout(image)
-        keyed = image.mode != "P" and "transparency" in image.info
-        image.load()
-        if bits == 16 or keyed:
-            # Pillow would cut 16-bit colour to 8 bits, and ignore a transparent colour.
-            pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
+        animation = None
+        if number_of_frames(image) > 1:
+            pixels, animation = read_animation(path, image, dropped)
         else:
-            pixels = np.asarray(_carried(image, dropped))
+            pixels = _picture(path, image, dropped)
         exif, xmp = _exif(image), _xmp(image)
         orientation = stored_orientation(exif, xmp)
         resolution = _resolution(image, exif)
@@ -107,27 +125,46 @@ def _read(path: Path, kind: str) -> Image:
         if resolution and orientation >= 5:
             resolution = resolution[::-1]
         icc = None if image.mode == "CMYK" else image.info.get("icc_profile")
+        metadata = Metadata(
+            icc=icc or None,
+            exif=exif,
+            xmp=xmp,
+            resolution=resolution,
+            jpeg_tables=_jpeg_tables(image),
+            jpeg_coding=_jpeg_coding(image, orientation),
+            dropped=(*dropped, *_what_is_lost(image)),
+        )
+        axes = ("TYXS" if animation else "YXS")[: pixels.ndim]
+        y, x = axes.index("Y"), axes.index("X")
         return Image(
-            pixels=np.ascontiguousarray(oriented(pixels, orientation, 0, 1)),
-            axes="YXS"[: pixels.ndim],
-            metadata=Metadata(
-                icc=icc or None,
-                exif=exif,
-                xmp=xmp,
-                resolution=resolution,
-                jpeg_tables=_jpeg_tables(image),
-                jpeg_coding=_jpeg_coding(image, orientation),
-                dropped=(*dropped, *_what_is_lost(image)),
-            ),
+            pixels=np.ascontiguousarray(oriented(pixels, orientation, y, x)),
+            axes=axes,
+            metadata=with_times(metadata, animation) if animation else metadata,
             format=image.format or "",
         )
+
+
+def _picture(path: Path, image: PillowFile, dropped: list[str]) -> NDArray[Any]:
+    """Decode the one picture of a file."""
+    bits, samples = _sample_layout(image)
+    keyed = image.mode != "P" and "transparency" in image.info
+    image.load()
+    if image.format == "PNG" and (bits == 16 or keyed):
+        # Pillow would cut 16-bit colour to 8 bits, and ignore a transparent colour.
+        pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
+        return pixels
+    if keyed:
+        return np.asarray(image.convert("LA" if samples == 2 else "RGBA"))
+    return np.asarray(_carried(image, dropped))
 
 
 @contextlib.contextmanager
 def _create(
     path: Path, like: ImageFile, scale: int, *, kind: str
 ) -> Iterator[PictureWriter]:
-    writer = PictureWriter(path, like, scale, kind)
+    is_animated = kind in ANIMATED and isinstance(like.metadata.native, Animation)
+    make = AnimationWriter if is_animated and like.leading == "T" else PictureWriter
+    writer = make(path, like, scale, kind)
     yield writer
     writer.finish()
 
@@ -156,16 +193,7 @@ def _opened(path: Path, kind: str) -> PillowFile:
 
 
 def _further_pictures(image: PillowFile) -> list[str]:
-    """Name the pictures of a file that are not read.
-
-    Raises
-    ------
-    ValueError
-        If they are frames of an animation.
-    """
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        raise ValueError(f"it is an animation of {frames} frames, not one picture")
+    """Name the pictures of a file that are not read."""
     if number_of_pictures(image.info.get("mp", b"")) <= 1:
         return []
     segments = getattr(image, "applist", ())
@@ -271,9 +299,10 @@ def _format(kind: str, *suffixes: str, start: bytes, lossy: bool = False) -> For
     )
 
 
-PNG = _format("png", ".png", start=rb"\x89PNG\r\n\x1a\n")
+PNG = _format("png", ".png", ".apng", start=rb"\x89PNG\r\n\x1a\n")
 JPEG = _format(
     "jpeg", ".jpg", ".jpeg", ".jpe", ".jfif", start=rb"\xff\xd8\xff", lossy=True
 )
 WEBP = _format("webp", ".webp", start=rb"RIFF....WEBP")
 BMP = _format("bmp", ".bmp", ".dib", start=rb"BM")
+GIF = _format("gif", ".gif", start=rb"GIF8[79]a", lossy=True)

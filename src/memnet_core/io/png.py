@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from memnet_core.io.image import Metadata
 
-__all__ = ["XMP_KEYWORD", "encode"]
+__all__ = ["XMP_KEYWORD", "encode", "with_metadata"]
 
 XMP_KEYWORD = "XML:com.adobe.xmp"
 
@@ -47,6 +47,13 @@ def encode(
         buffer = io.BytesIO()
         PillowImage.fromarray(pixels).save(buffer, "PNG")
         encoded = buffer.getvalue()
+    return with_metadata(encoded, metadata, dots_per_inch)
+
+
+def with_metadata(
+    encoded: bytes, metadata: Metadata, dots_per_inch: tuple[float, float] | None
+) -> bytes:
+    """Return a PNG with chunks behind its header; see `encode`."""
     chunks = []
     if metadata.icc:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))

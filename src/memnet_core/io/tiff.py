@@ -12,6 +12,7 @@ import tifffile
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ImageError
+from memnet_core.io.animation import Animation
 from memnet_core.io.calibration import Calibration
 from memnet_core.io.faults import writing
 from memnet_core.io.format import Format
@@ -259,14 +260,16 @@ def _described(like: ImageFile, sizes: Sequence[int], scale: int) -> TextOfResul
     metadata = like.metadata
     if isinstance(metadata.native, TiffText):
         return metadata.native.of_result(like.axes, sizes, scale)
+    lost = [Animation.name] if isinstance(metadata.native, Animation) else []
     is_ome_type = like.dtype.name in _OME_TYPES
     if like.leading and is_ome_type and _is_ome_order(like.axes):
         known = metadata.calibration.magnified(scale)
         text = metadata.description
-        return TextOfResult(new_ome_xml(like.axes, sizes, like.dtype, known, text))
-    merged = len(like.leading) > 1
-    pages = f"axes {like.leading} (written as one row of pages)"
-    return TextOfResult(metadata.description, lost=[pages] if merged else [])
+        xml = new_ome_xml(like.axes, sizes, like.dtype, known, text)
+        return TextOfResult(xml, lost=lost)
+    if len(like.leading) > 1:
+        lost.append(f"axes {like.leading} (written as one row of pages)")
+    return TextOfResult(metadata.description, lost=lost)
 
 
 def _is_ome_order(axes: str) -> bool:
