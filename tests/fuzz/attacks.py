@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from endless_attacks import bomb, endless, links, looped_tiff, odd_name
-from image_attacks import imagej, jpeg, ome_xml, ome_zarr, png, tiff
+from image_attacks import animation, imagej, jpeg, ome_xml, ome_zarr, png, tiff
 from run_attacks import model_file, plan, prepare, run_file, settings_file
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Kind:
 KINDS = {
     "PNG": Kind(png, IMAGE),
     "JPEG": Kind(jpeg, IMAGE),
+    "animation": Kind(animation, IMAGE),
     "TIFF": Kind(tiff, IMAGE),
     "OME-XML": Kind(ome_xml, IMAGE),
     "ImageJ text": Kind(imagej, IMAGE),

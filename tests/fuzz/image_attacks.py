@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-__all__ = ["imagej", "jpeg", "ome_xml", "ome_zarr", "png", "tiff"]
+__all__ = ["animation", "imagej", "jpeg", "ome_xml", "ome_zarr", "png", "tiff"]
 
 
 def png(folder: Path, rng: random.Random, model: Path) -> Path:
@@ -50,6 +50,24 @@ def jpeg(folder: Path, rng: random.Random, model: Path) -> Path:
         buffer, "JPEG", quality=20, progressive=rng.random() < 0.3, exif=exif
     )
     path = folder / "a.jpg"
+    path.write_bytes(damaged(buffer.getvalue(), rng))
+    return path
+
+
+def animation(folder: Path, rng: random.Random, model: Path) -> Path:
+    """Write a damaged animation."""
+    kind = rng.choice(("png", "gif", "webp"))
+    first, *others = (Image.fromarray(frame) for frame in pixels(4, 16, 24, 3))
+    buffer = io.BytesIO()
+    first.save(
+        buffer,
+        kind.upper(),
+        save_all=True,
+        append_images=others,
+        duration=[0, 10, 200, 65535],
+        loop=rng.choice((0, 3)),
+    )
+    path = folder / f"a.{kind}"
     path.write_bytes(damaged(buffer.getvalue(), rng))
     return path
 

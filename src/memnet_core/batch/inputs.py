@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import UsageError
-from memnet_core.io import READABLE_SUFFIXES, is_image_folder
+from memnet_core.io import READABLE_SUFFIXES, REQUESTED_SUFFIXES, is_image_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,11 +84,14 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
     found = Found()
     known: set[str] = set()
     for argument in arguments:
+        # A folder of photographs is not meant to have its films restored as well.
+        is_folder = os.path.isdir(argument)
+        suffixes = READABLE_SUFFIXES | (set() if is_folder else REQUESTED_SUFFIXES)
         for path, relative in _expand(argument, output, recursive, found):
             if path.name.startswith("."):
                 found.hidden += 1
             elif not is_image_folder(path) and (
-                path.suffix.lower() not in READABLE_SUFFIXES or _is_special(path)
+                path.suffix.lower() not in suffixes or _is_special(path)
             ):
                 found.foreign += 1
             elif (absolute := os.path.abspath(path)) not in known:

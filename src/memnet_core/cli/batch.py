@@ -55,7 +55,9 @@ class _FormatName(_Names):
     def _choice(self) -> click.Choice[str]:
         from memnet_core.io import FORMATS
 
-        return click.Choice(["auto", "same", *(known.name for known in FORMATS)])
+        return click.Choice(
+            ["auto", "same", *(f.name for f in FORMATS if f.is_written)]
+        )
 
 
 @click.command()

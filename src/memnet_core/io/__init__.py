@@ -6,6 +6,7 @@ from memnet_core.io.format import Format, PlaneWriter
 from memnet_core.io.formats import (
     FORMATS,
     READABLE_SUFFIXES,
+    REQUESTED_SUFFIXES,
     format_named,
     format_of_content,
     format_of_suffix,
@@ -20,6 +21,7 @@ from memnet_core.io.tiff import write_ome_tiff
 __all__ = [
     "FORMATS",
     "READABLE_SUFFIXES",
+    "REQUESTED_SUFFIXES",
     "Calibration",
     "FileSink",
     "Format",

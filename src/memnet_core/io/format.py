@@ -69,6 +69,8 @@ class Format:
         `memnet_core.io.ome_zarr.create_ome_zarr`.
     lossy : bool
         Whether pixels are changed by writing them.
+    on_request : bool
+        Whether files are restored where they are named, and not out of folders.
 
     Examples
     --------
@@ -122,6 +124,12 @@ class Format:
     holds_axes: bool = False
     by_shards: bool = False
     lossy: bool = False
+    on_request: bool = False
+
+    @property
+    def is_written(self) -> bool:
+        """Whether results can be of this kind."""
+        return self.create is not None or self.by_shards
 
     @property
     def suffix(self) -> str:

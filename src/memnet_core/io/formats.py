@@ -8,6 +8,7 @@ from memnet_core.errors import ImageError
 from memnet_core.io.bounds import check_regular
 from memnet_core.io.faults import reading
 from memnet_core.io.format import HEAD_BYTES
+from memnet_core.io.movies import MOVIE
 from memnet_core.io.ome_zarr import OME_ZARR
 from memnet_core.io.pictures import BMP, GIF, JPEG, PNG, WEBP
 from memnet_core.io.tiff import TIFF
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "READABLE_SUFFIXES",
+    "REQUESTED_SUFFIXES",
     "format_named",
     "format_of_content",
     "format_of_suffix",
@@ -27,11 +29,17 @@ __all__ = [
     "suffix_of_format",
 ]
 
-FORMATS: tuple[Format, ...] = (PNG, TIFF, JPEG, WEBP, BMP, GIF, OME_ZARR)
+FORMATS: tuple[Format, ...] = (PNG, TIFF, JPEG, WEBP, BMP, GIF, MOVIE, OME_ZARR)
 """All formats; the first is the one for what its own format would harm."""
 
-READABLE_SUFFIXES = frozenset().union(
-    *(known.endings for known in FORMATS if not known.is_folder)
+REQUESTED_SUFFIXES = frozenset().union(
+    *(known.endings for known in FORMATS if known.on_request)
+)
+"""Suffixes of files that are taken for images where they are named."""
+
+READABLE_SUFFIXES = (
+    frozenset().union(*(known.endings for known in FORMATS if not known.is_folder))
+    - REQUESTED_SUFFIXES
 )
 """Suffixes of files that are taken for images."""
 
@@ -55,10 +63,11 @@ def format_of_suffix(path: Path) -> Format:
     ImageError
         If no format that can be written has this suffix.
     """
-    for known in FORMATS:
+    written = [known for known in FORMATS if known.is_written]
+    for known in written:
         if known.names(path):
             return known
-    suffixes = ", ".join(known.suffix for known in FORMATS)
+    suffixes = ", ".join(known.suffix for known in written)
     raise ImageError(
         f"{path} cannot be written: the suffix {path.suffix!r} is none of {suffixes}.",
         path=path,
@@ -109,6 +118,9 @@ def suffix_of_format(name: str, source: Path) -> str:
     if name == "same":
         return source.suffix
     if name == "auto":
+        movies = [known for known in FORMATS if known.on_request]
+        if any(known.names(source) for known in movies):
+            return TIFF.suffix
         lossy = format_of_suffix(source).lossy
         return FORMATS[0].suffix if lossy else source.suffix
     return format_named(name).suffix

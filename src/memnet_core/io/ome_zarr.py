@@ -99,10 +99,12 @@ def _open(path: Path, named: str = "") -> ImageFile:
     if np.dtype(array.dtype).kind not in "buif" or 0 in array.shape:
         raise ValueError(f"pixels of type {array.dtype} are not supported")
     check_pixels(math.prod(array.chunks), f"each chunk of {image.path!r} in it")
+    pixels = math.prod(array.shape)  # Zarr's own count overflows
+    size = pixels * np.dtype(array.dtype).itemsize
     check_backed(
-        math.prod(array.shape),
-        array.nbytes,
-        lambda: stored_bytes(path / image.path, array.nbytes // _SPARSEST + 1),
+        pixels,
+        size,
+        lambda: stored_bytes(path / image.path, size // _SPARSEST + 1),
         _SPARSEST,
     )
     store.limit(array)

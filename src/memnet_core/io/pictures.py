@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
     from memnet_core.io.image_file import ImageFile
 
-__all__ = ["BMP", "GIF", "JPEG", "PNG", "WEBP"]
+__all__ = ["BMP", "GIF", "JPEG", "PNG", "WEBP", "JpegFrame", "jpeg_of"]
 
 _SAMPLES = {"1": 1, "I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 3}
 _TITLES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "bmp": "BMP", "gif": "GIF"}
@@ -156,6 +157,51 @@ def _picture(path: Path, image: PillowFile, dropped: list[str]) -> NDArray[Any]:
     if keyed:
         return np.asarray(image.convert("LA" if samples == 2 else "RGBA"))
     return np.asarray(_carried(image, dropped))
+
+
+@dataclass(frozen=True)
+class JpegFrame:
+    """A frame of a movie that is a JPEG of its own.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (H, W) or (H, W, 3).
+    tables, coding
+        As in `memnet_core.io.image.Metadata`.
+    """
+
+    shape: tuple[int, ...]
+    tables: tuple[tuple[int, ...], ...]
+    coding: JpegCoding | None
+    _image: PillowFile
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return them, (H, W) or (H, W, 3)."""
+        return np.asarray(self._image)
+
+
+def jpeg_of(data: BinaryIO) -> JpegFrame:
+    """Read the header of a JPEG.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or not one of gray or of colours.
+    """
+    try:
+        image = _Jpeg(data)
+    except SyntaxError as error:
+        raise ValueError("a frame is no intact JPEG") from error
+    if image.mode not in ("L", "RGB"):
+        raise ValueError(f"pixels of the kind {image.mode!r} are not supported")
+    colours = () if image.mode == "L" else (3,)
+    return JpegFrame(
+        shape=(image.height, image.width, *colours),
+        tables=_jpeg_tables(image),
+        coding=_jpeg_coding(image, 1),
+        _image=image,
+    )
 
 
 @contextlib.contextmanager

@@ -164,6 +164,6 @@ def _formats() -> list[tuple[str, str]]:
 
     return [
         ("as the input, JPEG as PNG", "auto"),
-        *((known.title, known.name) for known in FORMATS),
+        *((known.title, known.name) for known in FORMATS if known.is_written),
         ("as the input", "same"),
     ]

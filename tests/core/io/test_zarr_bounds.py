@@ -108,16 +108,18 @@ def rewrite_array(path: Path, **changes: Any) -> None:
     mark.write_text(json.dumps(described))
 
 
+@pytest.mark.parametrize("side", [2**31, 2**40])
 def test_shape_needs_the_bytes_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.zarr"
     write_image(path, 3)
-    rewrite_array(path, shape=[2**31, 2**31])
-    with pytest.raises(ImageError, match=r"bytes of pixels claim 4\.61169e\+12 "):
+    rewrite_array(path, shape=[side, side])
+    with pytest.raises(ImageError, match=r"bytes of pixels claim \d\.\d+e\+1"):
         probe(path)
-    monkeypatch.setenv(VARIABLE, str(2**62))
-    assert probe(path).shape == (2**31, 2**31)
+    monkeypatch.setenv(VARIABLE, "9" * 19)
+    if side == 2**31:
+        assert probe(path).shape == (side, side)
 
 
 def test_chunks_above_the_bound_are_refused(tmp_path: Path) -> None:
