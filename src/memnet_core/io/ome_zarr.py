@@ -12,7 +12,6 @@ import numpy as np
 
 from memnet_core.atomic import sync
 from memnet_core.errors import ImageError
-from memnet_core.io.bounds import check_backed, check_pixels
 from memnet_core.io.faults import parsing, writing
 from memnet_core.io.format import Format
 from memnet_core.io.image import Metadata, Native, Probe
@@ -46,8 +45,6 @@ _SHARD = 1024
 _SHARD_BYTES = 2**25
 _SMALLEST_LEVEL = 512
 _ORDER = "TCZ"
-_SPARSEST = 10_000
-"""How many bytes of pixels one byte stands for in images that are mostly empty."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def _open(path: Path, named: str = "") -> ImageFile:
     """
     import zarr
 
-    from memnet_core.io.zarr_bounds import BoundedStore, stored_bytes
+    from memnet_core.io.zarr_bounds import BoundedStore
 
     store = BoundedStore(path, read_only=True)
     try:
@@ -98,15 +95,6 @@ def _open(path: Path, named: str = "") -> ImageFile:
         raise ValueError(f"{image.path!r} is no array with the axes {image.axes}")
     if np.dtype(array.dtype).kind not in "buif" or 0 in array.shape:
         raise ValueError(f"pixels of type {array.dtype} are not supported")
-    check_pixels(math.prod(array.chunks), f"each chunk of {image.path!r} in it")
-    pixels = math.prod(array.shape)  # Zarr's own count overflows
-    size = pixels * np.dtype(array.dtype).itemsize
-    check_backed(
-        pixels,
-        size,
-        lambda: stored_bytes(path / image.path, size // _SPARSEST + 1),
-        _SPARSEST,
-    )
     store.limit(array)
     axes = named_axes(path, image.axes, array.shape, named)
     dropped = ["label images"] if "labels" in group else []

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import stat
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from zarr.abc.store import SuffixByteRequest
 from zarr.storage import LocalStore
 
+from memnet_core.io.bounds import check_backed, check_pixels
 from memnet_core.io.zarr_chunks import limits_of
 
 if TYPE_CHECKING:
@@ -21,11 +24,14 @@ if TYPE_CHECKING:
 
     from memnet_core.io.zarr_chunks import ChunkLimits
 
-__all__ = ["BoundedStore", "stored_bytes"]
+__all__ = ["BoundedStore"]
 
 _METADATA = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata"})
 # Plates of 384 wells have some MB; as Python objects, JSON takes twenty times as much.
 _MOST_METADATA = 2**24
+
+_SPARSEST = 10_000
+"""How many bytes of pixels one byte stands for in images that are mostly empty."""
 
 
 class BoundedStore(LocalStore):
@@ -43,8 +49,18 @@ class BoundedStore(LocalStore):
         Raises
         ------
         ValueError
-            If its chunks are compressed more than once.
+            If the array or its chunks claim too many pixels, or these are compressed
+            more than once.
         """
+        check_pixels(math.prod(array.chunks), f"each chunk of {array.path!r} in it")
+        pixels = math.prod(array.shape)  # Zarr's own count overflows
+        size = pixels * np.dtype(array.dtype).itemsize
+        check_backed(
+            pixels,
+            size,
+            lambda: _stored_bytes(self.root / array.path, size // _SPARSEST + 1),
+            _SPARSEST,
+        )
         self._limits = limits_of(array)
 
     async def get(
@@ -95,7 +111,7 @@ class BoundedStore(LocalStore):
         return found
 
 
-def stored_bytes(folder: Path, enough: int) -> int:
+def _stored_bytes(folder: Path, enough: int) -> int:
     """Return how many bytes a folder holds, counted until they are enough."""
     size = 0
     for parent, _, names in os.walk(folder):
