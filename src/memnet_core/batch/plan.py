@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from memnet_core.batch.parts import joined_sources, parts_of
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.io import Probe, probe, suffix_of_format
+from memnet_core.io import Probe, format_of_suffix, probe, suffix_of_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,6 +36,13 @@ class Job:
         Whether to redo it if it exists.
     axes : str
         Axes of the source, instead of those that it tells.
+    scene : int, optional
+        Which image of the source; all of them by default.
+    inside : str
+        Where the output lies in a collection of images, such as ``A/1/0``; empty if it
+        lies in none.
+    remarks : tuple of str
+        What is to be said of it, whatever becomes of it.
     """
 
     source: Path
@@ -43,6 +51,14 @@ class Job:
     skip: bool = False
     overwrite: bool = False
     axes: str = ""
+    scene: int | None = None
+    inside: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def by_shards(self) -> bool:
+        """Whether the output is made by shards, as images of collections are."""
+        return bool(self.inside) or format_of_suffix(self.output).by_shards
 
     @property
     def megapixels(self) -> float:
@@ -58,7 +74,7 @@ def plan_jobs(
     overwrite: bool,
     axes: str = "",
 ) -> list[Job]:
-    """Give every source an output of its own.
+    """Give every source an output of its own, or one for each of its images.
 
     Stems are kept. Where two sources would share an output, those whose suffix
     changes keep it within the name: ``a.jpg`` beside ``a.png`` becomes ``a.jpg.png``.
@@ -81,6 +97,8 @@ def plan_jobs(
     UsageError
         If two sources cannot be told apart, or an output would replace a source.
     """
+    joined = joined_sources(sources)
+    sources = [source for source, _ in joined]
     outputs = _outputs(sources, folder, file_format)
     known = {os.path.realpath(source.path): source.path for source in sources}
     for output in outputs:
@@ -90,9 +108,24 @@ def plan_jobs(
                 "output folder."
             )
     return [
-        _planned(Job(source.path, output, overwrite=overwrite, axes=axes))
-        for source, output in zip(sources, outputs, strict=True)
+        _planned(part)
+        for (source, others), output in zip(joined, outputs, strict=True)
+        for part in parts_of(
+            Job(
+                source.path,
+                output,
+                overwrite=overwrite,
+                axes=axes,
+                remarks=_told(others),
+            )
+        )
     ]
+
+
+def _told(others: Sequence[Source]) -> tuple[str, ...]:
+    """Say of which other inputs a result holds the planes."""
+    names = ", ".join(other.path.name for other in others)
+    return (f"with the planes of {names}",) if names else ()
 
 
 def _planned(job: Job) -> Job:
@@ -100,20 +133,20 @@ def _planned(job: Job) -> Job:
     if not job.overwrite and os.path.exists(job.output):
         return replace(job, skip=True)
     try:
-        return replace(job, header=probe(job.source))
+        return replace(job, header=probe(job.source, scene=job.scene))
     except ImageError:
         return job
 
 
 def _outputs(sources: Sequence[Source], folder: Path, file_format: str) -> list[Path]:
     plain = [
-        folder / _renamed(s.relative, suffix_of_format(file_format, s.path))
+        folder / _renamed(s.relative, suffix_of_format(file_format, s.relative))
         for s in sources
     ]
     crowded = {key for key, count in _counts(plain).items() if count > 1}
     outputs = [
-        output.with_name(source.path.name + output.suffix)
-        if _key(output) in crowded and source.path.suffix != output.suffix
+        output.with_name(source.relative.name + output.suffix)
+        if _key(output) in crowded and source.relative.suffix != output.suffix
         else output
         for source, output in zip(sources, plain, strict=True)
     ]

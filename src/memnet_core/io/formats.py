@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from memnet_core.errors import ImageError
 from memnet_core.io.faults import reading
 from memnet_core.io.format import HEAD_BYTES
-from memnet_core.io.ome_zarr import OME_ZARR
 from memnet_core.io.pictures import BMP, JPEG, PNG, WEBP
 from memnet_core.io.tiff import TIFF
+from memnet_core.io.zarr_format import OME_ZARR
 
 if TYPE_CHECKING:
     from pathlib import Path

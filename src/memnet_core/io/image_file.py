@@ -108,6 +108,11 @@ class ImageFile:
         self._kept = None
         self._resources.close()
 
+    def close_also(self, resources: ExitStack) -> None:
+        """Have what the file belongs to closed after it."""
+        resources.callback(self._resources.close)
+        self._resources = resources
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of a sample, in the byte order of the machine."""

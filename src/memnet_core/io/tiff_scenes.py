@@ -1,0 +1,212 @@
+"""Which pages of a TIFF make up an image, and which are no image of their own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import tifffile
+
+from memnet_core.io.faults import parsing
+from memnet_core.io.ome_set import ome_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from memnet_core.io.ome_set import OmeSet
+
+__all__ = ["TiffScene", "find_scenes"]
+
+_NO_SCENE = re.compile(r"(label|macro|thumbnail|map)( image)?", re.IGNORECASE)
+"""What slide scanners call the pictures that they take of the slide itself."""
+
+_MASK = 4
+_BY_PAGES = ("generic", "uniform")
+
+
+@dataclass(frozen=True)
+class TiffScene:
+    """An image of a TIFF.
+
+    Attributes
+    ----------
+    series : TiffPageSeries
+        Its pages; None stands for one in a file that is not there.
+    name : str
+        What it is called; empty if it has no name.
+    xml : str
+        The OME-XML that describes it; empty if there is none.
+    image : int
+        Which image of the XML it is.
+    lost : tuple of str
+        What of it is lost already.
+    may_lack : bool
+        Whether pages may be missing, which `lost` tells then.
+    """
+
+    series: Any
+    name: str = ""
+    xml: str = ""
+    image: int = 0
+    lost: tuple[str, ...] = ()
+    may_lack: bool = False
+
+
+def find_scenes(
+    path: Path, resources: ExitStack
+) -> tuple[tifffile.TiffFile, list[TiffScene], list[str]]:
+    """Open a TIFF and find its images.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    resources : ExitStack
+        Gets the open files.
+
+    Returns
+    -------
+    TiffFile
+        The open file.
+    list of TiffScene
+        At least one, in the order of the file.
+    list of str
+        Pages that are no image of their own: thumbnails, labels, masks.
+
+    Raises
+    ------
+    ValueError
+        If it holds no image.
+    """
+    file = resources.enter_context(tifffile.TiffFile(path))
+    found, lost = None, ""
+    if file.is_ome:
+        found, lost = ome_set(path, str(file.ome_metadata), _is_whole)
+    if found:
+        file = resources.enter_context(tifffile.TiffFile(path, omexml=found.readable))
+    with parsing("its tags"):
+        series = _series(file)
+        if not series:
+            raise ValueError("the TIFF holds no image")
+        if series[0].kind in _BY_PAGES and len(series) > 1:
+            file = resources.enter_context(tifffile.TiffFile(path))
+            return file, *_runs_of_pages(file, lost)
+        if found and series[0].kind == "ome":
+            scenes = [_of_ome(found, one) for one in series]
+        else:
+            scenes = [_plain(file, one, lost) for one in series]
+    return file, *_with_thumbnails_out(scenes)
+
+
+def _series(file: tifffile.TiffFile) -> list[Any]:
+    try:
+        return [*file.series]
+    except RuntimeError:
+        # A stack of which not all pages are alike: tifffile looks at three of them.
+        file.is_uniform = False
+        return [*file.series]
+
+
+def _plain(file: tifffile.TiffFile, series: Any, lost: str) -> TiffScene:
+    name = series.name if series.kind not in (*_BY_PAGES, "imagej", "shaped") else ""
+    xml = str(file.ome_metadata) if file.is_ome and not lost else ""
+    return TiffScene(series, name, xml, lost=(lost,) if lost else ())
+
+
+def _of_ome(found: OmeSet, series: Any) -> TiffScene:
+    number = int(series.name)
+    missing = tuple(f"planes in {name!r} (not there)" for name in found.missing)
+    return TiffScene(
+        series,
+        found.names[number],
+        found.xml,
+        number,
+        lost=missing,
+        may_lack=bool(missing),
+    )
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether all pages of another file of a set can be read."""
+    if not path.is_file():
+        return False
+    try:
+        with tifffile.TiffFile(path) as file:
+            size = file.filehandle.size
+            return all(
+                offset + count <= size
+                for page in file.pages
+                for offset, count in zip(
+                    page.dataoffsets, page.databytecounts, strict=True
+                )
+            )
+    except Exception:  # noqa: BLE001 - tifffile raises anything on damaged files
+        return False
+
+
+def _with_thumbnails_out(
+    scenes: list[TiffScene],
+) -> tuple[list[TiffScene], list[str]]:
+    """Take out what is a picture of another scene, or of the slide."""
+    kept, out = [], []
+    for number, scene in enumerate(scenes):
+        page = scene.series.keyframe
+        if _NO_SCENE.fullmatch(scene.name) or _is_marked(page):
+            out.append((number, scene))
+        else:
+            kept.append(scene)
+    if not kept:
+        return scenes, []
+    return kept, [
+        f"scene {number} {scene.name!r} (no image of the specimen)"
+        if scene.name
+        else f"scene {number} (marked as {_mark(scene.series.keyframe)})"
+        for number, scene in out
+    ]
+
+
+def _runs_of_pages(
+    file: tifffile.TiffFile, lost: str
+) -> tuple[list[TiffScene], list[str]]:
+    """Return pages of different kinds as scenes: each run of like ones is a stack."""
+    pages = [page for page in _pages(file) if page.shape]
+    left_out = [
+        f"page {page.index} (marked as {_mark(page)})"
+        for page in pages
+        if _is_marked(page)
+    ]
+    if len(left_out) == len(pages):
+        left_out = []
+    else:
+        pages = [page for page in pages if not _is_marked(page)]
+    scenes = []
+    for _, run in groupby(pages, key=lambda page: page.hash):
+        alike = [*run]
+        shape, axes = alike[0].shape, alike[0].axes
+        if len(alike) > 1:
+            shape, axes = (len(alike), *shape), f"I{axes}"
+        series = tifffile.TiffPageSeries(
+            alike, shape, alike[0].dtype, axes, kind="generic"
+        )
+        scenes.append(TiffScene(series, lost=(lost,) if lost else ()))
+    return scenes, left_out
+
+
+def _pages(file: tifffile.TiffFile) -> Iterator[Any]:
+    """Yield pages, and those below a thumbnail, where cameras put the picture."""
+    for page in file.pages:
+        yield page
+        if _is_marked(page) and page.pages:
+            yield from page.pages
+
+
+def _is_marked(page: Any) -> bool:
+    return bool(page.is_reduced or page.subfiletype & _MASK)
+
+
+def _mark(page: Any) -> str:
+    return "reduced" if page.is_reduced else "mask"
