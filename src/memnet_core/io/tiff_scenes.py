@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ _NO_SCENE = re.compile(r"(label|macro|thumbnail|map)( image)?", re.IGNORECASE)
 """What slide scanners call the pictures that they take of the slide itself."""
 
 _MASK = 4
+_TELLING = frozenset({256, 257, 259, 262, 277})
+"""Width, length, compression, photometric interpretation, samples of a pixel."""
+
 _BY_PAGES = ("generic", "uniform")
 
 
@@ -89,10 +93,10 @@ def find_scenes(
     if found:
         file = resources.enter_context(tifffile.TiffFile(path, omexml=found.readable))
     with parsing("its tags"):
-        series = _series(file)
-        if not series:
+        if not len(file.pages):
             raise ValueError("the TIFF holds no image")
-        if series[0].kind in _BY_PAGES and len(series) > 1:
+        series = _series(file)
+        if not series or (series[0].kind in _BY_PAGES and len(series) > 1):
             file = resources.enter_context(tifffile.TiffFile(path))
             return file, *_runs_of_pages(file, lost)
         if found and series[0].kind == "ome":
@@ -103,12 +107,34 @@ def find_scenes(
 
 
 def _series(file: tifffile.TiffFile) -> list[Any]:
+    """Return the series of a file; none if pages of one series are not alike."""
     try:
-        return [*file.series]
+        series = [*file.series]
     except RuntimeError:
-        # A stack of which not all pages are alike: tifffile looks at three of them.
-        file.is_uniform = False
-        return [*file.series]
+        return []
+    # Of a long stack tifffile looks at three pages, and takes the others for the same.
+    if any(one.kind == "uniform" and not _are_alike(file, one) for one in series):
+        return []
+    return series
+
+
+def _are_alike(file: tifffile.TiffFile, series: Any) -> bool:
+    """Whether the directories of all pages tell the same size and kind of pixels."""
+    layout, handle = file.tiff, file.filehandle
+    known = set()
+    for page in series.pages:
+        handle.seek(page.offset)
+        (count,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
+        entries = handle.read(count * layout.tagsize)
+        tags = [
+            entries[start : start + layout.tagsize]
+            for start in range(0, len(entries), layout.tagsize)
+        ]
+        code = f"{layout.byteorder}H"
+        known.add(
+            b"".join(t for t in tags if struct.unpack_from(code, t)[0] in _TELLING)
+        )
+    return len(known) <= 1
 
 
 def _plain(file: tifffile.TiffFile, series: Any, lost: str) -> TiffScene:
@@ -153,20 +179,15 @@ def _with_thumbnails_out(
 ) -> tuple[list[TiffScene], list[str]]:
     """Take out what is a picture of another scene, or of the slide."""
     kept, out = [], []
-    for number, scene in enumerate(scenes):
+    for scene in scenes:
         page = scene.series.keyframe
-        if _NO_SCENE.fullmatch(scene.name) or _is_marked(page):
-            out.append((number, scene))
+        if _NO_SCENE.fullmatch(scene.name):
+            out.append(f"image {scene.name!r} (shows no specimen)")
+        elif _is_marked(page):
+            out.append(f"page {page.index} (marked as {_mark(page)})")
         else:
             kept.append(scene)
-    if not kept:
-        return scenes, []
-    return kept, [
-        f"scene {number} {scene.name!r} (no image of the specimen)"
-        if scene.name
-        else f"scene {number} (marked as {_mark(scene.series.keyframe)})"
-        for number, scene in out
-    ]
+    return (kept, out) if kept else (scenes, [])
 
 
 def _runs_of_pages(
@@ -193,6 +214,8 @@ def _runs_of_pages(
             alike, shape, alike[0].dtype, axes, kind="generic"
         )
         scenes.append(TiffScene(series, lost=(lost,) if lost else ()))
+    if not scenes:
+        raise ValueError("the TIFF holds no image")
     return scenes, left_out
 
 
