@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from memnet_core.batch.parts import joined_sources, parts_of
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.io import Probe, format_of_suffix, probe, suffix_of_format
+from memnet_core.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -124,7 +125,7 @@ def plan_jobs(
 
 def _told(others: Sequence[Source]) -> tuple[str, ...]:
     """Say of which other inputs a result holds the planes."""
-    names = ", ".join(other.path.name for other in others)
+    names = listed([other.path.name for other in others])
     return (f"with the planes of {names}",) if names else ()
 
 

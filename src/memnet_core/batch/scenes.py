@@ -10,6 +10,7 @@ from memnet_core.events import Notice, Progress
 from memnet_core.io.overlap import read_ahead
 from memnet_core.restoration.prepare import prepare
 from memnet_core.restoration.run import restore
+from memnet_core.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -143,7 +144,8 @@ def remark_of(parts: Sequence[Part]) -> str:
         for part in parts
     ]
     if len(set(told)) > 1:
-        return "; ".join(f"{p.label}: {t}" for p, t in zip(parts, told, strict=True))
+        each = [f"{p.label}: {t}" for p, t in zip(parts, told, strict=True)]
+        return listed(each)
     count = f"{len(parts)} images" if len(parts) > 1 else ""
     return "; ".join(filter(None, (count, told[0])))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core.text import shown
+from memnet_core.text import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +35,12 @@ def info(*, file: Path, scene: str | None) -> None:
 
     with open_scenes(file) as scenes:
         several = scene is None and len(scenes) > 1
-        facts = _listed(scenes) if several else _told(scenes, scene)
+        facts = _images(scenes) if several else _told(scenes, scene)
         for name, value in facts:
             click.echo(f"{name:<15} {shown(value)}")
 
 
-def _listed(scenes: Scenes) -> Iterator[tuple[str, str]]:
+def _images(scenes: Scenes) -> Iterator[tuple[str, str]]:
     """Yield the images of a file."""
     from memnet_core.errors import ImageError
 
@@ -60,7 +60,7 @@ def _listed(scenes: Scenes) -> Iterator[tuple[str, str]]:
     if len(scenes) > _MOST_SCENES:
         yield "", f"and {len(scenes) - _MOST_SCENES} more"
     if scenes.left_out:
-        yield "left out", ", ".join(scenes.left_out)
+        yield "left out", listed(scenes.left_out)
 
 
 def _told(scenes: Scenes, scene: str | None) -> Iterator[tuple[str, str]]:
@@ -71,7 +71,7 @@ def _told(scenes: Scenes, scene: str | None) -> Iterator[tuple[str, str]]:
     if scenes.are_folders:
         yield "collection", f"{scenes.title}, image {scenes.names[number]}"
         if scenes.left_out:
-            yield "left out", ", ".join(scenes.left_out)
+            yield "left out", listed(scenes.left_out)
     with scenes.open(number) as source:
         yield from _facts(source)
         for task in TASKS.values():

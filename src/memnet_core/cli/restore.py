@@ -34,12 +34,12 @@ def restore(
     except ImageError as error:
         raise UsageError(str(error)) from error
     job = Job(source, output, overwrite=overwrite, axes=axes)
-    if os.path.realpath(output) == os.path.realpath(source):
-        raise UsageError(f"{output} is the input itself; choose another output.")
-    if os.path.exists(output) and not overwrite:
-        raise UsageError(f"{output} exists; replace it with --overwrite.")
     jobs = [
         replace(part, header=probe(part.source, scene=part.scene))
         for part in parts_of(job)
     ]
+    if os.path.realpath(output) == os.path.realpath(source):
+        raise UsageError(f"{output} is the input itself; choose another output.")
+    if os.path.exists(output) and not overwrite:
+        raise UsageError(f"{output} exists; replace it with --overwrite.")
     raise SystemExit(follow(BatchRun(jobs, settings), resumes=False))

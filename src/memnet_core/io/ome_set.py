@@ -182,16 +182,17 @@ def _described(
 
 def _connected(places: list[list[str]], there: set[str]) -> list[int]:
     """Return the images with planes in this file, and what shares a file with them."""
-    files, chosen = {_OWN}, set[int]()
-    grows = True
-    while grows:
-        grows = False
-        for number, place in enumerate(places):
-            held = there.intersection(place)
-            if number not in chosen and held & files:
+    files = [there.intersection(place) for place in places]
+    holders: dict[str, list[int]] = {}
+    for number, names in enumerate(files):
+        for name in names:
+            holders.setdefault(name, []).append(number)
+    chosen, todo = set[int](), [_OWN]
+    while todo:
+        for number in holders.pop(todo.pop(), ()):
+            if number not in chosen:
                 chosen.add(number)
-                files |= held
-                grows = True
+                todo.extend(files[number])
     return sorted(chosen)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from memnet_core.errors import ImageError
 from memnet_core.io.faults import reading
+from memnet_core.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from memnet_core.io.image_file import ImageFile
 
 __all__ = ["Scenes", "chosen_image"]
-
-_MOST_NAMED = 12
 
 
 class Scenes:
@@ -130,9 +129,7 @@ class Scenes:
                 return found[0]
         elif scene is not None and str(scene).isdecimal() and int(scene) < len(self):
             return int(scene)
-        labels = [self.label(n) for n in range(min(len(self), _MOST_NAMED))]
-        more = len(self) - len(labels)
-        listed = ", ".join(labels) + (f" and {more} more" if more else "")
+        labels = listed([self.label(n) for n in range(len(self))])
         if scene is None:
             told = "choose one of them as scene"
         elif scene in self.names:
@@ -141,7 +138,7 @@ class Scenes:
             told = f"{scene!r} is none of them"
         raise ImageError(
             f"{self.path} cannot be opened as one image: it holds {len(self)}, "
-            f"{listed}; {told}.",
+            f"{labels}; {told}.",
             path=self.path,
         )
 

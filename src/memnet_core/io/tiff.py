@@ -139,6 +139,7 @@ def _opened(
             metadata=page_metadata(file, page, dropped, *native),
             grain=(page.tilelength, page.tilewidth) if page.is_tiled else None,
             finish=lambda pixels: as_seen(pixels, page, []),
+            absent=frozenset(n for n, one in enumerate(series.pages) if one is None),
             resources=resources.pop_all(),
         )
 

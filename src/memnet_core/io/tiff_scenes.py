@@ -12,6 +12,7 @@ import tifffile
 
 from memnet_core.io.faults import parsing
 from memnet_core.io.ome_set import ome_set
+from memnet_core.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,13 +146,13 @@ def _plain(file: tifffile.TiffFile, series: Any, lost: str) -> TiffScene:
 
 def _of_ome(found: OmeSet, series: Any) -> TiffScene:
     number = int(series.name)
-    missing = tuple(f"planes in {name!r} (not there)" for name in found.missing)
+    missing = listed([repr(name) for name in found.missing])
     return TiffScene(
         series,
         found.names[number],
         found.xml,
         number,
-        lost=missing,
+        lost=(f"planes in {missing} (not there)",) if missing else (),
         may_lack=bool(missing),
     )
 

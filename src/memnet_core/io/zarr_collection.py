@@ -72,7 +72,8 @@ def collection_of(folder: Path) -> Collection | None:
 
 def _listed(folder: Path, attributes: Mapping[str, Any]) -> tuple[str, list[str]]:
     if "plate" in attributes:
-        wells = [_inner(well["path"]) for well in attributes["plate"]["wells"]]
+        named = attributes["plate"]["wells"]
+        wells = dict.fromkeys(_inner(well["path"]) for well in named)
         return "OME-Zarr plate", [n for well in wells for n in _of_well(folder, well)]
     if "well" in attributes:
         return "OME-Zarr well", [*_of_well(folder, "")]
@@ -84,9 +85,12 @@ def _listed(folder: Path, attributes: Mapping[str, Any]) -> tuple[str, list[str]
 
 
 def _of_well(folder: Path, well: str) -> Iterator[str]:
-    """Yield the fields of a well, or its own name if it describes none."""
-    attributes = _attributes(folder / well) or {}
-    fields = [_inner(field["path"]) for field in attributes.get("well", {})["images"]]
+    """Yield the fields of a well, or its own name if it is not there."""
+    attributes = _attributes(folder / well)
+    if attributes is None:
+        yield well
+        return
+    fields = [_inner(field["path"]) for field in attributes["well"]["images"]]
     for field in fields:
         yield f"{well}/{field}" if well else field
 
@@ -116,7 +120,7 @@ def _groups(folder: Path) -> list[str]:
     names = [
         entry.name
         for entry in os.scandir(folder)
-        if entry.is_dir()
+        if entry.is_dir(follow_symlinks=False)
         and not entry.name.startswith(".")
         and entry.name not in _NO_IMAGES
     ]

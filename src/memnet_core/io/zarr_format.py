@@ -11,6 +11,7 @@ from memnet_core.io.image import Probe
 from memnet_core.io.ome_zarr import open_ome_zarr
 from memnet_core.io.scenes import Scenes, chosen_image
 from memnet_core.io.zarr_collection import collection_of
+from memnet_core.text import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,12 +36,13 @@ def _scenes(path: Path) -> Scenes:
         return Scenes(
             path, [""], lambda _, axes: open_ome_zarr(path, axes), title="OME-Zarr"
         )
+    missing = listed(found.missing)
     return Scenes(
         path,
         found.names,
         lambda number, axes: open_ome_zarr(path / found.names[number], axes),
         title=found.title,
-        left_out=[f"{name} (not there)" for name in found.missing],
+        left_out=[f"{missing} (not there)"] if missing else [],
         are_folders=True,
     )
 
