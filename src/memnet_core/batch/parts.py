@@ -6,7 +6,6 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from memnet_core.errors import ImageError
 from memnet_core.io import (
     format_of_suffix,
     is_image_folder,
@@ -70,7 +69,7 @@ def parts_of(job: Job) -> list[Job]:
         with open_scenes(job.source) as scenes:
             names, are_folders = scenes.names, scenes.are_folders
             left_out = scenes.left_out
-    except ImageError:
+    except Exception:  # noqa: BLE001 - one bad file is its own FAILED line later
         return [job]
     if not are_folders and len(names) == 1:
         return [job]

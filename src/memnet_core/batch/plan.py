@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memnet_core.batch.parts import joined_sources, parts_of
-from memnet_core.errors import ImageError, UsageError
+from memnet_core.errors import UsageError
 from memnet_core.io import Probe, format_of_suffix, probe, suffix_of_format
 from memnet_core.text import listed
 
@@ -135,7 +135,7 @@ def _planned(job: Job) -> Job:
         return replace(job, skip=True)
     try:
         return replace(job, header=probe(job.source, scene=job.scene))
-    except ImageError:
+    except Exception:  # noqa: BLE001 - one bad file is its own FAILED line later
         return job
 
 
