@@ -8,7 +8,7 @@ anyone, and ``finish``. Doing a step twice is harmless.
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -191,7 +191,8 @@ class Workshop:
                 if behind:  # images of one file are written one after the other
                     behind.close()
                 behind = opened.enter_context(ExitStack())
-                for told in part.written(behind.enter_context(write_behind(sink))):
+                events = part.written(behind.enter_context(write_behind(sink)))
+                for told in behind.enter_context(closing(events)):
                     if isinstance(told, str):
                         yield FileNotice(job, told)
                     else:
