@@ -57,6 +57,14 @@ class Job:
     remarks: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """What it is called among the others: images of collections by their place."""
+        if not self.inside:
+            return self.source.name
+        depth = self.inside.count("/") + 1
+        return f"{self.output.parents[depth - 1].name}/{self.inside}"
+
+    @property
     def by_shards(self) -> bool:
         """Whether the output is made by shards, as images of collections are."""
         return bool(self.inside) or format_of_suffix(self.output).by_shards

@@ -144,7 +144,8 @@ def remark_of(parts: Sequence[Part]) -> str:
         for part in parts
     ]
     if len(set(told)) > 1:
-        each = [f"{p.label}: {t}" for p, t in zip(parts, told, strict=True)]
+        both = zip(parts, told, strict=True)
+        each = [f"{part.label}: {text}" for part, text in both if text]
         return listed(each)
     count = f"{len(parts)} images" if len(parts) > 1 else ""
     return "; ".join(filter(None, (count, told[0])))

@@ -46,7 +46,9 @@ class OmeSet:
     siblings : tuple of Path
         The other files with planes of these images.
     missing : tuple of str
-        Names of such files that are not there, or not to be read.
+        Names of such files that are not there, or cannot be read.
+    outside : tuple of str
+        Names that lead out of the folder, which are not followed.
     """
 
     xml: str
@@ -54,6 +56,7 @@ class OmeSet:
     names: Mapping[int, str]
     siblings: tuple[Path, ...] = ()
     missing: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 def ome_set(
@@ -176,7 +179,8 @@ def _described(
         readable=ElementTree.tostring(readable, "unicode", xml_declaration=True),
         names={number: images[number].get("Name") or "" for number in chosen},
         siblings=tuple(files[name] for name in sorted((used & there) - {_OWN})),
-        missing=tuple(sorted(used - there)),
+        missing=tuple(sorted((used - there) & files.keys())),
+        outside=tuple(sorted(used - there - files.keys())),
     ), ""
 
 
@@ -209,7 +213,7 @@ def _file_of(data: ElementTree.Element, own: str, uuid: str | None) -> str:
     reference = data.find("{*}UUID")
     if reference is None or (uuid and reference.text == uuid):
         return _OWN
-    name = reference.get("FileName") or ""
+    name = reference.get("FileName") or (reference.text if uuid else None) or _OWN
     return _OWN if name.lower() == own.lower() else name
 
 

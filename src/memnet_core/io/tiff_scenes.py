@@ -146,14 +146,22 @@ def _plain(file: tifffile.TiffFile, series: Any, lost: str) -> TiffScene:
 
 def _of_ome(found: OmeSet, series: Any) -> TiffScene:
     number = int(series.name)
-    missing = listed([repr(name) for name in found.missing])
+    reasons = {
+        "not there or damaged": found.missing,
+        "outside of its folder, not read": found.outside,
+    }
+    lost = tuple(
+        f"planes in {listed([*map(repr, names)])} ({reason})"
+        for reason, names in reasons.items()
+        if names
+    )
     return TiffScene(
         series,
         found.names[number],
         found.xml,
         number,
-        lost=(f"planes in {missing} (not there)",) if missing else (),
-        may_lack=bool(missing),
+        lost=lost,
+        may_lack=bool(lost),
     )
 
 

@@ -230,7 +230,7 @@ def test_set_with_a_missing_file_is_restored_as_far_as_it_is_there(
     files = ome_set(tmp_path / "in", [NAMES], without=[NAMES[1]])
     (outcome,) = run_of(files[0].parent)
     assert outcome.status == "done"
-    assert outcome.dropped == ("planes in 'z1.ome.tif' (not there)",)
+    assert outcome.dropped == ("planes in 'z1.ome.tif' (not there or damaged)",)
     found = tifffile.imread(outcome.job.output)
     assert not found[1].any()
     # Planes that are not there have no say in range and level of those that are.

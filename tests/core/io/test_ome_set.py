@@ -61,7 +61,9 @@ def test_what_is_missing_is_said_and_what_is_there_is_read(
     first, _ = ome_set(tmp_path, [NAMES], without=[NAMES[1]])
     with open_image(first) as image:
         pixels = image.image().pixels
-        assert image.metadata.dropped == ("planes in 'z1.ome.tif' (not there)",)
+        assert image.metadata.dropped == (
+            "planes in 'z1.ome.tif' (not there or damaged)",
+        )
     empty = np.zeros((20, 24), np.uint16)
     np.testing.assert_array_equal(pixels, np.stack([plane(0), empty, plane(2)]))
 
@@ -79,7 +81,9 @@ def test_damaged_file_of_a_set_is_as_good_as_missing(
         second.write_bytes(content[:-500] if damage == "truncated" else b"no image")
     with open_image(first) as image:
         np.testing.assert_array_equal(image.image().pixels[0], plane(0))
-        assert image.metadata.dropped == ("planes in 'z1.ome.tif' (not there)",)
+        assert image.metadata.dropped == (
+            "planes in 'z1.ome.tif' (not there or damaged)",
+        )
 
 
 def test_companion_that_is_missing_leaves_the_pixels(
@@ -125,7 +129,12 @@ def test_nothing_outside_of_the_folder_is_read(
         xml = f'<OME><BinaryOnly MetadataFile="{named}"/></OME>'
     tifffile.imwrite(path, plane(0), description=xml, metadata=None)
     with open_scenes(path) as scenes:
-        pixels = scenes.open(0).image().pixels
+        image = scenes.open(0)
+        pixels = image.image().pixels
+    if what == "plane":
+        (lost,) = image.metadata.dropped
+        reason = "outside of its folder, not read" if name else "not there or damaged"
+        assert lost.endswith(f" ({reason})")
     assert not (pixels == plane(9)).all(axis=(-2, -1)).any()
     np.testing.assert_array_equal(pixels.reshape(-1, 20, 24)[0], plane(0))
     assert set_members(path) == ()
