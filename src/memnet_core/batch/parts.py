@@ -15,7 +15,7 @@ from memnet_core.io import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from memnet_core.batch.inputs import Source
@@ -26,33 +26,29 @@ __all__ = ["joined_sources", "parts_of"]
 
 def joined_sources(
     sources: Sequence[Source],
-) -> list[tuple[Source, tuple[Source, ...]]]:
-    """Return each input once that begins an image, with those that hold more of it.
+) -> list[tuple[Source, tuple[Path, ...]]]:
+    """Return each input that begins an image, with the files that hold more of it.
 
     The first file of a set of OME-TIFFs stands for all; its result holds every plane.
     """
-    members = {}
+    members: dict[Source, tuple[Path, ...]] = {}
     owners: dict[str, Source] = {}
     for source in sources:
-        owner = owners.get(os.path.abspath(source.path))
-        if owner is None or not is_set_member(source.path, owner.path):
+        if not _is_claimed(source, owners):
             members[source] = set_members(source.path)
             for member in members[source]:
                 owners.setdefault(os.path.abspath(member), source)
-    joined: dict[Source, list[Source]] = {}
-    for source in sources:
-        owner = owners.get(os.path.abspath(source.path))
-        if owner is None or members.get(source):
-            joined.setdefault(source, [])
-        elif is_set_member(source.path, owner.path):
-            joined.setdefault(owner, []).append(source)
-        else:
-            joined.setdefault(source, [])
-    order = {source: place for place, source in enumerate(sources)}
     return [
-        (source, tuple(joined[source]))
-        for source in sorted(joined, key=order.__getitem__)
+        (source, members.get(source, ()))
+        for source in sources
+        if members.get(source) or not _is_claimed(source, owners)
     ]
+
+
+def _is_claimed(source: Source, owners: Mapping[str, Source]) -> bool:
+    """Whether another input names a file as a part of it, and the file agrees."""
+    owner = owners.get(os.path.abspath(source.path))
+    return owner is not None and is_set_member(source.path, owner.path)
 
 
 def parts_of(job: Job) -> list[Job]:

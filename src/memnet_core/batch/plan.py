@@ -131,9 +131,9 @@ def plan_jobs(
     ]
 
 
-def _told(others: Sequence[Source]) -> tuple[str, ...]:
-    """Say of which other inputs a result holds the planes."""
-    names = listed([other.path.name for other in others])
+def _told(others: Sequence[Path]) -> tuple[str, ...]:
+    """Say of which other files a result holds the planes."""
+    names = listed([path.name for path in others])
     return (f"with the planes of {names}",) if names else ()
 
 

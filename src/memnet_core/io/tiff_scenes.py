@@ -98,12 +98,14 @@ def find_scenes(
             raise ValueError("the TIFF holds no image")
         series = _series(file)
         if not series or (series[0].kind in _BY_PAGES and len(series) > 1):
+            if found:
+                lost = "OME metadata (does not fit its pages)"
             file = resources.enter_context(tifffile.TiffFile(path))
             return file, *_runs_of_pages(file, lost)
         if found and series[0].kind == "ome":
             scenes = [_of_ome(found, one) for one in series]
         else:
-            scenes = [_plain(file, one, lost) for one in series]
+            scenes = [_plain(one, found, lost) for one in series]
     return file, *_with_thumbnails_out(scenes)
 
 
@@ -138,10 +140,15 @@ def _are_alike(file: tifffile.TiffFile, series: Any) -> bool:
     return len(known) <= 1
 
 
-def _plain(file: tifffile.TiffFile, series: Any, lost: str) -> TiffScene:
+def _plain(series: Any, found: OmeSet | None, lost: str) -> TiffScene:
     name = series.name if series.kind not in (*_BY_PAGES, "imagej", "shaped") else ""
-    xml = str(file.ome_metadata) if file.is_ome and not lost else ""
-    return TiffScene(series, name, xml, lost=(lost,) if lost else ())
+    return TiffScene(
+        series,
+        name,
+        found.xml if found else "",
+        min(found.names, default=0) if found else 0,
+        lost=(lost,) if lost else (),
+    )
 
 
 def _of_ome(found: OmeSet, series: Any) -> TiffScene:

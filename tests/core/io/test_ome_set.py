@@ -184,3 +184,19 @@ def test_file_that_describes_itself_is_no_member(
     (other,) = ome_set(tmp_path / "other", [["alone.ome.tif"]])
     assert is_set_member(second, first)
     assert not is_set_member(other, first)
+
+
+def test_description_that_does_not_fit_its_pages_is_given_up(
+    tmp_path: Path, ome_set: Write, plane: Plane
+) -> None:
+    (path,) = ome_set(tmp_path, [[NAMES[0]]])
+    xml = str(tifffile.tiffcomment(path))
+    with tifffile.TiffWriter(path) as file:
+        file.write(plane(0)[:10], description=xml, metadata=None)
+        file.write(plane(1), metadata=None)
+    with open_scenes(path) as scenes:
+        found = [scenes.open(n) for n in range(len(scenes))]
+        np.testing.assert_array_equal(found[0].image().pixels, plane(0)[:10])
+        np.testing.assert_array_equal(found[1].image().pixels, plane(1))
+        lost = ("OME metadata (does not fit its pages)",)
+        assert [image.metadata.dropped for image in found] == [lost, lost]
