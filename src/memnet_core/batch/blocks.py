@@ -52,7 +52,9 @@ class BlockMaker:
     ) -> None:
         self.work = work
         with ExitStack() as opened:
-            self._source = opened.enter_context(open_image(job.source, job.axes))
+            self._source = opened.enter_context(
+                open_image(job.source, job.axes, scene=job.scene)
+            )
             work.check_source(self._source)
             self.prepared = carried_out(work.plan.decision, device, models)
             opened.pop_all()

@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import UsageError
-from memnet_core.io import READABLE_SUFFIXES, REQUESTED_SUFFIXES, is_image_folder
+from memnet_core.io import (
+    READABLE_SUFFIXES,
+    REQUESTED_SUFFIXES,
+    format_named,
+    is_image_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,16 +93,36 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
         is_folder = os.path.isdir(argument)
         suffixes = READABLE_SUFFIXES | (set() if is_folder else REQUESTED_SUFFIXES)
         for path, relative in _expand(argument, output, recursive, found):
+            is_folder = is_image_folder(path)
             if path.name.startswith("."):
                 found.hidden += 1
-            elif not is_image_folder(path) and (
+            elif not is_folder and (
                 path.suffix.lower() not in suffixes or _is_special(path)
             ):
                 found.foreign += 1
             elif (absolute := os.path.abspath(path)) not in known:
                 known.add(absolute)
-                found.sources.append(Source(path, relative))
+                place = relative.with_name(_name(path)) if is_folder else relative
+                found.sources.append(Source(path, place))
     return found
+
+
+def _name(folder: Path) -> str:
+    """Return a name for the folder of an image, with the suffix that tells its format.
+
+    Images in a collection are called by numbers: ``plate.zarr/A/1/0`` is
+    ``plate_A_1_0.zarr``.
+    """
+    inner: list[str] = []
+    for path in (folder, *Path(os.path.abspath(folder)).parents):
+        if not is_image_folder(path):
+            break
+        inner.insert(0, path.name)
+        for suffix in format_named("ome-zarr").suffixes:
+            if path.name.lower().endswith(suffix):
+                stem, suffix = path.name[: -len(suffix)], path.name[-len(suffix) :]
+                return "_".join([stem, *inner[1:]]) + suffix
+    return "_".join(inner) + format_named("ome-zarr").suffixes[-1]
 
 
 def _expand(

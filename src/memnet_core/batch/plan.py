@@ -7,8 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from memnet_core.errors import ImageError, UsageError
-from memnet_core.io import Probe, probe, suffix_of_format
+from memnet_core.batch.parts import joined_sources, parts_of
+from memnet_core.errors import UsageError
+from memnet_core.io import Probe, format_of_suffix, probe, suffix_of_format
+from memnet_core.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,6 +39,13 @@ class Job:
         Axes of the source, instead of those that it tells.
     root : Path, optional
         The output folder, which links inside of it do not lead out of.
+    scene : int, optional
+        Which image of the source; all of them by default.
+    inside : str
+        Where the output lies in a collection of images, such as ``A/1/0``; empty if it
+        lies in none.
+    remarks : tuple of str
+        What is to be said of it, whatever becomes of it.
     """
 
     source: Path
@@ -46,6 +55,22 @@ class Job:
     overwrite: bool = False
     axes: str = ""
     root: Path | None = None
+    scene: int | None = None
+    inside: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called among the others: images of collections by their place."""
+        if not self.inside:
+            return self.source.name
+        depth = self.inside.count("/") + 1
+        return f"{self.output.parents[depth - 1].name}/{self.inside}"
+
+    @property
+    def by_shards(self) -> bool:
+        """Whether the output is made by shards, as images of collections are."""
+        return bool(self.inside) or format_of_suffix(self.output).by_shards
 
     @property
     def megapixels(self) -> float:
@@ -61,7 +86,7 @@ def plan_jobs(
     overwrite: bool,
     axes: str = "",
 ) -> list[Job]:
-    """Give every source an output of its own.
+    """Give every source an output of its own, or one for each of its images.
 
     Stems are kept. Where two sources would share an output, those whose suffix
     changes keep it within the name: ``a.jpg`` beside ``a.png`` becomes ``a.jpg.png``.
@@ -84,6 +109,8 @@ def plan_jobs(
     UsageError
         If two sources cannot be told apart, or an output would replace a source.
     """
+    joined = joined_sources(sources)
+    sources = [source for source, _ in joined]
     outputs = _outputs(sources, folder, file_format)
     known = {os.path.realpath(source.path): source.path for source in sources}
     for output in outputs:
@@ -93,9 +120,25 @@ def plan_jobs(
                 "output folder."
             )
     return [
-        _planned(Job(source.path, output, overwrite=overwrite, axes=axes, root=folder))
-        for source, output in zip(sources, outputs, strict=True)
+        _planned(part)
+        for (source, others), output in zip(joined, outputs, strict=True)
+        for part in parts_of(
+            Job(
+                source.path,
+                output,
+                overwrite=overwrite,
+                axes=axes,
+                root=folder,
+                remarks=_told(others),
+            )
+        )
     ]
+
+
+def _told(others: Sequence[Path]) -> tuple[str, ...]:
+    """Say of which other files a result holds the planes."""
+    names = listed([path.name for path in others])
+    return (f"with the planes of {names}",) if names else ()
 
 
 def _planned(job: Job) -> Job:
@@ -103,20 +146,20 @@ def _planned(job: Job) -> Job:
     if not job.overwrite and os.path.exists(job.output):
         return replace(job, skip=True)
     try:
-        return replace(job, header=probe(job.source))
-    except ImageError:
+        return replace(job, header=probe(job.source, scene=job.scene))
+    except Exception:  # noqa: BLE001 - one bad file is its own FAILED line later
         return job
 
 
 def _outputs(sources: Sequence[Source], folder: Path, file_format: str) -> list[Path]:
     plain = [
-        folder / _renamed(s.relative, suffix_of_format(file_format, s.path))
+        folder / _renamed(s.relative, suffix_of_format(file_format, s.relative))
         for s in sources
     ]
     crowded = {key for key, count in _counts(plain).items() if count > 1}
     outputs = [
-        output.with_name(source.path.name + output.suffix)
-        if _key(output) in crowded and source.path.suffix != output.suffix
+        output.with_name(source.relative.name + output.suffix)
+        if _key(output) in crowded and source.relative.suffix != output.suffix
         else output
         for source, output in zip(sources, plain, strict=True)
     ]

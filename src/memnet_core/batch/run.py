@@ -21,7 +21,6 @@ from memnet_core.batch.events import (
 from memnet_core.batch.steps import Answer, Step, Workshop, first_step
 from memnet_core.devices import select_device
 from memnet_core.events import EventsWithResult
-from memnet_core.io import format_of_suffix
 from memnet_core.restoration.decision import check_model
 
 if TYPE_CHECKING:
@@ -55,8 +54,7 @@ class Share:
         return [
             job
             for number, job in enumerate(jobs)
-            if format_of_suffix(job.output).by_shards
-            or number % self.count == self.index
+            if job.by_shards or number % self.count == self.index
         ]
 
     def of_blocks(self, blocks: Iterable[Step]) -> list[Step]:

@@ -244,7 +244,7 @@ def begin(job: Job, settings: Settings) -> SharedResult:
         or an unfinished result of another request is in the way.
     """
     folder = work_folder(job.output)
-    with open_image(job.source, job.axes) as source:
+    with open_image(job.source, job.axes, scene=job.scene) as source:
         request = _request(job, settings)
         if not (folder / _PLAN).exists():
             _make(folder, _planned(request, source, settings), source, job.root)
@@ -319,6 +319,7 @@ def _request(job: Job, settings: Settings) -> dict[str, Any]:
         "memnet": __version__,
         "source": os.path.abspath(source),
         "axes": job.axes,
+        "scene": job.scene,
         "changed": stamps,
         "settings": asked,
     }

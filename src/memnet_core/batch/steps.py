@@ -8,7 +8,7 @@ anyone, and ``finish``. Doing a step twice is harmless.
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,12 +16,18 @@ from typing import TYPE_CHECKING, Literal
 from memnet_core.batch.blocks import BlockMaker
 from memnet_core.batch.events import FileNotice, FileProgress, ModelReady, Outcome
 from memnet_core.batch.folders import make_folder
+from memnet_core.batch.scenes import (
+    common_level,
+    opened_scenes,
+    prepared_parts,
+    remark_of,
+)
 from memnet_core.batch.shared import SharedResult, begin
+from memnet_core.batch.tree import keep_tree
 from memnet_core.events import EventsWithResult, Notice
-from memnet_core.io import create_image, format_of_suffix, open_image
-from memnet_core.io.overlap import read_ahead, write_behind
-from memnet_core.restoration.prepare import Models, prepare
-from memnet_core.restoration.run import restore
+from memnet_core.io import create_scenes, open_scenes
+from memnet_core.io.overlap import write_behind
+from memnet_core.restoration.prepare import Models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -87,8 +93,7 @@ class Answer:
 
 def first_step(job: Job) -> Step:
     """Return what a job begins with."""
-    by_shards = format_of_suffix(job.output).by_shards
-    return Step(job=job, action="begin" if by_shards else "file")
+    return Step(job=job, action="begin" if job.by_shards else "file")
 
 
 @dataclass
@@ -168,34 +173,46 @@ class Workshop:
         """Restore a file into another one; memory is bounded by windows and planes."""
         started = time.monotonic()
         with ExitStack() as opened:
-            source = opened.enter_context(open_image(job.source, job.axes))
-            prepared = prepare(source, self.settings, self.models)
-            yield from self._noted(prepared)
+            scenes = opened.enter_context(open_scenes(job.source))
+            sources, lost = opened_scenes(scenes, job.axes, opened)
+            parts = prepared_parts(sources, self.settings, self.models)
+            ready = [part.prepared for part in parts if part.prepared]
+            for prepared in ready:
+                yield from self._noted(prepared)
             make_folder(job.output.parent, job.root)
-            sink = opened.enter_context(
-                create_image(job.output, source, prepared.scale)
+            sinks = opened.enter_context(
+                create_scenes(
+                    job.output, [part.source for part in parts], ready[0].scale
+                )
             )
-            ahead = opened.enter_context(read_ahead(source))
-            behind = opened.enter_context(write_behind(sink))
-            for event in restore(ahead, behind, prepared):
-                if isinstance(event, Notice):
-                    yield FileNotice(job, event.text)
-                else:
-                    yield FileProgress(job, event.fraction)
+            done, total = 0, sum(part.pixels for part in parts)
+            behind: ExitStack | None = None
+            for part, sink in zip(parts, sinks, strict=True):
+                if behind:  # images of one file are written one after the other
+                    behind.close()
+                behind = opened.enter_context(ExitStack())
+                events = part.written(behind.enter_context(write_behind(sink)))
+                for told in behind.enter_context(closing(events)):
+                    if isinstance(told, str):
+                        yield FileNotice(job, told)
+                    else:
+                        yield FileProgress(job, (done + told * part.pixels) / total)
+                done += part.pixels
             whole = opened.pop_all()
 
         def complete() -> Outcome:
             whole.close()
+            dropped = [*lost, *(what for sink in sinks for what in sink.dropped)]
             return Outcome(
                 job=job,
                 status="done",
-                level=prepared.decision.level,
-                remark="; ".join(prepared.decision.remarks),
-                model=prepared.entry.card.name,
-                shape=sink.sizes,
-                dtype=str(source.dtype),
+                level=common_level(parts),
+                remark="; ".join(filter(None, (*job.remarks, remark_of(parts)))),
+                model=ready[0].entry.card.name,
+                shape=sinks[0].sizes,
+                dtype=str(parts[0].source.dtype),
                 seconds=time.monotonic() - started,
-                dropped=sink.dropped,
+                dropped=tuple(dict.fromkeys(dropped)),
             )
 
         return Answer(complete=complete)
@@ -233,6 +250,8 @@ class Workshop:
     def _finish(self, step: Step) -> Answer:
         work = SharedResult(Path(step.folder))
         self.close()
+        if step.job.inside:
+            keep_tree(step.job, work.plan.decision.scale)
         work.finish(step.job.output, overwrite=step.job.overwrite)
         return Answer(outcome=_outcome(step.job, work, "done"))
 
@@ -261,7 +280,7 @@ def _outcome(
         job=job,
         status=status,
         level=plan.decision.level,
-        remark="; ".join(filter(None, (*plan.decision.remarks, to_do))),
+        remark="; ".join(filter(None, (*job.remarks, *plan.decision.remarks, to_do))),
         model=plan.decision.entry().card.name,
         shape=plan.layout.shapes[0],
         dtype=plan.dtype,

@@ -163,7 +163,7 @@ class _Bar:
             self._console.print(_header(event), soft_wrap=True)
         elif isinstance(event, FileStarted):
             self._number += 1
-            name = shown(event.job.source.name)
+            name = shown(event.job.name)
             description = f"{self._number}/{len(self._todo)} {name}"
             self._progress.update(self._bar, description=description)
         elif isinstance(event, FileNotice):

@@ -115,7 +115,8 @@ def batch(
     """Restore INPUTS (files, folders, "globs", .txt lists) into the folder OUTPUT.
 
     Results that exist are skipped, so the same command goes on where it was
-    interrupted.
+    interrupted. Every image of a file, a plate or a collection is restored, and a set
+    of OME-TIFFs once.
 
     \b
     memnet batch --task deblock --q 10 in/ out/
@@ -198,9 +199,12 @@ def _check_sharing(
 
 def _planned(job: Job) -> str:
     arrow = f"{shown(job.source)} -> {shown(job.output)}"
+    for remark in job.remarks:
+        arrow += f"  {shown(remark)}"
     if job.skip:
         return f"{arrow}  (exists, skipped)"
     if job.header is None:
         return f"{arrow}  (cannot be read)"
     shape = "×".join(map(str, job.header.shape))
-    return f"{arrow}  ({shape} {job.header.dtype} {job.header.format})"
+    several = f"{job.header.scenes} images, first " if job.header.scenes > 1 else ""
+    return f"{arrow}  ({several}{shape} {job.header.dtype} {job.header.format})"

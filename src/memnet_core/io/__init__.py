@@ -1,7 +1,14 @@
 """Reading and writing pixels and their metadata; knows nothing of networks."""
 
 from memnet_core.io.calibration import Calibration
-from memnet_core.io.files import create_image, open_image, probe, save_image
+from memnet_core.io.files import (
+    create_image,
+    create_scenes,
+    open_image,
+    open_scenes,
+    probe,
+    save_image,
+)
 from memnet_core.io.format import Format, PlaneWriter
 from memnet_core.io.formats import (
     FORMATS,
@@ -15,6 +22,8 @@ from memnet_core.io.formats import (
 )
 from memnet_core.io.image import Image, Metadata, Native, Probe
 from memnet_core.io.image_file import ImageFile, in_memory
+from memnet_core.io.ome_set import is_set_member, set_members
+from memnet_core.io.scenes import Scenes
 from memnet_core.io.sink import FileSink
 from memnet_core.io.tiff import write_ome_tiff
 
@@ -31,15 +40,20 @@ __all__ = [
     "Native",
     "PlaneWriter",
     "Probe",
+    "Scenes",
     "create_image",
+    "create_scenes",
     "format_named",
     "format_of_content",
     "format_of_suffix",
     "in_memory",
     "is_image_folder",
+    "is_set_member",
     "open_image",
+    "open_scenes",
     "probe",
     "save_image",
+    "set_members",
     "suffix_of_format",
     "write_ome_tiff",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from memnet_core.io.image import Probe
     from memnet_core.io.image_file import ImageFile
+    from memnet_core.io.scenes import Scenes
 
 __all__ = ["HEAD_BYTES", "Format", "PlaneWriter"]
 
@@ -60,6 +61,12 @@ class Format:
         for the planes of `like`, of `scale` times the rows and columns. What cannot be
         held is refused with a ValueError before a plane is asked for. None where a
         result is not written plane by plane.
+    scenes : callable, optional
+        ``scenes(path)``: the `Scenes` of a file that can hold several images; `open` is
+        for files with one of them only.
+    create_scenes : callable, optional
+        ``create_scenes(path, likes, scale)``: as `create`, but for several images, and
+        gives a list of `PlaneWriter`, of which one after the other gets its planes.
     is_folder : bool
         Whether an image is a folder.
     holds_axes : bool
@@ -119,6 +126,14 @@ class Format:
     open: Callable[[Path, str], ImageFile]
     create: (
         Callable[[Path, ImageFile, int], AbstractContextManager[PlaneWriter]] | None
+    ) = None
+    scenes: Callable[[Path], Scenes] | None = None
+    create_scenes: (
+        Callable[
+            [Path, Sequence[ImageFile], int],
+            AbstractContextManager[Sequence[PlaneWriter]],
+        ]
+        | None
     ) = None
     is_folder: bool = False
     holds_axes: bool = False

@@ -9,9 +9,9 @@ from memnet_core.io.bounds import check_regular
 from memnet_core.io.faults import reading
 from memnet_core.io.format import HEAD_BYTES
 from memnet_core.io.movies import MOVIE
-from memnet_core.io.ome_zarr import OME_ZARR
 from memnet_core.io.pictures import BMP, GIF, JPEG, PNG, WEBP
 from memnet_core.io.tiff import TIFF
+from memnet_core.io.zarr_format import OME_ZARR
 
 if TYPE_CHECKING:
     from pathlib import Path

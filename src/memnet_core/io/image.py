@@ -164,9 +164,11 @@ class Probe:
     dtype : str
         Type of a sample.
     megapixels : float
-        Pixels of all planes, in millions.
+        Pixels of all planes of all images, in millions.
     is_stack : bool
         Whether there are axes besides those of one picture, or a description of them.
+    scenes : int
+        How many images there are; shape and type are those of the first.
     """
 
     format: str
@@ -174,3 +176,4 @@ class Probe:
     dtype: str
     megapixels: float
     is_stack: bool = False
+    scenes: int = 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +12,7 @@ import numpy as np
 from memnet_core.atomic import sync
 from memnet_core.errors import ImageError
 from memnet_core.io.faults import parsing, writing
-from memnet_core.io.format import Format
-from memnet_core.io.image import Metadata, Native, Probe
+from memnet_core.io.image import Metadata, Native
 from memnet_core.io.image_file import ImageFile, named_axes
 from memnet_core.io.ngff import image_attributes, multiscale_of
 from memnet_core.pixels import to_dtype
@@ -28,18 +26,17 @@ if TYPE_CHECKING:
     from memnet_core.io.calibration import Calibration
 
 __all__ = [
-    "OME_ZARR",
     "NgffAttributes",
     "ZarrLayout",
     "create_ome_zarr",
     "layout_for",
     "not_held",
     "open_level",
+    "open_ome_zarr",
     "shrink_block",
     "sync_block",
 ]
 
-_MARKS = ("zarr.json", ".zgroup", ".zattrs")
 _CHUNK = 256
 _SHARD = 1024
 _SHARD_BYTES = 2**25
@@ -56,15 +53,7 @@ class NgffAttributes(Native):
     name = "OME-Zarr attributes"
 
 
-def _is_zarr(path: Path) -> bool:
-    """Whether a folder is named or laid out as Zarr."""
-    return os.path.isdir(path) and (
-        path.suffix.lower() == ".zarr"
-        or any((path / mark).is_file() for mark in _MARKS)
-    )
-
-
-def _open(path: Path, named: str = "") -> ImageFile:
+def open_ome_zarr(path: Path, named: str = "") -> ImageFile:
     """Open the full resolution of an OME-Zarr image (NGFF 0.4 or 0.5).
 
     Parameters
@@ -114,18 +103,6 @@ def _open(path: Path, named: str = "") -> ImageFile:
         ),
         grain=(array.chunks[axes.index("Y")], array.chunks[axes.index("X")]),
     )
-
-
-def _probe(path: Path) -> Probe:
-    """Read the header of an OME-Zarr image."""
-    with _open(path) as file:
-        return Probe(
-            format=file.format,
-            shape=file.sizes,
-            dtype=str(file.dtype),
-            megapixels=math.prod(file.shape[:3]) / 1e6,
-            is_stack=True,
-        )
 
 
 @dataclass(frozen=True)
@@ -390,16 +367,3 @@ def _first_transform(
 
 def _steps(known: Calibration, axes: str) -> list[float]:
     return [known.spacing.get(axis, 1.0) for axis in axes]
-
-
-OME_ZARR = Format(
-    name="ome-zarr",
-    title="OME-Zarr",
-    suffixes=(".ome.zarr", ".zarr"),
-    sniff=lambda path, head: not head and _is_zarr(path),
-    probe=_probe,
-    open=_open,
-    is_folder=True,
-    holds_axes=True,
-    by_shards=True,
-)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,29 +13,30 @@ import tifffile
 
 from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ImageError
-from memnet_core.io.animation import Animation
 from memnet_core.io.calibration import Calibration
 from memnet_core.io.faults import writing
 from memnet_core.io.format import Format
 from memnet_core.io.image import Image, Metadata, Probe
 from memnet_core.io.image_file import ImageFile, in_memory, named_axes
-from memnet_core.io.ome_xml import new_ome_xml
+from memnet_core.io.ome_xml import OmeImage, new_ome_xml
 from memnet_core.io.orientation import oriented
+from memnet_core.io.scenes import Scenes, chosen_image
 from memnet_core.io.sink import FileSink
-from memnet_core.io.tiff_chain import opened_tiff
+from memnet_core.io.tiff_described import OME_TYPES, described_scenes, is_ome_order
 from memnet_core.io.tiff_pages import (
     as_seen,
     check_complete,
+    checked_series,
     is_expanded,
     needs_bigtiff,
-    only_series,
     page_metadata,
     page_options,
     page_orientation,
     samples_last,
     what_is_lost,
 )
-from memnet_core.io.tiff_text import TextOfResult, TiffText, text_of
+from memnet_core.io.tiff_scenes import TiffScene, find_scenes
+from memnet_core.io.tiff_text import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,53 +44,84 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.io.tiff_text import TextOfResult
+
 __all__ = ["TIFF", "TiffPages", "write_ome_tiff"]
 
-_OME_LEADING = frozenset("TZC")
-_OME_TYPES = {"bool", "float32", "float64"} | {
-    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32)
-}
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _probe(path: Path) -> Probe:
-    """Read the header of a TIFF."""
-    with opened_tiff(path) as file:
-        series = only_series(file)
-        page = series.keyframe
-        order, axes = samples_last(series.axes, page, [])
-        shape = [series.shape[i] for i in order]
-        planes = shape[: len(axes) - axes.endswith("S")]
-        if page_orientation(page) >= 5:
-            y, x = axes.index("Y"), axes.index("X")
-            shape[y], shape[x] = shape[x], shape[y]
-        if is_expanded(page):
-            shape = [*planes, 3]
-        return Probe(
-            format=_format(file),
-            shape=tuple(shape),
-            dtype="uint8" if is_expanded(page) else str(series.dtype),
-            megapixels=math.prod(planes) / 1e6,
-            is_stack=len(planes) > 2 or file.is_ome or file.is_imagej,
+    """Read the header of a TIFF; shape and type are those of its first scene."""
+    with ExitStack() as resources:
+        file, scenes, _ = find_scenes(path, resources)
+        found = [_probe_scene(file, scene) for scene in scenes]
+        pixels = sum(probe.megapixels for probe in found)
+        return replace(found[0], megapixels=pixels, scenes=len(found))
+
+
+def _probe_scene(file: tifffile.TiffFile, scene: TiffScene) -> Probe:
+    series = checked_series(scene.series)
+    page = series.keyframe
+    order, axes = samples_last(series.axes, page, [])
+    shape = [series.shape[i] for i in order]
+    planes = shape[: len(axes) - axes.endswith("S")]
+    if page_orientation(page) >= 5:
+        y, x = axes.index("Y"), axes.index("X")
+        shape[y], shape[x] = shape[x], shape[y]
+    if is_expanded(page):
+        shape = [*planes, 3]
+    return Probe(
+        format=_format(file),
+        shape=tuple(shape),
+        dtype="uint8" if is_expanded(page) else str(series.dtype),
+        megapixels=math.prod(planes) / 1e6,
+        is_stack=len(planes) > 2 or file.is_ome or file.is_imagej,
+    )
+
+
+def _scenes(path: Path) -> Scenes:
+    """Open a TIFF, in which every image is a scene."""
+    with ExitStack() as resources:
+        file, scenes, left_out = find_scenes(path, resources)
+        apart = left_out if len(scenes) == 1 else []
+        return Scenes(
+            path,
+            [scene.name for scene in scenes],
+            lambda number, axes: _opened(path, file, scenes[number], axes, apart),
+            title=_format(file),
+            left_out=left_out,
+            resources=resources.pop_all(),
         )
 
 
-def _open(path: Path, named: str) -> ImageFile:
-    """Open a TIFF all of whose pages have one shape; of a pyramid the first level.
+def _opened(
+    path: Path,
+    file: tifffile.TiffFile,
+    scene: TiffScene,
+    named: str,
+    left_out: list[str],
+) -> ImageFile:
+    """Open a scene all of whose pages have one shape; of a pyramid the first level.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file, to name it in errors.
+    file : TiffFile
+        It stays open as long as the result is read.
+    scene : TiffScene
+        The image.
     named : str
         Axes instead of those that the file tells.
+    left_out : list of str
+        What else is in the file and not carried.
     """
     with ExitStack() as resources:
-        file = resources.enter_context(opened_tiff(path))
-        series = only_series(file)
+        series = checked_series(scene.series)
         page = series.keyframe
-        check_complete(file, series)
-        dropped = what_is_lost(page)
+        check_complete(file, series, may_lack=scene.may_lack)
+        dropped = [*scene.lost, *left_out, *what_is_lost(page)]
         if len(series.levels) > 1:
             dropped.append("pyramid levels")
         if is_expanded(page) or page_orientation(page) != 1:
@@ -97,7 +130,7 @@ def _open(path: Path, named: str) -> ImageFile:
         if not named:
             axes = _samples_named(axes, page, dropped)
         as_seen(np.zeros((1, 1), series.dtype), page, dropped)
-        native = text_of(file, is_native=axes == series.axes, dropped=dropped)
+        native = text_of(file, scene, is_native=axes == series.axes, dropped=dropped)
         return ImageFile(
             path,
             resources.enter_context(_lazy_array(series)),
@@ -106,6 +139,7 @@ def _open(path: Path, named: str) -> ImageFile:
             metadata=page_metadata(file, page, dropped, *native),
             grain=(page.tilelength, page.tilewidth) if page.is_tiled else None,
             finish=lambda pixels: as_seen(pixels, page, []),
+            absent=frozenset(n for n, one in enumerate(series.pages) if one is None),
             resources=resources.pop_all(),
         )
 
@@ -151,17 +185,36 @@ def _format(file: tifffile.TiffFile) -> str:
 @contextlib.contextmanager
 def _create(path: Path, like: ImageFile, scale: int) -> Iterator[TiffPages]:
     """Make a TIFF that describes itself as a file does."""
+    with _create_scenes(path, [like], scale) as (pages,):
+        yield pages
+
+
+@contextlib.contextmanager
+def _create_scenes(
+    path: Path, likes: Sequence[ImageFile], scale: int
+) -> Iterator[list[TiffPages]]:
+    """Make a TIFF of several images, which are written one after the other."""
+    described = described_scenes(likes, scale)
+    size = sum(
+        math.prod(like.magnified_sizes(scale)) * like.dtype.itemsize for like in likes
+    )
+    with tifffile.TiffWriter(path, bigtiff=needs_bigtiff(size)) as file:
+        yield [
+            _pages_of(file, like, text, scale)
+            for like, text in zip(likes, described, strict=True)
+        ]
+
+
+def _pages_of(
+    file: tifffile.TiffWriter, like: ImageFile, described: TextOfResult, scale: int
+) -> TiffPages:
     metadata = like.metadata.magnified(scale)
-    sizes = like.magnified_sizes(scale)
-    described = _described(like, sizes, scale)
     dropped = [*described.lost]
     if metadata.exif:
         dropped.append("EXIF (not written to TIFF)")
     options = page_options(metadata, like.shape[3], like.dtype)
     options["extratags"] += described.tags
-    size = math.prod(sizes) * like.dtype.itemsize
-    with tifffile.TiffWriter(path, bigtiff=needs_bigtiff(size)) as file:
-        yield TiffPages(file, described.text, options, tuple(dropped))
+    return TiffPages(file, described.text, options, tuple(dropped))
 
 
 def write_ome_tiff(
@@ -198,18 +251,19 @@ def write_ome_tiff(
         shape, or the file cannot be written.
     """
     dtype = np.dtype(dtype)
-    if dtype.name not in _OME_TYPES:
+    if dtype.name not in OME_TYPES:
         raise ImageError(
             f"{path} cannot be written: OME-TIFF has no pixels of type {dtype}; "
             "convert them to one with 32 bits at most, or to float64."
         )
-    if not _is_ome_order(axes) or len(axes) != len(sizes):
+    if not is_ome_order(axes) or len(axes) != len(sizes):
         raise ImageError(
             f"{path} cannot be written: {axes} and sizes {tuple(sizes)} are not those "
             "of an OME-TIFF; give T, Z, C as far as there are, then YX or YXS."
         )
     samples = sizes[-1] if axes.endswith("S") else 1
-    xml = new_ome_xml(axes, sizes, dtype, calibration or Calibration())
+    known = calibration or Calibration()
+    xml = new_ome_xml(OmeImage(axes, sizes, dtype, known))
     options = page_options(Metadata(), samples, dtype)
     size = math.prod(sizes) * dtype.itemsize
     with (
@@ -255,39 +309,15 @@ class TiffPages:
         self._options["extratags"] = []
 
 
-def _described(like: ImageFile, sizes: Sequence[int], scale: int) -> TextOfResult:
-    """Return how a result describes itself: as its source, else by its axes."""
-    metadata = like.metadata
-    if isinstance(metadata.native, TiffText):
-        return metadata.native.of_result(like.axes, sizes, scale)
-    lost = [Animation.name] if isinstance(metadata.native, Animation) else []
-    is_ome_type = like.dtype.name in _OME_TYPES
-    if like.leading and is_ome_type and _is_ome_order(like.axes):
-        known = metadata.calibration.magnified(scale)
-        text = metadata.description
-        xml = new_ome_xml(like.axes, sizes, like.dtype, known, text)
-        return TextOfResult(xml, lost=lost)
-    if len(like.leading) > 1:
-        lost.append(f"axes {like.leading} (written as one row of pages)")
-    return TextOfResult(metadata.description, lost=lost)
-
-
-def _is_ome_order(axes: str) -> bool:
-    leading = axes.removesuffix("S").removesuffix("YX")
-    return (
-        axes.removeprefix(leading) in ("YX", "YXS")
-        and set(leading) <= _OME_LEADING
-        and len(set(leading)) == len(leading)
-    )
-
-
 TIFF = Format(
     name="tiff",
     title="TIFF",
     suffixes=(".tif", ".tiff"),
     sniff=lambda path, head: head.startswith(_STARTS),
     probe=_probe,
-    open=_open,
+    open=lambda path, axes: chosen_image(_scenes(path), axes),
     create=_create,
+    scenes=_scenes,
+    create_scenes=_create_scenes,
     holds_axes=True,
 )

@@ -18,8 +18,15 @@ __all__ = ["opened_tiff"]
 _LAYOUTS = {42: (4, "H", "I", 12), 43: (8, "Q", "Q", 20)}
 
 
-def opened_tiff(path: Path) -> tifffile.TiffFile:
+def opened_tiff(path: Path, omexml: str | None = None) -> tifffile.TiffFile:
     """Open a TIFF whose pages come to an end, which tifffile takes for granted.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    omexml : str, optional
+        OME-XML instead of its own.
 
     Raises
     ------
@@ -28,7 +35,7 @@ def opened_tiff(path: Path) -> tifffile.TiffFile:
     """
     with path.open("rb") as file:
         _check_chain(file)
-    return tifffile.TiffFile(path)
+    return tifffile.TiffFile(path, omexml=omexml)
 
 
 def _check_chain(file: BinaryIO) -> None:

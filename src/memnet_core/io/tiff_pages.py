@@ -29,10 +29,10 @@ __all__ = [
     "as_seen",
     "bytes_of_tag",
     "check_complete",
+    "checked_series",
     "is_expanded",
     "is_machine_text",
     "needs_bigtiff",
-    "only_series",
     "page_metadata",
     "page_options",
     "page_orientation",
@@ -141,21 +141,14 @@ def page_options(
 
 
 @parsing("its tags")
-def only_series(file: tifffile.TiffFile) -> Any:
-    """Return the one image or stack of a file.
+def checked_series(series: Any) -> Any:
+    """Return an image or stack of a file whose pixels are supported.
 
     Raises
     ------
     ValueError
-        If there is none, or more than one, or none whose pixels are supported.
+        If they are not.
     """
-    if not file.series:
-        raise ValueError("the TIFF holds no image")
-    if len(file.series) > 1:
-        raise ValueError(
-            f"its pages have {len(file.series)} different shapes or types; split it"
-        )
-    series = file.series[0]
     page, axes = series.keyframe, series.axes
     if not {"Y", "X"} <= set(axes) or 0 in series.shape:
         raise ValueError(f"its shape {series.shape}, {axes}, is not that of a picture")
@@ -178,8 +171,17 @@ def only_series(file: tifffile.TiffFile) -> Any:
 
 
 @parsing("its tags")
-def check_complete(file: tifffile.TiffFile, series: Any) -> None:
+def check_complete(
+    file: tifffile.TiffFile, series: Any, *, may_lack: bool = False
+) -> None:
     """Check that what the directories promise can be in the file.
+
+    Parameters
+    ----------
+    file, series
+        An open file and an image of it, which may have pages in other files.
+    may_lack : bool
+        Whether pages may be missing, because their files are.
 
     Raises
     ------
@@ -188,16 +190,20 @@ def check_complete(file: tifffile.TiffFile, series: Any) -> None:
     """
     size = file.filehandle.size
     for page in series.pages:
+        if page is None and may_lack:
+            continue
         if page is None:
             raise ValueError("a page is missing")
+        size = page.parent.filehandle.size
         offsets, counts = page.dataoffsets, page.databytecounts
         if len(offsets) != len(counts) or not all(counts) or not all(offsets):
             raise ValueError("a page has no pixels")
         if any(o + c > size for o, c in zip(offsets, counts, strict=True)):
             raise ValueError("the file is truncated")
-    if _next_directory(file) >= size:
+    if _next_directory(file) >= file.filehandle.size:
         raise ValueError("the file is truncated, and pages are missing")
     page = series.keyframe
+    size = page.parent.filehandle.size
     largest = max(math.prod(page.shape), math.prod(page.chunks))
     if page.compression == _UNCOMPRESSED:
         too_much = largest * page.bitspersample // 8 > size

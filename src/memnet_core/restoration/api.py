@@ -51,6 +51,7 @@ def restore(
     level: float | Literal["auto"] = ...,
     *,
     axes: str = ...,
+    scene: int | str | None = ...,
     channels: Channels | None = ...,
     value_range: RangeChoice = ...,
     model: str | None = ...,
@@ -70,6 +71,7 @@ def restore(
     level: float | Literal["auto"] = "auto",
     *,
     axes: str = "",
+    scene: int | str | None = None,
     progress: Callable[[float], object] | None = None,
     **settings: Any,
 ) -> NDArray[Any] | Image:
@@ -88,6 +90,8 @@ def restore(
         it out, which super-resolution cannot.
     axes : str
         Letters out of TZCYXS, one for each axis.
+    scene : int or str, optional
+        Which image of a file that holds several: its number from 0, or its name.
     progress : callable, optional
         Is called with the fraction that is done, in [0, 1].
     **settings
@@ -107,7 +111,7 @@ def restore(
     found = None if level == "auto" else float(level)
     asked = Settings(task=find_task(task).name, level=found, **settings)
     if isinstance(what, str | Path):
-        opened = open_image(Path(what), axes)
+        opened = open_image(Path(what), axes, scene=scene)
     elif isinstance(what, Image):
         opened = in_memory(Path("the image"), what, axes)
     else:

@@ -114,7 +114,7 @@ class BatchWidget(DockWidget):
         self.table.setRowCount(len(jobs))
         self._rows = {job: row for row, job in enumerate(jobs)}
         for job, row in self._rows.items():
-            name = QTableWidgetItem(shown(job.source.name))
+            name = QTableWidgetItem(shown(job.name))
             name.setToolTip(_plain_tip(f"{job.source} → {job.output}"))
             self.table.setItem(row, 0, name)
             self.table.setItem(row, 1, QTableWidgetItem("waiting"))

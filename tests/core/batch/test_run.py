@@ -256,7 +256,7 @@ def test_lack_of_memory_fails_a_file_only(
     install("low", 5, 20)
     sources = [picture("a.png"), picture("b.png")]
     name = {
-        "restore": "memnet_core.batch.steps.restore",
+        "restore": "memnet_core.batch.scenes.restore",
         "write": "memnet_core.io.FileSink.check_complete",
     }[step]
     fail_once(monkeypatch, name, MemoryError())
@@ -266,7 +266,10 @@ def test_lack_of_memory_fails_a_file_only(
     assert message == f"{sources[0]} cannot be restored: it does not fit into memory."
 
 
-@pytest.mark.parametrize("step", ["open_image", "prepare", "restore", "create_image"])
+@pytest.mark.parametrize(
+    "step",
+    ["steps.open_scenes", "scenes.prepare", "scenes.restore", "steps.create_scenes"],
+)
 def test_bug_fails_a_file_only_and_asks_for_a_report(
     install: Install,
     picture: Picture,
@@ -276,7 +279,7 @@ def test_bug_fails_a_file_only_and_asks_for_a_report(
 ) -> None:
     install("low", 5, 20)
     sources = [picture("a.png"), picture("b.png")]
-    fail_once(monkeypatch, f"memnet_core.batch.steps.{step}", KeyError("a key"))
+    fail_once(monkeypatch, f"memnet_core.batch.{step}", KeyError("a key"))
     run = run_of(sources, out)
     assert statuses(run) == {"a.png": "failed", "b.png": "done"}
     assert run.outcomes[0].message == (
@@ -377,7 +380,7 @@ def test_what_cannot_work_is_refused_before_anything_is_read(
 ) -> None:
     install("low", 5, 20)
     install("noise", 5, 20, task="denoise")
-    monkeypatch.setattr("memnet_core.batch.steps.open_image", refuse_to_read)
+    monkeypatch.setattr("memnet_core.batch.steps.open_scenes", refuse_to_read)
     run = run_of([picture("a.png")], out, level, **settings)
     with pytest.raises(error, match=told):
         list(run.events())

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 
-from memnet_core.batch import Found, find_inputs, steps
+from memnet_core.batch import Found, find_inputs, scenes
 from memnet_core.io import open_image
 from memnet_core.restoration import run
 from memnet_core.restoration.api import restore
@@ -252,7 +252,7 @@ def test_interrupt_is_reported_and_says_how_to_go_on(
             raise KeyboardInterrupt
         return working(*arguments)
 
-    monkeypatch.setattr(steps, "restore", second_is_interrupted)
+    monkeypatch.setattr(scenes, "restore", second_is_interrupted)
     result = memnet(*DEBLOCK, "in", "out", "--report", "report.json", *options)
     assert result.exit_code == 130
     assert lines(result)[-2:] == [

@@ -239,7 +239,7 @@ def lose_pixels(path: Path) -> None:
     [
         (remove_marks, "it is no OME-Zarr image, but a folder without zarr.json"),
         (rename_axis, "its axis 'angle' has no name of one letter"),
-        (make_plate, "it is a plate"),
+        (make_plate, "its description of plate and wells cannot be understood"),
         (make_plain, "it holds no OME-Zarr image of NGFF 0.4 or 0.5"),
         (lose_pixels, r"a\.zarr cannot be read: "),
     ],
