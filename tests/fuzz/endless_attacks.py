@@ -94,7 +94,8 @@ def bomb(folder: Path, rng: random.Random, model: Path) -> Path:
             (path / "0" / "0.0").write_bytes(packed)
             return path
         described = json.loads((path / "0" / ".zarray").read_text())
-        sides = [rng.choice((24, 2**20, 2**31, 2**40, 2**63)) for _ in range(2)]
+        # 24 × 2**20 pixels, though hardly stored, are work that is done, not refused.
+        sides = [rng.choice((24, 2**31, 2**40, 2**63)) for _ in range(2)]
         described["shape" if kind == "shape" else "chunks"] = sides
         (path / "0" / ".zarray").write_text(json.dumps(described))
         return path
