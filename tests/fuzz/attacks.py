@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from endless_attacks import bomb, endless, links, looped_tiff, odd_name
 from image_attacks import animation, imagej, jpeg, ome_xml, ome_zarr, png, tiff
 from run_attacks import model_file, plan, prepare, run_file, settings_file
+from set_attacks import ome_set, plate
 
 if TYPE_CHECKING:
     import random
@@ -53,6 +54,8 @@ KINDS = {
     "OME-XML": Kind(ome_xml, IMAGE),
     "ImageJ text": Kind(imagej, IMAGE),
     "OME-Zarr": Kind(ome_zarr, IMAGE),
+    "OME set": Kind(ome_set, IMAGE),
+    "plate": Kind(plate, IMAGE),
     "model": Kind(
         model_file, (("models", "info", "{file}"), ("models", "add", "{file}"))
     ),
