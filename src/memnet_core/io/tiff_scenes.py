@@ -87,12 +87,12 @@ def find_scenes(
     ValueError
         If it holds no image.
     """
-    file = resources.enter_context(tifffile.TiffFile(path))
+    file = resources.enter_context(_opened(path))
     found, lost = None, ""
     if file.is_ome:
         found, lost = ome_set(path, str(file.ome_metadata), _is_whole)
     if found:
-        file = resources.enter_context(tifffile.TiffFile(path, omexml=found.readable))
+        file = resources.enter_context(_opened(path, found.readable))
     with parsing("its tags"):
         if not len(file.pages):
             raise ValueError("the TIFF holds no image")
@@ -100,13 +100,27 @@ def find_scenes(
         if not series or (series[0].kind in _BY_PAGES and len(series) > 1):
             if found:
                 lost = "OME metadata (does not fit its pages)"
-            file = resources.enter_context(tifffile.TiffFile(path))
+            file = resources.enter_context(_opened(path))
             return file, *_runs_of_pages(file, lost)
         if found and series[0].kind == "ome":
             scenes = [_of_ome(found, one) for one in series]
+            read = {scene.image for scene in scenes}
+            gone = [n for number, n in found.names.items() if number not in read]
         else:
-            scenes = [_plain(one, found, lost) for one in series]
-    return file, *_with_thumbnails_out(scenes)
+            scenes, gone = [_plain(one, found, lost) for one in series], []
+    scenes, left_out = _with_thumbnails_out(scenes)
+    unfit = [
+        f"image {name!r} (its description does not fit its pages)" for name in gone
+    ]
+    return file, scenes, [*left_out, *unfit]
+
+
+def _opened(path: Path, xml: str | None = None) -> tifffile.TiffFile:
+    """Open a file, and no other one but for what OME-XML names.
+
+    What lies beside a file of Micro-Manager, tifffile would read unasked.
+    """
+    return tifffile.TiffFile(path, omexml=xml, is_mmstack=False, is_ndtiff=False)
 
 
 def _series(file: tifffile.TiffFile) -> list[Any]:
