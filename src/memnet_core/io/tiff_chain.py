@@ -35,7 +35,8 @@ def opened_tiff(path: Path, omexml: str | None = None) -> tifffile.TiffFile:
     """
     with path.open("rb") as file:
         _check_chain(file)
-    return tifffile.TiffFile(path, omexml=omexml)
+    # The index of Micro-Manager names other files wherever they lie.
+    return tifffile.TiffFile(path, omexml=omexml, is_mmstack=False, is_ndtiff=False)
 
 
 def _check_chain(file: BinaryIO) -> None:

@@ -105,9 +105,15 @@ def find_scenes(
             return file, *_runs_of_pages(file, lost)
         if found and series[0].kind == "ome":
             scenes = [_of_ome(found, one) for one in series]
+            read = {scene.image for scene in scenes}
+            gone = [n for number, n in found.names.items() if number not in read]
         else:
-            scenes = [_plain(one, found, lost) for one in series]
-    return file, *_with_thumbnails_out(scenes)
+            scenes, gone = [_plain(one, found, lost) for one in series], []
+    scenes, left_out = _with_thumbnails_out(scenes)
+    unfit = [
+        f"image {name!r} (its description does not fit its pages)" for name in gone
+    ]
+    return file, scenes, [*left_out, *unfit]
 
 
 def _series(file: tifffile.TiffFile) -> list[Any]:

@@ -200,3 +200,17 @@ def test_description_that_does_not_fit_its_pages_is_given_up(
         np.testing.assert_array_equal(found[1].image().pixels, plane(1))
         lost = ("OME metadata (does not fit its pages)",)
         assert [image.metadata.dropped for image in found] == [lost, lost]
+
+
+def test_image_that_does_not_fit_its_pages_is_named_beside_others(
+    tmp_path: Path, ome_set: Write, plane: Plane
+) -> None:
+    (path,) = ome_set(tmp_path, [[NAMES[0]], [NAMES[0]]])
+    first, second, rest = str(tifffile.tiffcomment(path)).rpartition('SizeX="24"')
+    xml = f'{first}SizeX="7"{rest}' if second else ""
+    tifffile.imwrite(path, plane(0), description=xml, metadata=None)
+    with open_scenes(path) as scenes:
+        assert scenes.names == ("position 0",)
+        assert scenes.left_out == (
+            "image 'position 1' (its description does not fit its pages)",
+        )

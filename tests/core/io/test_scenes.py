@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -164,3 +165,45 @@ def test_pictures_of_a_slide_itself_are_named_and_left_out(
         with scenes.open(1) as image:
             assert image.shape[1] == 20
             assert image.metadata.calibration.spacing["X"] == 2.5
+
+
+def test_index_of_micro_manager_leads_to_no_other_file(
+    tmp_path: Path, plane: Plane
+) -> None:
+    """Write what tifffile takes for NDTiff, with an index that names a secret."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    tifffile.imwrite(tmp_path / "secret.tif", plane(9), metadata=None)
+    pixels = plane(0).tobytes()
+    tags = [
+        (256, 3, 1, 24),
+        (257, 3, 1, 20),
+        (258, 3, 1, 16),
+        (259, 3, 1, 1),
+        (262, 3, 1, 1),
+        (273, 4, 1, 200),
+        (277, 3, 1, 1),
+        (278, 3, 1, 20),
+        (279, 4, 1, len(pixels)),
+        (51123, 2, 8, 180),
+    ]
+    directory = struct.pack("<H", len(tags)) + b"".join(
+        struct.pack("<HHII", *tag) for tag in tags
+    )
+    head = b"II*\0" + struct.pack("<I", 40)
+    head += struct.pack("<IIIII", 483729, 3, 0, 2355492, 2) + b"{}"
+    content = head.ljust(40, b"\0") + directory + b"\0" * 4
+    content = content.ljust(180, b"\0") + b'{"a":1}\0'
+    (folder / "a.tif").write_bytes(content.ljust(200, b"\0") + pixels)
+    index = b""
+    for n, name in enumerate((b"a.tif", b"../secret.tif")):
+        axes = b'{"z": %d}' % n
+        index += struct.pack("<I", len(axes)) + axes
+        index += struct.pack("<I", len(name)) + name
+        index += struct.pack("<IiiiiIii", 200, 24, 20, 1, 0, 0, 0, 0)
+    (folder / "NDTiff.index").write_bytes(index)
+    with tifffile.TiffFile(folder / "a.tif") as file:
+        assert file.is_ndtiff
+        assert file.series[0].shape == (2, 20, 24)
+    with open_image(folder / "a.tif") as image:
+        np.testing.assert_array_equal(image.image().pixels, plane(0))
