@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import UsageError
-from memnet_core.io import READABLE_SUFFIXES, is_image_folder
+from memnet_core.io import READABLE_SUFFIXES, is_image_folder, is_known_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,13 +85,20 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
             if path.name.startswith("."):
                 found.hidden += 1
             elif not is_image_folder(path) and (
-                path.suffix.lower() not in READABLE_SUFFIXES or _is_special(path)
+                _is_special(path) or not _is_meant(path, Path(argument) == path)
             ):
                 found.foreign += 1
             elif (absolute := os.path.abspath(path)) not in known:
                 known.add(absolute)
                 found.sources.append(Source(path, relative))
     return found
+
+
+def _is_meant(path: Path, is_named: bool) -> bool:
+    """Whether a file is to be opened: by its suffix, or if named by its content."""
+    if path.suffix.lower() in READABLE_SUFFIXES:
+        return True
+    return is_named and is_known_kind(path)
 
 
 def _expand(

@@ -19,19 +19,19 @@ from memnet_core.io.image import Image, Metadata, Probe
 from memnet_core.io.image_file import ImageFile, in_memory, named_axes
 from memnet_core.io.ome_xml import new_ome_xml
 from memnet_core.io.orientation import oriented
+from memnet_core.io.png_chunks import chunk_names
 from memnet_core.io.sink import FileSink
+from memnet_core.io.tiff_colour import as_seen, is_expanded, what_seeing_costs
 from memnet_core.io.tiff_pages import (
-    as_seen,
     check_complete,
-    is_expanded,
     needs_bigtiff,
     only_series,
     page_metadata,
     page_options,
     page_orientation,
     samples_last,
-    what_is_lost,
 )
+from memnet_core.io.tiff_tags import what_is_lost
 from memnet_core.io.tiff_text import TextOfResult, TiffText, text_of
 
 if TYPE_CHECKING:
@@ -46,6 +46,13 @@ _OME_LEADING = frozenset("TZC")
 _OME_TYPES = {"bool", "float32", "float64"} | {
     f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32)
 }
+_OF_MICROSCOPES = (
+    *(".stk", ".lsm", ".flex", ".gel"),
+    *(".btf", ".tf2", ".tf8", ".tiff64", ".zif", ".ptif"),
+    *(".svs", ".scn", ".ndpi", ".qptiff", ".bif"),
+)
+"""Suffixes of TIFFs: of microscopes, of BigTIFF and pyramids, of slide scanners."""
+
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -94,7 +101,7 @@ def _open(path: Path, named: str) -> ImageFile:
         axes = named_axes(path, series.axes, series.shape, named)
         if not named:
             axes = _samples_named(axes, page, dropped)
-        as_seen(np.zeros((1, 1), series.dtype), page, dropped)
+        dropped += what_seeing_costs(page, series.dtype)
         native = text_of(file, is_native=axes == series.axes, dropped=dropped)
         return ImageFile(
             path,
@@ -103,7 +110,7 @@ def _open(path: Path, named: str) -> ImageFile:
             format=_format(file),
             metadata=page_metadata(file, page, dropped, *native),
             grain=(page.tilelength, page.tilewidth) if page.is_tiled else None,
-            finish=lambda pixels: as_seen(pixels, page, []),
+            finish=lambda pixels: as_seen(pixels, page),
             resources=resources.pop_all(),
         )
 
@@ -117,7 +124,8 @@ def _as_picture(file: tifffile.TiffFile, series: Any, dropped: list[str]) -> Ima
     y, x = axes.index("Y"), axes.index("X")
     pixels = series.asarray().transpose(order)
     pixels = oriented(pixels, page_orientation(page), y, x)
-    pixels = as_seen(pixels, page, dropped)
+    pixels = as_seen(pixels, page)
+    dropped += what_seeing_costs(page, series.dtype)
     return Image(
         pixels=np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")),
         axes=axes if pixels.ndim == len(axes) else axes + "S",
@@ -155,8 +163,13 @@ def _create(path: Path, like: ImageFile, scale: int) -> Iterator[TiffPages]:
     dropped = [*described.lost]
     if metadata.exif:
         dropped.append("EXIF (not written to TIFF)")
+    dropped += [f"{name} (TIFF has none)" for name in chunk_names(metadata.png_chunks)]
     options = page_options(metadata, like.shape[3], like.dtype)
     options["extratags"] += described.tags
+    if metadata.tags:
+        tags, lost = metadata.tags.magnified(scale)
+        options["extratags"] += tags
+        dropped += lost
     size = math.prod(sizes) * like.dtype.itemsize
     with tifffile.TiffWriter(path, bigtiff=needs_bigtiff(size)) as file:
         yield TiffPages(file, described.text, options, tuple(dropped))
@@ -281,6 +294,7 @@ TIFF = Format(
     name="tiff",
     title="TIFF",
     suffixes=(".tif", ".tiff"),
+    read_suffixes=_OF_MICROSCOPES,
     sniff=lambda path, head: head.startswith(_STARTS),
     probe=_probe,
     open=_open,

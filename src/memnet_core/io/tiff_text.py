@@ -90,6 +90,7 @@ class ShapedText(TiffText):
     """The JSON description that tifffile gives to arrays."""
 
     described: Mapping[str, Any]
+    description: str = ""
     describes_axes = False
 
     @property
@@ -99,7 +100,12 @@ class ShapedText(TiffText):
 
     def of_result(self, axes: str, sizes: Sequence[int], scale: int) -> TextOfResult:
         """Return the JSON with another shape."""
-        changed = {"shape": [*sizes], "axes": axes}
+        has_more = bool(self.described.keys() - {"shape", "axes"})
+        if self.description and not has_more and axes in ("YX", "YXS"):
+            return TextOfResult(self.description)
+        changed: dict[str, Any] = {"shape": [*sizes], "axes": axes}
+        if self.description:
+            changed["description"] = self.description
         return TextOfResult(json.dumps({**self.described, **changed}))
 
 
@@ -140,5 +146,7 @@ def text_of(
         return known, text
     if file.is_shaped and is_native:
         with parsing("its description"):
-            return None, ShapedText(dict(*(file.shaped_metadata or ())[:1]))
+            first: Any = file.pages.first
+            free = first.description if first.description1 else ""
+            return None, ShapedText(dict(*(file.shaped_metadata or ())[:1]), free)
     return None, None
