@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from memnet_core.io.calibration import Calibration, unit_name
+from memnet_core.io.png_chunks import chunk_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,6 +96,13 @@ class Metadata:
         spacing = {a: 1 / r for a, r in zip("XY", self.resolution, strict=True)}
         unit = unit_name(self.resolution_unit)
         return Calibration(spacing=spacing, units=dict.fromkeys(spacing, unit))
+
+    @property
+    def besides(self) -> list[str]:
+        """What tags of a TIFF and chunks of a PNG say, to name it where it is lost."""
+        names = [f"TIFF {name}" for name in self.tags.names] if self.tags else []
+        names += ["TIFF description"] if self.description else []
+        return names + chunk_names(self.png_chunks)
 
     @property
     def _has_placeholder(self) -> bool:

@@ -153,7 +153,8 @@ def _gray_table(page: Any) -> NDArray[Any] | None:
     if not (table == table[0]).all():
         return None
     if page.bitspersample == 16:
-        return table[0].astype(np.uint16)
+        deep: NDArray[Any] = table[0].astype(np.uint16)
+        return deep
     grays: NDArray[Any] = _colours(page)[:, 0]
     if page.bitspersample > 1:
         return grays

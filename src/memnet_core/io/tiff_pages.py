@@ -81,6 +81,7 @@ def page_metadata(
     """
     orientation = page_orientation(page)
     resolution, unit = page_resolution(page)
+    told = calibration_of_vendor(file, dropped)
     if resolution and orientation >= 5:
         resolution = resolution[::-1]
     xmp = bytes_of_tag(page, _XMP)
@@ -92,7 +93,7 @@ def page_metadata(
         description=_description(file, page, dropped),
         tags=tags_of(file, page, dropped),
         dropped=tuple(dropped),
-        stated=stated or calibration_of_vendor(file),
+        stated=stated or told,
         native=native,
     )
 

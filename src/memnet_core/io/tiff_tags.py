@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -175,9 +176,31 @@ def check_developed(page: Any) -> None:
         )
 
 
-@parsing("the metadata of its microscope")
-def calibration_of_vendor(file: tifffile.TiffFile) -> Calibration | None:
-    """Return the size of a pixel that FEI, Zeiss or MetaMorph tell; None if none."""
+def calibration_of_vendor(
+    file: tifffile.TiffFile, dropped: list[str]
+) -> Calibration | None:
+    """Return the size of a pixel that a microscope's own tags tell; None if none.
+
+    Parameters
+    ----------
+    file : TiffFile
+        An open file.
+    dropped : list of str
+        Gets the name of tags that are damaged.
+    """
+    try:
+        with parsing("the metadata of its microscope"):
+            spacing, unit = _vendor_spacing(file)
+    except ValueError:
+        dropped.append("metadata of its microscope (not understood)")
+        return None
+    known = {axis: size for axis, size in spacing.items() if 0 < size < math.inf}
+    units = dict.fromkeys(known, unit)
+    return Calibration(spacing=known, units=units) if known else None
+
+
+def _vendor_spacing(file: tifffile.TiffFile) -> tuple[dict[str, float], str]:
+    """Return sizes of steps by axis, and their unit, as FEI, Zeiss or MetaMorph say."""
     spacing: dict[str, float] = {}
     unit = "micrometer"
     if file.is_fei:
@@ -186,9 +209,12 @@ def calibration_of_vendor(file: tifffile.TiffFile) -> Calibration | None:
         spacing = {axis: float(size) * 1e6 for axis, size in sizes.items() if size}
     elif file.is_stk:
         told = file.stk_metadata or {}
-        if told.get("SpatialCalibration"):
+        if told.get("SpatialCalibration", True):
             sizes = {"X": told.get("XCalibration"), "Y": told.get("YCalibration")}
             spacing = {axis: float(size) for axis, size in sizes.items() if size}
+            steps = {float(step) for step in told.get("ZDistance", ())}
+            if len(steps) == 1:
+                spacing["Z"] = steps.pop()
             unit = unit_name(str(told.get("CalibrationUnits", "um")).strip("\0 "))
     elif file.is_lsm:
         told = file.lsm_metadata or {}
@@ -200,8 +226,7 @@ def calibration_of_vendor(file: tifffile.TiffFile) -> Calibration | None:
         if size and len(size) > 2:
             spacing = dict.fromkeys("XY", float(size[1]))
             unit = unit_name(str(size[2]))
-    units = dict.fromkeys(spacing, unit)
-    return Calibration(spacing=spacing, units=units) if spacing else None
+    return spacing, unit
 
 
 def _raw(tag: Any) -> tuple[int, bytes] | None:
