@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from memnet_core.io.calibration import Calibration, unit_name
 from memnet_core.io.faults import parsing
 from memnet_core.io.tiff_colour import lookup_table
@@ -14,7 +16,6 @@ from memnet_core.io.tiff_colour import lookup_table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     import tifffile
     from numpy.typing import NDArray
 
@@ -134,6 +135,9 @@ def tags_of(file: tifffile.TiffFile, page: Any, dropped: list[str]) -> TiffTags 
                 values[tag.code] = raw
     has_luts = file.is_imagej and "LUTs" in (file.imagej_metadata or {})
     table = None if has_luts else lookup_table(page)
+    if table is not None and _colours_differ(file, table):
+        dropped.append("lookup tables of channels")
+        table = None
     software = page.tags.valueof(_SOFTWARE)
     if isinstance(software, bytes):
         software = software.decode("latin-1")
@@ -227,6 +231,13 @@ def _vendor_spacing(file: tifffile.TiffFile) -> tuple[dict[str, float], str]:
             spacing = dict.fromkeys("XY", float(size[1]))
             unit = unit_name(str(size[2]))
     return spacing, unit
+
+
+def _colours_differ(file: tifffile.TiffFile, table: NDArray[np.uint16]) -> bool:
+    """Whether the second or the last page is shown in other colours than the first."""
+    last = len(file.pages) - 1
+    others: list[Any] = [file.pages[index].aspage() for index in {min(1, last), last}]
+    return any(not np.array_equal(page.colormap, table) for page in others)
 
 
 def _raw(tag: Any) -> tuple[int, bytes] | None:

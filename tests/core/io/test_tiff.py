@@ -389,13 +389,6 @@ def test_xmp_stored_as_text_is_read(path: Path) -> None:
     assert read_image(path).metadata.xmp == XMP % 1
 
 
-def test_premultiplied_alpha_is_named(path: Path) -> None:
-    pixels = random_pixels("uint8", 6, 8, 4)
-    tiff_of(path, pixels, photometric="rgb", extrasamples=["assocalpha"])
-    lost = ("premultiplied alpha (made straight)",)
-    assert read_image(path).metadata.dropped == lost
-
-
 def test_pages_of_different_shapes_are_refused(path: Path) -> None:
     with tifffile.TiffWriter(path) as writer:
         for size in (8, 9):

@@ -81,6 +81,17 @@ def test_table_of_brightness_leaves_values_as_they_are(
     assert "lookup table" in save_image(tmp_path / "c.png", single)[0]
 
 
+def test_tables_that_differ_from_page_to_page_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        for table in ([ZERO, RAMP, ZERO], [RAMP, ZERO, RAMP]):
+            colours = np.stack(table)
+            file.write(GRAY[0], photometric="palette", colormap=colours, metadata=None)
+    image = read(path)
+    np.testing.assert_array_equal(image.pixels, GRAY[[0, 0]])
+    assert image.metadata.dropped == ("lookup tables of channels",)
+
+
 def test_table_with_marks_at_its_ends_is_one_of_brightness(tmp_path: Path) -> None:
     table = np.stack([RAMP] * 3)
     table[:, 0], table[:, -1] = (0, 0, 65535), (65535, 0, 0)
