@@ -18,6 +18,7 @@ from memnet_core.io import (
     REQUESTED_SUFFIXES,
     format_named,
     is_image_folder,
+    is_known_kind,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Found", "Source", "find_inputs"]
 
 _LIST_SUFFIX = ".txt"
+_NAMED_SUFFIXES = READABLE_SUFFIXES | REQUESTED_SUFFIXES
 _MOST_LINKS = 20
 """Ways on which a folder is entered; links to links make thousands of millions."""
 
@@ -91,13 +93,14 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
     for argument in arguments:
         # A folder of photographs is not meant to have its films restored as well.
         is_folder = os.path.isdir(argument)
-        suffixes = READABLE_SUFFIXES | (set() if is_folder else REQUESTED_SUFFIXES)
+        suffixes = READABLE_SUFFIXES if is_folder else _NAMED_SUFFIXES
         for path, relative in _expand(argument, output, recursive, found):
             is_folder = is_image_folder(path)
             if path.name.startswith("."):
                 found.hidden += 1
             elif not is_folder and (
-                path.suffix.lower() not in suffixes or _is_special(path)
+                _is_special(path)
+                or not _is_meant(path, suffixes, is_named=Path(argument) == path)
             ):
                 found.foreign += 1
             elif (absolute := os.path.abspath(path)) not in known:
@@ -105,6 +108,11 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
                 place = relative.with_name(_name(path)) if is_folder else relative
                 found.sources.append(Source(path, place))
     return found
+
+
+def _is_meant(path: Path, suffixes: frozenset[str], *, is_named: bool) -> bool:
+    """Whether a file is to be opened: by its suffix, or if named by its content."""
+    return path.suffix.lower() in suffixes or (is_named and is_known_kind(path))
 
 
 def _name(folder: Path) -> str:

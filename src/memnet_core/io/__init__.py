@@ -18,6 +18,7 @@ from memnet_core.io.formats import (
     format_of_content,
     format_of_suffix,
     is_image_folder,
+    is_known_kind,
     suffix_of_format,
 )
 from memnet_core.io.image import Image, Metadata, Native, Probe
@@ -48,6 +49,7 @@ __all__ = [
     "format_of_suffix",
     "in_memory",
     "is_image_folder",
+    "is_known_kind",
     "is_set_member",
     "open_image",
     "open_scenes",

@@ -55,14 +55,14 @@ def number_of_frames(image: PillowFile) -> int:
 
 
 def read_animation(
-    path: Path, image: PillowFile, dropped: list[str]
+    source: Path | io.BytesIO, image: PillowFile, dropped: list[str]
 ) -> tuple[NDArray[np.uint8], Animation]:
     """Read all frames, each as it is seen.
 
     Parameters
     ----------
-    path : Path
-        The file.
+    source : Path or BytesIO
+        The file, or its content.
     image : PIL.ImageFile.ImageFile
         The opened file, at its first frame.
     dropped : list of str
@@ -91,7 +91,7 @@ def read_animation(
     durations = []
     plays = 1
     file: Any
-    with imopen(path, "r", plugin="pillow") as file:
+    with imopen(source, "r", plugin="pillow") as file:
         for number in range(len(frames)):
             pixels = file.read(index=first + number, mode=mode)
             frames[number] = pixels.reshape(frames.shape[1:])

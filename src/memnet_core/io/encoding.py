@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image as PillowImage
 
-from memnet_core.io import png
+from memnet_core.io import bmp, png
 from memnet_core.io.animation import Animation, encoded_animation
+from memnet_core.io.exif import exif_of_result, xmp_of_result
 from memnet_core.io.image import Metadata
+from memnet_core.io.png_chunks import chunk_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,12 +42,14 @@ class _Limits:
     bool_planes: bool = True
     gray: bool = True
     alpha: bool = True
+    gray_alpha: bool = True
     most_colours: int | None = None
     largest_side: int = 2**31 - 1
     resolutions: tuple[float, float] | None = (0.0254, 2**31 * 0.0254)
     icc: int = 2**31
     exif: int = 2**31
     xmp: int = 2**31
+    png_chunks: bool = False
 
 
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -56,7 +60,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 _LIMITS = {
-    "png": _Limits(name="PNG", dtypes=("bool", "uint8", "uint16")),
+    "png": _Limits(name="PNG", dtypes=("bool", "uint8", "uint16"), png_chunks=True),
     "jpeg": _Limits(
         name="JPEG",
         bool_planes=False,
@@ -70,7 +74,7 @@ _LIMITS = {
     "webp": _Limits(
         name="WebP", bool_planes=False, gray=False, largest_side=16383, resolutions=None
     ),
-    "bmp": _Limits(name="BMP", alpha=False, icc=0, exif=0, xmp=0),
+    "bmp": _Limits(name="BMP", gray_alpha=False, icc=0, exif=0, xmp=0),
     "gif": _Limits(
         name="GIF",
         bool_planes=False,
@@ -112,6 +116,7 @@ class PictureWriter:
         self._path = path
         self._kind = kind
         self._changes, dropped = _changes(like.shape[3], like.dtype, limits)
+        metadata = _of_size(metadata, like.magnified_sizes(scale), like.axes, dropped)
         self._metadata = _held_metadata(metadata, limits, dropped)
         self._dpi = _dots_per_inch(metadata, limits, dropped)
         self._planes: list[NDArray[Any]] = []
@@ -131,6 +136,8 @@ class PictureWriter:
         (pixels,) = self._planes
         if self._kind == "png":
             self._path.write_bytes(png.encode(pixels, self._metadata, self._dpi))
+        elif self._kind == "bmp" and pixels.shape[2:] == (4,):
+            self._path.write_bytes(bmp.encode_alpha(pixels, self._dpi))
         else:
             self._path.write_bytes(self._encoded(pixels))
 
@@ -227,7 +234,9 @@ def _changes(
         dropped.append(f"alpha ({limits.name} has none)")
         changes.append(lambda pixels: pixels[..., :-1])
         samples -= 1
-    if samples in (1, 2) and not limits.gray:
+    if (samples in (1, 2) and not limits.gray) or (
+        samples == 2 and not limits.gray_alpha
+    ):
         dropped.append(f"gray ({limits.name} stores it as RGB)")
         order = [0, 0, 0, 1][: samples + 2]
         changes.append(lambda pixels: pixels[..., order])
@@ -244,9 +253,23 @@ def _changes(
     return changes, dropped
 
 
+def _of_size(
+    metadata: Metadata, sizes: tuple[int, ...], axes: str, dropped: list[str]
+) -> Metadata:
+    """Return metadata that names the size of a result, and no picture of before."""
+    height, width = (sizes[axes.index(axis)] for axis in "YX")
+    exif, xmp = metadata.exif, metadata.xmp
+    if exif:
+        exif, had_thumbnail = exif_of_result(exif, width, height)
+        dropped += ["EXIF thumbnail (of the picture before)"] * had_thumbnail
+    if xmp:
+        xmp = xmp_of_result(xmp, width, height)
+    return replace(metadata, exif=exif, xmp=xmp)
+
+
 def _held_metadata(metadata: Metadata, limits: _Limits, dropped: list[str]) -> Metadata:
     """Return what the format can hold, and name the rest."""
-    held = {}
+    held: dict[str, Any] = {}
     for key, name in {"icc": "ICC profile", "exif": "EXIF", "xmp": "XMP"}.items():
         value, room = getattr(metadata, key), getattr(limits, key)
         if value and len(value) > room:
@@ -256,6 +279,14 @@ def _held_metadata(metadata: Metadata, limits: _Limits, dropped: list[str]) -> M
             dropped.append(f"{name} ({reason})")
         else:
             held[key] = value
+    if limits.png_chunks:
+        held["png_chunks"] = metadata.png_chunks
+    else:
+        names = chunk_names(metadata.png_chunks)
+        dropped += [f"{name} ({limits.name} has none)" for name in names]
+    if metadata.tags:
+        told = ", ".join(metadata.tags.names)
+        dropped.append(f"TIFF tags ({told}; {limits.name} has none)")
     if metadata.description:
         dropped.append(f"TIFF description ({limits.name} has none)")
     is_held = isinstance(metadata.native, Animation) and limits.name != "BMP"

@@ -48,6 +48,8 @@ class Format:
         What people call it.
     suffixes : tuple of str
         The first one is given to results.
+    read_suffixes : tuple of str
+        Further suffixes of files of this kind, which results do not get.
     sniff : callable
         ``sniff(path, head)``: whether the content is of this kind. `head` are the
         first `HEAD_BYTES` bytes of a file, or none of a folder.
@@ -135,6 +137,7 @@ class Format:
         ]
         | None
     ) = None
+    read_suffixes: tuple[str, ...] = ()
     is_folder: bool = False
     holds_axes: bool = False
     by_shards: bool = False
@@ -154,8 +157,9 @@ class Format:
     @property
     def endings(self) -> frozenset[str]:
         """What ``Path.suffix`` is of files of this kind, in lower case."""
-        return frozenset(f".{s.rpartition('.')[2]}" for s in self.suffixes)
+        known = (*self.suffixes, *self.read_suffixes)
+        return frozenset(f".{suffix.rpartition('.')[2]}" for suffix in known)
 
     def names(self, path: Path) -> bool:
-        """Whether the suffix of a path is one of this format."""
-        return path.suffix.lower() in self.endings
+        """Whether a result of this suffix is of this format."""
+        return path.suffix.lower() in self.endings - {*self.read_suffixes}

@@ -329,6 +329,7 @@ def not_held(like: ImageFile) -> tuple[str, ...]:
     if native and native.name and not isinstance(native, NgffAttributes):
         lost.append(f"{native.name} besides pixel sizes and names")
     page = {"ICC profile": metadata.icc, "EXIF": metadata.exif, "XMP": metadata.xmp}
+    page |= dict.fromkeys(metadata.besides, b"held")
     lost += [f"{name} (not written to OME-Zarr)" for name, held in page.items() if held]
     return tuple(lost)
 

@@ -17,31 +17,35 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from memnet_core.io import png
 from memnet_core.io.animation import (
     Animation,
     number_of_frames,
     read_animation,
     with_times,
 )
+from memnet_core.io.bmp import alpha_of_bmp16, has_alpha16
 from memnet_core.io.bounds import check_pixels
 from memnet_core.io.cmyk import rgb_of_cmyk
 from memnet_core.io.encoding import ANIMATED, AnimationWriter, PictureWriter
 from memnet_core.io.format import Format
+from memnet_core.io.gain_map import further_pictures, xmp_without_them
 from memnet_core.io.image import Image, Metadata, Probe
 from memnet_core.io.image_file import in_memory
+from memnet_core.io.jpeg_rare import frame_of, probe_rare, read_rare
 from memnet_core.io.orientation import (
     EXIF_MARK,
     exif_resolution,
-    number_of_pictures,
     oriented,
     stored_orientation,
     upright_exif,
     upright_xmp,
 )
+from memnet_core.io.png import XMP_KEYWORD
+from memnet_core.io.png_chunks import carried_chunks, without_text
 from memnet_core.jpeg_intervals import JpegCoding
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -56,8 +60,6 @@ __all__ = ["BMP", "GIF", "JPEG", "PNG", "WEBP", "JpegFrame", "jpeg_of"]
 _SAMPLES = {"1": 1, "I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 3}
 _TITLES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "bmp": "BMP", "gif": "GIF"}
 _RAW_EXIF = "Raw profile type exif"
-
-_GAIN_MAP = b' hdrgm:Version="'
 
 
 class _Jpeg(JpegImageFile):
@@ -78,6 +80,9 @@ _OPENERS: dict[str, type[PillowFile]] = {
 
 def _probe(path: Path, *, kind: str) -> Probe:
     """Read the header of a picture."""
+    frame = frame_of(path) if kind == "jpeg" else None
+    if frame and frame.is_rare:
+        return probe_rare(frame)
     with _opened(path, kind) as image:
         if number_of_frames(image) > 1:
             return _probe_animation(path, kind)
@@ -85,6 +90,7 @@ def _probe(path: Path, *, kind: str) -> Probe:
         if stored_orientation(_exif(image), _xmp(image)) >= 5:
             size = size[::-1]
         bits, samples = _sample_layout(image)
+        samples += kind == "bmp" and has_alpha16(path)
         return Probe(
             format=image.format or "",
             shape=(*size, samples) if samples > 1 else size,
@@ -106,7 +112,11 @@ def _probe_animation(path: Path, kind: str) -> Probe:
 
 def _open(path: Path, axes: str, *, kind: str) -> ImageFile:
     """Read a picture as a whole."""
-    return in_memory(path, _read(path, kind), axes)
+    frame = frame_of(path) if kind == "jpeg" else None
+    if frame and frame.is_rare:
+        return in_memory(path, read_rare(path, frame), axes)
+    image = _read(path, kind)
+    return in_memory(path, image, axes)
 
 
 def _read(path: Path, kind: str) -> Image:
@@ -114,9 +124,11 @@ def _read(path: Path, kind: str) -> Image:
         dropped = _further_pictures(image)
         animation = None
         if number_of_frames(image) > 1:
-            pixels, animation = read_animation(path, image, dropped)
+            pixels, animation = read_animation(_source(path, kind), image, dropped)
         else:
             pixels = _picture(path, image, dropped)
+        if kind == "bmp" and has_alpha16(path):
+            pixels = np.dstack([pixels, alpha_of_bmp16(path)])
         exif, xmp = _exif(image), _xmp(image)
         orientation = stored_orientation(exif, xmp)
         resolution = _resolution(image, exif)
@@ -125,6 +137,8 @@ def _read(path: Path, kind: str) -> Image:
             xmp = upright_xmp(xmp) if xmp else None
         if resolution and orientation >= 5:
             resolution = resolution[::-1]
+        if xmp and image.format in ("JPEG", "MPO"):
+            xmp = xmp_without_them(xmp)
         icc = None if image.mode == "CMYK" else image.info.get("icc_profile")
         metadata = Metadata(
             icc=icc or None,
@@ -133,6 +147,7 @@ def _read(path: Path, kind: str) -> Image:
             resolution=resolution,
             jpeg_tables=_jpeg_tables(image),
             jpeg_coding=_jpeg_coding(image, orientation),
+            png_chunks=carried_chunks(path) if kind == "png" else (),
             dropped=(*dropped, *_what_is_lost(image)),
         )
         axes = ("TYXS" if animation else "YXS")[: pixels.ndim]
@@ -227,7 +242,7 @@ def _opened(path: Path, kind: str) -> PillowFile:
         If it is not intact, or too large.
     """
     try:
-        image = _OPENERS[kind](path)
+        image = _OPENERS[kind](_source(path, kind))
     except SyntaxError as error:
         raise ValueError(f"it is no intact {_TITLES[kind]}") from error
     try:
@@ -238,13 +253,16 @@ def _opened(path: Path, kind: str) -> PillowFile:
     return image
 
 
+def _source(path: Path, kind: str) -> Path | io.BytesIO:
+    """Return what Pillow is to read: of a PNG with text that is carried all but it."""
+    is_told = kind == "png" and bool(carried_chunks(path))
+    return without_text(path) if is_told else path
+
+
 def _further_pictures(image: PillowFile) -> list[str]:
     """Name the pictures of a file that are not read."""
-    if number_of_pictures(image.info.get("mp", b"")) <= 1:
-        return []
     segments = getattr(image, "applist", ())
-    has_gain_map = any(_GAIN_MAP in content for _, content in segments)
-    return ["gain map" if has_gain_map else "further pictures of the MPO file"]
+    return further_pictures(segments, image.info.get("mp", b""))
 
 
 def _sample_layout(image: PillowFile) -> tuple[int, int]:
@@ -283,7 +301,7 @@ def _exif(image: PillowFile) -> bytes | None:
 
 
 def _xmp(image: PillowFile) -> bytes | None:
-    xmp = image.info.get("xmp") or image.info.get(png.XMP_KEYWORD)
+    xmp = image.info.get("xmp") or image.info.get(XMP_KEYWORD)
     return xmp.encode() if isinstance(xmp, str) else xmp or None
 
 
@@ -324,15 +342,10 @@ def _what_is_lost(image: PillowFile) -> list[str]:
         lost.append("comment")
     if "photoshop" in info:
         lost.append("Photoshop and IPTC data")
-    if "gamma" in info and not {"srgb", "icc_profile"} & info.keys():
-        lost.append("gamma")
-    texts = getattr(image, "text", {}).keys() - {png.XMP_KEYWORD, _RAW_EXIF}
-    if texts:
-        lost.append(f"PNG text ({', '.join(sorted(texts))})")
     return lost
 
 
-def _format(kind: str, *suffixes: str, start: bytes, lossy: bool = False) -> Format:
+def _format(kind: str, *suffixes: str, start: bytes, **traits: Any) -> Format:
     return Format(
         name=kind,
         title=_TITLES[kind],
@@ -341,13 +354,20 @@ def _format(kind: str, *suffixes: str, start: bytes, lossy: bool = False) -> For
         probe=partial(_probe, kind=kind),
         open=partial(_open, kind=kind),
         create=partial(_create, kind=kind),
-        lossy=lossy,
+        **traits,
     )
 
 
 PNG = _format("png", ".png", ".apng", start=rb"\x89PNG\r\n\x1a\n")
 JPEG = _format(
-    "jpeg", ".jpg", ".jpeg", ".jpe", ".jfif", start=rb"\xff\xd8\xff", lossy=True
+    "jpeg",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    start=rb"\xff\xd8\xff",
+    lossy=True,
+    read_suffixes=(".mpo",),
 )
 WEBP = _format("webp", ".webp", start=rb"RIFF....WEBP")
 BMP = _format("bmp", ".bmp", ".dib", start=rb"BM")

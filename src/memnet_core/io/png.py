@@ -37,7 +37,7 @@ def encode(
     pixels : ndarray, shape (H, W) or (H, W, S)
         Of type bool (gray only), uint8 or uint16.
     metadata : Metadata
-        Its ICC profile, EXIF and XMP are written.
+        Its ICC profile, EXIF, XMP and chunks of a PNG are written.
     dots_per_inch : (float, float), optional
         Along x and y.
     """
@@ -64,6 +64,7 @@ def with_metadata(
         chunks.append((b"eXIf", metadata.exif.removeprefix(EXIF_MARK)))
     if metadata.xmp:
         chunks.append((b"iTXt", XMP_KEYWORD.encode() + b"\0\0\0\0\0" + metadata.xmp))
+    chunks += metadata.png_chunks
     return (
         encoded[:_AFTER_HEADER]
         + b"".join(_chunk(*chunk) for chunk in chunks)

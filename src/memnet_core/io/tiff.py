@@ -20,22 +20,22 @@ from memnet_core.io.image import Image, Metadata, Probe
 from memnet_core.io.image_file import ImageFile, in_memory, named_axes
 from memnet_core.io.ome_xml import OmeImage, new_ome_xml
 from memnet_core.io.orientation import oriented
+from memnet_core.io.png_chunks import chunk_names
 from memnet_core.io.scenes import Scenes, chosen_image
 from memnet_core.io.sink import FileSink
+from memnet_core.io.tiff_colour import as_seen, is_expanded, what_seeing_costs
 from memnet_core.io.tiff_described import OME_TYPES, described_scenes, is_ome_order
 from memnet_core.io.tiff_pages import (
-    as_seen,
     check_complete,
     checked_series,
-    is_expanded,
     needs_bigtiff,
     page_metadata,
     page_options,
     page_orientation,
     samples_last,
-    what_is_lost,
 )
 from memnet_core.io.tiff_scenes import TiffScene, find_scenes
+from memnet_core.io.tiff_tags import what_is_lost
 from memnet_core.io.tiff_text import text_of
 
 if TYPE_CHECKING:
@@ -47,6 +47,13 @@ if TYPE_CHECKING:
     from memnet_core.io.tiff_text import TextOfResult
 
 __all__ = ["TIFF", "TiffPages", "write_ome_tiff"]
+
+_OF_MICROSCOPES = (
+    *(".stk", ".lsm", ".flex", ".gel"),
+    *(".btf", ".tf2", ".tf8", ".tiff64", ".zif", ".ptif"),
+    *(".svs", ".scn", ".ndpi", ".qptiff", ".bif"),
+)
+"""Suffixes of TIFFs: of microscopes, of BigTIFF and pyramids, of slide scanners."""
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -129,16 +136,16 @@ def _opened(
         axes = named_axes(path, series.axes, series.shape, named)
         if not named:
             axes = _samples_named(axes, page, dropped)
-        as_seen(np.zeros((1, 1), series.dtype), page, dropped)
+        dropped += what_seeing_costs(page, series.dtype)
         native = text_of(file, scene, is_native=axes == series.axes, dropped=dropped)
         return ImageFile(
             path,
             resources.enter_context(_lazy_array(series)),
             axes,
             format=_format(file),
-            metadata=page_metadata(file, page, dropped, *native),
+            metadata=page_metadata(file, series, dropped, *native),
             grain=(page.tilelength, page.tilewidth) if page.is_tiled else None,
-            finish=lambda pixels: as_seen(pixels, page, []),
+            finish=lambda pixels: as_seen(pixels, page),
             absent=frozenset(n for n, one in enumerate(series.pages) if one is None),
             resources=resources.pop_all(),
         )
@@ -153,11 +160,12 @@ def _as_picture(file: tifffile.TiffFile, series: Any, dropped: list[str]) -> Ima
     y, x = axes.index("Y"), axes.index("X")
     pixels = series.asarray().transpose(order)
     pixels = oriented(pixels, page_orientation(page), y, x)
-    pixels = as_seen(pixels, page, dropped)
+    pixels = as_seen(pixels, page)
+    dropped += what_seeing_costs(page, series.dtype)
     return Image(
         pixels=np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")),
         axes=axes if pixels.ndim == len(axes) else axes + "S",
-        metadata=page_metadata(file, page, dropped),
+        metadata=page_metadata(file, series, dropped),
         format=_format(file),
     )
 
@@ -212,8 +220,13 @@ def _pages_of(
     dropped = [*described.lost]
     if metadata.exif:
         dropped.append("EXIF (not written to TIFF)")
+    dropped += [f"{name} (TIFF has none)" for name in chunk_names(metadata.png_chunks)]
     options = page_options(metadata, like.shape[3], like.dtype)
     options["extratags"] += described.tags
+    if metadata.tags:
+        tags, lost = metadata.tags.magnified(scale)
+        options["extratags"] += tags
+        dropped += lost
     return TiffPages(file, described.text, options, tuple(dropped))
 
 
@@ -313,6 +326,7 @@ TIFF = Format(
     name="tiff",
     title="TIFF",
     suffixes=(".tif", ".tiff"),
+    read_suffixes=_OF_MICROSCOPES,
     sniff=lambda path, head: head.startswith(_STARTS),
     probe=_probe,
     open=lambda path, axes: chosen_image(_scenes(path), axes),

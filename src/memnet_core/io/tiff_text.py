@@ -97,6 +97,7 @@ class ShapedText(TiffText):
     """The JSON description that tifffile gives to arrays."""
 
     described: Mapping[str, Any]
+    description: str = ""
     describes_axes = False
 
     @property
@@ -106,7 +107,12 @@ class ShapedText(TiffText):
 
     def of_result(self, axes: str, sizes: Sequence[int], scale: int) -> TextOfResult:
         """Return the JSON with another shape."""
-        changed = {"shape": [*sizes], "axes": axes}
+        has_more = bool(self.described.keys() - {"shape", "axes"})
+        if self.description and not has_more and axes in ("YX", "YXS"):
+            return TextOfResult(self.description)
+        changed: dict[str, Any] = {"shape": [*sizes], "axes": axes}
+        if self.description:
+            changed["description"] = self.description
         return TextOfResult(json.dumps({**self.described, **changed}))
 
 
@@ -146,8 +152,10 @@ def text_of(
             known = calibration_of_imagej(described, page_resolution(page)[0])
         text = ImageJText(page.description, tags) if is_native else None
         return known, text
-    text = scene.series.keyframe.shaped_description
+    page = scene.series.keyframe
+    text = page.shaped_description
     if text and is_native:
         with parsing("its description"):
-            return None, ShapedText(dict(shaped_description_metadata(text)))
+            free = page.description if page.description1 else ""
+            return None, ShapedText(dict(shaped_description_metadata(text)), free)
     return None, None
