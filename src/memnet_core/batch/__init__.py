@@ -12,7 +12,7 @@ from memnet_core.batch.events import (
 )
 from memnet_core.batch.inputs import Found, Source, find_inputs
 from memnet_core.batch.plan import Job, plan_jobs
-from memnet_core.batch.report import Run, counts_of, write_report
+from memnet_core.batch.report import Run, counts_of, out_of_date, write_report
 from memnet_core.batch.run import BatchRun, Share
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Source",
     "counts_of",
     "find_inputs",
+    "out_of_date",
     "plan_jobs",
     "write_report",
 ]

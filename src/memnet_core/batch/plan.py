@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from memnet_core.atomic import remove_abandoned
+from memnet_core.batch.freshness import Judge
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.io import Probe, probe, suffix_of_format
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch.inputs import Source
+    from memnet_core.restoration.settings import Settings
 
 __all__ = ["Job", "plan_jobs"]
 
@@ -35,6 +38,8 @@ class Job:
         Whether to redo it if it exists.
     axes : str
         Axes of the source, instead of those that it tells.
+    stale : str
+        What is the matter with an output that exists, as the end of a sentence.
     """
 
     source: Path
@@ -43,6 +48,7 @@ class Job:
     skip: bool = False
     overwrite: bool = False
     axes: str = ""
+    stale: str = ""
 
     @property
     def megapixels(self) -> float:
@@ -56,6 +62,8 @@ def plan_jobs(
     file_format: str,
     *,
     overwrite: bool,
+    update: bool = False,
+    settings: Settings | None = None,
     axes: str = "",
 ) -> list[Job]:
     """Give every source an output of its own.
@@ -73,6 +81,11 @@ def plan_jobs(
         A format as in `memnet_core.io.suffix_of_format`.
     overwrite : bool
         Whether to redo outputs that exist.
+    update : bool
+        Whether to redo those that are out of date. Those that are empty or cannot be
+        read are redone in any case.
+    settings : Settings, optional
+        How sources are restored; what was made otherwise is out of date.
     axes : str
         Axes of all sources, instead of those that they tell.
 
@@ -89,16 +102,26 @@ def plan_jobs(
                 f"{known[real]} would be replaced by its result; choose another "
                 "output folder."
             )
+    for parent in {output.parent for output in outputs}:
+        remove_abandoned(parent)  # which may put a result back to its place
+    judge = Judge(settings)
     return [
-        _planned(Job(source.path, output, overwrite=overwrite, axes=axes))
+        _planned(
+            Job(source.path, output, overwrite=overwrite, axes=axes), judge, update
+        )
         for source, output in zip(sources, outputs, strict=True)
     ]
 
 
-def _planned(job: Job) -> Job:
+def _planned(job: Job, judge: Judge, update: bool) -> Job:
     """Look at a source's header, unless there is nothing to do."""
-    if not job.overwrite and os.path.exists(job.output):
-        return replace(job, skip=True)
+    if not job.overwrite:
+        found = judge.standing(job)
+        redone = found.state == "broken" or (found.state == "stale" and update)
+        skip = found.state != "missing" and not redone
+        job = replace(job, skip=skip, overwrite=redone, stale=found.why)
+    if job.skip:
+        return job
     try:
         return replace(job, header=probe(job.source))
     except ImageError:

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from memnet_core.atomic import (
 from memnet_core.batch.folders import hidden_sibling, make_folder
 from memnet_core.errors import ImageError
 from memnet_core.io import open_image
+from memnet_core.io.fingerprint import fingerprint_of
 from memnet_core.io.ome_zarr import (
     ZarrLayout,
     create_ome_zarr,
@@ -37,6 +38,7 @@ from memnet_core.io.ome_zarr import (
     sync_block,
 )
 from memnet_core.restoration.decision import Decision, decide
+from memnet_core.restoration.origin import provenance
 from memnet_core.restoration.sample import sampled_blocks, sampled_planes
 from memnet_core.restoration.scaling import scaling_of
 
@@ -247,7 +249,12 @@ def begin(job: Job, settings: Settings) -> SharedResult:
     with open_image(job.source, job.axes) as source:
         request = _request(job, settings)
         if not (folder / _PLAN).exists():
-            _make(folder, _planned(request, source, settings), source)
+            plan = _planned(request, source, settings)
+            told = provenance(
+                plan.decision, settings, job.axes, fingerprint_of(job.source)
+            )
+            source.metadata = replace(source.metadata, provenance=str(told))
+            _make(folder, plan, source)
     work = SharedResult(folder)
     if work.plan.request != request:
         raise ImageError(

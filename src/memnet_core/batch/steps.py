@@ -9,22 +9,34 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from memnet_core.atomic import remove_abandoned
 from memnet_core.batch.blocks import BlockMaker
-from memnet_core.batch.events import FileNotice, FileProgress, ModelReady, Outcome
+from memnet_core.batch.events import (
+    FileNotice,
+    FileProgress,
+    ModelReady,
+    Outcome,
+    skipped,
+)
 from memnet_core.batch.folders import make_folder
+from memnet_core.batch.freshness import Judge
 from memnet_core.batch.shared import SharedResult, begin
+from memnet_core.errors import ImageError
 from memnet_core.events import EventsWithResult, Notice
 from memnet_core.io import create_image, format_of_suffix, open_image
+from memnet_core.io.faults import reading
+from memnet_core.io.fingerprint import check_unchanged, fingerprint_of
 from memnet_core.io.overlap import read_ahead, write_behind
+from memnet_core.restoration.origin import provenance
 from memnet_core.restoration.prepare import Models, prepare
 from memnet_core.restoration.run import restore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from memnet_core.batch.plan import Job
     from memnet_core.model.zoo import Entry
@@ -146,10 +158,21 @@ class Workshop:
         except FileNotFoundError:
             if Path(step.folder).exists():
                 raise
+            if self._is_lost(step):
+                raise ImageError(
+                    f"{step.job.output} cannot be written: the folder {step.folder}, "
+                    "in which it was being made, has been removed.",
+                    path=step.job.output,
+                ) from None
             done = Outcome(
                 job=step.job, status="done", remark="completed by another run"
             )
             return Answer(outcome=done if step.action == "finish" else None)
+
+    def _is_lost(self, step: Step) -> bool:
+        """Whether a result that is no longer in the making is not at its place."""
+        found = Judge(self.settings).standing(step.job).state
+        return step.action == "finish" and found != "fresh"
 
     def left_over(self, stage: tuple[Step, ...]) -> Outcome | None:
         """Return what became of a job if others still make shards of a stage."""
@@ -168,8 +191,12 @@ class Workshop:
         """Restore a file into another one; memory is bounded by windows and planes."""
         started = time.monotonic()
         with ExitStack() as opened:
+            with reading(job.source):
+                version = fingerprint_of(job.source)
             source = opened.enter_context(open_image(job.source, job.axes))
             prepared = prepare(source, self.settings, self.models)
+            told = provenance(prepared.decision, self.settings, job.axes, version)
+            source.metadata = replace(source.metadata, provenance=str(told))
             yield from self._noted(prepared)
             make_folder(job.output.parent)
             sink = opened.enter_context(
@@ -185,12 +212,13 @@ class Workshop:
             whole = opened.pop_all()
 
         def complete() -> Outcome:
-            whole.close()
+            with whole:
+                check_unchanged(job.source, version)
             return Outcome(
                 job=job,
                 status="done",
                 level=prepared.decision.level,
-                remark="; ".join(prepared.decision.remarks),
+                remark=_remark(job, prepared.decision.remarks),
                 model=prepared.entry.card.name,
                 shape=sink.sizes,
                 dtype=str(source.dtype),
@@ -201,8 +229,14 @@ class Workshop:
         return Answer(complete=complete)
 
     def _begin(self, job: Job) -> Events:
-        if job.output.exists() and not job.overwrite:
-            return Answer(outcome=Outcome(job=job, status="skipped"))
+        if job.output.parent.exists():
+            remove_abandoned(job.output.parent)
+        if job.output.exists():
+            if not job.overwrite:
+                return Answer(outcome=skipped(job))
+            # Another run may have brought it up to date since this one was planned.
+            if job.stale and Judge(self.settings).standing(job).state == "fresh":
+                return Answer(outcome=skipped(replace(job, stale="")))
         work = begin(job, self.settings)
         yield from self._opened(work, job)
         folder = str(work.folder)
@@ -261,9 +295,14 @@ def _outcome(
         job=job,
         status=status,
         level=plan.decision.level,
-        remark="; ".join(filter(None, (*plan.decision.remarks, to_do))),
+        remark=_remark(job, (*plan.decision.remarks, to_do)),
         model=plan.decision.entry().card.name,
         shape=plan.layout.shapes[0],
         dtype=plan.dtype,
         dropped=plan.dropped,
     )
+
+
+def _remark(job: Job, remarks: Sequence[str]) -> str:
+    why = f"redone: {job.stale}" if job.stale else ""
+    return "; ".join(filter(None, (why, *remarks)))

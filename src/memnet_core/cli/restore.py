@@ -23,6 +23,7 @@ def restore(
     *, source: Path, output: Path, overwrite: bool, axes: str, **options: Any
 ) -> None:
     """Restore the image IN to OUT, in the format of OUT's suffix."""
+    from memnet_core.atomic import remove_abandoned
     from memnet_core.batch import BatchRun, Job
     from memnet_core.errors import ImageError, UsageError
     from memnet_core.io import format_of_suffix, probe
@@ -35,6 +36,8 @@ def restore(
     job = Job(source, output, probe(source), overwrite=overwrite, axes=axes)
     if os.path.realpath(output) == os.path.realpath(source):
         raise UsageError(f"{output} is the input itself; choose another output.")
+    if output.parent.exists():
+        remove_abandoned(output.parent)  # which may put OUT back to its place
     if os.path.exists(output) and not overwrite:
         raise UsageError(f"{output} exists; replace it with --overwrite.")
     raise SystemExit(follow(BatchRun([job], settings), resumes=False))

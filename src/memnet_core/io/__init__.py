@@ -14,6 +14,7 @@ from memnet_core.io.formats import (
 )
 from memnet_core.io.image import Image, Metadata, Native, Probe
 from memnet_core.io.image_file import ImageFile, in_memory
+from memnet_core.io.provenance import Provenance, provenance_of
 from memnet_core.io.sink import FileSink
 from memnet_core.io.tiff import write_ome_tiff
 
@@ -29,6 +30,7 @@ __all__ = [
     "Native",
     "PlaneWriter",
     "Probe",
+    "Provenance",
     "create_image",
     "format_named",
     "format_of_content",
@@ -37,6 +39,7 @@ __all__ = [
     "is_image_folder",
     "open_image",
     "probe",
+    "provenance_of",
     "save_image",
     "suffix_of_format",
     "write_ome_tiff",

@@ -60,6 +60,9 @@ class Format:
         for the planes of `like`, of `scale` times the rows and columns. What cannot be
         held is refused with a ValueError before a plane is asked for. None where a
         result is not written plane by plane.
+    told : callable, optional
+        ``told(path)``: text that holds what a result says of how it was made. A file
+        that ends too early is refused with a ValueError.
     is_folder : bool
         Whether an image is a folder.
     holds_axes : bool
@@ -118,6 +121,7 @@ class Format:
     create: (
         Callable[[Path, ImageFile, int], AbstractContextManager[PlaneWriter]] | None
     ) = None
+    told: Callable[[Path], str] | None = None
     is_folder: bool = False
     holds_axes: bool = False
     by_shards: bool = False

@@ -45,6 +45,8 @@ _SHARD = 1024
 _SHARD_BYTES = 2**25
 _SMALLEST_LEVEL = 512
 _ORDER = "TCZ"
+_TOLD = "memnet"
+"""The attribute that tells how an image was made."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,13 @@ def _probe(path: Path) -> Probe:
             megapixels=math.prod(file.shape[:3]) / 1e6,
             is_stack=True,
         )
+
+
+def _told(path: Path) -> str:
+    """Return what the attributes tell of how an image was made."""
+    import zarr
+
+    return str(zarr.open_group(path, mode="r").attrs.get(_TOLD, ""))
 
 
 @dataclass(frozen=True)
@@ -262,6 +271,9 @@ def create_ome_zarr(
             zarr_format=kept.zarr_format,
             display=display,
         )
+        if like.metadata.provenance:
+            before = (str(attributes.get(_TOLD, "")), like.metadata.provenance)
+            attributes[_TOLD] = "; ".join(filter(None, before))
     options: dict[str, Any]
     if kept.zarr_format == 3:
         options = {
@@ -393,6 +405,7 @@ OME_ZARR = Format(
     sniff=lambda path, head: not head and _is_zarr(path),
     probe=_probe,
     open=_open,
+    told=_told,
     is_folder=True,
     holds_axes=True,
     by_shards=True,

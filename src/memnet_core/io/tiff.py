@@ -22,6 +22,7 @@ from memnet_core.io.orientation import oriented
 from memnet_core.io.sink import FileSink
 from memnet_core.io.tiff_pages import (
     as_seen,
+    bytes_of_tag,
     check_complete,
     is_expanded,
     needs_bigtiff,
@@ -46,6 +47,7 @@ _OME_LEADING = frozenset("TZC")
 _OME_TYPES = {"bool", "float32", "float64"} | {
     f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32)
 }
+_SOFTWARE = 305
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -144,6 +146,14 @@ def _samples_named(axes: str, page: Any, dropped: list[str]) -> str:
 
 def _format(file: tifffile.TiffFile) -> str:
     return "OME-TIFF" if file.is_ome else "ImageJ TIFF" if file.is_imagej else "TIFF"
+
+
+def _told(path: Path) -> str:
+    """Return the software of the first page; check that no pixels are missing."""
+    with tifffile.TiffFile(path) as file:
+        check_complete(file, only_series(file))
+        software = bytes_of_tag(file.pages.first, _SOFTWARE) or b""
+        return software.decode("utf-8", "replace")
 
 
 @contextlib.contextmanager
@@ -285,5 +295,6 @@ TIFF = Format(
     probe=_probe,
     open=_open,
     create=_create,
+    told=_told,
     holds_axes=True,
 )
