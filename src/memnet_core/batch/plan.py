@@ -11,12 +11,15 @@ from memnet_core.atomic import remove_abandoned
 from memnet_core.batch.freshness import Judge
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.io import Probe, probe, suffix_of_format
+from memnet_core.io.faults import reading
+from memnet_core.io.fingerprint import fingerprint_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from memnet_core.batch.inputs import Source
+    from memnet_core.io.fingerprint import Fingerprint
     from memnet_core.restoration.settings import Settings
 
 __all__ = ["Job", "plan_jobs"]
@@ -40,6 +43,9 @@ class Job:
         Axes of the source, instead of those that it tells.
     stale : str
         What is the matter with an output that exists, as the end of a sentence.
+    version : Fingerprint, optional
+        Of a source that is a folder, the files that it had when the job was planned:
+        what is missing afterwards was there.
     """
 
     source: Path
@@ -49,6 +55,7 @@ class Job:
     overwrite: bool = False
     axes: str = ""
     stale: str = ""
+    version: Fingerprint | None = None
 
     @property
     def megapixels(self) -> float:
@@ -123,7 +130,9 @@ def _planned(job: Job, judge: Judge, update: bool) -> Job:
     if job.skip:
         return job
     try:
-        return replace(job, header=probe(job.source))
+        with reading(job.source):
+            known = fingerprint_of(job.source) if os.path.isdir(job.source) else None
+        return replace(job, header=probe(job.source), version=known)
     except ImageError:
         return job
 

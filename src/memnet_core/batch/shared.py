@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,8 +35,8 @@ from memnet_core.io.ome_zarr import (
     create_ome_zarr,
     layout_for,
     not_held,
-    sync_block,
 )
+from memnet_core.io.zarr_blocks import stored_bytes, sync_block
 from memnet_core.restoration.decision import Decision, decide
 from memnet_core.restoration.origin import provenance
 from memnet_core.restoration.sample import sampled_blocks, sampled_planes
@@ -109,7 +109,7 @@ class SharedResult:
             raise self._unreadable() from error
 
     def check_source(self, source: ImageFile) -> None:
-        """Check that the plan is one for a source, whoever wrote it.
+        """Check that the plan is one for a source, and that this has not changed.
 
         Raises
         ------
@@ -121,6 +121,7 @@ class SharedResult:
         layout = layout_for(source, plan.decision.scale)
         if planned != (layout, str(source.dtype), source.channels):
             raise self._unreadable()
+        self.check_version(source.path)
 
     @property
     def image(self) -> Path:
@@ -154,10 +155,40 @@ class SharedResult:
 
     def mark_done(self, level: int, index: int) -> None:
         """Note that a shard is written, once it is on the disk."""
-        sync_block(self.image, level, self.plan.layout.block(level, index))
+        size = sync_block(self.image, level, self.plan.layout.block(level, index))
         path = self._mark(level, index)
         path.parent.mkdir(parents=True, exist_ok=True)
-        mark(path)
+        mark(path, str(size))
+
+    def check_marks(self) -> None:
+        """Take back the marks of shards that are not on the disk as they were written.
+
+        A disk can lose them in a crash all the same, and people can delete them.
+        """
+        for level in self.levels:
+            for index in range(self.plan.layout.blocks(level)):
+                path = self._mark(level, index)
+                with suppress(FileNotFoundError):
+                    block = self.plan.layout.block(level, index)
+                    if path.read_text() != str(stored_bytes(self.image, level, block)):
+                        path.unlink()
+
+    def check_version(self, source: Path) -> None:
+        """Check that a source is the one that was begun with, if it still is there.
+
+        Raises
+        ------
+        ImageError
+            If it is not.
+        """
+        with suppress(FileNotFoundError):
+            if self.plan.request.get("changed") != _version(source):
+                raise ImageError(
+                    f"{source} was changed, or files of it are missing, since "
+                    f"{self.folder} was begun; restore the input, or delete that "
+                    "folder.",
+                    path=source,
+                )
 
     @contextmanager
     def claimed(self, name: str, *, wait: bool) -> Iterator[bool]:
@@ -262,6 +293,7 @@ def begin(job: Job, settings: Settings) -> SharedResult:
             "version of the input; finish it or delete that folder.",
             path=folder,
         )
+    work.check_marks()
     return work
 
 
@@ -316,16 +348,18 @@ def _request(job: Job, settings: Settings) -> dict[str, Any]:
     del asked["device"]
     if isinstance(asked["value_range"], tuple):
         asked["value_range"] = [*asked["value_range"]]
-    source = job.source
-    stamps = [
-        path.stat().st_mtime_ns
-        for path in (source, source / "zarr.json", source / ".zattrs")
-        if path.is_file()
-    ]
     return {
         "memnet": __version__,
-        "source": os.path.abspath(source),
+        "source": os.path.abspath(job.source),
         "axes": job.axes,
-        "changed": stamps,
+        "changed": _version(job.source),
         "settings": asked,
     }
+
+
+def _version(source: Path) -> list[int | str]:
+    """Return what tells quickly that a source has changed: of a folder, all names."""
+    if source.is_dir():
+        known = fingerprint_of(source)
+        return [known.bytes, known.ends]
+    return [source.stat().st_mtime_ns]

@@ -147,6 +147,8 @@ class Workshop:
         MemnetError
             If the job cannot be done.
         """
+        if step.job.version and step.action in ("file", "begin"):
+            check_unchanged(step.job.source, step.job.version)
         if step.action == "file":
             return (yield from self._file(step.job))
         if step.action == "begin":
@@ -267,6 +269,7 @@ class Workshop:
     def _finish(self, step: Step) -> Answer:
         work = SharedResult(Path(step.folder))
         self.close()
+        work.check_version(step.job.source)
         work.finish(step.job.output, overwrite=step.job.overwrite)
         return Answer(outcome=_outcome(step.job, work, "done"))
 

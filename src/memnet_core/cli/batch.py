@@ -132,7 +132,6 @@ def batch(
         BatchRun,
         Share,
         find_inputs,
-        out_of_date,
         plan_jobs,
         write_report,
     )
@@ -180,8 +179,6 @@ def batch(
             jobs, settings, workers=workers or 0, scheduler=scheduler or ""
         )
     code = follow(run, resumes=not overwrite)
-    if out_of_date(run):
-        click.echo("--update redoes what is out of date.", err=True)
     if report:
         write_report(report, run)
     raise SystemExit(code or (EXIT_FAILED if found.unreadable else 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from memnet_core.text import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.io import ImageFile
+    from memnet_core.io import ImageFile, Provenance
     from memnet_core.tasks import Task
 
 __all__ = ["info"]
@@ -22,11 +23,15 @@ __all__ = ["info"]
 @click.argument("file", type=click.Path(path_type=Path))
 def info(*, file: Path) -> None:
     """Tell what FILE is, how degraded it is, and which model would serve."""
-    from memnet_core.io import open_image
+    from memnet_core.errors import ImageError
+    from memnet_core.io import open_image, provenance_of
     from memnet_core.tasks import TASKS
 
     with open_image(file) as source:
         facts = [*_facts(source)]
+        with suppress(ImageError):  # its pixels can be read, whatever else is missing
+            if made := provenance_of(file):
+                facts.append(("made by", _told(made)))
         for task in TASKS.values():
             facts += _found(source, task) if task.estimable else _offered(task)
     for name, value in facts:
@@ -51,6 +56,22 @@ def _facts(source: ImageFile) -> Iterator[tuple[str, str]]:
     yield "metadata", ", ".join(carried).upper() or "none"
     if metadata.dropped:
         yield "not kept", ", ".join(metadata.dropped)
+
+
+def _told(made: Provenance) -> str:
+    """Return in words how a file was made."""
+    from memnet_core.tasks import TASKS
+
+    symbol = TASKS[made.task].symbol if made.task in TASKS else ""
+    levels = " and ".join(f"{level:g}" for level in dict.fromkeys(made.levels))
+    ranges = dict.fromkeys(f"{r[0]:g} to {r[1]:g}" for r in made.ranges if r)
+    parts = [
+        f"memnet {made.memnet}, {made.task} {symbol} {levels}",
+        f"values {' and '.join(ranges)}" if ranges else "",
+        f"model {made.model} ({made.sha256[:12]})",
+        *(f"{name.replace('_', ' ')} {value}" for name, value in made.options.items()),
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _values(source: ImageFile) -> str:

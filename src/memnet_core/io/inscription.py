@@ -115,10 +115,7 @@ def _of_png(file: BinaryIO, size: int) -> Iterator[bytes]:
                 yield text
 
 
-def _of_jpeg(file: BinaryIO, size: int) -> Iterator[bytes]:
-    file.seek(max(size - _TAIL, 2))
-    if _END_OF_IMAGE not in file.read():
-        raise ValueError(_TOO_SHORT)
+def _of_jpeg(file: BinaryIO, _: int) -> Iterator[bytes]:
     place, comments = 2, []
     while True:
         file.seek(place)
@@ -129,6 +126,9 @@ def _of_jpeg(file: BinaryIO, size: int) -> Iterator[bytes]:
         if kind == 0xFE:
             comments.append(file.read(count - 2))
         place += 2 + count
+    file.seek(place)  # a thumbnail before it has an end of its own
+    if _END_OF_IMAGE not in file.read():
+        raise ValueError(_TOO_SHORT)
     yield from reversed(comments)
 
 

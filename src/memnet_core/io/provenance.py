@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from memnet_core.io.faults import reading
 from memnet_core.io.fingerprint import Fingerprint
@@ -47,8 +47,8 @@ class Provenance(BaseModel):
     task: str
     model: str
     sha256: str
-    levels: tuple[float, ...]
-    ranges: tuple[tuple[float, float] | None, ...] = ()
+    levels: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
+    ranges: tuple[tuple[FiniteFloat, FiniteFloat] | None, ...] = ()
     options: dict[str, Any] = {}
     source: Fingerprint | None = None
 

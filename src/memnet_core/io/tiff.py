@@ -34,6 +34,7 @@ from memnet_core.io.tiff_pages import (
     what_is_lost,
 )
 from memnet_core.io.tiff_text import TextOfResult, TiffText, text_of
+from memnet_core.io.watched import Watched, unchanged_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -48,6 +49,7 @@ _OME_TYPES = {"bool", "float32", "float64"} | {
     f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32)
 }
 _SOFTWARE = 305
+_UNKNOWN_AXES = "QIPRUVW"
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -93,14 +95,19 @@ def _open(path: Path, named: str) -> ImageFile:
             dropped.append("pyramid levels")
         if is_expanded(page) or page_orientation(page) != 1:
             return in_memory(path, _as_picture(file, series, dropped), named)
-        axes = named_axes(path, series.axes, series.shape, named)
+        axes = named_axes(path, _told_apart(series.axes), series.shape, named)
         if not named:
             axes = _samples_named(axes, page, dropped)
         as_seen(np.zeros((1, 1), series.dtype), page, dropped)
-        native = text_of(file, is_native=axes == series.axes, dropped=dropped)
+        native = text_of(
+            file, is_native=axes == _told_apart(series.axes), dropped=dropped
+        )
         return ImageFile(
             path,
-            resources.enter_context(_lazy_array(series)),
+            Watched(
+                resources.enter_context(_lazy_array(series)),
+                unchanged_file(file.filehandle.fileno()),
+            ),
             axes,
             format=_format(file),
             metadata=page_metadata(file, page, dropped, *native),
@@ -135,6 +142,15 @@ def _lazy_array(series: Any) -> Iterator[Any]:
     mode = None if series.keyframe.is_tiled else "page"
     with contextlib.closing(series.aszarr(level=0, chunkmode=mode)) as store:
         yield zarr.open_array(store, mode="r")
+
+
+def _told_apart(axes: str) -> str:
+    """Give unknown axes of which there are several, Q, letters of their own."""
+    free = iter(sorted(set(_UNKNOWN_AXES) - set(axes)))
+    return "".join(
+        next(free) if letter in axes[:place] else letter
+        for place, letter in enumerate(axes)
+    )
 
 
 def _samples_named(axes: str, page: Any, dropped: list[str]) -> str:
