@@ -240,7 +240,7 @@ def remove_abandoned(folder: Path) -> int:
     Parameters
     ----------
     folder : Path
-        An existing folder; its subfolders are left alone.
+        Its subfolders are left alone; a folder that is missing holds nothing.
 
     Returns
     -------

@@ -279,7 +279,7 @@ def begin(job: Job, settings: Settings) -> SharedResult:
     folder = work_folder(job.output)
     with open_image(job.source, job.axes) as source:
         request = _request(job, settings)
-        if not (folder / _PLAN).exists():
+        if not os.path.exists(folder / _PLAN):
             plan = _planned(request, source, settings)
             told = provenance(
                 plan.decision, settings, job.axes, fingerprint_of(job.source)
@@ -293,7 +293,6 @@ def begin(job: Job, settings: Settings) -> SharedResult:
             "version of the input; finish it or delete that folder.",
             path=folder,
         )
-    work.check_marks()
     return work
 
 

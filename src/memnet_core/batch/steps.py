@@ -7,6 +7,7 @@ anyone, and ``finish``. Doing a step twice is harmless.
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -231,9 +232,8 @@ class Workshop:
         return Answer(complete=complete)
 
     def _begin(self, job: Job) -> Events:
-        if job.output.parent.exists():
-            remove_abandoned(job.output.parent)
-        if job.output.exists():
+        remove_abandoned(job.output.parent)
+        if os.path.exists(job.output):
             if not job.overwrite:
                 return Answer(outcome=skipped(job))
             # Another run may have brought it up to date since this one was planned.
@@ -241,6 +241,7 @@ class Workshop:
                 return Answer(outcome=skipped(replace(job, stale="")))
         work = begin(job, self.settings)
         yield from self._opened(work, job)
+        work.check_marks()
         folder = str(work.folder)
         stages = [
             tuple(

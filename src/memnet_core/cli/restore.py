@@ -36,8 +36,7 @@ def restore(
     job = Job(source, output, probe(source), overwrite=overwrite, axes=axes)
     if os.path.realpath(output) == os.path.realpath(source):
         raise UsageError(f"{output} is the input itself; choose another output.")
-    if output.parent.exists():
-        remove_abandoned(output.parent)  # which may put OUT back to its place
+    remove_abandoned(output.parent)  # which may put OUT back to its place
     if os.path.exists(output) and not overwrite:
         raise UsageError(f"{output} exists; replace it with --overwrite.")
     raise SystemExit(follow(BatchRun([job], settings), resumes=False))

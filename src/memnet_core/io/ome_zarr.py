@@ -55,7 +55,7 @@ def _is_zarr(path: Path) -> bool:
     """Whether a folder is named or laid out as Zarr."""
     return os.path.isdir(path) and (
         path.suffix.lower() == ".zarr"
-        or any((path / mark).is_file() for mark in _MARKS)
+        or any(os.path.isfile(path / mark) for mark in _MARKS)
     )
 
 

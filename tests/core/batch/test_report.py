@@ -66,6 +66,7 @@ def test_report_tells_settings_models_and_what_became_of_each_file(
     assert done == {
         "source": str(sources[0]),
         "output": str(out / "done.png"),
+        "stale": "",
         "status": "done",
         "message": "",
         "level": 10,
