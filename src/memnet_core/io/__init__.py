@@ -22,6 +22,7 @@ from memnet_core.io.formats import (
 from memnet_core.io.image import Image, Metadata, Native, Probe
 from memnet_core.io.image_file import ImageFile, in_memory
 from memnet_core.io.ome_set import is_set_member, set_members
+from memnet_core.io.provenance import Provenance, provenance_of
 from memnet_core.io.scenes import Scenes
 from memnet_core.io.sink import FileSink
 from memnet_core.io.tiff import write_ome_tiff
@@ -38,6 +39,7 @@ __all__ = [
     "Native",
     "PlaneWriter",
     "Probe",
+    "Provenance",
     "Scenes",
     "create_image",
     "create_scenes",
@@ -50,6 +52,7 @@ __all__ = [
     "open_image",
     "open_scenes",
     "probe",
+    "provenance_of",
     "save_image",
     "set_members",
     "suffix_of_format",

@@ -11,6 +11,7 @@ from PIL import Image as PillowImage
 
 from memnet_core.io import png
 from memnet_core.io.image import Metadata
+from memnet_core.io.inscription import inscribed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +97,7 @@ class PictureWriter:
         self._changes, dropped = _changes(like.shape[3], like.dtype, limits)
         self._metadata = _held_metadata(metadata, limits, dropped)
         self._dpi = _dots_per_inch(metadata, limits, dropped)
+        self._provenance = metadata.provenance
         self._plane: NDArray[Any] | None = None
         self.dropped = tuple(dropped)
 
@@ -109,12 +111,13 @@ class PictureWriter:
         for change in self._changes:
             pixels = change(pixels)
         pixels = np.ascontiguousarray(pixels)
-        if self._kind == "png":
-            self._path.write_bytes(png.encode(pixels, self._metadata, self._dpi))
-        else:
-            self._path.write_bytes(self._encoded(pixels))
+        text = self._provenance
+        data = inscribed(self._kind, self._encoded(pixels), text)
+        self._path.write_bytes(data)
 
-    def _encoded(self, pixels: NDArray[Any]) -> memoryview:
+    def _encoded(self, pixels: NDArray[Any]) -> bytes:
+        if self._kind == "png":
+            return png.encode(pixels, self._metadata, self._dpi)
         options: dict[str, Any] = {
             "icc_profile": self._metadata.icc,
             "exif": self._metadata.exif or b"",
@@ -125,7 +128,7 @@ class PictureWriter:
         encoded = io.BytesIO()
         options |= _OPTIONS[self._kind]
         PillowImage.fromarray(pixels).save(encoded, self._kind.upper(), **options)
-        return encoded.getbuffer()
+        return encoded.getvalue()
 
 
 def _check(like: ImageFile, scale: int, limits: _Limits) -> None:

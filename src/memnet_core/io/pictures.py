@@ -21,6 +21,7 @@ from memnet_core.io.encoding import PictureWriter
 from memnet_core.io.format import Format
 from memnet_core.io.image import Image, Metadata, Probe
 from memnet_core.io.image_file import in_memory
+from memnet_core.io.inscription import inscription
 from memnet_core.io.orientation import (
     EXIF_MARK,
     exif_resolution,
@@ -269,6 +270,7 @@ def _format(kind: str, *suffixes: str, start: bytes, lossy: bool = False) -> For
         probe=partial(_probe, kind=kind),
         open=partial(_open, kind=kind),
         create=partial(_create, kind=kind),
+        told=partial(inscription, kind=kind),
         lossy=lossy,
     )
 

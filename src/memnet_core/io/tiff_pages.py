@@ -133,7 +133,7 @@ def page_options(
         "iccprofile": metadata.icc,
         "extratags": [(_XMP, 1, len(xmp), xmp, True)] if xmp else [],
         "metadata": None,
-        "software": False,
+        "software": metadata.provenance or False,
     }
 
 
