@@ -7,9 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from memnet_core.atomic import remove_abandoned
+from memnet_core.batch.freshness import Judge
 from memnet_core.batch.parts import joined_sources, parts_of
 from memnet_core.errors import UsageError
 from memnet_core.io import Probe, format_of_suffix, probe, suffix_of_format
+from memnet_core.io.faults import reading
+from memnet_core.io.fingerprint import fingerprint_of
 from memnet_core.text import listed
 
 if TYPE_CHECKING:
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch.inputs import Source
+    from memnet_core.io.fingerprint import Fingerprint
+    from memnet_core.restoration.settings import Settings
 
 __all__ = ["Job", "plan_jobs"]
 
@@ -46,6 +52,11 @@ class Job:
         lies in none.
     remarks : tuple of str
         What is to be said of it, whatever becomes of it.
+    stale : str
+        What is the matter with an output that exists, as the end of a sentence.
+    version : Fingerprint, optional
+        Of a source that is a folder, the files that it had when the job was planned:
+        what is missing afterwards was there.
     """
 
     source: Path
@@ -55,6 +66,8 @@ class Job:
     overwrite: bool = False
     axes: str = ""
     root: Path | None = None
+    stale: str = ""
+    version: Fingerprint | None = None
     scene: int | None = None
     inside: str = ""
     remarks: tuple[str, ...] = ()
@@ -84,6 +97,8 @@ def plan_jobs(
     file_format: str,
     *,
     overwrite: bool,
+    update: bool = False,
+    settings: Settings | None = None,
     axes: str = "",
 ) -> list[Job]:
     """Give every source an output of its own, or one for each of its images.
@@ -101,6 +116,11 @@ def plan_jobs(
         A format as in `memnet_core.io.suffix_of_format`.
     overwrite : bool
         Whether to redo outputs that exist.
+    update : bool
+        Whether to redo those that are out of date. Those that are empty or cannot be
+        read are redone in any case.
+    settings : Settings, optional
+        How sources are restored; what was made otherwise is out of date.
     axes : str
         Axes of all sources, instead of those that they tell.
 
@@ -119,8 +139,11 @@ def plan_jobs(
                 f"{known[real]} would be replaced by its result; choose another "
                 "output folder."
             )
+    for parent in {output.parent for output in outputs}:
+        remove_abandoned(parent)  # which may put a result back to its place
+    judge = Judge(settings)
     return [
-        _planned(part)
+        _planned(part, judge, update)
         for (source, others), output in zip(joined, outputs, strict=True)
         for part in parts_of(
             Job(
@@ -141,12 +164,20 @@ def _told(others: Sequence[Path]) -> tuple[str, ...]:
     return (f"with the planes of {names}",) if names else ()
 
 
-def _planned(job: Job) -> Job:
+def _planned(job: Job, judge: Judge, update: bool) -> Job:
     """Look at a source's header, unless there is nothing to do."""
-    if not job.overwrite and os.path.exists(job.output):
-        return replace(job, skip=True)
+    if not job.overwrite:
+        found = judge.standing(job)
+        redone = found.state == "broken" or (found.state == "stale" and update)
+        skip = found.state != "missing" and not redone
+        job = replace(job, skip=skip, overwrite=redone, stale=found.why)
+    if job.skip:
+        return job
     try:
-        return replace(job, header=probe(job.source, scene=job.scene))
+        with reading(job.source):
+            known = fingerprint_of(job.source) if os.path.isdir(job.source) else None
+        header = probe(job.source, scene=job.scene)
+        return replace(job, header=header, version=known)
     except Exception:  # noqa: BLE001 - one bad file is its own FAILED line later
         return job
 

@@ -17,6 +17,7 @@ from memnet_core.batch.events import (
     FileStarted,
     Outcome,
     failure,
+    skipped,
 )
 from memnet_core.batch.steps import Answer, Step, Workshop, first_step
 from memnet_core.devices import select_device
@@ -113,7 +114,7 @@ class BatchRun:
             remove_abandoned(folder)
         for job in self.jobs:
             if job.skip:
-                yield self._finished(Outcome(job=job, status="skipped"))
+                yield self._finished(skipped(job))
         with ThreadPoolExecutor(1, "memnet-writer") as writer:
             try:
                 for job in todo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from memnet_core.text import listed, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.io import ImageFile, Scenes
+    from memnet_core.io import ImageFile, Provenance, Scenes
     from memnet_core.tasks import Task
 
 __all__ = ["info"]
@@ -37,7 +38,7 @@ def info(*, file: Path, scene: str | None) -> None:
 
     with open_scenes(file) as scenes:
         several = scene is None and len(scenes) > 1
-        facts = _images(scenes) if several else _told(scenes, scene)
+        facts = _images(scenes) if several else _of_one(scenes, scene)
         for name, value in facts:
             click.echo(f"{name:<15} {shown(value)}")
 
@@ -65,8 +66,10 @@ def _images(scenes: Scenes) -> Iterator[tuple[str, str]]:
         yield "left out", listed(scenes.left_out)
 
 
-def _told(scenes: Scenes, scene: str | None) -> Iterator[tuple[str, str]]:
+def _of_one(scenes: Scenes, scene: str | None) -> Iterator[tuple[str, str]]:
     """Yield what is known of one image, and what each task would do with it."""
+    from memnet_core.errors import ImageError
+    from memnet_core.io import provenance_of
     from memnet_core.tasks import TASKS
 
     number = scenes.number(scene)
@@ -76,6 +79,9 @@ def _told(scenes: Scenes, scene: str | None) -> Iterator[tuple[str, str]]:
             yield "left out", listed(scenes.left_out)
     with scenes.open(number) as source:
         yield from _facts(source)
+        with suppress(ImageError):  # its pixels can be read, whatever else is missing
+            if made := provenance_of(source.path):
+                yield "made by", _told(made)
         for task in TASKS.values():
             yield from _found(source, task) if task.estimable else _offered(task)
 
@@ -98,6 +104,22 @@ def _facts(source: ImageFile) -> Iterator[tuple[str, str]]:
     yield "metadata", ", ".join(carried).upper() or "none"
     if metadata.dropped:
         yield "not kept", ", ".join(metadata.dropped)
+
+
+def _told(made: Provenance) -> str:
+    """Return in words how a file was made."""
+    from memnet_core.tasks import TASKS
+
+    symbol = TASKS[made.task].symbol if made.task in TASKS else ""
+    levels = " and ".join(f"{level:g}" for level in dict.fromkeys(made.levels))
+    ranges = dict.fromkeys(f"{r[0]:g} to {r[1]:g}" for r in made.ranges if r)
+    parts = [
+        f"memnet {made.memnet}, {made.task} {symbol} {levels}",
+        f"values {' and '.join(ranges)}" if ranges else "",
+        f"model {made.model} ({made.sha256[:12]})",
+        *(f"{name.replace('_', ' ')} {value}" for name, value in made.options.items()),
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _values(source: ImageFile) -> str:

@@ -24,6 +24,7 @@ def restore(
     *, source: Path, output: Path, overwrite: bool, axes: str, **options: Any
 ) -> None:
     """Restore the image IN to OUT, in the format of OUT's suffix."""
+    from memnet_core.atomic import remove_abandoned
     from memnet_core.batch import BatchRun, Job, parts_of
     from memnet_core.errors import ImageError, UsageError
     from memnet_core.io import format_of_suffix, probe
@@ -40,6 +41,7 @@ def restore(
     ]
     if os.path.realpath(output) == os.path.realpath(source):
         raise UsageError(f"{output} is the input itself; choose another output.")
+    remove_abandoned(output.parent)  # which may put OUT back to its place
     if os.path.exists(output) and not overwrite:
         raise UsageError(f"{output} exists; replace it with --overwrite.")
     raise SystemExit(follow(BatchRun(jobs, settings), resumes=False))

@@ -24,6 +24,7 @@ from memnet_core.io.formats import (
 from memnet_core.io.image import Image, Metadata, Native, Probe
 from memnet_core.io.image_file import ImageFile, in_memory
 from memnet_core.io.ome_set import is_set_member, set_members
+from memnet_core.io.provenance import Provenance, provenance_of
 from memnet_core.io.scenes import Scenes
 from memnet_core.io.sink import FileSink
 from memnet_core.io.tiff import write_ome_tiff
@@ -41,6 +42,7 @@ __all__ = [
     "Native",
     "PlaneWriter",
     "Probe",
+    "Provenance",
     "Scenes",
     "create_image",
     "create_scenes",
@@ -54,6 +56,7 @@ __all__ = [
     "open_image",
     "open_scenes",
     "probe",
+    "provenance_of",
     "save_image",
     "set_members",
     "suffix_of_format",

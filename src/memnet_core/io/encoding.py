@@ -13,6 +13,7 @@ from memnet_core.io import bmp, png
 from memnet_core.io.animation import Animation, encoded_animation
 from memnet_core.io.exif import exif_of_result, xmp_of_result
 from memnet_core.io.image import Metadata
+from memnet_core.io.inscription import inscribed
 from memnet_core.io.png_chunks import chunk_names
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class PictureWriter:
         self._metadata = _held_metadata(metadata, limits, dropped)
         self._dpi = _dots_per_inch(metadata, limits, dropped)
         self._planes: list[NDArray[Any]] = []
+        self._provenance = metadata.provenance
         self.dropped = tuple(dropped)
 
     def put(self, pixels: NDArray[Any]) -> None:
@@ -135,18 +137,23 @@ class PictureWriter:
         """Encode and write the plane that was put."""
         (pixels,) = self._planes
         if self._kind == "png":
-            self._path.write_bytes(png.encode(pixels, self._metadata, self._dpi))
+            encoded = png.encode(pixels, self._metadata, self._dpi)
         elif self._kind == "bmp" and pixels.shape[2:] == (4,):
-            self._path.write_bytes(bmp.encode_alpha(pixels, self._dpi))
+            encoded = bmp.encode_alpha(pixels, self._dpi)
         else:
-            self._path.write_bytes(self._encoded(pixels))
+            encoded = self._encoded(pixels)
+        self._write(encoded)
 
-    def _encoded(self, pixels: NDArray[Any]) -> memoryview:
+    def _write(self, encoded: bytes) -> None:
+        data = inscribed(self._kind, encoded, self._provenance)
+        self._path.write_bytes(data)
+
+    def _encoded(self, pixels: NDArray[Any]) -> bytes:
         # Pillow does not notice when a full disk takes only a part of what it writes.
         encoded = io.BytesIO()
         options = self._options()
         PillowImage.fromarray(pixels).save(encoded, self._kind.upper(), **options)
-        return encoded.getbuffer()
+        return encoded.getvalue()
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -185,7 +192,7 @@ class AnimationWriter(PictureWriter):
         )
         if is_png:
             encoded = png.with_metadata(encoded, self._metadata, self._dpi)
-        self._path.write_bytes(encoded)
+        self._write(encoded)
 
 
 def _check(

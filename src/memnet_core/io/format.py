@@ -69,6 +69,9 @@ class Format:
     create_scenes : callable, optional
         ``create_scenes(path, likes, scale)``: as `create`, but for several images, and
         gives a list of `PlaneWriter`, of which one after the other gets its planes.
+    told : callable, optional
+        ``told(path)``: text that holds what a result says of how it was made. A file
+        that ends too early is refused with a ValueError.
     is_folder : bool
         Whether an image is a folder.
     holds_axes : bool
@@ -138,6 +141,7 @@ class Format:
         | None
     ) = None
     read_suffixes: tuple[str, ...] = ()
+    told: Callable[[Path], str] | None = None
     is_folder: bool = False
     holds_axes: bool = False
     by_shards: bool = False

@@ -68,6 +68,8 @@ class Metadata:
         What the file says of its axes elsewhere than in its resolution.
     native : Native, optional
         What only its own kind of file can hold.
+    provenance : str
+        How the pixels were made, in one line of ASCII.
     """
 
     icc: bytes | None = None
@@ -83,6 +85,7 @@ class Metadata:
     dropped: tuple[str, ...] = ()
     stated: Calibration | None = None
     native: Native | None = None
+    provenance: str = ""
 
     @property
     def calibration(self) -> Calibration:

@@ -31,6 +31,7 @@ from memnet_core.io.format import Format
 from memnet_core.io.gain_map import further_pictures, xmp_without_them
 from memnet_core.io.image import Image, Metadata, Probe
 from memnet_core.io.image_file import in_memory
+from memnet_core.io.inscription import inscription
 from memnet_core.io.jpeg_rare import frame_of, probe_rare, read_rare
 from memnet_core.io.orientation import (
     EXIF_MARK,
@@ -354,6 +355,7 @@ def _format(kind: str, *suffixes: str, start: bytes, **traits: Any) -> Format:
         probe=partial(_probe, kind=kind),
         open=partial(_open, kind=kind),
         create=partial(_create, kind=kind),
+        told=partial(inscription, kind=kind),
         **traits,
     )
 

@@ -26,6 +26,7 @@ from memnet_core.io.sink import FileSink
 from memnet_core.io.tiff_colour import as_seen, is_expanded, what_seeing_costs
 from memnet_core.io.tiff_described import OME_TYPES, described_scenes, is_ome_order
 from memnet_core.io.tiff_pages import (
+    bytes_of_tag,
     check_complete,
     checked_series,
     needs_bigtiff,
@@ -37,6 +38,7 @@ from memnet_core.io.tiff_pages import (
 from memnet_core.io.tiff_scenes import TiffScene, find_scenes
 from memnet_core.io.tiff_tags import what_is_lost
 from memnet_core.io.tiff_text import text_of
+from memnet_core.io.watched import Watched, unchanged_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -55,6 +57,8 @@ _OF_MICROSCOPES = (
 )
 """Suffixes of TIFFs: of microscopes, of BigTIFF and pyramids, of slide scanners."""
 
+_SOFTWARE = 305
+_UNKNOWN_AXES = "QIPRUVW"
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -133,14 +137,18 @@ def _opened(
             dropped.append("pyramid levels")
         if is_expanded(page) or page_orientation(page) != 1:
             return in_memory(path, _as_picture(file, series, dropped), named)
-        axes = named_axes(path, series.axes, series.shape, named)
+        axes = named_axes(path, _told_apart(series.axes), series.shape, named)
         if not named:
             axes = _samples_named(axes, page, dropped)
         dropped += what_seeing_costs(page, series.dtype)
-        native = text_of(file, scene, is_native=axes == series.axes, dropped=dropped)
+        is_native = axes == _told_apart(series.axes)
+        native = text_of(file, scene, is_native=is_native, dropped=dropped)
         return ImageFile(
             path,
-            resources.enter_context(_lazy_array(series)),
+            Watched(
+                resources.enter_context(_lazy_array(series)),
+                unchanged_file(file.filehandle.fileno()),
+            ),
             axes,
             format=_format(file),
             metadata=page_metadata(file, series, dropped, *native),
@@ -179,6 +187,15 @@ def _lazy_array(series: Any) -> Iterator[Any]:
         yield zarr.open_array(store, mode="r")
 
 
+def _told_apart(axes: str) -> str:
+    """Give unknown axes of which there are several, Q, letters of their own."""
+    free = iter(sorted(set(_UNKNOWN_AXES) - set(axes)))
+    return "".join(
+        next(free) if letter in axes[:place] else letter
+        for place, letter in enumerate(axes)
+    )
+
+
 def _samples_named(axes: str, page: Any, dropped: list[str]) -> str:
     """Give samples that are no colour the name of an axis of planes."""
     order, sorted_axes = samples_last(axes, page, dropped)
@@ -188,6 +205,16 @@ def _samples_named(axes: str, page: Any, dropped: list[str]) -> str:
 
 def _format(file: tifffile.TiffFile) -> str:
     return "OME-TIFF" if file.is_ome else "ImageJ TIFF" if file.is_imagej else "TIFF"
+
+
+def _told(path: Path) -> str:
+    """Return the software of the first page; check that no pixels are missing."""
+    with ExitStack() as resources:
+        file, scenes, _ = find_scenes(path, resources)
+        for scene in scenes:
+            check_complete(file, checked_series(scene.series))
+        software = bytes_of_tag(file.pages.first, _SOFTWARE) or b""
+        return software.decode("utf-8", "replace")
 
 
 @contextlib.contextmanager
@@ -333,5 +360,6 @@ TIFF = Format(
     create=_create,
     scenes=_scenes,
     create_scenes=_create_scenes,
+    told=_told,
     holds_axes=True,
 )

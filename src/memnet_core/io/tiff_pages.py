@@ -139,7 +139,10 @@ def page_options(
         "iccprofile": metadata.icc,
         "extratags": [(_XMP, 1, len(xmp), xmp, True)] if xmp else [],
         "metadata": None,
-        "software": (tags.software if tags else "") or False,
+        "software": "; ".join(
+            filter(None, (tags.software if tags else "", metadata.provenance))
+        )
+        or False,
     }
 
 

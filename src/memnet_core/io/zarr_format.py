@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from memnet_core.io.format import Format
 from memnet_core.io.image import Probe
-from memnet_core.io.ome_zarr import open_ome_zarr
+from memnet_core.io.ome_zarr import TOLD, open_ome_zarr
 from memnet_core.io.scenes import Scenes, chosen_image
 from memnet_core.io.zarr_collection import collection_of
 from memnet_core.text import listed
@@ -25,7 +25,7 @@ def _is_zarr(path: Path) -> bool:
     """Whether a folder is named or laid out as Zarr."""
     return os.path.isdir(path) and (
         path.suffix.lower() == ".zarr"
-        or any((path / mark).is_file() for mark in _MARKS)
+        or any(os.path.isfile(path / mark) for mark in _MARKS)
     )
 
 
@@ -65,6 +65,16 @@ def _probe(path: Path) -> Probe:
         return probe
 
 
+def _told(path: Path) -> str:
+    """Return what the attributes tell of how an image was made."""
+    import zarr
+
+    from memnet_core.io.zarr_bounds import BoundedStore
+
+    store = BoundedStore(path, read_only=True)
+    return str(zarr.open_group(store, mode="r").attrs.get(TOLD, ""))
+
+
 OME_ZARR = Format(
     name="ome-zarr",
     title="OME-Zarr",
@@ -73,6 +83,7 @@ OME_ZARR = Format(
     probe=_probe,
     open=lambda path, axes: chosen_image(_scenes(path), axes),
     scenes=_scenes,
+    told=_told,
     is_folder=True,
     holds_axes=True,
     by_shards=True,

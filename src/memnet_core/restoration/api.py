@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -10,6 +11,7 @@ import numpy as np
 from memnet_core.errors import UsageError
 from memnet_core.events import Progress
 from memnet_core.io import Image, in_memory, open_image
+from memnet_core.restoration.origin import provenance
 from memnet_core.restoration.prepare import prepare
 from memnet_core.restoration.run import restore as run
 from memnet_core.restoration.settings import Channels, Precision, RangeChoice, Settings
@@ -124,6 +126,8 @@ def restore(
         for event in run(source, ArraySink(result), prepared):
             if progress and isinstance(event, Progress):
                 progress(event.fraction)
+        told = provenance(prepared.decision, asked, axes)
+        source.metadata = replace(source.metadata, provenance=str(told))
         restored = source.image().with_stack(result, prepared.scale)
     return restored if isinstance(what, Image | Path | str) else restored.pixels
 

@@ -33,12 +33,13 @@ class BatchWidget(DockWidget):
         self.folder = folder_field("images in")
         self.output = folder_field("results to")
         self.recursive = CheckBox(text="subfolders, too", value=False)
+        self.update = CheckBox(text="redo results that are out of date", value=False)
         self.overwrite = CheckBox(text="redo results that exist", value=False)
         self.format = ComboBox(label="format", choices=_formats())
         self.form = RestorationForm(
             for_layers=False,
             first=[self.folder, self.output, self.recursive],
-            last=[self.format, self.overwrite],
+            last=[self.format, self.update, self.overwrite],
         )
         self.run = RunBar("Restore folder")
         self.table = QTableWidget(0, 2)
@@ -75,6 +76,7 @@ class BatchWidget(DockWidget):
                 recursive=self.recursive.value,
                 file_format=self.format.value,
                 overwrite=self.overwrite.value,
+                update=self.update.value,
             ),
             f"MemNet: {folder.name}",
             fraction=Progress(),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image as PillowImage
 
 from memnet_core.batch import (
     BatchRun,
@@ -77,7 +78,7 @@ def test_events_tell_what_happens_to_each_file_in_order(
     monkeypatch.setattr(Engine, "strip_rows", lambda *_: 16)
     install("low", 5, 20)
     out.mkdir()
-    (out / "b.png").touch()
+    PillowImage.new("L", (9, 80)).save(out / "b.png")
     run = run_of([picture(f"{name}.png", 80, 9) for name in "abc"], out)
     events = list(run.events())
     a, b, c = run.jobs
@@ -184,7 +185,7 @@ def test_second_run_does_what_is_missing_or_everything_if_asked(
 @pytest.mark.usefixtures("models_folder")
 def test_nothing_to_do_needs_no_model(picture: Picture, out: Path) -> None:
     out.mkdir()
-    (out / "a.png").touch()
+    PillowImage.new("L", (9, 9)).save(out / "a.png")
     run = run_of([picture("a.png")], out)
     assert statuses(run) == {"a.png": "skipped"}
 

@@ -24,9 +24,8 @@ from memnet_core.io.ome_zarr import (
     ZarrLayout,
     create_ome_zarr,
     layout_for,
-    open_level,
-    shrink_block,
 )
+from memnet_core.io.zarr_blocks import open_level, shrink_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable
