@@ -1,4 +1,4 @@
-"""A line of text in an encoded PNG, JPEG, WebP, GIF or BMP, beside all that it holds."""
+"""A line of text in an encoded PNG, JPEG, WebP, GIF or BMP, beside what it holds."""
 
 from __future__ import annotations
 
