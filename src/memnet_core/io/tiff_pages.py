@@ -279,8 +279,9 @@ def bytes_of_tag(page: Any, tag: int) -> bytes | None:
 def _description(file: tifffile.TiffFile, series: Any, dropped: list[str]) -> str:
     """Return the free text of the first page; name those of further pages."""
     page = series.keyframe
-    second = series.pages[1] if len(series.pages) > 1 else None
-    others = second.aspage().description if second else ""
+    second = next((one.aspage() for one in series.pages[1:2] if one), None)
+    # In a set of OME-TIFFs the second page can be the first of another file.
+    others = second.description if second and not second.is_ome else ""
     if others and others != page.description:
         dropped.append("descriptions of further pages")
     if is_machine_text(file) and not (file.is_shaped and page.description1):

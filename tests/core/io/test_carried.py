@@ -310,3 +310,42 @@ def test_gain_maps_of_every_standard_are_named_and_not_promised() -> None:
     kept = xmp_without_them(adobe)
     assert kept == b'<rdf:Description other:x="1"/>'
     assert xmp_without_them(google) == b"<x></x>"
+
+
+def test_each_scene_keeps_its_own_tags_and_description(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)
+    colormap = np.stack([ramp, ramp, ramp // 2])
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(GRAY, description="of all", software="one", metadata=None)
+        for _ in range(2):
+            file.write(
+                GRAY[:12],
+                photometric="palette",
+                colormap=colormap,
+                description="of a half",
+                software="two",
+                metadata=None,
+            )
+    with open_image(path, scene=0) as first, open_image(path, scene=1) as second:
+        whole, half = first.metadata, second.metadata
+    assert (whole.description, half.description) == ("of all", "of a half")
+    assert whole.dropped == half.dropped == ()
+    assert whole.tags
+    assert half.tags
+    assert (whole.tags.software, half.tags.software) == ("one", "two")
+    assert whole.tags.colormap is None
+    np.testing.assert_array_equal(half.tags.colormap, colormap)
+
+
+def test_long_text_of_an_animated_png_is_carried(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    frames = [PillowImage.fromarray(np.roll(NOISE, n, 0)) for n in range(2)]
+    text = PngInfo()
+    text.add_text("Comment", "x" * 2_000_000)
+    frames[0].save(path, save_all=True, append_images=frames[1:], pnginfo=text)
+    image = read(path)
+    assert image.pixels.shape == (2, *NOISE.shape)
+    copy = tmp_path / "copy.png"
+    assert save_image(copy, image) == ()
+    assert read(copy).metadata.png_chunks == image.metadata.png_chunks != ()

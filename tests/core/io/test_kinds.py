@@ -129,3 +129,16 @@ def test_content_decides_over_a_suffix_and_what_results_get(
     (tmp_path / "a.tif").rename(path)
     np.testing.assert_array_equal(read(path).pixels, GRAY)
     assert suffix_of_format("auto", path) == suffix_of_format("same", path) == ".tif"
+
+
+def test_jpeg_beyond_pillow_keeps_to_the_bound_of_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(imagecodecs.jpeg_encode(GRAY, lossless=True))
+    monkeypatch.setenv("MEMNET_MAX_PIXELS", str(GRAY.size))
+    np.testing.assert_array_equal(read(path).pixels, GRAY)
+    monkeypatch.setenv("MEMNET_MAX_PIXELS", str(GRAY.size - 1))
+    for reader in (probe, open_image):
+        with pytest.raises(ImageError, match="max-pixels"):
+            reader(path)
