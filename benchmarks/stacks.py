@@ -35,7 +35,7 @@ from memnet_core.batch.cluster import ClusterRun
 from memnet_core.batch.shared import begin
 from memnet_core.events import result_of
 from memnet_core.io import open_image, probe
-from memnet_core.io.ome_zarr import open_level
+from memnet_core.io.zarr_blocks import open_level
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import save_model
 from memnet_core.model.network import MemNet

@@ -181,9 +181,18 @@ def _renamed(temporary: Path, output: Path) -> bool:
     return True
 
 
-def mark(path: Path) -> None:
-    """Make an empty file, on the disk when this returns; its folder has to exist."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666))
+def mark(path: Path, text: str = "") -> None:
+    """Make a file of a few letters, on the disk when this returns.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder has to exist.
+    text : str
+        What it holds.
+    """
+    path.write_text(text)
+    sync(path)
     sync(path.parent)
 
 
@@ -231,7 +240,7 @@ def remove_abandoned(folder: Path) -> int:
     Parameters
     ----------
     folder : Path
-        An existing folder; its subfolders are left alone.
+        Its subfolders are left alone; a folder that is missing holds nothing.
 
     Returns
     -------

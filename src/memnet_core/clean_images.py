@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.io import READABLE_SUFFIXES, open_image
+from memnet_core.io import READABLE_SUFFIXES, open_scenes, set_members
 from memnet_core.pixels import (
     check_finite,
     full_range_luminance,
@@ -70,7 +70,8 @@ def read_clean_images(
     Parameters
     ----------
     folder : Path
-        Clean images of any kind; stacks count plane by plane.
+        Clean images of any kind; stacks count plane by plane, and files with several
+        images as one stack.
     full_range, value_range, colours
         As for `clean_planes`.
 
@@ -88,14 +89,21 @@ def read_clean_images(
         If a file cannot be read, or its values do not serve; the message names it.
     """
     planes: list[tuple[str, NDArray[Any]]] = []
+    members: set[Path] = set()
     for path in image_files(folder):
-        with open_image(path) as image:
-            try:
-                found = [*clean_planes(image, full_range, value_range, colours)]
-            except ImageError as error:
-                if str(path) in str(error):
-                    raise
-                raise ImageError(f"{path}: {error}") from error
+        if path in members:
+            continue
+        members.update(set_members(path))
+        found: list[NDArray[Any]] = []
+        with open_scenes(path) as scenes:
+            for number in range(len(scenes)):
+                with scenes.open(number) as image:
+                    try:
+                        found += clean_planes(image, full_range, value_range, colours)
+                    except ImageError as error:
+                        if str(path) in str(error):
+                            raise
+                        raise ImageError(f"{path}: {error}") from error
         names = [f"{path.name}[{n}]" for n in range(len(found))]
         planes += zip(names if len(found) > 1 else [path.name], found, strict=True)
     return planes

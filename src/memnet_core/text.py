@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["plotted", "shown", "shown_lines"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["listed", "plotted", "shown", "shown_lines"]
 
 _RAW_BYTES = range(0xDC80, 0xDD00)
 """How Python holds the bytes of a file's name that are not UTF-8."""
@@ -20,6 +25,13 @@ def shown(what: object) -> str:
 def shown_lines(text: str) -> str:
     """Return a text whose line breaks are its own and stay, each line as `shown`."""
     return "\n".join(map(shown, text.split("\n")))
+
+
+def listed(what: Sequence[str], most: int = 12) -> str:
+    """Return things separated by commas; those beyond `most` are only counted."""
+    more = len(what) - most
+    told = ", ".join(what[:most])
+    return f"{told} and {more} more" if more > 0 else told
 
 
 def plotted(what: object) -> str:

@@ -32,6 +32,7 @@ def restore_folder(
     recursive: bool,
     file_format: str,
     overwrite: bool,
+    update: bool = False,
 ) -> Generator[Any, None, BatchRun]:
     """Restore the images of a folder, as ``memnet batch`` does.
 
@@ -45,8 +46,8 @@ def restore_folder(
         Whether to descend into subfolders.
     file_format : str
         As in `memnet_core.io.suffix_of_format`.
-    overwrite : bool
-        Whether to redo results that exist.
+    overwrite, update : bool
+        Whether to redo all results that exist, or those that are out of date.
 
     Yields
     ------
@@ -67,7 +68,14 @@ def restore_folder(
     found = find_inputs([str(folder)], output, recursive=recursive)
     if not found.sources:
         raise UsageError(f"No images found in {folder}; choose another folder.")
-    jobs = plan_jobs(found.sources, output, file_format, overwrite=overwrite)
+    jobs = plan_jobs(
+        found.sources,
+        output,
+        file_format,
+        overwrite=overwrite,
+        update=update,
+        settings=settings,
+    )
     run = BatchRun(jobs, settings)
     yield Planned(run)
     yield from run.events()

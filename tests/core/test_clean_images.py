@@ -14,6 +14,7 @@ from memnet_core.errors import ImageError, UsageError
 from memnet_core.pixels import rgb2gray, rgb2ycbcr_luminance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -109,3 +110,20 @@ def test_range_of_every_plane_can_be_its_own(tmp_path: Path) -> None:
         tmp_path, full_range=True, value_range="plane"
     )
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-3)
+
+
+def test_every_scene_counts_and_every_plane_of_a_set_once(
+    tmp_path: Path, ome_set: Callable[..., list[Path]]
+) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for size in (8, 9):
+            file.write(np.zeros((size, 8), np.uint8), metadata=None)
+    ome_set(tmp_path, [["b0.ome.tif", "b1.ome.tif"]])
+    planes = read_clean_images(tmp_path, full_range=True)
+    assert [name for name, _ in planes] == [
+        "a.tif[0]",
+        "a.tif[1]",
+        "b0.ome.tif[0]",
+        "b0.ome.tif[1]",
+    ]
+    assert [plane.shape for _, plane in planes[:2]] == [(8, 8), (9, 8)]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memnet_core.text import plotted, shown, shown_lines
+from memnet_core.text import listed, plotted, shown, shown_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,3 +45,9 @@ def test_name_is_no_formula_in_a_plot(tmp_path: Path, name: str) -> None:
     axes.legend()
     figure.savefig(tmp_path / "plot.png")
     figure.clear()
+
+
+def test_long_lists_are_cut_and_counted() -> None:
+    assert listed([]) == ""
+    assert listed(["a", "b"], 2) == "a, b"
+    assert listed(["a", "b", "c", "d"], 2) == "a, b and 2 more"

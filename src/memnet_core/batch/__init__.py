@@ -11,8 +11,9 @@ from memnet_core.batch.events import (
     Outcome,
 )
 from memnet_core.batch.inputs import Found, Source, find_inputs
+from memnet_core.batch.parts import parts_of
 from memnet_core.batch.plan import Job, plan_jobs
-from memnet_core.batch.report import Run, counts_of, write_report
+from memnet_core.batch.report import Run, counts_of, out_of_date, write_report
 from memnet_core.batch.run import BatchRun, Share
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "Source",
     "counts_of",
     "find_inputs",
+    "out_of_date",
+    "parts_of",
     "plan_jobs",
     "write_report",
 ]

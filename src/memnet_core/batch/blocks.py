@@ -9,7 +9,7 @@ import numpy as np
 
 from memnet_core.io import open_image
 from memnet_core.io.faults import writing
-from memnet_core.io.ome_zarr import open_level, shrink_block
+from memnet_core.io.zarr_blocks import discard_block, open_level, shrink_block
 from memnet_core.restoration.prepare import carried_out
 from memnet_core.restoration.run import restore
 from memnet_core.restoration.windows import Region
@@ -52,7 +52,9 @@ class BlockMaker:
     ) -> None:
         self.work = work
         with ExitStack() as opened:
-            self._source = opened.enter_context(open_image(job.source, job.axes))
+            self._source = opened.enter_context(
+                open_image(job.source, job.axes, scene=job.scene)
+            )
             work.check_source(self._source)
             self.prepared = carried_out(work.plan.decision, device, models)
             opened.pop_all()
@@ -89,6 +91,7 @@ class BlockMaker:
                 else:
                     pixels = yield from self._restored(block)
                 with writing(work.image):
+                    discard_block(work.image, level, block)
                     open_level(work.image, level)[block] = pixels
                     work.mark_done(level, index)
             return held or work.is_complete()

@@ -21,6 +21,7 @@ from memnet_core.batch.events import (
     FileStarted,
     Outcome,
     failure,
+    skipped,
 )
 from memnet_core.batch.run import guarded
 from memnet_core.batch.steps import Answer, Step, Workshop, first_step
@@ -135,7 +136,7 @@ class ClusterRun:
         """
         for job in self.jobs:
             if job.skip:
-                yield self._finished(Outcome(job=job, status="skipped"))
+                yield self._finished(skipped(job))
         todo = [job for job in self.jobs if not job.skip]
         if not todo:
             return

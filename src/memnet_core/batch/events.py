@@ -22,6 +22,7 @@ __all__ = [
     "ModelReady",
     "Outcome",
     "failure",
+    "skipped",
 ]
 
 
@@ -105,6 +106,12 @@ class FileFinished:
 Event = (
     ModelReady | ClusterReady | FileStarted | FileProgress | FileNotice | FileFinished
 )
+
+
+def skipped(job: Job) -> Outcome:
+    """Return what becomes of a file whose result exists and stays."""
+    but = f"{job.output} exists, but is out of date: {job.stale}" if job.stale else ""
+    return Outcome(job=job, status="skipped", message=but)
 
 
 def failure(job: Job, error: Exception) -> Outcome:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from memnet_core.atomic import sync
 from memnet_core.errors import ImageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["hidden_sibling", "make_folder"]
 
@@ -19,16 +16,28 @@ _LONGEST_NAME = 255
 """Bytes; what nearly every file system takes."""
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, within: Path | None = None) -> None:
     """Make a folder and those above it, as far as they are missing.
 
     Other runs may make and remove the same folders meanwhile.
+
+    Parameters
+    ----------
+    folder : Path
+        What to make.
+    within : Path, optional
+        The folder that was named, which may be a link; one inside must not lead out.
 
     Raises
     ------
     ImageError
         If that is not possible.
     """
+    if within and not _real(folder).is_relative_to(_real(within)):
+        raise ImageError(
+            f"{folder} leads out of {within} by a link; remove the link, or name the "
+            "folder that it leads to."
+        )
     reason = "other runs keep removing it"
     for _ in range(_ATTEMPTS):
         try:
@@ -45,6 +54,10 @@ def make_folder(folder: Path) -> None:
             reason = error.strerror or str(error)
             break
     raise ImageError(f"the folder {folder} cannot be made: {reason}.")
+
+
+def _real(folder: Path) -> Path:
+    return Path(os.path.realpath(folder))
 
 
 def hidden_sibling(path: Path, ending: str) -> Path:

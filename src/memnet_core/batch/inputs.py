@@ -6,13 +6,20 @@ import fnmatch
 import glob
 import math
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import UsageError
-from memnet_core.io import READABLE_SUFFIXES, is_image_folder
+from memnet_core.io import (
+    READABLE_SUFFIXES,
+    REQUESTED_SUFFIXES,
+    format_named,
+    is_image_folder,
+    is_known_kind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Found", "Source", "find_inputs"]
 
 _LIST_SUFFIX = ".txt"
+_NAMED_SUFFIXES = READABLE_SUFFIXES | REQUESTED_SUFFIXES
+_MOST_LINKS = 20
+"""Ways on which a folder is entered; links to links make thousands of millions."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +91,46 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
     found = Found()
     known: set[str] = set()
     for argument in arguments:
+        # A folder of photographs is not meant to have its films restored as well.
+        is_folder = os.path.isdir(argument)
+        suffixes = READABLE_SUFFIXES if is_folder else _NAMED_SUFFIXES
         for path, relative in _expand(argument, output, recursive, found):
+            is_folder = is_image_folder(path)
             if path.name.startswith("."):
                 found.hidden += 1
-            elif not is_image_folder(path) and (
-                path.suffix.lower() not in READABLE_SUFFIXES or _is_special(path)
+            elif not is_folder and (
+                _is_special(path)
+                or not _is_meant(path, suffixes, is_named=Path(argument) == path)
             ):
                 found.foreign += 1
             elif (absolute := os.path.abspath(path)) not in known:
                 known.add(absolute)
-                found.sources.append(Source(path, relative))
+                place = relative.with_name(_name(path)) if is_folder else relative
+                found.sources.append(Source(path, place))
     return found
+
+
+def _is_meant(path: Path, suffixes: frozenset[str], *, is_named: bool) -> bool:
+    """Whether a file is to be opened: by its suffix, or if named by its content."""
+    return path.suffix.lower() in suffixes or (is_named and is_known_kind(path))
+
+
+def _name(folder: Path) -> str:
+    """Return a name for the folder of an image, with the suffix that tells its format.
+
+    Images in a collection are called by numbers: ``plate.zarr/A/1/0`` is
+    ``plate_A_1_0.zarr``.
+    """
+    inner: list[str] = []
+    for path in (folder, *Path(os.path.abspath(folder)).parents):
+        if not is_image_folder(path):
+            break
+        inner.insert(0, path.name)
+        for suffix in format_named("ome-zarr").suffixes:
+            if path.name.lower().endswith(suffix):
+                stem, suffix = path.name[: -len(suffix)], path.name[-len(suffix) :]
+                return "_".join([stem, *inner[1:]]) + suffix
+    return "_".join(inner) + format_named("ome-zarr").suffixes[-1]
 
 
 def _expand(
@@ -121,6 +160,7 @@ def _walk(
     folder: Path, output: Path, depth: float, found: Found
 ) -> Iterator[tuple[Path, Path]]:
     """Yield files and Zarr images by name; links back into themselves end there."""
+    entered: Counter[str] = Counter()
 
     def note(error: OSError) -> None:
         found.unreadable.append(f"{error.filename} cannot be read: {error.strerror}.")
@@ -136,6 +176,16 @@ def _walk(
             and not _same(Path(parent, name), output)
             and not _is_loop(folder, inner / name)
         )
+        for name in [*folders]:
+            real = os.path.realpath(Path(parent, name))
+            entered[real] += 1
+            if entered[real] > _MOST_LINKS:
+                folders.remove(name)
+            if entered[real] == _MOST_LINKS + 1:
+                found.unreadable.append(
+                    f"{Path(parent, name)} is passed over: more than {_MOST_LINKS} "
+                    "links lead to the same folder."
+                )
         for name in sorted([*files, *images]):
             yield Path(parent, name), inner / name
 

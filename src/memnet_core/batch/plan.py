@@ -7,14 +7,22 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from memnet_core.errors import ImageError, UsageError
-from memnet_core.io import Probe, probe, suffix_of_format
+from memnet_core.atomic import remove_abandoned
+from memnet_core.batch.freshness import Judge
+from memnet_core.batch.parts import joined_sources, parts_of
+from memnet_core.errors import UsageError
+from memnet_core.io import Probe, format_of_suffix, probe, suffix_of_format
+from memnet_core.io.faults import reading
+from memnet_core.io.fingerprint import fingerprint_of
+from memnet_core.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from memnet_core.batch.inputs import Source
+    from memnet_core.io.fingerprint import Fingerprint
+    from memnet_core.restoration.settings import Settings
 
 __all__ = ["Job", "plan_jobs"]
 
@@ -35,6 +43,20 @@ class Job:
         Whether to redo it if it exists.
     axes : str
         Axes of the source, instead of those that it tells.
+    root : Path, optional
+        The output folder, which links inside of it do not lead out of.
+    scene : int, optional
+        Which image of the source; all of them by default.
+    inside : str
+        Where the output lies in a collection of images, such as ``A/1/0``; empty if it
+        lies in none.
+    remarks : tuple of str
+        What is to be said of it, whatever becomes of it.
+    stale : str
+        What is the matter with an output that exists, as the end of a sentence.
+    version : Fingerprint, optional
+        Of a source that is a folder, the files that it had when the job was planned:
+        what is missing afterwards was there.
     """
 
     source: Path
@@ -43,6 +65,25 @@ class Job:
     skip: bool = False
     overwrite: bool = False
     axes: str = ""
+    root: Path | None = None
+    stale: str = ""
+    version: Fingerprint | None = None
+    scene: int | None = None
+    inside: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called among the others: images of collections by their place."""
+        if not self.inside:
+            return self.source.name
+        depth = self.inside.count("/") + 1
+        return f"{self.output.parents[depth - 1].name}/{self.inside}"
+
+    @property
+    def by_shards(self) -> bool:
+        """Whether the output is made by shards, as images of collections are."""
+        return bool(self.inside) or format_of_suffix(self.output).by_shards
 
     @property
     def megapixels(self) -> float:
@@ -56,9 +97,11 @@ def plan_jobs(
     file_format: str,
     *,
     overwrite: bool,
+    update: bool = False,
+    settings: Settings | None = None,
     axes: str = "",
 ) -> list[Job]:
-    """Give every source an output of its own.
+    """Give every source an output of its own, or one for each of its images.
 
     Stems are kept. Where two sources would share an output, those whose suffix
     changes keep it within the name: ``a.jpg`` beside ``a.png`` becomes ``a.jpg.png``.
@@ -73,6 +116,11 @@ def plan_jobs(
         A format as in `memnet_core.io.suffix_of_format`.
     overwrite : bool
         Whether to redo outputs that exist.
+    update : bool
+        Whether to redo those that are out of date. Those that are empty or cannot be
+        read are redone in any case.
+    settings : Settings, optional
+        How sources are restored; what was made otherwise is out of date.
     axes : str
         Axes of all sources, instead of those that they tell.
 
@@ -81,6 +129,8 @@ def plan_jobs(
     UsageError
         If two sources cannot be told apart, or an output would replace a source.
     """
+    joined = joined_sources(sources)
+    sources = [source for source, _ in joined]
     outputs = _outputs(sources, folder, file_format)
     known = {os.path.realpath(source.path): source.path for source in sources}
     for output in outputs:
@@ -89,31 +139,58 @@ def plan_jobs(
                 f"{known[real]} would be replaced by its result; choose another "
                 "output folder."
             )
+    for parent in {output.parent for output in outputs}:
+        remove_abandoned(parent)  # which may put a result back to its place
+    judge = Judge(settings)
     return [
-        _planned(Job(source.path, output, overwrite=overwrite, axes=axes))
-        for source, output in zip(sources, outputs, strict=True)
+        _planned(part, judge, update)
+        for (source, others), output in zip(joined, outputs, strict=True)
+        for part in parts_of(
+            Job(
+                source.path,
+                output,
+                overwrite=overwrite,
+                axes=axes,
+                root=folder,
+                remarks=_told(others),
+            )
+        )
     ]
 
 
-def _planned(job: Job) -> Job:
+def _told(others: Sequence[Path]) -> tuple[str, ...]:
+    """Say of which other files a result holds the planes."""
+    names = listed([path.name for path in others])
+    return (f"with the planes of {names}",) if names else ()
+
+
+def _planned(job: Job, judge: Judge, update: bool) -> Job:
     """Look at a source's header, unless there is nothing to do."""
-    if not job.overwrite and os.path.exists(job.output):
-        return replace(job, skip=True)
+    if not job.overwrite:
+        found = judge.standing(job)
+        redone = found.state == "broken" or (found.state == "stale" and update)
+        skip = found.state != "missing" and not redone
+        job = replace(job, skip=skip, overwrite=redone, stale=found.why)
+    if job.skip:
+        return job
     try:
-        return replace(job, header=probe(job.source))
-    except ImageError:
+        with reading(job.source):
+            known = fingerprint_of(job.source) if os.path.isdir(job.source) else None
+        header = probe(job.source, scene=job.scene)
+        return replace(job, header=header, version=known)
+    except Exception:  # noqa: BLE001 - one bad file is its own FAILED line later
         return job
 
 
 def _outputs(sources: Sequence[Source], folder: Path, file_format: str) -> list[Path]:
     plain = [
-        folder / _renamed(s.relative, suffix_of_format(file_format, s.path))
+        folder / _renamed(s.relative, suffix_of_format(file_format, s.relative))
         for s in sources
     ]
     crowded = {key for key, count in _counts(plain).items() if count > 1}
     outputs = [
-        output.with_name(source.path.name + output.suffix)
-        if _key(output) in crowded and source.path.suffix != output.suffix
+        output.with_name(source.relative.name + output.suffix)
+        if _key(output) in crowded and source.relative.suffix != output.suffix
         else output
         for source, output in zip(sources, plain, strict=True)
     ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from memnet_core.batch.plan import Job
     from memnet_core.restoration.settings import Settings
 
-__all__ = ["Run", "counts_of", "report_of", "write_report"]
+__all__ = ["Run", "counts_of", "out_of_date", "report_of", "write_report"]
 
 _WORDS = {
     "done": "restored",
@@ -77,9 +77,16 @@ def counts_of(run: Run) -> str:
         for status, word in _WORDS.items()
         if status in statuses
     ]
+    if stale := out_of_date(run):
+        counts.append(f"{stale} of these out of date")
     if waiting := len(run.jobs) - len(statuses):
         counts.append(f"{waiting} not done")
     return ", ".join(counts)
+
+
+def out_of_date(run: Run) -> int:
+    """Return how many results of a run stay though they would be others now."""
+    return sum(o.status == "skipped" and bool(o.job.stale) for o in run.outcomes)
 
 
 def write_report(path: Path, run: Run) -> None:
@@ -103,6 +110,7 @@ def _described(outcome: Outcome) -> dict[str, Any]:
     return {
         "source": str(outcome.job.source),
         "output": str(outcome.job.output),
+        "stale": outcome.job.stale,
         **described,
         "seconds": round(outcome.seconds, 3),
     }

@@ -17,11 +17,11 @@ from memnet_core.batch.events import (
     FileStarted,
     Outcome,
     failure,
+    skipped,
 )
 from memnet_core.batch.steps import Answer, Step, Workshop, first_step
 from memnet_core.devices import select_device
 from memnet_core.events import EventsWithResult
-from memnet_core.io import format_of_suffix
 from memnet_core.restoration.decision import check_model
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ class Share:
         return [
             job
             for number, job in enumerate(jobs)
-            if format_of_suffix(job.output).by_shards
-            or number % self.count == self.index
+            if job.by_shards or number % self.count == self.index
         ]
 
     def of_blocks(self, blocks: Iterable[Step]) -> list[Step]:
@@ -115,7 +114,7 @@ class BatchRun:
             remove_abandoned(folder)
         for job in self.jobs:
             if job.skip:
-                yield self._finished(Outcome(job=job, status="skipped"))
+                yield self._finished(skipped(job))
         with ThreadPoolExecutor(1, "memnet-writer") as writer:
             try:
                 for job in todo:

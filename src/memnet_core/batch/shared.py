@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -29,14 +29,16 @@ from memnet_core.atomic import (
 from memnet_core.batch.folders import hidden_sibling, make_folder
 from memnet_core.errors import ImageError
 from memnet_core.io import open_image
+from memnet_core.io.fingerprint import fingerprint_of
 from memnet_core.io.ome_zarr import (
     ZarrLayout,
     create_ome_zarr,
     layout_for,
     not_held,
-    sync_block,
 )
+from memnet_core.io.zarr_blocks import stored_bytes, sync_block
 from memnet_core.restoration.decision import Decision, decide
+from memnet_core.restoration.origin import provenance
 from memnet_core.restoration.sample import sampled_blocks, sampled_planes
 from memnet_core.restoration.scaling import scaling_of
 
@@ -107,7 +109,7 @@ class SharedResult:
             raise self._unreadable() from error
 
     def check_source(self, source: ImageFile) -> None:
-        """Check that the plan is one for a source, whoever wrote it.
+        """Check that the plan is one for a source, and that this has not changed.
 
         Raises
         ------
@@ -119,6 +121,7 @@ class SharedResult:
         layout = layout_for(source, plan.decision.scale)
         if planned != (layout, str(source.dtype), source.channels):
             raise self._unreadable()
+        self.check_version(source.path)
 
     @property
     def image(self) -> Path:
@@ -152,10 +155,40 @@ class SharedResult:
 
     def mark_done(self, level: int, index: int) -> None:
         """Note that a shard is written, once it is on the disk."""
-        sync_block(self.image, level, self.plan.layout.block(level, index))
+        size = sync_block(self.image, level, self.plan.layout.block(level, index))
         path = self._mark(level, index)
         path.parent.mkdir(parents=True, exist_ok=True)
-        mark(path)
+        mark(path, str(size))
+
+    def check_marks(self) -> None:
+        """Take back the marks of shards that are not on the disk as they were written.
+
+        A disk can lose them in a crash all the same, and people can delete them.
+        """
+        for level in self.levels:
+            for index in range(self.plan.layout.blocks(level)):
+                path = self._mark(level, index)
+                with suppress(FileNotFoundError):
+                    block = self.plan.layout.block(level, index)
+                    if path.read_text() != str(stored_bytes(self.image, level, block)):
+                        path.unlink()
+
+    def check_version(self, source: Path) -> None:
+        """Check that a source is the one that was begun with, if it still is there.
+
+        Raises
+        ------
+        ImageError
+            If it is not.
+        """
+        with suppress(FileNotFoundError):
+            if self.plan.request.get("changed") != _version(source):
+                raise ImageError(
+                    f"{source} was changed, or files of it are missing, since "
+                    f"{self.folder} was begun; restore the input, or delete that "
+                    "folder.",
+                    path=source,
+                )
 
     @contextmanager
     def claimed(self, name: str, *, wait: bool) -> Iterator[bool]:
@@ -244,10 +277,15 @@ def begin(job: Job, settings: Settings) -> SharedResult:
         or an unfinished result of another request is in the way.
     """
     folder = work_folder(job.output)
-    with open_image(job.source, job.axes) as source:
+    with open_image(job.source, job.axes, scene=job.scene) as source:
         request = _request(job, settings)
-        if not (folder / _PLAN).exists():
-            _make(folder, _planned(request, source, settings), source)
+        if not os.path.exists(folder / _PLAN):
+            plan = _planned(request, source, settings)
+            told = provenance(
+                plan.decision, settings, job.axes, fingerprint_of(job.source)
+            )
+            source.metadata = replace(source.metadata, provenance=str(told))
+            _make(folder, plan, source, job.root)
     work = SharedResult(folder)
     if work.plan.request != request:
         raise ImageError(
@@ -270,9 +308,9 @@ def _planned(request: dict[str, Any], source: ImageFile, settings: Settings) -> 
     )
 
 
-def _make(folder: Path, plan: Plan, source: ImageFile) -> None:
+def _make(folder: Path, plan: Plan, source: ImageFile, root: Path | None) -> None:
     """Make the folder with everything but the pixels; the first one to do so wins."""
-    make_folder(folder.parent)
+    make_folder(folder.parent, root)
     remove_abandoned(folder.parent)
     display = None
     if source.metadata.calibration.channel_names:
@@ -309,16 +347,19 @@ def _request(job: Job, settings: Settings) -> dict[str, Any]:
     del asked["device"]
     if isinstance(asked["value_range"], tuple):
         asked["value_range"] = [*asked["value_range"]]
-    source = job.source
-    stamps = [
-        path.stat().st_mtime_ns
-        for path in (source, source / "zarr.json", source / ".zattrs")
-        if path.is_file()
-    ]
     return {
         "memnet": __version__,
-        "source": os.path.abspath(source),
+        "source": os.path.abspath(job.source),
         "axes": job.axes,
-        "changed": stamps,
+        "scene": job.scene,
+        "changed": _version(job.source),
         "settings": asked,
     }
+
+
+def _version(source: Path) -> list[int | str]:
+    """Return what tells quickly that a source has changed: of a folder, all names."""
+    if source.is_dir():
+        known = fingerprint_of(source)
+        return [known.bytes, known.ends]
+    return [source.stat().st_mtime_ns]

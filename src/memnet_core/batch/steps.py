@@ -7,24 +7,43 @@ anyone, and ``finish``. Doing a step twice is harmless.
 
 from __future__ import annotations
 
+import os
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from memnet_core.atomic import remove_abandoned
 from memnet_core.batch.blocks import BlockMaker
-from memnet_core.batch.events import FileNotice, FileProgress, ModelReady, Outcome
+from memnet_core.batch.events import (
+    FileNotice,
+    FileProgress,
+    ModelReady,
+    Outcome,
+    skipped,
+)
 from memnet_core.batch.folders import make_folder
+from memnet_core.batch.freshness import Judge
+from memnet_core.batch.scenes import (
+    common_level,
+    opened_scenes,
+    prepared_parts,
+    remark_of,
+)
 from memnet_core.batch.shared import SharedResult, begin
+from memnet_core.batch.tree import keep_tree
+from memnet_core.errors import ImageError
 from memnet_core.events import EventsWithResult, Notice
-from memnet_core.io import create_image, format_of_suffix, open_image
-from memnet_core.io.overlap import read_ahead, write_behind
-from memnet_core.restoration.prepare import Models, prepare
-from memnet_core.restoration.run import restore
+from memnet_core.io import create_scenes, open_scenes
+from memnet_core.io.faults import reading
+from memnet_core.io.fingerprint import check_unchanged, fingerprint_of
+from memnet_core.io.overlap import write_behind
+from memnet_core.restoration.origin import provenance
+from memnet_core.restoration.prepare import Models
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from memnet_core.batch.plan import Job
     from memnet_core.model.zoo import Entry
@@ -87,8 +106,7 @@ class Answer:
 
 def first_step(job: Job) -> Step:
     """Return what a job begins with."""
-    by_shards = format_of_suffix(job.output).by_shards
-    return Step(job=job, action="begin" if by_shards else "file")
+    return Step(job=job, action="begin" if job.by_shards else "file")
 
 
 @dataclass
@@ -135,6 +153,8 @@ class Workshop:
         MemnetError
             If the job cannot be done.
         """
+        if step.job.version and step.action in ("file", "begin"):
+            check_unchanged(step.job.source, step.job.version)
         if step.action == "file":
             return (yield from self._file(step.job))
         if step.action == "begin":
@@ -146,10 +166,21 @@ class Workshop:
         except FileNotFoundError:
             if Path(step.folder).exists():
                 raise
+            if self._is_lost(step):
+                raise ImageError(
+                    f"{step.job.output} cannot be written: the folder {step.folder}, "
+                    "in which it was being made, has been removed.",
+                    path=step.job.output,
+                ) from None
             done = Outcome(
                 job=step.job, status="done", remark="completed by another run"
             )
             return Answer(outcome=done if step.action == "finish" else None)
+
+    def _is_lost(self, step: Step) -> bool:
+        """Whether a result that is no longer in the making is not at its place."""
+        found = Judge(self.settings).standing(step.job).state
+        return step.action == "finish" and found != "fresh"
 
     def left_over(self, stage: tuple[Step, ...]) -> Outcome | None:
         """Return what became of a job if others still make shards of a stage."""
@@ -168,43 +199,69 @@ class Workshop:
         """Restore a file into another one; memory is bounded by windows and planes."""
         started = time.monotonic()
         with ExitStack() as opened:
-            source = opened.enter_context(open_image(job.source, job.axes))
-            prepared = prepare(source, self.settings, self.models)
-            yield from self._noted(prepared)
-            make_folder(job.output.parent)
-            sink = opened.enter_context(
-                create_image(job.output, source, prepared.scale)
+            with reading(job.source):
+                version = fingerprint_of(job.source)
+            scenes = opened.enter_context(open_scenes(job.source))
+            sources, lost = opened_scenes(scenes, job.axes, opened)
+            parts = prepared_parts(sources, self.settings, self.models)
+            ready = [part.prepared for part in parts if part.prepared]
+            for part in parts:
+                decision = (part.prepared or ready[0]).decision
+                made = provenance(decision, self.settings, job.axes, version)
+                source = part.source
+                source.metadata = replace(source.metadata, provenance=str(made))
+            for prepared in ready:
+                yield from self._noted(prepared)
+            make_folder(job.output.parent, job.root)
+            sinks = opened.enter_context(
+                create_scenes(
+                    job.output, [part.source for part in parts], ready[0].scale
+                )
             )
-            ahead = opened.enter_context(read_ahead(source))
-            behind = opened.enter_context(write_behind(sink))
-            for event in restore(ahead, behind, prepared):
-                if isinstance(event, Notice):
-                    yield FileNotice(job, event.text)
-                else:
-                    yield FileProgress(job, event.fraction)
+            done, total = 0, sum(part.pixels for part in parts)
+            behind: ExitStack | None = None
+            for part, sink in zip(parts, sinks, strict=True):
+                if behind:  # images of one file are written one after the other
+                    behind.close()
+                behind = opened.enter_context(ExitStack())
+                events = part.written(behind.enter_context(write_behind(sink)))
+                for told in behind.enter_context(closing(events)):
+                    if isinstance(told, str):
+                        yield FileNotice(job, told)
+                    else:
+                        yield FileProgress(job, (done + told * part.pixels) / total)
+                done += part.pixels
             whole = opened.pop_all()
 
         def complete() -> Outcome:
-            whole.close()
+            with whole:
+                check_unchanged(job.source, version)
+            dropped = [*lost, *(what for sink in sinks for what in sink.dropped)]
             return Outcome(
                 job=job,
                 status="done",
-                level=prepared.decision.level,
-                remark="; ".join(prepared.decision.remarks),
-                model=prepared.entry.card.name,
-                shape=sink.sizes,
-                dtype=str(source.dtype),
+                level=common_level(parts),
+                remark=_remark(job, (remark_of(parts),)),
+                model=ready[0].entry.card.name,
+                shape=sinks[0].sizes,
+                dtype=str(parts[0].source.dtype),
                 seconds=time.monotonic() - started,
-                dropped=sink.dropped,
+                dropped=tuple(dict.fromkeys(dropped)),
             )
 
         return Answer(complete=complete)
 
     def _begin(self, job: Job) -> Events:
-        if job.output.exists() and not job.overwrite:
-            return Answer(outcome=Outcome(job=job, status="skipped"))
+        remove_abandoned(job.output.parent)
+        if os.path.exists(job.output):
+            if not job.overwrite:
+                return Answer(outcome=skipped(job))
+            # Another run may have brought it up to date since this one was planned.
+            if job.stale and Judge(self.settings).standing(job).state == "fresh":
+                return Answer(outcome=skipped(replace(job, stale="")))
         work = begin(job, self.settings)
         yield from self._opened(work, job)
+        work.check_marks()
         folder = str(work.folder)
         stages = [
             tuple(
@@ -233,6 +290,9 @@ class Workshop:
     def _finish(self, step: Step) -> Answer:
         work = SharedResult(Path(step.folder))
         self.close()
+        work.check_version(step.job.source)
+        if step.job.inside:
+            keep_tree(step.job, work.plan.decision.scale)
         work.finish(step.job.output, overwrite=step.job.overwrite)
         return Answer(outcome=_outcome(step.job, work, "done"))
 
@@ -261,9 +321,14 @@ def _outcome(
         job=job,
         status=status,
         level=plan.decision.level,
-        remark="; ".join(filter(None, (*plan.decision.remarks, to_do))),
+        remark=_remark(job, (*plan.decision.remarks, to_do)),
         model=plan.decision.entry().card.name,
         shape=plan.layout.shapes[0],
         dtype=plan.dtype,
         dropped=plan.dropped,
     )
+
+
+def _remark(job: Job, remarks: Sequence[str]) -> str:
+    why = f"redone: {job.stale}" if job.stale else ""
+    return "; ".join(filter(None, (why, *job.remarks, *remarks)))

@@ -163,7 +163,7 @@ class _Bar:
             self._console.print(_header(event), soft_wrap=True)
         elif isinstance(event, FileStarted):
             self._number += 1
-            name = shown(event.job.source.name)
+            name = shown(event.job.name)
             description = f"{self._number}/{len(self._todo)} {name}"
             self._progress.update(self._bar, description=description)
         elif isinstance(event, FileNotice):
@@ -220,10 +220,11 @@ def _line(event: FileFinished) -> str:
 
 def _summarise(run: Run, seconds: float) -> None:
     """Print the counts of what became of the files."""
-    from memnet_core.batch import counts_of
+    from memnet_core.batch import counts_of, out_of_date
 
     megapixels = sum(o.job.megapixels for o in run.outcomes if o.status == "done")
     speed = (
         f" in {seconds:.1f} s ({megapixels / seconds:.2f} Mpx/s)" if megapixels else ""
     )
-    click.echo(f"{counts_of(run)}{speed}.", err=True)
+    hint = "; --update redoes what is out of date" if out_of_date(run) else ""
+    click.echo(f"{counts_of(run)}{speed}{hint}.", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,9 +17,29 @@ if TYPE_CHECKING:
     from memnet_core.restoration.settings import Settings
     from memnet_core.tasks import Task
 
-__all__ = ["restoration_options", "settings_of"]
+__all__ = ["max_pixels", "restoration_options", "settings_of"]
 
 AnyFunction = TypeVar("AnyFunction", bound="Callable[..., Any]")
+
+
+def _bound_pixels(
+    context: click.Context, parameter: click.Parameter, value: int | None
+) -> None:
+    """Set the bound for this process, and for those that it starts."""
+    if value is not None:
+        from memnet_core.io.bounds import VARIABLE
+
+        os.environ[VARIABLE] = str(value)
+
+
+max_pixels = click.option(
+    "--max-pixels",
+    type=click.IntRange(1, 10**18),
+    metavar="N",
+    expose_value=False,
+    callback=_bound_pixels,
+    help="Pixels that a file of little data may claim to hold.  [default: 180000000]",
+)
 
 
 def _number_or_auto(text: str) -> float | str:
@@ -141,6 +162,7 @@ _OPTIONS = (
         show_default=True,
         help="Hold a restored JPEG to the intervals that its file states.",
     ),
+    max_pixels,
 )
 
 

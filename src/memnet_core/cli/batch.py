@@ -55,7 +55,9 @@ class _FormatName(_Names):
     def _choice(self) -> click.Choice[str]:
         from memnet_core.io import FORMATS
 
-        return click.Choice(["auto", "same", *(known.name for known in FORMATS)])
+        return click.Choice(
+            ["auto", "same", *(f.name for f in FORMATS if f.is_written)]
+        )
 
 
 @click.command()
@@ -72,6 +74,12 @@ class _FormatName(_Names):
     help="Format of the results; auto is that of the input, but PNG for JPEG.",
 )
 @click.option("--overwrite", is_flag=True, help="Redo results that exist.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Redo results that are out of date: made of an older input, or with another "
+    "task, model or settings.",
+)
 @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 @click.option(
     "--workers",
@@ -102,6 +110,7 @@ def batch(
     recursive: bool,
     file_format: str,
     overwrite: bool,
+    update: bool,
     dry_run: bool,
     workers: int | None,
     scheduler: str | None,
@@ -113,7 +122,8 @@ def batch(
     """Restore INPUTS (files, folders, "globs", .txt lists) into the folder OUTPUT.
 
     Results that exist are skipped, so the same command goes on where it was
-    interrupted.
+    interrupted; those that are out of date are named, and redone with --update. Every
+    image of a file, a plate or a collection is restored, and a set of OME-TIFFs once.
 
     \b
     memnet batch --task deblock --q 10 in/ out/
@@ -131,6 +141,8 @@ def batch(
     from memnet_core.errors import UsageError
 
     settings = settings_of(**options)
+    if overwrite and update:
+        raise click.UsageError("--overwrite redoes everything; leave --update out.")
     _check_sharing(workers, scheduler, share, overwrite=overwrite)
     if os.path.lexists(output) and not os.path.isdir(output):
         raise UsageError(f"{output} is a file; the output has to be a folder.")
@@ -147,7 +159,15 @@ def batch(
         deeper = not recursive and any(map(os.path.isdir, inputs))
         hint = "; --recursive also looks into subfolders" if deeper else ""
         raise UsageError(f"No images found in {', '.join(inputs)}{hint}.")
-    jobs = plan_jobs(found.sources, output, file_format, overwrite=overwrite, axes=axes)
+    jobs = plan_jobs(
+        found.sources,
+        output,
+        file_format,
+        overwrite=overwrite,
+        update=update,
+        settings=settings,
+        axes=axes,
+    )
     part = Share(*share) if share else Share()
     jobs = part.of_jobs(jobs)
     if dry_run:
@@ -196,9 +216,13 @@ def _check_sharing(
 
 def _planned(job: Job) -> str:
     arrow = f"{shown(job.source)} -> {shown(job.output)}"
+    for remark in job.remarks:
+        arrow += f"  {shown(remark)}"
     if job.skip:
-        return f"{arrow}  (exists, skipped)"
+        but = f", but is out of date: {shown(job.stale)}" if job.stale else ""
+        return f"{arrow}  (exists{but}, skipped)"
     if job.header is None:
         return f"{arrow}  (cannot be read)"
     shape = "×".join(map(str, job.header.shape))
-    return f"{arrow}  ({shape} {job.header.dtype} {job.header.format})"
+    several = f"{job.header.scenes} images, first " if job.header.scenes > 1 else ""
+    return f"{arrow}  ({several}{shape} {job.header.dtype} {job.header.format})"

@@ -2,35 +2,88 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core.text import shown
+from memnet_core.cli._options import max_pixels
+from memnet_core.text import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.io import ImageFile
+    from memnet_core.io import ImageFile, Provenance, Scenes
     from memnet_core.tasks import Task
 
 __all__ = ["info"]
 
 
+_MOST_SCENES = 24
+"""Images of which a line is shown; a plate can have thousands."""
+
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def info(*, file: Path) -> None:
-    """Tell what FILE is, how degraded it is, and which model would serve."""
-    from memnet_core.io import open_image
+@max_pixels
+@click.option("--scene", help="Which image of a file with several: number or name.")
+def info(*, file: Path, scene: str | None) -> None:
+    """Tell what FILE is, how degraded it is, and which model would serve.
+
+    Of a file, plate or collection with several images, tell which these are; --scene
+    tells more of one of them.
+    """
+    from memnet_core.io import open_scenes
+
+    with open_scenes(file) as scenes:
+        several = scene is None and len(scenes) > 1
+        facts = _images(scenes) if several else _of_one(scenes, scene)
+        for name, value in facts:
+            click.echo(f"{name:<15} {shown(value)}")
+
+
+def _images(scenes: Scenes) -> Iterator[tuple[str, str]]:
+    """Yield the images of a file."""
+    from memnet_core.errors import ImageError
+
+    yield "format", scenes.title
+    yield "images", str(len(scenes))
+    for number in range(min(len(scenes), _MOST_SCENES)):
+        label = scenes.names[number] if scenes.are_folders else f"scene {number}"
+        try:
+            with scenes.open(number) as source:
+                told = (
+                    f"{source.axes} {'×'.join(map(str, source.sizes))} {source.dtype}"
+                )
+        except ImageError as error:
+            told = str(error)
+        name = scenes.names[number]
+        yield label, told if scenes.are_folders or not name else f"{told}, {name!r}"
+    if len(scenes) > _MOST_SCENES:
+        yield "", f"and {len(scenes) - _MOST_SCENES} more"
+    if scenes.left_out:
+        yield "left out", listed(scenes.left_out)
+
+
+def _of_one(scenes: Scenes, scene: str | None) -> Iterator[tuple[str, str]]:
+    """Yield what is known of one image, and what each task would do with it."""
+    from memnet_core.errors import ImageError
+    from memnet_core.io import provenance_of
     from memnet_core.tasks import TASKS
 
-    with open_image(file) as source:
-        facts = [*_facts(source)]
+    number = scenes.number(scene)
+    if scenes.are_folders:
+        yield "collection", f"{scenes.title}, image {scenes.names[number]}"
+        if scenes.left_out:
+            yield "left out", listed(scenes.left_out)
+    with scenes.open(number) as source:
+        yield from _facts(source)
+        with suppress(ImageError):  # its pixels can be read, whatever else is missing
+            if made := provenance_of(source.path):
+                yield "made by", _told(made)
         for task in TASKS.values():
-            facts += _found(source, task) if task.estimable else _offered(task)
-    for name, value in facts:
-        click.echo(f"{name:<15} {shown(value)}")
+            yield from _found(source, task) if task.estimable else _offered(task)
 
 
 def _facts(source: ImageFile) -> Iterator[tuple[str, str]]:
@@ -51,6 +104,22 @@ def _facts(source: ImageFile) -> Iterator[tuple[str, str]]:
     yield "metadata", ", ".join(carried).upper() or "none"
     if metadata.dropped:
         yield "not kept", ", ".join(metadata.dropped)
+
+
+def _told(made: Provenance) -> str:
+    """Return in words how a file was made."""
+    from memnet_core.tasks import TASKS
+
+    symbol = TASKS[made.task].symbol if made.task in TASKS else ""
+    levels = " and ".join(f"{level:g}" for level in dict.fromkeys(made.levels))
+    ranges = dict.fromkeys(f"{r[0]:g} to {r[1]:g}" for r in made.ranges if r)
+    parts = [
+        f"memnet {made.memnet}, {made.task} {symbol} {levels}",
+        f"values {' and '.join(ranges)}" if ranges else "",
+        f"model {made.model} ({made.sha256[:12]})",
+        *(f"{name.replace('_', ' ')} {value}" for name, value in made.options.items()),
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _values(source: ImageFile) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ def restore(
     *, source: Path, output: Path, overwrite: bool, axes: str, **options: Any
 ) -> None:
     """Restore the image IN to OUT, in the format of OUT's suffix."""
-    from memnet_core.batch import BatchRun, Job
+    from memnet_core.atomic import remove_abandoned
+    from memnet_core.batch import BatchRun, Job, parts_of
     from memnet_core.errors import ImageError, UsageError
     from memnet_core.io import format_of_suffix, probe
 
@@ -32,9 +34,14 @@ def restore(
         format_of_suffix(output)
     except ImageError as error:
         raise UsageError(str(error)) from error
-    job = Job(source, output, probe(source), overwrite=overwrite, axes=axes)
+    job = Job(source, output, overwrite=overwrite, axes=axes)
+    jobs = [
+        replace(part, header=probe(part.source, scene=part.scene))
+        for part in parts_of(job)
+    ]
     if os.path.realpath(output) == os.path.realpath(source):
         raise UsageError(f"{output} is the input itself; choose another output.")
+    remove_abandoned(output.parent)  # which may put OUT back to its place
     if os.path.exists(output) and not overwrite:
         raise UsageError(f"{output} exists; replace it with --overwrite.")
-    raise SystemExit(follow(BatchRun([job], settings), resumes=False))
+    raise SystemExit(follow(BatchRun(jobs, settings), resumes=False))

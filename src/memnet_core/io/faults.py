@@ -25,7 +25,9 @@ _DAMAGE = (struct.error, zlib.error)
 _STUMBLES = (ArithmeticError, AttributeError, LookupError, TypeError)
 """What libraries raise on damaged data, and what our own bugs raise as well."""
 
-_LIBRARIES = frozenset({"PIL", "imagecodecs", "numcodecs", "tifffile", "zarr"})
+_LIBRARIES = frozenset(
+    {"PIL", "av", "imagecodecs", "imageio", "numcodecs", "tifffile", "zarr"}
+)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import math
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,50 +11,95 @@ from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ImageError
 from memnet_core.io.faults import reading, writing
 from memnet_core.io.formats import format_of_content, format_of_suffix
+from memnet_core.io.image import Probe
 from memnet_core.io.image_file import in_memory
+from memnet_core.io.scenes import Scenes, chosen_image
 from memnet_core.io.sink import FileSink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from memnet_core.io.image import Image, Probe
+    from memnet_core.io.format import PlaneWriter
+    from memnet_core.io.image import Image
     from memnet_core.io.image_file import ImageFile
 
-__all__ = ["create_image", "open_image", "probe", "save_image"]
+__all__ = [
+    "create_image",
+    "create_scenes",
+    "open_image",
+    "open_scenes",
+    "probe",
+    "save_image",
+]
 
 
-def open_image(path: Path, axes: str = "") -> ImageFile:
+def open_image(
+    path: Path, axes: str = "", *, scene: int | str | None = None
+) -> ImageFile:
     """Open a file for reading by windows; use the result in a ``with`` statement.
 
     Parameters
     ----------
     path : Path
         A file of any of `memnet_core.io.FORMATS`, recognised by its content, or the
-        folder of an OME-Zarr image.
+        folder of an OME-Zarr image or of a collection of them.
     axes : str
         Letters out of TZCYXS, one for each axis of the file, instead of what it tells.
+    scene : int or str, optional
+        Which image of a file that holds several: its number from 0, or its name, as
+        `open_scenes` lists them.
 
     Raises
     ------
     ImageError
-        If the file is missing, empty, damaged, or of a kind that is not supported, or
-        the axes do not fit.
+        If the file is missing, empty, damaged, or of a kind that is not supported,
+        there is no such scene, or several and none is named, or the axes do not fit.
+    """
+    return chosen_image(open_scenes(path), axes, scene)
+
+
+def open_scenes(path: Path) -> Scenes:
+    """Open a file or folder and find its images; use it in a ``with`` statement.
+
+    Raises
+    ------
+    ImageError
+        As `open_image`.
     """
     with reading(path):
-        return format_of_content(path).open(path, axes)
+        known = format_of_content(path)
+        if known.scenes:
+            return known.scenes(path)
+        return Scenes(path, [""], lambda _, axes: known.open(path, axes))
 
 
-def probe(path: Path) -> Probe:
+def probe(path: Path, *, scene: int | None = None) -> Probe:
     """Read the header of a file, or of the folder of an image.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder.
+    scene : int, optional
+        Which of its images; all of them by default.
 
     Raises
     ------
     ImageError
         As `open_image`, as far as the header tells.
     """
-    with reading(path):
-        return format_of_content(path).probe(path)
+    if scene is None:
+        with reading(path):
+            return format_of_content(path).probe(path)
+    with open_image(path, scene=scene) as image:
+        return Probe(
+            format=image.format,
+            shape=image.sizes,
+            dtype=str(image.dtype),
+            megapixels=math.prod(image.shape[:3]) / 1e6,
+            is_stack=image.is_stack,
+        )
 
 
 @contextmanager
@@ -81,6 +127,21 @@ def create_image(path: Path, like: ImageFile, scale: int = 1) -> Iterator[FileSi
         If the format cannot hold these pixels, the file cannot be written, or windows
         are missing in the end.
     """
+    with create_scenes(path, [like], scale) as (sink,):
+        yield sink
+
+
+@contextmanager
+def create_scenes(
+    path: Path, likes: Sequence[ImageFile], scale: int = 1
+) -> Iterator[list[FileSink]]:
+    """Make a file with as many images; otherwise like `create_image`.
+
+    Yields
+    ------
+    list of FileSink
+        Take the planes, one image after the other.
+    """
     chosen = format_of_suffix(path)
     if chosen.create is None:
         raise ImageError(
@@ -88,19 +149,36 @@ def create_image(path: Path, like: ImageFile, scale: int = 1) -> Iterator[FileSi
             "'memnet batch'.",
             path=path,
         )
+    if len(likes) > 1 and chosen.create_scenes is None:
+        raise ImageError(
+            f"{path} cannot be written: {chosen.title} holds one image, and there are "
+            f"{len(likes)}; choose --format tiff or ome-zarr.",
+            path=path,
+        )
     with (
         writing(path) as foreign,
         replaced_when_complete(path) as temporary,
-        chosen.create(temporary, like, scale) as writer,
+        ExitStack() as opened,
     ):
-        sink = FileSink(path, writer, like.magnified_sizes(scale), like.axes)
-        sink.dropped = (*like.metadata.dropped, *writer.dropped)
+        writers: Sequence[PlaneWriter]
+        if len(likes) > 1 and chosen.create_scenes:
+            made = chosen.create_scenes(temporary, likes, scale)
+            writers = opened.enter_context(made)
+        else:
+            only = chosen.create(temporary, likes[0], scale)
+            writers = [opened.enter_context(only)]
+        sinks = []
+        for like, writer in zip(likes, writers, strict=True):
+            sink = FileSink(path, writer, like.magnified_sizes(scale), like.axes)
+            sink.dropped = (*like.metadata.dropped, *writer.dropped)
+            sinks.append(sink)
         try:
-            yield sink
+            yield sinks
         except BaseException as error:
             foreign.append(error)
             raise
-        sink.check_complete()
+        for sink in sinks:
+            sink.check_complete()
 
 
 def save_image(path: Path, image: Image) -> tuple[str, ...]:

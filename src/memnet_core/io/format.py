@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from memnet_core.io.image import Probe
     from memnet_core.io.image_file import ImageFile
+    from memnet_core.io.scenes import Scenes
 
 __all__ = ["HEAD_BYTES", "Format", "PlaneWriter"]
 
@@ -47,6 +48,8 @@ class Format:
         What people call it.
     suffixes : tuple of str
         The first one is given to results.
+    read_suffixes : tuple of str
+        Further suffixes of files of this kind, which results do not get.
     sniff : callable
         ``sniff(path, head)``: whether the content is of this kind. `head` are the
         first `HEAD_BYTES` bytes of a file, or none of a folder.
@@ -60,6 +63,15 @@ class Format:
         for the planes of `like`, of `scale` times the rows and columns. What cannot be
         held is refused with a ValueError before a plane is asked for. None where a
         result is not written plane by plane.
+    scenes : callable, optional
+        ``scenes(path)``: the `Scenes` of a file that can hold several images; `open` is
+        for files with one of them only.
+    create_scenes : callable, optional
+        ``create_scenes(path, likes, scale)``: as `create`, but for several images, and
+        gives a list of `PlaneWriter`, of which one after the other gets its planes.
+    told : callable, optional
+        ``told(path)``: text that holds what a result says of how it was made. A file
+        that ends too early is refused with a ValueError.
     is_folder : bool
         Whether an image is a folder.
     holds_axes : bool
@@ -69,6 +81,8 @@ class Format:
         `memnet_core.io.ome_zarr.create_ome_zarr`.
     lossy : bool
         Whether pixels are changed by writing them.
+    on_request : bool
+        Whether files are restored where they are named, and not out of folders.
 
     Examples
     --------
@@ -118,10 +132,26 @@ class Format:
     create: (
         Callable[[Path, ImageFile, int], AbstractContextManager[PlaneWriter]] | None
     ) = None
+    scenes: Callable[[Path], Scenes] | None = None
+    create_scenes: (
+        Callable[
+            [Path, Sequence[ImageFile], int],
+            AbstractContextManager[Sequence[PlaneWriter]],
+        ]
+        | None
+    ) = None
+    read_suffixes: tuple[str, ...] = ()
+    told: Callable[[Path], str] | None = None
     is_folder: bool = False
     holds_axes: bool = False
     by_shards: bool = False
     lossy: bool = False
+    on_request: bool = False
+
+    @property
+    def is_written(self) -> bool:
+        """Whether results can be of this kind."""
+        return self.create is not None or self.by_shards
 
     @property
     def suffix(self) -> str:
@@ -131,8 +161,9 @@ class Format:
     @property
     def endings(self) -> frozenset[str]:
         """What ``Path.suffix`` is of files of this kind, in lower case."""
-        return frozenset(f".{s.rpartition('.')[2]}" for s in self.suffixes)
+        known = (*self.suffixes, *self.read_suffixes)
+        return frozenset(f".{suffix.rpartition('.')[2]}" for suffix in known)
 
     def names(self, path: Path) -> bool:
-        """Whether the suffix of a path is one of this format."""
-        return path.suffix.lower() in self.endings
+        """Whether a result of this suffix is of this format."""
+        return path.suffix.lower() in self.endings - {*self.read_suffixes}

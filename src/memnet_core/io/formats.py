@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import ImageError
+from memnet_core.io.bounds import check_regular
 from memnet_core.io.faults import reading
+from memnet_core.io.foreign import foreign_kind
 from memnet_core.io.format import HEAD_BYTES
-from memnet_core.io.ome_zarr import OME_ZARR
-from memnet_core.io.pictures import BMP, JPEG, PNG, WEBP
+from memnet_core.io.movies import MOVIE
+from memnet_core.io.pictures import BMP, GIF, JPEG, PNG, WEBP
 from memnet_core.io.tiff import TIFF
+from memnet_core.io.zarr_format import OME_ZARR
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,18 +23,26 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "READABLE_SUFFIXES",
+    "REQUESTED_SUFFIXES",
     "format_named",
     "format_of_content",
     "format_of_suffix",
     "is_image_folder",
+    "is_known_kind",
     "suffix_of_format",
 ]
 
-FORMATS: tuple[Format, ...] = (PNG, TIFF, JPEG, WEBP, BMP, OME_ZARR)
+FORMATS: tuple[Format, ...] = (PNG, TIFF, JPEG, WEBP, BMP, GIF, MOVIE, OME_ZARR)
 """All formats; the first is the one for what its own format would harm."""
 
-READABLE_SUFFIXES = frozenset().union(
-    *(known.endings for known in FORMATS if not known.is_folder)
+REQUESTED_SUFFIXES = frozenset().union(
+    *(known.endings for known in FORMATS if known.on_request)
+)
+"""Suffixes of files that are taken for images where they are named."""
+
+READABLE_SUFFIXES = (
+    frozenset().union(*(known.endings for known in FORMATS if not known.is_folder))
+    - REQUESTED_SUFFIXES
 )
 """Suffixes of files that are taken for images."""
 
@@ -54,10 +66,11 @@ def format_of_suffix(path: Path) -> Format:
     ImageError
         If no format that can be written has this suffix.
     """
-    for known in FORMATS:
+    written = [known for known in FORMATS if known.is_written]
+    for known in written:
         if known.names(path):
             return known
-    suffixes = ", ".join(known.suffix for known in FORMATS)
+    suffixes = ", ".join(known.suffix for known in written)
     raise ImageError(
         f"{path} cannot be written: the suffix {path.suffix!r} is none of {suffixes}.",
         path=path,
@@ -76,15 +89,32 @@ def format_of_content(path: Path) -> Format:
         if is_image_folder(path):
             head = b""
         else:
+            check_regular(path)
             with path.open("rb") as file:
                 head = file.read(HEAD_BYTES)
             if not head:
                 raise ValueError("the file is empty")
-        for known in FORMATS:
-            if known.sniff(path, head):
-                return known
+        found = next((known for known in FORMATS if known.sniff(path, head)), None)
+        is_tiff = found is TIFF
+        if head and (is_tiff or not found):
+            reason = foreign_kind(path, is_tiff=is_tiff)
+            if reason:
+                raise ValueError(reason)
+        if found:
+            return found
         *others, last = (known.title for known in FORMATS if not known.is_folder)
         raise ValueError(f"it is no {', '.join(others)} or {last}")
+
+
+def is_known_kind(path: Path) -> bool:
+    """Whether the content of a file is of a kind that is read, or has a name."""
+    try:
+        format_of_content(path)
+    except ImageError:
+        with contextlib.suppress(OSError):
+            return bool(foreign_kind(path, is_tiff=False))
+        return False
+    return True
 
 
 def is_image_folder(path: Path) -> bool:
@@ -102,11 +132,26 @@ def suffix_of_format(name: str, source: Path) -> str:
         which differs from ``same`` in that no picture is compressed a second time
         with loss.
     source : Path
-        The input.
+        The input; its content decides where no result has its suffix.
     """
-    if name == "same":
-        return source.suffix
-    if name == "auto":
-        lossy = format_of_suffix(source).lossy
-        return FORMATS[0].suffix if lossy else source.suffix
-    return format_named(name).suffix
+    if name not in ("same", "auto"):
+        return format_named(name).suffix
+    own = next((known for known in FORMATS if known.names(source)), None)
+    suffix = source.suffix
+    if own is None:
+        own = _format_of_unusual(source)
+        suffix = own.suffix
+    if name == "auto" and own.on_request:
+        return TIFF.suffix
+    return FORMATS[0].suffix if name == "auto" and own.lossy else suffix
+
+
+def _format_of_unusual(source: Path) -> Format:
+    """Return the format of a file whose suffix no result has.
+
+    A file that cannot be read fails later, and needs a name until then.
+    """
+    try:
+        return format_of_content(source)
+    except ImageError:
+        return FORMATS[0]

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from memnet_core.io.calibration import Calibration, unit_name
+from memnet_core.io.png_chunks import chunk_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from memnet_core.io.tiff_tags import TiffTags
     from memnet_core.jpeg_intervals import JpegCoding
 
 __all__ = ["Image", "Metadata", "Native", "Probe"]
+
+_SCREENS = (1, 72, 96)
+"""Dots per inch."""
 
 
 class Native:
@@ -49,6 +54,10 @@ class Metadata:
         ``inch``, ``cm`` or ``none``.
     description : str
         Free text of a TIFF page.
+    tags : TiffTags, optional
+        Tags of a TIFF that say how it was made.
+    png_chunks : tuple of (bytes, bytes)
+        Kind and content of what a PNG says besides: text, and what its colours mean.
     jpeg_tables : tuple of tuple of int
         Quantisation tables of a JPEG, luminance first, in natural order.
     jpeg_coding : JpegCoding, optional
@@ -59,6 +68,8 @@ class Metadata:
         What the file says of its axes elsewhere than in its resolution.
     native : Native, optional
         What only its own kind of file can hold.
+    provenance : str
+        How the pixels were made, in one line of ASCII.
     """
 
     icc: bytes | None = None
@@ -67,11 +78,14 @@ class Metadata:
     resolution: tuple[float, float] | None = None
     resolution_unit: str = "inch"
     description: str = ""
+    tags: TiffTags | None = None
+    png_chunks: tuple[tuple[bytes, bytes], ...] = ()
     jpeg_tables: tuple[tuple[int, ...], ...] = ()
     jpeg_coding: JpegCoding | None = None
     dropped: tuple[str, ...] = ()
     stated: Calibration | None = None
     native: Native | None = None
+    provenance: str = ""
 
     @property
     def calibration(self) -> Calibration:
@@ -80,21 +94,41 @@ class Metadata:
             return self.stated
         if self.resolution is None or self.resolution_unit == "none":
             return Calibration()
+        if self._has_placeholder:
+            return Calibration()
         spacing = {a: 1 / r for a, r in zip("XY", self.resolution, strict=True)}
         unit = unit_name(self.resolution_unit)
         return Calibration(spacing=spacing, units=dict.fromkeys(spacing, unit))
 
+    @property
+    def besides(self) -> list[str]:
+        """What tags of a TIFF and chunks of a PNG say, to name it where it is lost."""
+        names = [f"TIFF {name}" for name in self.tags.names] if self.tags else []
+        names += ["TIFF description"] if self.description else []
+        return names + chunk_names(self.png_chunks)
+
+    @property
+    def _has_placeholder(self) -> bool:
+        """Whether the resolution is a screen's, which writers put who know none."""
+        factor = {"inch": 1.0, "cm": 2.54}.get(self.resolution_unit, 0.0)
+        return any(
+            all(math.isclose(v * factor, dots, rel_tol=0.005) for v in self.resolution)
+            for dots in _SCREENS
+            if self.resolution
+        )
+
     def magnified(self, scale: int) -> Metadata:
         """Return the metadata for `scale` times the rows and columns.
 
-        A resolution without a unit says nothing of lengths, and stays. An enlarged
+        A resolution without a unit, or that of a screen, says nothing of lengths, and
+        stays. An enlarged
         picture does not lie on the grid of its JPEG any more.
         """
         has_unit = self.resolution_unit != "none" or (
             self.native is not None and self.native.gives_unit
         )
         coding = self.jpeg_coding if scale == 1 else None
-        if self.resolution is None or not has_unit:
+        if self.resolution is None or not has_unit or self._has_placeholder:
             return replace(self, jpeg_coding=coding)
         x, y = self.resolution
         resolution = x * scale, y * scale
@@ -164,9 +198,11 @@ class Probe:
     dtype : str
         Type of a sample.
     megapixels : float
-        Pixels of all planes, in millions.
+        Pixels of all planes of all images, in millions.
     is_stack : bool
         Whether there are axes besides those of one picture, or a description of them.
+    scenes : int
+        How many images there are; shape and type are those of the first.
     """
 
     format: str
@@ -174,3 +210,4 @@ class Probe:
     dtype: str
     megapixels: float
     is_stack: bool = False
+    scenes: int = 1

@@ -51,12 +51,14 @@ class ImageFile:
         pixels in memory.
     finish : callable, optional
         Applied to pixels that were read.
+    absent : frozenset of int
+        Planes that are missing and hold zeros instead.
     resources : ExitStack, optional
         What to close in the end.
 
     Attributes
     ----------
-    path, format, metadata
+    path, format, metadata, absent
         As given.
     axes : str
         Axes with Y and X last, or before S.
@@ -76,9 +78,11 @@ class ImageFile:
         metadata: Metadata,
         grain: tuple[int, int] | None = None,
         finish: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
+        absent: frozenset[int] = frozenset(),
         resources: ExitStack | None = None,
     ) -> None:
         self.path = path
+        self.absent = absent
         self.format = format
         self.metadata = metadata
         self.leading = "".join(axis for axis in axes if axis not in "YXS")
@@ -107,6 +111,11 @@ class ImageFile:
         """Close the file."""
         self._kept = None
         self._resources.close()
+
+    def close_also(self, resources: ExitStack) -> None:
+        """Have what the file belongs to closed after it."""
+        resources.callback(self._resources.close)
+        self._resources = resources
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -11,7 +11,7 @@ from memnet_core.io.calibration import Calibration
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Multiscale", "image_attributes", "multiscale_of"]
+__all__ = ["Multiscale", "described_by", "image_attributes", "multiscale_of"]
 
 _VERSIONS = {2: "0.4", 3: "0.5"}
 _TYPES = {"T": "time", "C": "channel"} | dict.fromkeys("ZYX", "space")
@@ -49,11 +49,7 @@ def multiscale_of(attributes: Mapping[str, Any]) -> Multiscale:
     ValueError
         If they describe none, or one of another version.
     """
-    described = _described(attributes)
-    if "plate" in described or "well" in described:
-        raise ValueError("it is a plate; give the folder of one of its images")
-    if "bioformats2raw.layout" in described:
-        raise ValueError("it is a collection of images; give one of them, such as 0")
+    described = described_by(attributes)
     try:
         image = described["multiscales"][0]
         dataset = image["datasets"][0]
@@ -144,7 +140,8 @@ def image_attributes(
     return attributes
 
 
-def _described(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+def described_by(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what attributes say, which NGFF 0.5 has one level deeper than 0.4."""
     described = attributes.get("ome", attributes)
     return described if isinstance(described, dict) else attributes
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -11,11 +13,17 @@ import tifffile
 from memnet_core.io.calibration import Calibration, unit_name, unit_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
-__all__ = ["calibration_of_ome", "new_ome_xml", "updated_ome_xml"]
+__all__ = [
+    "OmeImage",
+    "calibration_of_ome",
+    "metadata_only",
+    "new_ome_xml",
+    "updated_ome_xml",
+]
 
 _STORAGE = ("TiffData", "BinData", "MetadataOnly")
 _NAMESPACE = re.compile(r"\{(.*)\}")
@@ -24,10 +32,10 @@ _NO_UNIT = "reference frame"
 _DEFAULT_UNITS = {"T": "s"} | dict.fromkeys("ZYX", "µm")
 
 
-def calibration_of_ome(xml: str) -> Calibration | None:
-    """Return what the first image of an OME-XML says; None if it is damaged."""
+def calibration_of_ome(xml: str, image: int = 0) -> Calibration | None:
+    """Return what an OME-XML says of an image; None if it is damaged."""
     try:
-        pixels = _pixels(ElementTree.fromstring(xml))
+        pixels = _pixels(_images(_parsed(xml)), image)
     except ElementTree.ParseError:
         pixels = None
     if pixels is None:
@@ -48,60 +56,114 @@ def calibration_of_ome(xml: str) -> Calibration | None:
     )
 
 
-def updated_ome_xml(xml: str, height: int, width: int, scale: int) -> tuple[str, bool]:
+def updated_ome_xml(
+    xml: str, sizes: Mapping[int, tuple[int, int, int]], scale: int
+) -> tuple[str, bool]:
     """Return the XML for a file with other pixels of the same axes.
 
     Parameters
     ----------
     xml : str
-        Describes an image; everything that does not depend on where pixels are stored
+        Describes images; everything that does not depend on where pixels are stored
         is kept.
-    height, width : int
-        Size of the new planes.
+    sizes : mapping of int to (int, int, int)
+        Number, height and width of the planes of each image that the new file holds,
+        by the number of the image in the XML.
     scale : int
         How many of the new pixels stand for one of before along Y and X.
 
     Returns
     -------
     str
-        XML for one file with all pages in the order of ``DimensionOrder``.
+        XML for one file with all pages of these images, one image after the other and
+        each in its ``DimensionOrder``.
     bool
         Whether regions of interest were left out, which no longer fit.
     """
     root = ElementTree.fromstring(xml)
-    pixels = _pixels(root)
-    if pixels is None:
-        raise ValueError("its OME-XML describes no pixels")
+    prefix = _prefix_of(root)
+    root.attrib.pop("UUID", None)
+    pages = 0
+    gone = set()
+    for number, image in enumerate(_images(root)):
+        if number not in sizes:
+            gone.add(image.get("ID"))
+            root.remove(image)
+            continue
+        pixels = _pixels([image], 0)
+        if pixels is None:
+            raise ValueError("its OME-XML describes no pixels")
+        count, height, width = sizes[number]
+        stored = {"IFD": str(pages), "PlaneCount": str(count)}
+        pages += count
+        _update(pixels, (height, width), scale)
+        place = len(_children(pixels, "Channel"))
+        where = stored if len(sizes) > 1 else {}
+        data = ElementTree.Element(f"{prefix}TiffData", where)
+        pixels.insert(place, data)
+    _without(root, lambda child: _is(child, "ImageRef") and child.get("ID") in gone)
+    return (
+        ElementTree.tostring(root, "unicode", xml_declaration=True),
+        scale > 1 and _without(root, lambda c: _is(c, "ROI") or _is(c, "ROIRef")),
+    )
+
+
+def metadata_only(xml: str, scale: int, images: Sequence[int] | None = None) -> str:
+    """Return XML that describes images whose pixels are stored elsewhere.
+
+    Parameters
+    ----------
+    xml : str
+        Describes images, in whatever files.
+    scale : int
+        How many of the new pixels stand for one of before along Y and X.
+    images : sequence of int, optional
+        Which of them; all by default.
+    """
+    root = ElementTree.fromstring(xml)
+    prefix = _prefix_of(root)
+    root.attrib.pop("UUID", None)
+    gone = set()
+    for number, image in enumerate(_images(root)):
+        if images is not None and number not in images:
+            gone.add(image.get("ID"))
+            root.remove(image)
+            continue
+        for pixels in _children(image, "Pixels"):
+            height, width = (int(pixels.attrib[f"Size{a}"]) * scale for a in "YX")
+            _update(pixels, (height, width), scale)
+            place = len(_children(pixels, "Channel"))
+            pixels.insert(place, ElementTree.Element(f"{prefix}MetadataOnly"))
+    _without(root, lambda child: _is(child, "ImageRef") and child.get("ID") in gone)
+    if scale > 1:
+        _without(root, lambda child: _is(child, "ROI") or _is(child, "ROIRef"))
+    return ElementTree.tostring(root, "unicode", xml_declaration=True)
+
+
+def _prefix_of(root: ElementTree.Element) -> str:
+    """Return the namespace of a document in braces, which is written without prefix."""
     found = _NAMESPACE.match(root.tag)
     ElementTree.register_namespace("", found[1] if found else "")
-    root.attrib.pop("UUID", None)
-    for name, size in (("SizeY", height), ("SizeX", width)):
-        pixels.set(name, str(size))
+    return found[0] if found else ""
+
+
+def _update(pixels: ElementTree.Element, size: tuple[int, int], scale: int) -> None:
+    """Change the sizes of an image, and forget where its pixels were."""
+    for name, side in zip(("SizeY", "SizeX"), size, strict=True):
+        pixels.set(name, str(side))
     for name in ("PhysicalSizeX", "PhysicalSizeY"):
         if scale > 1 and name in pixels.attrib:
             pixels.set(name, repr(float(pixels.attrib[name]) / scale))
     for name in _STORAGE:
         for child in _children(pixels, name):
             pixels.remove(child)
-    prefix = found[0] if found else ""
-    place = len(_children(pixels, "Channel"))
-    pixels.insert(place, ElementTree.Element(f"{prefix}TiffData"))
-    return (
-        ElementTree.tostring(root, "unicode", xml_declaration=True),
-        scale > 1 and _without_regions(root),
-    )
 
 
-def new_ome_xml(
-    axes: str,
-    sizes: Sequence[int],
-    dtype: np.dtype[np.generic],
-    known: Calibration,
-    description: str = "",
-) -> str:
-    """Return XML that describes an image.
+@dataclass(frozen=True)
+class OmeImage:
+    """An image to be described.
 
-    Parameters
+    Attributes
     ----------
     axes : str
         Letters out of TZCYXS that end in ``YX`` or ``YXS``.
@@ -114,12 +176,32 @@ def new_ome_xml(
     description : str
         Free text.
     """
-    lengths = dict(zip(axes, sizes, strict=True))
+
+    axes: str
+    sizes: Sequence[int]
+    dtype: np.dtype[np.generic]
+    known: Calibration
+    description: str = ""
+
+
+def new_ome_xml(*images: OmeImage) -> str:
+    """Return XML that describes images, whose pages follow each other in a file."""
+    xml = tifffile.OmeXml()
+    for image in images:
+        _add(xml, image)
+    return str(xml.tostring(declaration=True))
+
+
+def _add(xml: tifffile.OmeXml, image: OmeImage) -> None:
+    known = image.known
+    lengths = dict(zip(image.axes, image.sizes, strict=True))
     pages = 1
-    for axis in axes.rstrip("S")[:-2]:
+    for axis in image.axes.rstrip("S")[:-2]:
         pages *= lengths[axis]
     stored = (pages, 1, 1, lengths["Y"], lengths["X"], lengths.get("S", 1))
-    described: dict[str, object] = {"Description": description} if description else {}
+    described: dict[str, object] = {}
+    if image.description:
+        described["Description"] = image.description
     for axis, name in _PLACED.items():
         size, unit = known.spacing.get(axis), known.units.get(axis)
         if size and (unit or (size != 1 and axis != "T")):
@@ -127,25 +209,41 @@ def new_ome_xml(
             described[f"{name}Unit"] = unit_symbol(unit or _NO_UNIT)
     if known.channel_names and len(known.channel_names) == lengths.get("C", 1):
         described["Channel"] = {"Name": list(known.channel_names)}
-    xml = tifffile.OmeXml()
-    xml.addimage(dtype, tuple(sizes), stored, axes=axes, **described)
-    return str(xml.tostring(declaration=True))
+    xml.addimage(image.dtype, tuple(image.sizes), stored, axes=image.axes, **described)
 
 
-def _pixels(root: ElementTree.Element) -> ElementTree.Element | None:
-    return root.find("{*}Image/{*}Pixels")
+@lru_cache(maxsize=1)
+def _parsed(xml: str) -> ElementTree.Element:
+    """Return XML to be read only; large files are asked for image after image."""
+    return ElementTree.fromstring(xml)
+
+
+def _images(root: ElementTree.Element) -> list[ElementTree.Element]:
+    return root.findall("{*}Image")
+
+
+def _pixels(
+    images: Sequence[ElementTree.Element], number: int
+) -> ElementTree.Element | None:
+    return images[number].find("{*}Pixels") if number < len(images) else None
 
 
 def _children(parent: ElementTree.Element, name: str) -> list[ElementTree.Element]:
     return parent.findall(f"{{*}}{name}")
 
 
-def _without_regions(root: ElementTree.Element) -> bool:
-    """Remove regions of interest and what refers to them; say whether there were."""
+def _is(element: ElementTree.Element, name: str) -> bool:
+    return element.tag.rpartition("}")[2] == name
+
+
+def _without(
+    root: ElementTree.Element, leaves: Callable[[ElementTree.Element], bool]
+) -> bool:
+    """Remove what leaves, wherever it stands; say whether there was any."""
     found = False
     for parent in list(root.iter()):
-        for name in ("ROI", "ROIRef"):
-            for child in _children(parent, name):
+        for child in list(parent):
+            if leaves(child):
                 parent.remove(child)
                 found = True
     return found

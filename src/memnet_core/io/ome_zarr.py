@@ -3,48 +3,41 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from memnet_core.atomic import sync
 from memnet_core.errors import ImageError
 from memnet_core.io.faults import parsing, writing
-from memnet_core.io.format import Format
-from memnet_core.io.image import Metadata, Native, Probe
+from memnet_core.io.image import Metadata, Native
 from memnet_core.io.image_file import ImageFile, named_axes
 from memnet_core.io.ngff import image_attributes, multiscale_of
-from memnet_core.pixels import to_dtype
+from memnet_core.io.watched import WatchedChunks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from memnet_core.io.calibration import Calibration
 
 __all__ = [
-    "OME_ZARR",
+    "TOLD",
     "NgffAttributes",
     "ZarrLayout",
     "create_ome_zarr",
     "layout_for",
     "not_held",
-    "open_level",
-    "shrink_block",
-    "sync_block",
+    "open_ome_zarr",
 ]
 
-_MARKS = ("zarr.json", ".zgroup", ".zattrs")
 _CHUNK = 256
 _SHARD = 1024
 _SHARD_BYTES = 2**25
 _SMALLEST_LEVEL = 512
 _ORDER = "TCZ"
+TOLD = "memnet"
+"""The attribute that tells how an image was made."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +49,7 @@ class NgffAttributes(Native):
     name = "OME-Zarr attributes"
 
 
-def _is_zarr(path: Path) -> bool:
-    """Whether a folder is named or laid out as Zarr."""
-    return os.path.isdir(path) and (
-        path.suffix.lower() == ".zarr"
-        or any((path / mark).is_file() for mark in _MARKS)
-    )
-
-
-def _open(path: Path, named: str = "") -> ImageFile:
+def open_ome_zarr(path: Path, named: str = "") -> ImageFile:
     """Open the full resolution of an OME-Zarr image (NGFF 0.4 or 0.5).
 
     Parameters
@@ -76,8 +61,11 @@ def _open(path: Path, named: str = "") -> ImageFile:
     """
     import zarr
 
+    from memnet_core.io.zarr_bounds import BoundedStore
+
+    store = BoundedStore(path, read_only=True)
     try:
-        group = zarr.open_group(path, mode="r")
+        group = zarr.open_group(store, mode="r")
     except FileNotFoundError as error:
         raise ImageError(
             f"{path} cannot be read: it is no OME-Zarr image, but a folder without "
@@ -92,6 +80,7 @@ def _open(path: Path, named: str = "") -> ImageFile:
         raise ValueError(f"{image.path!r} is no array with the axes {image.axes}")
     if np.dtype(array.dtype).kind not in "buif" or 0 in array.shape:
         raise ValueError(f"pixels of type {array.dtype} are not supported")
+    store.limit(array)
     axes = named_axes(path, image.axes, array.shape, named)
     dropped = ["label images"] if "labels" in group else []
     if axes != image.axes:
@@ -100,7 +89,7 @@ def _open(path: Path, named: str = "") -> ImageFile:
     version: Literal[2, 3] = 2 if array.metadata.zarr_format == 2 else 3
     return ImageFile(
         path,
-        array,
+        WatchedChunks(array, path / image.path),
         axes,
         format="OME-Zarr",
         metadata=Metadata(
@@ -110,18 +99,6 @@ def _open(path: Path, named: str = "") -> ImageFile:
         ),
         grain=(array.chunks[axes.index("Y")], array.chunks[axes.index("X")]),
     )
-
-
-def _probe(path: Path) -> Probe:
-    """Read the header of an OME-Zarr image."""
-    with _open(path) as file:
-        return Probe(
-            format=file.format,
-            shape=file.sizes,
-            dtype=str(file.dtype),
-            megapixels=math.prod(file.shape[:3]) / 1e6,
-            is_stack=True,
-        )
 
 
 @dataclass(frozen=True)
@@ -262,6 +239,9 @@ def create_ome_zarr(
             zarr_format=kept.zarr_format,
             display=display,
         )
+        if like.metadata.provenance:
+            before = (str(attributes.get(TOLD, "")), like.metadata.provenance)
+            attributes[TOLD] = "; ".join(filter(None, before))
     options: dict[str, Any]
     if kept.zarr_format == 3:
         options = {
@@ -288,56 +268,6 @@ def create_ome_zarr(
             )
 
 
-def open_level(path: Path, level: int) -> Any:
-    """Open the array of a level of an image in the making, to read and write it."""
-    import zarr
-
-    return zarr.open_array(path / str(level), mode="r+")
-
-
-def sync_block(path: Path, level: int, block: tuple[slice, ...]) -> None:
-    """Have the files of a block, then their folders, written to the disk."""
-    array = open_level(path, level)
-    sides = array.shards or array.chunks
-    grid = [
-        range(part.start // side, -(-part.stop // side))
-        for part, side in zip(block, sides, strict=True)
-    ]
-    root = path / str(level)
-    folders = {root}
-    for place in product(*grid):
-        file = root / array.metadata.encode_chunk_key(place)
-        if file.is_file():  # a block of nothing but zeros has none
-            sync(file)
-            folders.update(f for f in file.parents if f.is_relative_to(root))
-    for folder in sorted(folders, reverse=True):
-        sync(folder)
-
-
-def shrink_block(finer: Any, block: tuple[slice, ...]) -> NDArray[Any]:
-    """Return a block of a level: the means of 2×2 pixels of the next finer one.
-
-    Parameters
-    ----------
-    finer : array
-        The finer level.
-    block : tuple of slice
-        Part of the level to make.
-    """
-    *leading, rows, columns = block
-    fine = (*leading, *(slice(2 * s.start, 2 * s.stop) for s in (rows, columns)))
-    pixels = np.asarray(finer[tuple(fine)])
-    odd = [(0, pixels.shape[axis] % 2) for axis in (-2, -1)]
-    pixels = np.pad(pixels, [(0, 0)] * len(leading) + odd, "edge")
-    # Sums of four integers of 16 bits are exact in float32, which is half as large.
-    is_short = pixels.dtype.kind != "f" and pixels.dtype.itemsize <= 2
-    shape = (*pixels.shape[:-2], *(s // 2 for s in pixels.shape[-2:]))
-    total: Any = np.zeros(shape, np.float32 if is_short else np.float64)
-    for y, x in product((0, 1), (0, 1)):
-        total += pixels[..., y::2, x::2]
-    return to_dtype(total / 4, pixels.dtype)
-
-
 def not_held(like: ImageFile) -> tuple[str, ...]:
     """Return what of an image, and of what it was read from, OME-Zarr cannot hold."""
     metadata = like.metadata
@@ -346,6 +276,7 @@ def not_held(like: ImageFile) -> tuple[str, ...]:
     if native and native.name and not isinstance(native, NgffAttributes):
         lost.append(f"{native.name} besides pixel sizes and names")
     page = {"ICC profile": metadata.icc, "EXIF": metadata.exif, "XMP": metadata.xmp}
+    page |= dict.fromkeys(metadata.besides, b"held")
     lost += [f"{name} (not written to OME-Zarr)" for name, held in page.items() if held]
     return tuple(lost)
 
@@ -384,16 +315,3 @@ def _first_transform(
 
 def _steps(known: Calibration, axes: str) -> list[float]:
     return [known.spacing.get(axis, 1.0) for axis in axes]
-
-
-OME_ZARR = Format(
-    name="ome-zarr",
-    title="OME-Zarr",
-    suffixes=(".ome.zarr", ".zarr"),
-    sniff=lambda path, head: not head and _is_zarr(path),
-    probe=_probe,
-    open=_open,
-    is_folder=True,
-    holds_axes=True,
-    by_shards=True,
-)

@@ -1,53 +1,66 @@
-"""Reading PNG, JPEG, WebP and BMP through Pillow, 16-bit PNG through imagecodecs."""
+"""Reading PNG, JPEG, WebP, BMP and GIF: Pillow, and imagecodecs for 16-bit PNG."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import re
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import imagecodecs
 import numpy as np
-from PIL import Image as PillowImage
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from memnet_core.io import png
+from memnet_core.io.animation import (
+    Animation,
+    number_of_frames,
+    read_animation,
+    with_times,
+)
+from memnet_core.io.bmp import alpha_of_bmp16, has_alpha16
+from memnet_core.io.bounds import check_pixels
 from memnet_core.io.cmyk import rgb_of_cmyk
-from memnet_core.io.encoding import PictureWriter
+from memnet_core.io.encoding import ANIMATED, AnimationWriter, PictureWriter
 from memnet_core.io.format import Format
+from memnet_core.io.gain_map import further_pictures, xmp_without_them
 from memnet_core.io.image import Image, Metadata, Probe
 from memnet_core.io.image_file import in_memory
+from memnet_core.io.inscription import inscription
+from memnet_core.io.jpeg_rare import frame_of, probe_rare, read_rare
 from memnet_core.io.orientation import (
     EXIF_MARK,
     exif_resolution,
-    number_of_pictures,
     oriented,
     stored_orientation,
     upright_exif,
     upright_xmp,
 )
+from memnet_core.io.png import XMP_KEYWORD
+from memnet_core.io.png_chunks import carried_chunks, without_text
 from memnet_core.jpeg_intervals import JpegCoding
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import Image as PillowImage
     from PIL.ImageFile import ImageFile as PillowFile
 
     from memnet_core.io.image_file import ImageFile
 
-__all__ = ["BMP", "JPEG", "PNG", "WEBP"]
+__all__ = ["BMP", "GIF", "JPEG", "PNG", "WEBP", "JpegFrame", "jpeg_of"]
 
 _SAMPLES = {"1": 1, "I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 3}
-_TITLES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "bmp": "BMP"}
+_TITLES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "bmp": "BMP", "gif": "GIF"}
 _RAW_EXIF = "Raw profile type exif"
-
-_GAIN_MAP = b' hdrgm:Version="'
 
 
 class _Jpeg(JpegImageFile):
@@ -59,6 +72,7 @@ class _Jpeg(JpegImageFile):
 
 _OPENERS: dict[str, type[PillowFile]] = {
     "bmp": BmpImageFile,
+    "gif": GifImageFile,
     "jpeg": _Jpeg,
     "png": PngImageFile,
     "webp": WebPImageFile,
@@ -67,12 +81,17 @@ _OPENERS: dict[str, type[PillowFile]] = {
 
 def _probe(path: Path, *, kind: str) -> Probe:
     """Read the header of a picture."""
+    frame = frame_of(path) if kind == "jpeg" else None
+    if frame and frame.is_rare:
+        return probe_rare(frame)
     with _opened(path, kind) as image:
-        _further_pictures(image)
+        if number_of_frames(image) > 1:
+            return _probe_animation(path, kind)
         size = (image.height, image.width)
         if stored_orientation(_exif(image), _xmp(image)) >= 5:
             size = size[::-1]
         bits, samples = _sample_layout(image)
+        samples += kind == "bmp" and has_alpha16(path)
         return Probe(
             format=image.format or "",
             shape=(*size, samples) if samples > 1 else size,
@@ -81,22 +100,36 @@ def _probe(path: Path, *, kind: str) -> Probe:
         )
 
 
+def _probe_animation(path: Path, kind: str) -> Probe:
+    with _open(path, "", kind=kind) as file:  # its frames tell whether it is gray
+        return Probe(
+            format=file.format,
+            shape=file.sizes,
+            dtype=str(file.dtype),
+            megapixels=math.prod(file.shape[:3]) / 1e6,
+            is_stack=True,
+        )
+
+
 def _open(path: Path, axes: str, *, kind: str) -> ImageFile:
     """Read a picture as a whole."""
-    return in_memory(path, _read(path, kind), axes)
+    frame = frame_of(path) if kind == "jpeg" else None
+    if frame and frame.is_rare:
+        return in_memory(path, read_rare(path, frame), axes)
+    image = _read(path, kind)
+    return in_memory(path, image, axes)
 
 
 def _read(path: Path, kind: str) -> Image:
     with _opened(path, kind) as image:
         dropped = _further_pictures(image)
-        bits, _ = _sample_layout(image)
-        keyed = image.mode != "P" and "transparency" in image.info
-        image.load()
-        if bits == 16 or keyed:
-            # Pillow would cut 16-bit colour to 8 bits, and ignore a transparent colour.
-            pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
+        animation = None
+        if number_of_frames(image) > 1:
+            pixels, animation = read_animation(_source(path, kind), image, dropped)
         else:
-            pixels = np.asarray(_carried(image, dropped))
+            pixels = _picture(path, image, dropped)
+        if kind == "bmp" and has_alpha16(path):
+            pixels = np.dstack([pixels, alpha_of_bmp16(path)])
         exif, xmp = _exif(image), _xmp(image)
         orientation = stored_orientation(exif, xmp)
         resolution = _resolution(image, exif)
@@ -105,28 +138,95 @@ def _read(path: Path, kind: str) -> Image:
             xmp = upright_xmp(xmp) if xmp else None
         if resolution and orientation >= 5:
             resolution = resolution[::-1]
+        if xmp and image.format in ("JPEG", "MPO"):
+            xmp = xmp_without_them(xmp)
         icc = None if image.mode == "CMYK" else image.info.get("icc_profile")
+        metadata = Metadata(
+            icc=icc or None,
+            exif=exif,
+            xmp=xmp,
+            resolution=resolution,
+            jpeg_tables=_jpeg_tables(image),
+            jpeg_coding=_jpeg_coding(image, orientation),
+            png_chunks=carried_chunks(path) if kind == "png" else (),
+            dropped=(*dropped, *_what_is_lost(image)),
+        )
+        axes = ("TYXS" if animation else "YXS")[: pixels.ndim]
+        y, x = axes.index("Y"), axes.index("X")
         return Image(
-            pixels=np.ascontiguousarray(oriented(pixels, orientation, 0, 1)),
-            axes="YXS"[: pixels.ndim],
-            metadata=Metadata(
-                icc=icc or None,
-                exif=exif,
-                xmp=xmp,
-                resolution=resolution,
-                jpeg_tables=_jpeg_tables(image),
-                jpeg_coding=_jpeg_coding(image, orientation),
-                dropped=(*dropped, *_what_is_lost(image)),
-            ),
+            pixels=np.ascontiguousarray(oriented(pixels, orientation, y, x)),
+            axes=axes,
+            metadata=with_times(metadata, animation) if animation else metadata,
             format=image.format or "",
         )
+
+
+def _picture(path: Path, image: PillowFile, dropped: list[str]) -> NDArray[Any]:
+    """Decode the one picture of a file."""
+    bits, samples = _sample_layout(image)
+    keyed = image.mode != "P" and "transparency" in image.info
+    image.load()
+    if image.format == "PNG" and (bits == 16 or keyed):
+        # Pillow would cut 16-bit colour to 8 bits, and ignore a transparent colour.
+        pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
+        return pixels
+    if keyed:
+        return np.asarray(image.convert("LA" if samples == 2 else "RGBA"))
+    return np.asarray(_carried(image, dropped))
+
+
+@dataclass(frozen=True)
+class JpegFrame:
+    """A frame of a movie that is a JPEG of its own.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (H, W) or (H, W, 3).
+    tables, coding
+        As in `memnet_core.io.image.Metadata`.
+    """
+
+    shape: tuple[int, ...]
+    tables: tuple[tuple[int, ...], ...]
+    coding: JpegCoding | None
+    _image: PillowFile
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return them, (H, W) or (H, W, 3)."""
+        return np.asarray(self._image)
+
+
+def jpeg_of(data: BinaryIO) -> JpegFrame:
+    """Read the header of a JPEG.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or not one of gray or of colours.
+    """
+    try:
+        image = _Jpeg(data)
+    except SyntaxError as error:
+        raise ValueError("a frame is no intact JPEG") from error
+    if image.mode not in ("L", "RGB"):
+        raise ValueError(f"pixels of the kind {image.mode!r} are not supported")
+    colours = () if image.mode == "L" else (3,)
+    return JpegFrame(
+        shape=(image.height, image.width, *colours),
+        tables=_jpeg_tables(image),
+        coding=_jpeg_coding(image, 1),
+        _image=image,
+    )
 
 
 @contextlib.contextmanager
 def _create(
     path: Path, like: ImageFile, scale: int, *, kind: str
 ) -> Iterator[PictureWriter]:
-    writer = PictureWriter(path, like, scale, kind)
+    is_animated = kind in ANIMATED and isinstance(like.metadata.native, Animation)
+    make = AnimationWriter if is_animated and like.leading == "T" else PictureWriter
+    writer = make(path, like, scale, kind)
     yield writer
     writer.finish()
 
@@ -143,36 +243,27 @@ def _opened(path: Path, kind: str) -> PillowFile:
         If it is not intact, or too large.
     """
     try:
-        image = _OPENERS[kind](path)
+        image = _OPENERS[kind](_source(path, kind))
     except SyntaxError as error:
         raise ValueError(f"it is no intact {_TITLES[kind]}") from error
-    if (limit := PillowImage.MAX_IMAGE_PIXELS) and image.width * image.height > (
-        2 * limit
-    ):
+    try:
+        check_pixels(image.width * image.height, "it")
+    except BaseException:
         image.close()
-        raise ValueError(
-            f"it claims to have more than {2 * limit / 1e6:.0f} megapixels, which is "
-            "accepted of a TIFF only"
-        )
+        raise
     return image
 
 
-def _further_pictures(image: PillowFile) -> list[str]:
-    """Name the pictures of a file that are not read.
+def _source(path: Path, kind: str) -> Path | io.BytesIO:
+    """Return what Pillow is to read: of a PNG with text that is carried all but it."""
+    is_told = kind == "png" and bool(carried_chunks(path))
+    return without_text(path) if is_told else path
 
-    Raises
-    ------
-    ValueError
-        If they are frames of an animation.
-    """
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        raise ValueError(f"it is an animation of {frames} frames, not one picture")
-    if number_of_pictures(image.info.get("mp", b"")) <= 1:
-        return []
+
+def _further_pictures(image: PillowFile) -> list[str]:
+    """Name the pictures of a file that are not read."""
     segments = getattr(image, "applist", ())
-    has_gain_map = any(_GAIN_MAP in content for _, content in segments)
-    return ["gain map" if has_gain_map else "further pictures of the MPO file"]
+    return further_pictures(segments, image.info.get("mp", b""))
 
 
 def _sample_layout(image: PillowFile) -> tuple[int, int]:
@@ -211,7 +302,7 @@ def _exif(image: PillowFile) -> bytes | None:
 
 
 def _xmp(image: PillowFile) -> bytes | None:
-    xmp = image.info.get("xmp") or image.info.get(png.XMP_KEYWORD)
+    xmp = image.info.get("xmp") or image.info.get(XMP_KEYWORD)
     return xmp.encode() if isinstance(xmp, str) else xmp or None
 
 
@@ -252,15 +343,10 @@ def _what_is_lost(image: PillowFile) -> list[str]:
         lost.append("comment")
     if "photoshop" in info:
         lost.append("Photoshop and IPTC data")
-    if "gamma" in info and not {"srgb", "icc_profile"} & info.keys():
-        lost.append("gamma")
-    texts = getattr(image, "text", {}).keys() - {png.XMP_KEYWORD, _RAW_EXIF}
-    if texts:
-        lost.append(f"PNG text ({', '.join(sorted(texts))})")
     return lost
 
 
-def _format(kind: str, *suffixes: str, start: bytes, lossy: bool = False) -> Format:
+def _format(kind: str, *suffixes: str, start: bytes, **traits: Any) -> Format:
     return Format(
         name=kind,
         title=_TITLES[kind],
@@ -269,13 +355,22 @@ def _format(kind: str, *suffixes: str, start: bytes, lossy: bool = False) -> For
         probe=partial(_probe, kind=kind),
         open=partial(_open, kind=kind),
         create=partial(_create, kind=kind),
-        lossy=lossy,
+        told=partial(inscription, kind=kind),
+        **traits,
     )
 
 
-PNG = _format("png", ".png", start=rb"\x89PNG\r\n\x1a\n")
+PNG = _format("png", ".png", ".apng", start=rb"\x89PNG\r\n\x1a\n")
 JPEG = _format(
-    "jpeg", ".jpg", ".jpeg", ".jpe", ".jfif", start=rb"\xff\xd8\xff", lossy=True
+    "jpeg",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    start=rb"\xff\xd8\xff",
+    lossy=True,
+    read_suffixes=(".mpo",),
 )
 WEBP = _format("webp", ".webp", start=rb"RIFF....WEBP")
 BMP = _format("bmp", ".bmp", ".dib", start=rb"BM")
+GIF = _format("gif", ".gif", start=rb"GIF8[79]a", lossy=True)

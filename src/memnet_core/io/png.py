@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from memnet_core.io.image import Metadata
 
-__all__ = ["XMP_KEYWORD", "encode"]
+__all__ = ["XMP_KEYWORD", "encode", "with_metadata"]
 
 XMP_KEYWORD = "XML:com.adobe.xmp"
 
@@ -37,7 +37,7 @@ def encode(
     pixels : ndarray, shape (H, W) or (H, W, S)
         Of type bool (gray only), uint8 or uint16.
     metadata : Metadata
-        Its ICC profile, EXIF and XMP are written.
+        Its ICC profile, EXIF, XMP and chunks of a PNG are written.
     dots_per_inch : (float, float), optional
         Along x and y.
     """
@@ -47,6 +47,13 @@ def encode(
         buffer = io.BytesIO()
         PillowImage.fromarray(pixels).save(buffer, "PNG")
         encoded = buffer.getvalue()
+    return with_metadata(encoded, metadata, dots_per_inch)
+
+
+def with_metadata(
+    encoded: bytes, metadata: Metadata, dots_per_inch: tuple[float, float] | None
+) -> bytes:
+    """Return a PNG with chunks behind its header; see `encode`."""
     chunks = []
     if metadata.icc:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
@@ -57,6 +64,7 @@ def encode(
         chunks.append((b"eXIf", metadata.exif.removeprefix(EXIF_MARK)))
     if metadata.xmp:
         chunks.append((b"iTXt", XMP_KEYWORD.encode() + b"\0\0\0\0\0" + metadata.xmp))
+    chunks += metadata.png_chunks
     return (
         encoded[:_AFTER_HEADER]
         + b"".join(_chunk(*chunk) for chunk in chunks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,22 +18,27 @@ from memnet_core.io.faults import writing
 from memnet_core.io.format import Format
 from memnet_core.io.image import Image, Metadata, Probe
 from memnet_core.io.image_file import ImageFile, in_memory, named_axes
-from memnet_core.io.ome_xml import new_ome_xml
+from memnet_core.io.ome_xml import OmeImage, new_ome_xml
 from memnet_core.io.orientation import oriented
+from memnet_core.io.png_chunks import chunk_names
+from memnet_core.io.scenes import Scenes, chosen_image
 from memnet_core.io.sink import FileSink
+from memnet_core.io.tiff_colour import as_seen, is_expanded, what_seeing_costs
+from memnet_core.io.tiff_described import OME_TYPES, described_scenes, is_ome_order
 from memnet_core.io.tiff_pages import (
-    as_seen,
+    bytes_of_tag,
     check_complete,
-    is_expanded,
+    checked_series,
     needs_bigtiff,
-    only_series,
     page_metadata,
     page_options,
     page_orientation,
     samples_last,
-    what_is_lost,
 )
-from memnet_core.io.tiff_text import TextOfResult, TiffText, text_of
+from memnet_core.io.tiff_scenes import TiffScene, find_scenes
+from memnet_core.io.tiff_tags import what_is_lost
+from memnet_core.io.tiff_text import text_of
+from memnet_core.io.watched import Watched, unchanged_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,70 +46,115 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.io.tiff_text import TextOfResult
+
 __all__ = ["TIFF", "TiffPages", "write_ome_tiff"]
 
-_OME_LEADING = frozenset("TZC")
-_OME_TYPES = {"bool", "float32", "float64"} | {
-    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32)
-}
+_OF_MICROSCOPES = (
+    *(".stk", ".lsm", ".flex", ".gel"),
+    *(".btf", ".tf2", ".tf8", ".tiff64", ".zif", ".ptif"),
+    *(".svs", ".scn", ".ndpi", ".qptiff", ".bif"),
+)
+"""Suffixes of TIFFs: of microscopes, of BigTIFF and pyramids, of slide scanners."""
+
+_SOFTWARE = 305
+_UNKNOWN_AXES = "QIPRUVW"
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _probe(path: Path) -> Probe:
-    """Read the header of a TIFF."""
-    with tifffile.TiffFile(path) as file:
-        series = only_series(file)
-        page = series.keyframe
-        order, axes = samples_last(series.axes, page, [])
-        shape = [series.shape[i] for i in order]
-        planes = shape[: len(axes) - axes.endswith("S")]
-        if page_orientation(page) >= 5:
-            y, x = axes.index("Y"), axes.index("X")
-            shape[y], shape[x] = shape[x], shape[y]
-        if is_expanded(page):
-            shape = [*planes, 3]
-        return Probe(
-            format=_format(file),
-            shape=tuple(shape),
-            dtype="uint8" if is_expanded(page) else str(series.dtype),
-            megapixels=math.prod(planes) / 1e6,
-            is_stack=len(planes) > 2 or file.is_ome or file.is_imagej,
+    """Read the header of a TIFF; shape and type are those of its first scene."""
+    with ExitStack() as resources:
+        file, scenes, _ = find_scenes(path, resources)
+        found = [_probe_scene(file, scene) for scene in scenes]
+        pixels = sum(probe.megapixels for probe in found)
+        return replace(found[0], megapixels=pixels, scenes=len(found))
+
+
+def _probe_scene(file: tifffile.TiffFile, scene: TiffScene) -> Probe:
+    series = checked_series(scene.series)
+    page = series.keyframe
+    order, axes = samples_last(series.axes, page, [])
+    shape = [series.shape[i] for i in order]
+    planes = shape[: len(axes) - axes.endswith("S")]
+    if page_orientation(page) >= 5:
+        y, x = axes.index("Y"), axes.index("X")
+        shape[y], shape[x] = shape[x], shape[y]
+    if is_expanded(page):
+        shape = [*planes, 3]
+    return Probe(
+        format=_format(file),
+        shape=tuple(shape),
+        dtype="uint8" if is_expanded(page) else str(series.dtype),
+        megapixels=math.prod(planes) / 1e6,
+        is_stack=len(planes) > 2 or file.is_ome or file.is_imagej,
+    )
+
+
+def _scenes(path: Path) -> Scenes:
+    """Open a TIFF, in which every image is a scene."""
+    with ExitStack() as resources:
+        file, scenes, left_out = find_scenes(path, resources)
+        apart = left_out if len(scenes) == 1 else []
+        return Scenes(
+            path,
+            [scene.name for scene in scenes],
+            lambda number, axes: _opened(path, file, scenes[number], axes, apart),
+            title=_format(file),
+            left_out=left_out,
+            resources=resources.pop_all(),
         )
 
 
-def _open(path: Path, named: str) -> ImageFile:
-    """Open a TIFF all of whose pages have one shape; of a pyramid the first level.
+def _opened(
+    path: Path,
+    file: tifffile.TiffFile,
+    scene: TiffScene,
+    named: str,
+    left_out: list[str],
+) -> ImageFile:
+    """Open a scene all of whose pages have one shape; of a pyramid the first level.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file, to name it in errors.
+    file : TiffFile
+        It stays open as long as the result is read.
+    scene : TiffScene
+        The image.
     named : str
         Axes instead of those that the file tells.
+    left_out : list of str
+        What else is in the file and not carried.
     """
     with ExitStack() as resources:
-        file = resources.enter_context(tifffile.TiffFile(path))
-        series = only_series(file)
+        series = checked_series(scene.series)
         page = series.keyframe
-        check_complete(file, series)
-        dropped = what_is_lost(page)
+        check_complete(file, series, may_lack=scene.may_lack)
+        dropped = [*scene.lost, *left_out, *what_is_lost(page)]
         if len(series.levels) > 1:
             dropped.append("pyramid levels")
         if is_expanded(page) or page_orientation(page) != 1:
             return in_memory(path, _as_picture(file, series, dropped), named)
-        axes = named_axes(path, series.axes, series.shape, named)
+        axes = named_axes(path, _told_apart(series.axes), series.shape, named)
         if not named:
             axes = _samples_named(axes, page, dropped)
-        as_seen(np.zeros((1, 1), series.dtype), page, dropped)
-        native = text_of(file, is_native=axes == series.axes, dropped=dropped)
+        dropped += what_seeing_costs(page, series.dtype)
+        is_native = axes == _told_apart(series.axes)
+        native = text_of(file, scene, is_native=is_native, dropped=dropped)
         return ImageFile(
             path,
-            resources.enter_context(_lazy_array(series)),
+            Watched(
+                resources.enter_context(_lazy_array(series)),
+                unchanged_file(file.filehandle.fileno()),
+            ),
             axes,
             format=_format(file),
-            metadata=page_metadata(file, page, dropped, *native),
+            metadata=page_metadata(file, series, dropped, *native),
             grain=(page.tilelength, page.tilewidth) if page.is_tiled else None,
-            finish=lambda pixels: as_seen(pixels, page, []),
+            finish=lambda pixels: as_seen(pixels, page),
+            absent=frozenset(n for n, one in enumerate(series.pages) if one is None),
             resources=resources.pop_all(),
         )
 
@@ -117,11 +168,12 @@ def _as_picture(file: tifffile.TiffFile, series: Any, dropped: list[str]) -> Ima
     y, x = axes.index("Y"), axes.index("X")
     pixels = series.asarray().transpose(order)
     pixels = oriented(pixels, page_orientation(page), y, x)
-    pixels = as_seen(pixels, page, dropped)
+    pixels = as_seen(pixels, page)
+    dropped += what_seeing_costs(page, series.dtype)
     return Image(
         pixels=np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")),
         axes=axes if pixels.ndim == len(axes) else axes + "S",
-        metadata=page_metadata(file, page, dropped),
+        metadata=page_metadata(file, series, dropped),
         format=_format(file),
     )
 
@@ -135,6 +187,15 @@ def _lazy_array(series: Any) -> Iterator[Any]:
         yield zarr.open_array(store, mode="r")
 
 
+def _told_apart(axes: str) -> str:
+    """Give unknown axes of which there are several, Q, letters of their own."""
+    free = iter(sorted(set(_UNKNOWN_AXES) - set(axes)))
+    return "".join(
+        next(free) if letter in axes[:place] else letter
+        for place, letter in enumerate(axes)
+    )
+
+
 def _samples_named(axes: str, page: Any, dropped: list[str]) -> str:
     """Give samples that are no colour the name of an axis of planes."""
     order, sorted_axes = samples_last(axes, page, dropped)
@@ -146,20 +207,54 @@ def _format(file: tifffile.TiffFile) -> str:
     return "OME-TIFF" if file.is_ome else "ImageJ TIFF" if file.is_imagej else "TIFF"
 
 
+def _told(path: Path) -> str:
+    """Return the software of the first page; check that no pixels are missing."""
+    with ExitStack() as resources:
+        file, scenes, _ = find_scenes(path, resources)
+        for scene in scenes:
+            check_complete(file, checked_series(scene.series))
+        software = bytes_of_tag(file.pages.first, _SOFTWARE) or b""
+        return software.decode("utf-8", "replace")
+
+
 @contextlib.contextmanager
 def _create(path: Path, like: ImageFile, scale: int) -> Iterator[TiffPages]:
     """Make a TIFF that describes itself as a file does."""
+    with _create_scenes(path, [like], scale) as (pages,):
+        yield pages
+
+
+@contextlib.contextmanager
+def _create_scenes(
+    path: Path, likes: Sequence[ImageFile], scale: int
+) -> Iterator[list[TiffPages]]:
+    """Make a TIFF of several images, which are written one after the other."""
+    described = described_scenes(likes, scale)
+    size = sum(
+        math.prod(like.magnified_sizes(scale)) * like.dtype.itemsize for like in likes
+    )
+    with tifffile.TiffWriter(path, bigtiff=needs_bigtiff(size)) as file:
+        yield [
+            _pages_of(file, like, text, scale)
+            for like, text in zip(likes, described, strict=True)
+        ]
+
+
+def _pages_of(
+    file: tifffile.TiffWriter, like: ImageFile, described: TextOfResult, scale: int
+) -> TiffPages:
     metadata = like.metadata.magnified(scale)
-    sizes = like.magnified_sizes(scale)
-    described = _described(like, sizes, scale)
     dropped = [*described.lost]
     if metadata.exif:
         dropped.append("EXIF (not written to TIFF)")
+    dropped += [f"{name} (TIFF has none)" for name in chunk_names(metadata.png_chunks)]
     options = page_options(metadata, like.shape[3], like.dtype)
     options["extratags"] += described.tags
-    size = math.prod(sizes) * like.dtype.itemsize
-    with tifffile.TiffWriter(path, bigtiff=needs_bigtiff(size)) as file:
-        yield TiffPages(file, described.text, options, tuple(dropped))
+    if metadata.tags:
+        tags, lost = metadata.tags.magnified(scale)
+        options["extratags"] += tags
+        dropped += lost
+    return TiffPages(file, described.text, options, tuple(dropped))
 
 
 def write_ome_tiff(
@@ -196,18 +291,19 @@ def write_ome_tiff(
         shape, or the file cannot be written.
     """
     dtype = np.dtype(dtype)
-    if dtype.name not in _OME_TYPES:
+    if dtype.name not in OME_TYPES:
         raise ImageError(
             f"{path} cannot be written: OME-TIFF has no pixels of type {dtype}; "
             "convert them to one with 32 bits at most, or to float64."
         )
-    if not _is_ome_order(axes) or len(axes) != len(sizes):
+    if not is_ome_order(axes) or len(axes) != len(sizes):
         raise ImageError(
             f"{path} cannot be written: {axes} and sizes {tuple(sizes)} are not those "
             "of an OME-TIFF; give T, Z, C as far as there are, then YX or YXS."
         )
     samples = sizes[-1] if axes.endswith("S") else 1
-    xml = new_ome_xml(axes, sizes, dtype, calibration or Calibration())
+    known = calibration or Calibration()
+    xml = new_ome_xml(OmeImage(axes, sizes, dtype, known))
     options = page_options(Metadata(), samples, dtype)
     size = math.prod(sizes) * dtype.itemsize
     with (
@@ -253,37 +349,17 @@ class TiffPages:
         self._options["extratags"] = []
 
 
-def _described(like: ImageFile, sizes: Sequence[int], scale: int) -> TextOfResult:
-    """Return how a result describes itself: as its source, else by its axes."""
-    metadata = like.metadata
-    if isinstance(metadata.native, TiffText):
-        return metadata.native.of_result(like.axes, sizes, scale)
-    is_ome_type = like.dtype.name in _OME_TYPES
-    if like.leading and is_ome_type and _is_ome_order(like.axes):
-        known = metadata.calibration.magnified(scale)
-        text = metadata.description
-        return TextOfResult(new_ome_xml(like.axes, sizes, like.dtype, known, text))
-    merged = len(like.leading) > 1
-    pages = f"axes {like.leading} (written as one row of pages)"
-    return TextOfResult(metadata.description, lost=[pages] if merged else [])
-
-
-def _is_ome_order(axes: str) -> bool:
-    leading = axes.removesuffix("S").removesuffix("YX")
-    return (
-        axes.removeprefix(leading) in ("YX", "YXS")
-        and set(leading) <= _OME_LEADING
-        and len(set(leading)) == len(leading)
-    )
-
-
 TIFF = Format(
     name="tiff",
     title="TIFF",
     suffixes=(".tif", ".tiff"),
+    read_suffixes=_OF_MICROSCOPES,
     sniff=lambda path, head: head.startswith(_STARTS),
     probe=_probe,
-    open=_open,
+    open=lambda path, axes: chosen_image(_scenes(path), axes),
     create=_create,
+    scenes=_scenes,
+    create_scenes=_create_scenes,
+    told=_told,
     holds_axes=True,
 )

@@ -12,32 +12,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
-from PIL import Image as PillowImage
 
-from memnet_core.io.cmyk import rgb_of_cmyk
+from memnet_core.io.bounds import check_backed
 from memnet_core.io.faults import parsing
 from memnet_core.io.image import Metadata, Native
 from memnet_core.io.orientation import stored_orientation, upright_xmp
+from memnet_core.io.tiff_colour import (
+    CMYK,
+    LAB,
+    PALETTE,
+    RGB,
+    YCBCR,
+    photometric_of,
+)
+from memnet_core.io.tiff_tags import (
+    calibration_of_vendor,
+    check_developed,
+    tags_of,
+)
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from memnet_core.io.calibration import Calibration
 
 __all__ = [
-    "as_seen",
     "bytes_of_tag",
     "check_complete",
-    "is_expanded",
+    "checked_series",
     "is_machine_text",
     "needs_bigtiff",
-    "only_series",
     "page_metadata",
     "page_options",
     "page_orientation",
     "page_resolution",
     "samples_last",
-    "what_is_lost",
 ]
 
 _ICC = 34675
@@ -45,22 +52,13 @@ _XMP = 700
 _ORIENTATION = 274
 _UNITS = {1: "none", 2: "inch", 3: "cm"}
 _UNIT_NAMES = {"none": "NONE", "inch": "INCH", "cm": "CENTIMETER"}
-_LOST_TAGS = {
-    315: "artist",
-    33432: "copyright",
-    33723: "IPTC data",
-    34377: "Photoshop data",
-    34665: "EXIF of a TIFF",
-    34735: "GeoTIFF reference",
-    34853: "GPS of a TIFF",
-}
 _BIG = 2**32 - 2**25
 _SUSPICIOUS_BYTES = 2**28
 _LARGEST_COMPRESSION = 10_000
+_DENSEST = 200
+"""What pages that are decoded at once compress to, but for drawings and blank ones."""
 
-_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 2, 3, 5, 6
 _UNCOMPRESSED, _JPEG = 1, (6, 7)
-_PREMULTIPLIED = 1
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
@@ -68,7 +66,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 @parsing("its tags")
 def page_metadata(
     file: tifffile.TiffFile,
-    page: Any,
+    series: Any,
     dropped: list[str],
     stated: Calibration | None = None,
     native: Native | None = None,
@@ -77,26 +75,29 @@ def page_metadata(
 
     Parameters
     ----------
-    file, page
-        An open file and its first page.
+    file, series
+        An open file and an image of it.
     dropped : list of str
         What is not carried.
     stated, native
         As in `Metadata`.
     """
+    page = series.keyframe
     orientation = page_orientation(page)
     resolution, unit = page_resolution(page)
+    told = calibration_of_vendor(file, dropped)
     if resolution and orientation >= 5:
         resolution = resolution[::-1]
     xmp = bytes_of_tag(page, _XMP)
     return Metadata(
-        icc=None if page.photometric == _CMYK else bytes_of_tag(page, _ICC),
+        icc=None if photometric_of(page) in (CMYK, *LAB) else bytes_of_tag(page, _ICC),
         xmp=upright_xmp(xmp) if xmp and orientation != 1 else xmp,
         resolution=resolution,
         resolution_unit=unit,
-        description="" if is_machine_text(file) else page.description,
+        description=_description(file, series, dropped),
+        tags=tags_of(file, series, dropped),
         dropped=tuple(dropped),
-        stated=stated,
+        stated=stated or told,
         native=native,
     )
 
@@ -121,9 +122,14 @@ def page_options(
         Type of a sample.
     """
     unit = _UNIT_NAMES[metadata.resolution_unit]
-    xmp = metadata.xmp
+    xmp, tags = metadata.xmp, metadata.tags
+    colormap = None
+    if tags and samples == 1 and dtype == np.uint8:
+        colormap = tags.colormap
+    plain = "rgb" if samples >= 3 else "minisblack"
     return {
-        "photometric": "rgb" if samples >= 3 else "minisblack",
+        "photometric": plain if colormap is None else "palette",
+        "colormap": colormap,
         "planarconfig": "contig" if samples > 1 else None,
         "extrasamples": ["unassalpha"] if samples in (2, 4) else None,
         "compression": "zlib",
@@ -133,26 +139,22 @@ def page_options(
         "iccprofile": metadata.icc,
         "extratags": [(_XMP, 1, len(xmp), xmp, True)] if xmp else [],
         "metadata": None,
-        "software": False,
+        "software": "; ".join(
+            filter(None, (tags.software if tags else "", metadata.provenance))
+        )
+        or False,
     }
 
 
 @parsing("its tags")
-def only_series(file: tifffile.TiffFile) -> Any:
-    """Return the one image or stack of a file.
+def checked_series(series: Any) -> Any:
+    """Return an image or stack of a file whose pixels are supported.
 
     Raises
     ------
     ValueError
-        If there is none, or more than one, or none whose pixels are supported.
+        If they are not.
     """
-    if not file.series:
-        raise ValueError("the TIFF holds no image")
-    if len(file.series) > 1:
-        raise ValueError(
-            f"its pages have {len(file.series)} different shapes or types; split it"
-        )
-    series = file.series[0]
     page, axes = series.keyframe, series.axes
     if not {"Y", "X"} <= set(axes) or 0 in series.shape:
         raise ValueError(f"its shape {series.shape}, {axes}, is not that of a picture")
@@ -160,23 +162,36 @@ def only_series(file: tifffile.TiffFile) -> Any:
         raise ValueError(f"pixels of type {series.dtype} are not supported")
     if not isinstance(page.bitspersample, int):
         raise ValueError("samples of different sizes are not supported")
-    samples = page.samplesperpixel
-    allowed = {_RGB: (3, 4), _PALETTE: (1,), _CMYK: (4,), _YCBCR: (3,)}
-    if samples not in allowed.get(page.photometric, (samples,)):
+    samples, kind = page.samplesperpixel, photometric_of(page)
+    check_developed(page)
+    allowed = {RGB: (3, 4), PALETTE: (1,), CMYK: (4,), YCBCR: (3,)}
+    allowed |= dict.fromkeys(LAB, (1, 3))
+    if samples not in allowed.get(kind, (samples,)):
         raise ValueError(
             f"{samples} samples a pixel are not supported "
-            f"in {tifffile.PHOTOMETRIC(page.photometric).name} pictures"
+            f"in {tifffile.PHOTOMETRIC(kind).name} pictures"
         )
-    if page.photometric == _YCBCR and page.compression not in _JPEG:
+    if kind in LAB and series.dtype.name not in ("uint8", "uint16"):
+        raise ValueError("CIELab is supported with 8 and 16 bits only")
+    if kind == YCBCR and page.compression not in _JPEG:
         raise ValueError("YCbCr is supported with JPEG compression only")
-    if page.photometric == _CMYK and (series.dtype != np.uint8 or len(axes) != 3):
+    if kind == CMYK and (series.dtype != np.uint8 or len(axes) != 3):
         raise ValueError("CMYK is supported with 8 bits and one page only")
     return series
 
 
 @parsing("its tags")
-def check_complete(file: tifffile.TiffFile, series: Any) -> None:
+def check_complete(
+    file: tifffile.TiffFile, series: Any, *, may_lack: bool = False
+) -> None:
     """Check that what the directories promise can be in the file.
+
+    Parameters
+    ----------
+    file, series
+        An open file and an image of it, which may have pages in other files.
+    may_lack : bool
+        Whether pages may be missing, because their files are.
 
     Raises
     ------
@@ -185,16 +200,20 @@ def check_complete(file: tifffile.TiffFile, series: Any) -> None:
     """
     size = file.filehandle.size
     for page in series.pages:
+        if page is None and may_lack:
+            continue
         if page is None:
             raise ValueError("a page is missing")
+        size = page.parent.filehandle.size
         offsets, counts = page.dataoffsets, page.databytecounts
         if len(offsets) != len(counts) or not all(counts) or not all(offsets):
             raise ValueError("a page has no pixels")
         if any(o + c > size for o, c in zip(offsets, counts, strict=True)):
             raise ValueError("the file is truncated")
-    if _next_directory(file) >= size:
+    if _next_directory(file) >= file.filehandle.size:
         raise ValueError("the file is truncated, and pages are missing")
     page = series.keyframe
+    size = page.parent.filehandle.size
     largest = max(math.prod(page.shape), math.prod(page.chunks))
     if page.compression == _UNCOMPRESSED:
         too_much = largest * page.bitspersample // 8 > size
@@ -206,6 +225,13 @@ def check_complete(file: tifffile.TiffFile, series: Any) -> None:
             f"it promises {page.imagewidth} × {page.imagelength} pixels, "
             f"which its {size} bytes cannot hold"
         )
+    at_once = math.prod(page.chunks if page.is_tiled else page.shape)
+    check_backed(
+        at_once // page.samplesperpixel,
+        at_once * series.dtype.itemsize,
+        lambda: size,
+        _DENSEST,
+    )
 
 
 def _next_directory(file: tifffile.TiffFile) -> int:
@@ -229,40 +255,10 @@ def samples_last(
     others = tuple(i for i in range(len(axes)) if i != position)
     rest = axes.replace("S", "")
     gray_and_alpha = page.samplesperpixel == 2 and bool(page.extrasamples)
-    if page.photometric in (_RGB, _CMYK, _YCBCR) or gray_and_alpha:
+    if photometric_of(page) in (RGB, CMYK, YCBCR, *LAB) or gray_and_alpha:
         return (*others, position), rest + "S"
     dropped.append("samples of a pixel (written as pages)")
     return (position, *others), "C" + rest
-
-
-@parsing("its tags")
-def as_seen(pixels: NDArray[Any], page: Any, dropped: list[str]) -> NDArray[Any]:
-    """Turn inverted, palette, CMYK and 2- to 7-bit pixels into plain gray or RGB."""
-    if page.photometric == _PALETTE:
-        dropped.append("palette (expanded)")
-        table: NDArray[np.uint8] = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
-        return np.take(table, pixels, axis=0)
-    if page.photometric == _CMYK:
-        dropped.append("CMYK (converted to RGB)")
-        cmyk = PillowImage.fromarray(np.ascontiguousarray(pixels), "CMYK")
-        return np.asarray(rgb_of_cmyk(cmyk, bytes_of_tag(page, _ICC)))
-    if page.photometric == _WHITE_IS_ZERO:
-        pixels = _inverted(pixels, page.bitspersample, dropped)
-    if pixels.dtype == np.uint8 and page.bitspersample < 8:
-        white = 2**page.bitspersample - 1
-        spread: NDArray[np.uint8] = (pixels * np.uint16(255) // white).astype(np.uint8)
-        return spread
-    return pixels
-
-
-def _inverted(pixels: NDArray[Any], bits: int, dropped: list[str]) -> NDArray[Any]:
-    if pixels.dtype.kind == "b":
-        return ~pixels
-    if pixels.dtype.kind == "u":
-        inverted: NDArray[Any] = pixels.dtype.type(2**bits - 1) - pixels
-        return inverted
-    dropped.append("white is zero (not inverted)")
-    return pixels
 
 
 @parsing("its tags")
@@ -280,18 +276,17 @@ def bytes_of_tag(page: Any, tag: int) -> bytes | None:
     return value if isinstance(value, bytes) else None
 
 
-@parsing("its tags")
-def what_is_lost(page: Any) -> list[str]:
-    """Name what the tags of a page hold that is not carried."""
-    lost = [name for tag, name in _LOST_TAGS.items() if tag in page.tags]
-    if _PREMULTIPLIED in page.extrasamples:
-        lost.append("premultiplied alpha (taken for straight)")
-    return lost
-
-
-def is_expanded(page: Any) -> bool:
-    """Whether samples become colours: by a table, or from inks."""
-    return page.photometric in (_PALETTE, _CMYK)
+def _description(file: tifffile.TiffFile, series: Any, dropped: list[str]) -> str:
+    """Return the free text of the first page; name those of further pages."""
+    page = series.keyframe
+    second = next((one.aspage() for one in series.pages[1:2] if one), None)
+    # In a set of OME-TIFFs the second page can be the first of another file.
+    others = second.description if second and not second.is_ome else ""
+    if others and others != page.description:
+        dropped.append("descriptions of further pages")
+    if is_machine_text(file) and not (file.is_shaped and page.description1):
+        return ""
+    return str(page.description)
 
 
 def is_machine_text(file: tifffile.TiffFile) -> bool:

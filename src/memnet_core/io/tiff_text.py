@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from tifffile.tifffile import shaped_description_metadata
 
 from memnet_core.io.faults import parsing
 from memnet_core.io.image import Native
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     import tifffile
 
     from memnet_core.io.calibration import Calibration
+    from memnet_core.io.tiff_scenes import TiffScene
 
 __all__ = ["TextOfResult", "TiffText", "text_of"]
 
@@ -59,13 +63,16 @@ class OmeXml(TiffText):
     """The description of an OME-TIFF."""
 
     xml: str
+    image: int = 0
     name = "OME metadata"
 
     def of_result(self, axes: str, sizes: Sequence[int], scale: int) -> TextOfResult:
         """Return the XML with other sizes, and without regions that no longer fit."""
+        count = math.prod(sizes[: axes.index("Y")])
         height, width = (sizes[axes.index(axis)] for axis in "YX")
         with parsing("its OME-XML"):
-            xml, lost = updated_ome_xml(self.xml, height, width, scale)
+            planes = {self.image: (count, height, width)}
+            xml, lost = updated_ome_xml(self.xml, planes, scale)
         return TextOfResult(xml, lost=["OME regions of interest"] if lost else [])
 
 
@@ -90,6 +97,7 @@ class ShapedText(TiffText):
     """The JSON description that tifffile gives to arrays."""
 
     described: Mapping[str, Any]
+    description: str = ""
     describes_axes = False
 
     @property
@@ -99,12 +107,17 @@ class ShapedText(TiffText):
 
     def of_result(self, axes: str, sizes: Sequence[int], scale: int) -> TextOfResult:
         """Return the JSON with another shape."""
-        changed = {"shape": [*sizes], "axes": axes}
+        has_more = bool(self.described.keys() - {"shape", "axes"})
+        if self.description and not has_more and axes in ("YX", "YXS"):
+            return TextOfResult(self.description)
+        changed: dict[str, Any] = {"shape": [*sizes], "axes": axes}
+        if self.description:
+            changed["description"] = self.description
         return TextOfResult(json.dumps({**self.described, **changed}))
 
 
 def text_of(
-    file: tifffile.TiffFile, *, is_native: bool, dropped: list[str]
+    file: tifffile.TiffFile, scene: TiffScene, *, is_native: bool, dropped: list[str]
 ) -> tuple[Calibration | None, TiffText | None]:
     """Return what a description says of the axes, and itself if it holds for them.
 
@@ -112,19 +125,20 @@ def text_of(
     ----------
     file : TiffFile
         An open file.
+    scene : TiffScene
+        An image of it.
     is_native : bool
         Whether the axes are the file's own.
     dropped : list of str
         Gets the name of what is not kept.
     """
-    if file.is_ome:
-        xml = str(file.ome_metadata)
+    if scene.xml:
         with parsing("its OME-XML"):
-            stated = calibration_of_ome(xml)
+            stated = calibration_of_ome(scene.xml, scene.image)
         if stated is None:
             dropped.append("OME metadata (not understood)")
         elif is_native:
-            return stated, OmeXml(xml)
+            return stated, OmeXml(scene.xml, scene.image)
         else:
             dropped.append("OME metadata besides pixel sizes and names")
         return stated, None
@@ -138,7 +152,10 @@ def text_of(
             known = calibration_of_imagej(described, page_resolution(page)[0])
         text = ImageJText(page.description, tags) if is_native else None
         return known, text
-    if file.is_shaped and is_native:
+    page = scene.series.keyframe
+    text = page.shaped_description
+    if text and is_native:
         with parsing("its description"):
-            return None, ShapedText(dict(*(file.shaped_metadata or ())[:1]))
+            free = page.description if page.description1 else ""
+            return None, ShapedText(dict(shaped_description_metadata(text)), free)
     return None, None

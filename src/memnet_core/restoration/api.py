@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -10,6 +11,7 @@ import numpy as np
 from memnet_core.errors import UsageError
 from memnet_core.events import Progress
 from memnet_core.io import Image, in_memory, open_image
+from memnet_core.restoration.origin import provenance
 from memnet_core.restoration.prepare import prepare
 from memnet_core.restoration.run import restore as run
 from memnet_core.restoration.settings import Channels, Precision, RangeChoice, Settings
@@ -51,6 +53,7 @@ def restore(
     level: float | Literal["auto"] = ...,
     *,
     axes: str = ...,
+    scene: int | str | None = ...,
     channels: Channels | None = ...,
     value_range: RangeChoice = ...,
     model: str | None = ...,
@@ -70,6 +73,7 @@ def restore(
     level: float | Literal["auto"] = "auto",
     *,
     axes: str = "",
+    scene: int | str | None = None,
     progress: Callable[[float], object] | None = None,
     **settings: Any,
 ) -> NDArray[Any] | Image:
@@ -88,6 +92,8 @@ def restore(
         it out, which super-resolution cannot.
     axes : str
         Letters out of TZCYXS, one for each axis.
+    scene : int or str, optional
+        Which image of a file that holds several: its number from 0, or its name.
     progress : callable, optional
         Is called with the fraction that is done, in [0, 1].
     **settings
@@ -107,7 +113,7 @@ def restore(
     found = None if level == "auto" else float(level)
     asked = Settings(task=find_task(task).name, level=found, **settings)
     if isinstance(what, str | Path):
-        opened = open_image(Path(what), axes)
+        opened = open_image(Path(what), axes, scene=scene)
     elif isinstance(what, Image):
         opened = in_memory(Path("the image"), what, axes)
     else:
@@ -120,6 +126,8 @@ def restore(
         for event in run(source, ArraySink(result), prepared):
             if progress and isinstance(event, Progress):
                 progress(event.fraction)
+        told = provenance(prepared.decision, asked, axes)
+        source.metadata = replace(source.metadata, provenance=str(told))
         restored = source.image().with_stack(result, prepared.scale)
     return restored if isinstance(what, Image | Path | str) else restored.pixels
 

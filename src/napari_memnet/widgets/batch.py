@@ -33,12 +33,13 @@ class BatchWidget(DockWidget):
         self.folder = folder_field("images in")
         self.output = folder_field("results to")
         self.recursive = CheckBox(text="subfolders, too", value=False)
+        self.update = CheckBox(text="redo results that are out of date", value=False)
         self.overwrite = CheckBox(text="redo results that exist", value=False)
         self.format = ComboBox(label="format", choices=_formats())
         self.form = RestorationForm(
             for_layers=False,
             first=[self.folder, self.output, self.recursive],
-            last=[self.format, self.overwrite],
+            last=[self.format, self.update, self.overwrite],
         )
         self.run = RunBar("Restore folder")
         self.table = QTableWidget(0, 2)
@@ -75,6 +76,7 @@ class BatchWidget(DockWidget):
                 recursive=self.recursive.value,
                 file_format=self.format.value,
                 overwrite=self.overwrite.value,
+                update=self.update.value,
             ),
             f"MemNet: {folder.name}",
             fraction=Progress(),
@@ -114,7 +116,7 @@ class BatchWidget(DockWidget):
         self.table.setRowCount(len(jobs))
         self._rows = {job: row for row, job in enumerate(jobs)}
         for job, row in self._rows.items():
-            name = QTableWidgetItem(shown(job.source.name))
+            name = QTableWidgetItem(shown(job.name))
             name.setToolTip(_plain_tip(f"{job.source} → {job.output}"))
             self.table.setItem(row, 0, name)
             self.table.setItem(row, 1, QTableWidgetItem("waiting"))
@@ -164,6 +166,6 @@ def _formats() -> list[tuple[str, str]]:
 
     return [
         ("as the input, JPEG as PNG", "auto"),
-        *((known.title, known.name) for known in FORMATS),
+        *((known.title, known.name) for known in FORMATS if known.is_written),
         ("as the input", "same"),
     ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,19 @@ def test_folders_that_contain_themselves_by_links_end(
         "two/b.png",
         "two/other/a.png",
     ]
+
+
+@only_posix
+def test_links_to_links_do_not_multiply_without_end(folder: Path) -> None:
+    touch(folder, "20/a.png")
+    for n in range(20):
+        (folder / str(n)).mkdir()
+        for name in "xy":
+            (folder / str(n) / name).symlink_to(folder / str(n + 1))
+    found = find(folder, recursive=True)
+    assert "20/a.png" in places(found)
+    assert len(found.sources) == 20
+    assert any("more than 20 links" in problem for problem in found.unreadable)
 
 
 @only_posix
@@ -250,3 +264,32 @@ def test_folder_that_cannot_be_read_is_told_and_passed_over(
     assert found.unreadable == [
         f"{folder / 'locked'} cannot be read: Permission denied."
     ]
+
+
+def test_folder_that_may_not_be_entered_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As lost+found of a disk, for whoever is not its administrator."""
+    locked = tmp_path / "in" / "lost+found"
+    locked.mkdir(parents=True)
+    (tmp_path / "in" / "a.png").touch()
+    real_stat, real_scan = os.stat, os.scandir
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        if Path(path).parent == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_stat(path, **options)
+
+    def scan(path: Any) -> Any:
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_scan(path)
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(os, "scandir", scan)
+    out = tmp_path / "out"
+    problem = f"{locked} cannot be read: Permission denied."
+    for recursive, problems in ((False, []), (True, [problem])):
+        found = find_inputs([str(locked.parent)], out, recursive=recursive)
+        assert [source.path.name for source in found.sources] == ["a.png"]
+        assert found.unreadable == problems

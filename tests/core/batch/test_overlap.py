@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memnet_core.batch import BatchRun, FileProgress, Job, steps
+from memnet_core.batch import BatchRun, FileProgress, Job, scenes, steps
 from memnet_core.io import FileSink, open_image, probe
 from memnet_core.restoration.run import restore
 from memnet_core.restoration.settings import Settings
@@ -75,7 +75,7 @@ def test_computing_and_writing_overlap(
             wait_for(computing[after[name]])
         complete(sink)
 
-    monkeypatch.setattr(steps, "restore", compute)
+    monkeypatch.setattr(scenes, "restore", compute)
     monkeypatch.setattr(FileSink, "check_complete", write)
     list(run.events())
     assert [outcome.status for outcome in run.outcomes] == ["done"] * len(NAMES)
@@ -99,7 +99,7 @@ def test_few_results_wait_to_be_written(
         written.append(sink)
         complete(sink)
 
-    monkeypatch.setattr(steps, "restore", compute)
+    monkeypatch.setattr(scenes, "restore", compute)
     monkeypatch.setattr(FileSink, "check_complete", slowly_write)
     list(run.events())
     assert len(computed) == len(written) == len(NAMES)
@@ -133,8 +133,11 @@ def test_closing_completes_what_is_being_written_and_begins_nothing(
 def test_interrupt_leaves_whole_files_and_no_threads(
     run: BatchRun, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    name = {"opening": "open_image", "computing": "restore"}[step]
-    working = getattr(steps, name)
+    module, name = {
+        "opening": (steps, "open_scenes"),
+        "computing": (scenes, "restore"),
+    }[step]
+    working = getattr(module, name)
     calls = iter([None, None, KeyboardInterrupt])
 
     def third_is_interrupted(*arguments: Any) -> Any:
@@ -142,7 +145,7 @@ def test_interrupt_leaves_whole_files_and_no_threads(
             raise problem
         return working(*arguments)
 
-    monkeypatch.setattr(steps, name, third_is_interrupted)
+    monkeypatch.setattr(module, name, third_is_interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(run.events())
     assert own_threads() == []

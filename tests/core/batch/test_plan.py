@@ -113,7 +113,7 @@ def test_what_exists_is_skipped_unless_it_is_to_be_redone(
     found[0].path.parent.mkdir()
     for source in found:
         PillowImage.new("RGB", (500, 300)).save(source.path)
-    (out / "a.png").touch()
+    PillowImage.new("RGB", (500, 300)).save(out / "a.png")
     first, second = plan_jobs(found, out, "auto", overwrite=overwrite)
     assert (first.skip, second.skip) == (not overwrite, False)
     assert first.megapixels == (0.15 if overwrite else 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image as PillowImage
 
 from memnet_core import __version__
 from memnet_core.batch import (
@@ -49,7 +50,7 @@ def test_report_tells_settings_models_and_what_became_of_each_file(
     sources = [picture(name, 9, 11, 3, quality=10) for name in names]
     out = tmp_path / "out"
     out.mkdir()
-    (out / "exists.png").touch()
+    PillowImage.new("L", (9, 11)).save(out / "exists.png")
     run = run_of(sources, out)
     list(run.events())
     report = reported(run, tmp_path / "report.json")
@@ -65,6 +66,7 @@ def test_report_tells_settings_models_and_what_became_of_each_file(
     assert done == {
         "source": str(sources[0]),
         "output": str(out / "done.png"),
+        "stale": "",
         "status": "done",
         "message": "",
         "level": 10,

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import os
 import pkgutil
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image as PillowImage
 
 from memnet_core.batch import (
     BatchRun,
@@ -29,7 +32,6 @@ from memnet_core.restoration.stream import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -76,7 +78,7 @@ def test_events_tell_what_happens_to_each_file_in_order(
     monkeypatch.setattr(Engine, "strip_rows", lambda *_: 16)
     install("low", 5, 20)
     out.mkdir()
-    (out / "b.png").touch()
+    PillowImage.new("L", (9, 80)).save(out / "b.png")
     run = run_of([picture(f"{name}.png", 80, 9) for name in "abc"], out)
     events = list(run.events())
     a, b, c = run.jobs
@@ -183,7 +185,7 @@ def test_second_run_does_what_is_missing_or_everything_if_asked(
 @pytest.mark.usefixtures("models_folder")
 def test_nothing_to_do_needs_no_model(picture: Picture, out: Path) -> None:
     out.mkdir()
-    (out / "a.png").touch()
+    PillowImage.new("L", (9, 9)).save(out / "a.png")
     run = run_of([picture("a.png")], out)
     assert statuses(run) == {"a.png": "skipped"}
 
@@ -215,6 +217,35 @@ def test_output_that_cannot_be_written_fails_its_file_only(
     assert not list(out.rglob(".memnet-*"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize("file_format", ["auto", "ome-zarr"])
+def test_only_the_output_folder_itself_may_be_a_link(
+    install: Install, picture: Picture, tmp_path: Path, out: Path, file_format: str
+) -> None:
+    install("low", 5, 20)
+    good, bad = picture("good.png"), picture("bad.png")
+    kept, outside = tmp_path / "kept", tmp_path / "outside"
+    kept.mkdir()
+    outside.mkdir()
+    out.symlink_to(kept)
+    (out / "sub").symlink_to(outside)
+    (kept / "deeper").mkdir()
+    (out / "inside").symlink_to(kept / "deeper")
+    found = [
+        Source(bad, Path("sub/bad.png")),
+        Source(good, Path("inside/good.png")),
+    ]
+    jobs = plan_jobs(found, out, file_format, overwrite=False)
+    run = BatchRun(jobs, Settings(task="deblock", level=10))
+    assert statuses(run) == {"bad.png": "failed", "good.png": "done"}
+    assert f"{out / 'sub'} leads out of {out} by a link" in run.outcomes[0].message
+    assert not [*outside.iterdir()]
+    assert [path.stem for path in (kept / "deeper").iterdir()] in (
+        ["good"],
+        ["good.ome"],
+    )
+
+
 @pytest.mark.parametrize("step", ["restore", "write"])
 def test_lack_of_memory_fails_a_file_only(
     install: Install,
@@ -226,7 +257,7 @@ def test_lack_of_memory_fails_a_file_only(
     install("low", 5, 20)
     sources = [picture("a.png"), picture("b.png")]
     name = {
-        "restore": "memnet_core.batch.steps.restore",
+        "restore": "memnet_core.batch.scenes.restore",
         "write": "memnet_core.io.FileSink.check_complete",
     }[step]
     fail_once(monkeypatch, name, MemoryError())
@@ -236,7 +267,10 @@ def test_lack_of_memory_fails_a_file_only(
     assert message == f"{sources[0]} cannot be restored: it does not fit into memory."
 
 
-@pytest.mark.parametrize("step", ["open_image", "prepare", "restore", "create_image"])
+@pytest.mark.parametrize(
+    "step",
+    ["steps.open_scenes", "scenes.prepare", "scenes.restore", "steps.create_scenes"],
+)
 def test_bug_fails_a_file_only_and_asks_for_a_report(
     install: Install,
     picture: Picture,
@@ -246,7 +280,7 @@ def test_bug_fails_a_file_only_and_asks_for_a_report(
 ) -> None:
     install("low", 5, 20)
     sources = [picture("a.png"), picture("b.png")]
-    fail_once(monkeypatch, f"memnet_core.batch.steps.{step}", KeyError("a key"))
+    fail_once(monkeypatch, f"memnet_core.batch.{step}", KeyError("a key"))
     run = run_of(sources, out)
     assert statuses(run) == {"a.png": "failed", "b.png": "done"}
     assert run.outcomes[0].message == (
@@ -347,7 +381,7 @@ def test_what_cannot_work_is_refused_before_anything_is_read(
 ) -> None:
     install("low", 5, 20)
     install("noise", 5, 20, task="denoise")
-    monkeypatch.setattr("memnet_core.batch.steps.open_image", refuse_to_read)
+    monkeypatch.setattr("memnet_core.batch.steps.open_scenes", refuse_to_read)
     run = run_of([picture("a.png")], out, level, **settings)
     with pytest.raises(error, match=told):
         list(run.events())

@@ -21,7 +21,7 @@ from memnet_core.batch.steps import Workshop, first_step
 from memnet_core.errors import ImageError
 from memnet_core.events import result_of
 from memnet_core.io import probe
-from memnet_core.io.ome_zarr import sync_block
+from memnet_core.io.zarr_blocks import sync_block
 from memnet_core.restoration.api import restore
 from memnet_core.restoration.settings import Settings
 

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 
-from memnet_core.batch import Found, find_inputs, steps
+from memnet_core.batch import Found, find_inputs, scenes
 from memnet_core.io import open_image
 from memnet_core.restoration import run
 from memnet_core.restoration.api import restore
@@ -195,6 +195,32 @@ def test_second_run_skips_what_exists_and_overwrite_redoes_it(
     assert Path("out/a.png").stat().st_mtime_ns > before
 
 
+def test_result_that_is_out_of_date_is_named_and_update_redoes_it(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    picture("in/a.png")
+    memnet(*DEBLOCK, "in", "out")
+    why = "out/a.png exists, but is out of date: it was made for another level (q 10)"
+    other = (*DEBLOCK[:-1], "15")
+
+    dry = memnet(*other, "in", "out", "--dry-run")
+    assert (
+        "but is out of date: it was made for another level (q 10), skip" in dry.stdout
+    )
+    said = memnet(*other, "in", "out")
+    assert lines(said) == [
+        f"[1/1] skipped in/a.png: {why}",
+        "1 skipped, 1 of these out of date; --update redoes what is out of date.",
+    ]
+    assert said.exit_code == 0
+
+    redone = memnet(*other, "in", "out", "--update")
+    assert "redone: it was made for another level (q 10)" in lines(redone)[1]
+    assert lines(memnet(*other, "in", "out", "--update"))[-1] == "1 skipped."
+    assert memnet(*other, "in", "out", "--update", "--overwrite").exit_code == 2
+
+
 def test_dry_run_says_what_would_be_done_and_writes_nothing(
     memnet: Command, install: Install, picture: Picture
 ) -> None:
@@ -252,7 +278,7 @@ def test_interrupt_is_reported_and_says_how_to_go_on(
             raise KeyboardInterrupt
         return working(*arguments)
 
-    monkeypatch.setattr(steps, "restore", second_is_interrupted)
+    monkeypatch.setattr(scenes, "restore", second_is_interrupted)
     result = memnet(*DEBLOCK, "in", "out", "--report", "report.json", *options)
     assert result.exit_code == 130
     assert lines(result)[-2:] == [

@@ -139,3 +139,59 @@ def test_file_that_cannot_be_read_is_one_line(
     result = memnet("info", name)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == f"Error: {name} cannot be read: {told}\n"
+
+
+def test_images_of_a_plate_are_listed_and_one_is_told_of(
+    memnet: Callable[..., Result], folder: Path, plate: Callable[[Path], Path]
+) -> None:
+    plate(folder / "p.zarr")
+    lines = [
+        line.split(maxsplit=1) for line in memnet("info", "p.zarr").stdout.splitlines()
+    ]
+    assert lines == [
+        ["format", "OME-Zarr plate"],
+        ["images", "3"],
+        ["A/1/0", "CYX 1×20×24 uint16"],
+        ["A/1/1", "CYX 1×20×24 uint16"],
+        ["A/2/0", "CYX 1×20×24 uint16"],
+    ]
+    told = memnet("info", "p.zarr", "--scene", "A/2/0").stdout
+    assert "OME-Zarr plate, image A/2/0" in told
+    assert "1×20×24" in told
+
+
+def test_scenes_of_a_tiff_are_listed_with_what_is_left_out(
+    memnet: Callable[..., Result], folder: Path
+) -> None:
+    pixels = np.zeros((20, 24), np.uint16)
+    with tifffile.TiffWriter(folder / "a.ome.tif", ome=True) as file:
+        for name in ("left", "label", "right"):
+            file.write(pixels, metadata={"Name": name})
+    told = memnet("info", "a.ome.tif").stdout
+    assert "scene 0         YX 20×24 uint16, 'left'" in told
+    assert "scene 1         YX 20×24 uint16, 'right'" in told
+    assert "left out        image 'label' (shows no specimen)" in told
+    result = memnet("info", "a.ome.tif", "--scene", "top")
+    assert result.exit_code == 1
+    assert "'top' is none of them" in result.stderr
+
+
+@pytest.mark.usefixtures("models_folder")
+@pytest.mark.parametrize("command", ["info", "restore", "batch"])
+def test_bound_of_pixels_is_told_and_can_be_raised(
+    command: str,
+    memnet: Command,
+    install: Install,
+    picture: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install("noisy", 5, 75, task="denoise")
+    monkeypatch.setenv("MEMNET_MAX_PIXELS", "98")
+    path = picture("a.png", 9, 11)
+    arguments = {"info": [], "restore": ["out.png"], "batch": ["out"]}[command]
+    task = ["--task", "denoise", "--sigma", "25"] if arguments else []
+    refused = memnet(command, path, *arguments, *task)
+    assert refused.exit_code == 1
+    assert "--max-pixels or MEMNET_MAX_PIXELS raises that" in refused.output
+    raised = memnet(command, path, *arguments, *task, "--max-pixels", "99")
+    assert raised.exit_code == 0, raised.output

@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+import tifffile
 
-from memnet_core.io import probe
+from memnet_core.io import open_scenes, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,13 +65,13 @@ def test_output_that_is_the_input_is_refused(
     assert Path("a.png").read_bytes() == before
 
 
-@pytest.mark.parametrize("output", ["out", "a.gif", "."])
+@pytest.mark.parametrize("output", ["out", "a.mp4", "."])
 def test_output_of_no_known_format_is_refused(
     memnet: Command, picture: Picture, output: str
 ) -> None:
     result = memnet("restore", picture("a.png"), output, *DEBLOCK)
     assert result.exit_code == 2
-    assert "is none of .png, .tif, .jpg, .webp, .bmp, .ome.zarr." in result.stderr
+    assert "is none of .png, .tif, .jpg, .webp, .bmp, .gif, .ome.zarr." in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -110,3 +112,34 @@ def test_quality_is_read_from_the_file(
     result = memnet("restore", source, "b.png", "--task", "deblock")
     assert result.exit_code == 0
     assert "q 12 by its quantisation table" in result.stderr
+
+
+def test_scenes_of_a_file_become_those_of_another(
+    memnet: Command, install: Install, folder: Path
+) -> None:
+    install("noise", 5, 75, task="denoise")
+    with tifffile.TiffWriter("a.ome.tif", ome=True) as file:
+        for name in ("left", "right"):
+            pixels = np.random.default_rng(0).integers(0, 255, (20, 24), np.uint8)
+            file.write(pixels, metadata={"Name": name})
+    for output in ("b.tif", "b.zarr"):
+        result = memnet(
+            "restore", "a.ome.tif", output, "--task", "denoise", "--sigma", 9
+        )
+        assert result.exit_code == 0
+        with open_scenes(folder / output) as scenes:
+            assert len(scenes) == 2
+            left, right = (scenes.open(n).image().pixels for n in range(2))
+        np.testing.assert_array_equal(left, right)
+
+
+def test_plate_becomes_a_plate(
+    memnet: Command, install: Install, folder: Path, plate: Callable[[Path], Path]
+) -> None:
+    install("noise", 5, 75, task="denoise")
+    plate(folder / "p.zarr")
+    result = memnet("restore", "p.zarr", "q.zarr", "--task", "denoise", "--sigma", 9)
+    assert result.exit_code == 0
+    with open_scenes(folder / "q.zarr") as scenes:
+        assert scenes.title == "OME-Zarr plate"
+        assert scenes.names == ("A/1/0", "A/1/1", "A/2/0")

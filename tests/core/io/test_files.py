@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 NOISE = np.random.default_rng(3).integers(0, 256, (40, 36, 3), np.uint8)
 GRAY = NOISE[..., 0]
-NO_IMAGE = "it is no PNG, TIFF, JPEG, WebP or BMP"
+NO_IMAGE = "it is no PNG, TIFF, JPEG, WebP, BMP, GIF or movie"
 NO_PNG = "it is no intact PNG"
 DAMAGED_EXIF = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack("<HHII", 271, 2, 99, 999)
 
@@ -206,7 +206,7 @@ def test_random_bytes_behind_a_tiff_header_are_refused(
     [
         (b"", "the file is empty"),
         (b"Dear reader, this is text.", NO_IMAGE),
-        (pillow("gif", GRAY), NO_IMAGE),
+        (pillow("ppm", GRAY), "it is a PNM"),
         (b"\x89PNG\r\n\x1a\n", NO_PNG),
         (png_header(20_000, 20_000), NO_PNG),
         (png_header(20_000, 20_000) + bytes(4) + b"IDAT", "megapixels"),
@@ -224,17 +224,6 @@ def test_missing_file_and_folder_are_refused(
 ) -> None:
     assert "No such file" in refusal(reader, tmp_path / "missing.png")
     assert "directory" in refusal(reader, tmp_path)
-
-
-@any_reader
-@pytest.mark.parametrize("kind", ["png", "webp", "gif"])
-def test_animation_is_refused(
-    kind: str, reader: Callable[[Path], object], tmp_path: Path
-) -> None:
-    frames = [PillowImage.fromarray(np.roll(NOISE, n, 0)) for n in range(3)]
-    content = pillow(kind, NOISE, save_all=True, append_images=frames[1:])
-    reason = NO_IMAGE if kind == "gif" else "animation of 3 frames"
-    assert reason in refusal(reader, stored(tmp_path, f"image.{kind}", content))
 
 
 @pytest.mark.parametrize(
@@ -269,15 +258,11 @@ def test_tiff_that_promises_too_much_is_refused_without_memory_for_it(
     assert peak < 20e6
 
 
-def test_picture_above_pillows_limit_is_read_in_silence_up_to_twice_the_limit(
+def test_picture_above_pillows_limit_is_read_in_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = stored(tmp_path, "image.png", FILES["gray.png"])
-    monkeypatch.setattr(PillowImage, "MAX_IMAGE_PIXELS", GRAY.size - 1)
-    np.testing.assert_array_equal(read_image(path).pixels, GRAY)
     monkeypatch.setattr(PillowImage, "MAX_IMAGE_PIXELS", GRAY.size // 2 - 1)
-    assert "megapixels" in refusal(read_image, path)
-    monkeypatch.setattr(PillowImage, "MAX_IMAGE_PIXELS", None)
     np.testing.assert_array_equal(read_image(path).pixels, GRAY)
 
 
@@ -309,7 +294,7 @@ def test_odd_files_print_nothing_and_warn_of_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "pixels", "reason"),
     [
-        ("image.gif", GRAY, "'.gif' is none of .png"),
+        ("image.tga", GRAY, "'.tga' is none of .png"),
         ("image", GRAY, "'' is none of .png"),
         ("image.png", GRAY / 255, "float64"),
         ("image.png", GRAY.astype(np.int16), "int16"),
@@ -360,8 +345,11 @@ def test_folder_without_permission_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_suffix_that_is_read_can_be_written() -> None:
-    formats = {format_of_suffix(Path(f"image{end}")) for end in READABLE_SUFFIXES}
-    assert formats == {known for known in FORMATS if not known.is_folder}
+    suffixes = {suffix_of_format("same", Path(f"no{end}")) for end in READABLE_SUFFIXES}
+    formats = {format_of_suffix(Path(f"image{end}")) for end in suffixes}
+    assert formats == {
+        known for known in FORMATS if not known.is_folder and not known.on_request
+    }
 
 
 def test_image_in_memory_is_not_written_as_ome_zarr(tmp_path: Path) -> None:

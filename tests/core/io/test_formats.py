@@ -33,8 +33,10 @@ def test_names_and_suffixes_belong_to_one_format_each() -> None:
     assert all(format_named(name).name == name for name in names)
 
 
-def test_a_format_makes_files_or_is_made_by_shards() -> None:
-    assert all((known.create is None) == known.by_shards for known in FORMATS)
+def test_a_format_makes_files_or_is_made_by_shards_or_is_only_read() -> None:
+    assert all(known.create is None for known in FORMATS if known.by_shards)
+    only_read = [known.name for known in FORMATS if not known.is_written]
+    assert only_read == ["movie"]
 
 
 @pytest.fixture

@@ -24,9 +24,8 @@ from memnet_core.io.ome_zarr import (
     ZarrLayout,
     create_ome_zarr,
     layout_for,
-    open_level,
-    shrink_block,
 )
+from memnet_core.io.zarr_blocks import open_level, shrink_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,7 +238,7 @@ def lose_pixels(path: Path) -> None:
     [
         (remove_marks, "it is no OME-Zarr image, but a folder without zarr.json"),
         (rename_axis, "its axis 'angle' has no name of one letter"),
-        (make_plate, "it is a plate"),
+        (make_plate, "its description of plate and wells cannot be understood"),
         (make_plain, "it holds no OME-Zarr image of NGFF 0.4 or 0.5"),
         (lose_pixels, r"a\.zarr cannot be read: "),
     ],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 
 import memnet_core
 from memnet_core.errors import LevelError, MemnetError, UsageError
@@ -87,3 +88,18 @@ def test_unknown_task_is_refused() -> None:
 def test_level_that_does_not_exist_is_refused() -> None:
     with pytest.raises(LevelError):
         memnet_core.restore(noise(5, 5), "denoise", 500)
+
+
+def test_scene_of_a_file_is_restored_as_if_it_were_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as file:
+        for n, name in enumerate(("left", "right")):
+            file.write(noise(20, 24 + n), metadata={"Name": name})
+    alone = memnet_core.restore(noise(20, 25), "denoise", 25)
+    for scene in (1, "right"):
+        found = memnet_core.restore(path, "denoise", 25, scene=scene)
+        np.testing.assert_array_equal(found.pixels, alone)
+    with pytest.raises(
+        MemnetError, match="it holds 2, scene 0 'left', scene 1 'right'"
+    ):
+        memnet_core.restore(path, "denoise", 25)

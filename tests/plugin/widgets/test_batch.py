@@ -79,7 +79,7 @@ def test_a_bad_file_does_not_stop_the_others_and_says_why(
     wait(lambda: widget.run.work is None)
     told = statuses(widget)
     assert told["aa.png"].startswith("failed: ")
-    assert "it is no PNG, TIFF, JPEG, WebP or BMP" in told["aa.png"]
+    assert "it is no PNG, TIFF, JPEG, WebP, BMP, GIF or movie" in told["aa.png"]
     assert widget.run.status.text() == "2 restored, 1 failed."
 
 

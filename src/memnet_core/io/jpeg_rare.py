@@ -1,0 +1,159 @@
+"""JPEGs that Pillow does not read, of 12 bits and lossless: through imagecodecs."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import imagecodecs
+import numpy as np
+
+from memnet_core.io.bounds import check_pixels
+from memnet_core.io.image import Image, Metadata, Probe
+from memnet_core.io.orientation import (
+    EXIF_MARK,
+    exif_resolution,
+    oriented,
+    stored_orientation,
+    upright_exif,
+    upright_xmp,
+)
+from memnet_core.io.tiff_colour import spread
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["Frame", "frame_of", "probe_rare", "read_rare"]
+
+_LOSSLESS = 0xC3
+_ORDINARY = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
+_HIERARCHICAL = (0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)
+_JPEG_LS = 0xF7
+_FRAMES = (*_ORDINARY, _LOSSLESS, *_HIERARCHICAL, _JPEG_LS)
+_ALONE = (0x01, *range(0xD0, 0xD9))
+_XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
+_ICC_MARK = b"ICC_PROFILE\0"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the head of a JPEG says."""
+
+    process: int
+    bits: int
+    height: int
+    width: int
+    samples: int
+    segments: tuple[bytes, ...] = ()
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether Pillow cannot read it."""
+        return self.process not in _ORDINARY or self.bits != 8
+
+    @property
+    def dtype(self) -> str:
+        """Type of a sample as it is read."""
+        return "uint8" if self.bits <= 8 else "uint16"
+
+
+def frame_of(path: Path) -> Frame | None:
+    """Return what the head of a JPEG says; None if it has none that is understood."""
+    segments: list[bytes] = []
+    with path.open("rb") as file:
+        file.seek(2)
+        while True:
+            mark = file.read(2)
+            if len(mark) < 2 or mark[0] != 0xFF:
+                return None
+            if mark[1] == 0xFF:
+                file.seek(-1, 1)
+                continue
+            if mark[1] in _ALONE:
+                continue
+            size = file.read(2)
+            length = int.from_bytes(size, "big") - 2
+            content = file.read(max(length, 0))
+            if len(size) < 2 or length < 0 or len(content) < length:
+                return None
+            if mark[1] in (0xE1, 0xE2):
+                segments.append(content)
+            if mark[1] in _FRAMES:
+                if length < 6:
+                    return None
+                bits, height, width, samples = struct.unpack_from(">BHHB", content)
+                size_of = height, width, samples
+                return Frame(mark[1], bits, *size_of, tuple(segments))
+            if mark[1] in (0xD9, 0xDA):
+                return None
+
+
+def probe_rare(frame: Frame) -> Probe:
+    """Return what the head says as a `Probe`.
+
+    Raises
+    ------
+    ValueError
+        If it is of a kind that is not read, or too large.
+    """
+    _check(frame)
+    exif, xmp = _metadata(frame)
+    size = (frame.height, frame.width)
+    if stored_orientation(exif, xmp) >= 5:
+        size = size[::-1]
+    shape = (*size, frame.samples) if frame.samples > 1 else size
+    return Probe("JPEG", shape, frame.dtype, frame.height * frame.width / 1e6)
+
+
+def read_rare(path: Path, frame: Frame) -> Image:
+    """Read a JPEG of 12 bits, or a lossless one, as a whole.
+
+    Values are spread to the range of 8 or 16 bits.
+
+    Raises
+    ------
+    ValueError
+        If it is of a kind that is not read, too large, or damaged.
+    """
+    _check(frame)
+    pixels: NDArray[Any] = np.asarray(imagecodecs.jpeg_decode(path.read_bytes()))
+    if pixels.shape[:2] != (frame.height, frame.width):
+        raise ValueError("the file is damaged")
+    exif, xmp = _metadata(frame)
+    orientation = stored_orientation(exif, xmp)
+    resolution = exif_resolution(exif)
+    if orientation >= 5 and resolution:
+        resolution = resolution[::-1]
+    if orientation != 1:
+        exif = upright_exif(exif) if exif else None
+        xmp = upright_xmp(xmp) if xmp else None
+    pixels = oriented(spread(pixels, frame.bits), orientation, 0, 1)
+    profiles = sorted(s for s in frame.segments if s.startswith(_ICC_MARK))
+    icc = b"".join(s[len(_ICC_MARK) + 2 :] for s in profiles)
+    metadata = Metadata(icc=icc or None, exif=exif, xmp=xmp, resolution=resolution)
+    axes = "YXS"[: pixels.ndim]
+    return Image(np.ascontiguousarray(pixels), axes, metadata, "JPEG")
+
+
+def _check(frame: Frame) -> None:
+    check_pixels(frame.width * frame.height, "it")
+    if frame.process == _JPEG_LS:
+        raise ValueError("it is a JPEG-LS, which is not supported; convert it to PNG")
+    if frame.process in _HIERARCHICAL:
+        raise ValueError(
+            "it is a hierarchical JPEG, which is not supported; convert it to PNG"
+        )
+    if frame.samples not in (1, 3) or not 2 <= frame.bits <= 16:
+        raise ValueError(
+            f"a JPEG of {frame.samples} samples of {frame.bits} bits is not supported"
+        )
+
+
+def _metadata(frame: Frame) -> tuple[bytes | None, bytes | None]:
+    """Return EXIF and XMP."""
+    exif = next((s for s in frame.segments if s.startswith(EXIF_MARK)), None)
+    xmp = next((s for s in frame.segments if s.startswith(_XMP_MARK)), None)
+    return exif, xmp[len(_XMP_MARK) :] if xmp else None

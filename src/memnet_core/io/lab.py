@@ -1,0 +1,65 @@
+"""From CIELab to sRGB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["rgb_of_lab"]
+
+_WHITE_D50 = (0.9642, 1.0, 0.8251)
+_SRGB_OF_D50 = (
+    (3.1338561, -1.6168667, -0.4906146),
+    (-0.9787684, 1.9161415, 0.0334540),
+    (0.0719453, -0.2289914, 1.4052427),
+)
+"""Linear sRGB of XYZ under D50, which Lab in TIFF refers to, adapted by Bradford."""
+
+
+def rgb_of_lab(stored: NDArray[Any], samples: int, *, is_icc: bool) -> NDArray[Any]:
+    """Convert pixels as a TIFF stores them.
+
+    Parameters
+    ----------
+    stored : ndarray, shape (..., 3), or (...) of lightness only
+        Of type uint8 or uint16: lightness over the whole range, a and b signed.
+    samples : int
+        3, or 1 for lightness only.
+    is_icc : bool
+        Whether a and b are not signed, but have the middle of the range for zero.
+
+    Returns
+    -------
+    ndarray
+        sRGB of the same type and shape.
+    """
+    dtype = stored.dtype.newbyteorder("=")
+    white = int(np.iinfo(dtype).max)
+    unit = (white + 1) / 256
+    light = stored if samples == 1 else stored[..., 0]
+    fy = (light * (100.0 / white) + 16) / 116
+    if samples == 1:
+        linear = _curve(fy)
+    else:
+        if is_icc:
+            offset = stored[..., 1:] - (white + 1) / 2
+        else:
+            offset = stored[..., 1:].astype(dtype).view(f"i{dtype.itemsize}")
+        a, b = np.moveaxis(offset / unit, -1, 0)
+        bent = np.stack([fy + a / 500, fy, fy - b / 200], axis=-1)
+        linear = _curve(bent) * _WHITE_D50 @ np.transpose(_SRGB_OF_D50)
+    linear = np.clip(linear, 0, 1)
+    coded = np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
+    )
+    stored = np.rint(np.clip(coded, 0, 1) * white).astype(dtype)
+    return stored
+
+
+def _curve(bent: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of the white that CIE's cube root stands for."""
+    return np.where(bent > 6 / 29, bent**3, 3 * (6 / 29) ** 2 * (bent - 4 / 29))

@@ -1,0 +1,90 @@
+"""OME-Zarr as a format: a folder that is an image, or a collection of images."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+from memnet_core.io.format import Format
+from memnet_core.io.image import Probe
+from memnet_core.io.ome_zarr import TOLD, open_ome_zarr
+from memnet_core.io.scenes import Scenes, chosen_image
+from memnet_core.io.zarr_collection import collection_of
+from memnet_core.text import listed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["OME_ZARR"]
+
+_MARKS = ("zarr.json", ".zgroup", ".zattrs")
+
+
+def _is_zarr(path: Path) -> bool:
+    """Whether a folder is named or laid out as Zarr."""
+    return os.path.isdir(path) and (
+        path.suffix.lower() == ".zarr"
+        or any(os.path.isfile(path / mark) for mark in _MARKS)
+    )
+
+
+def _scenes(path: Path) -> Scenes:
+    """Find the images of a folder: itself, or those below it."""
+    found = collection_of(path)
+    if found is None:
+        return Scenes(
+            path, [""], lambda _, axes: open_ome_zarr(path, axes), title="OME-Zarr"
+        )
+    missing = listed(found.missing)
+    return Scenes(
+        path,
+        found.names,
+        lambda number, axes: open_ome_zarr(path / found.names[number], axes),
+        title=found.title,
+        left_out=[f"{missing} (not there)"] if missing else [],
+        are_folders=True,
+    )
+
+
+def _probe(path: Path) -> Probe:
+    """Read the headers of the images; shape and type are those of the first."""
+    with _scenes(path) as scenes:
+        pixels = 0.0
+        for number in reversed(range(len(scenes))):
+            with scenes.open(number) as file:
+                pixels += math.prod(file.shape[:3]) / 1e6
+                probe = Probe(
+                    format=file.format,
+                    shape=file.sizes,
+                    dtype=str(file.dtype),
+                    megapixels=pixels,
+                    is_stack=True,
+                    scenes=len(scenes),
+                )
+        return probe
+
+
+def _told(path: Path) -> str:
+    """Return what the attributes tell of how an image was made."""
+    import zarr
+
+    from memnet_core.io.zarr_bounds import BoundedStore
+
+    store = BoundedStore(path, read_only=True)
+    return str(zarr.open_group(store, mode="r").attrs.get(TOLD, ""))
+
+
+OME_ZARR = Format(
+    name="ome-zarr",
+    title="OME-Zarr",
+    suffixes=(".ome.zarr", ".zarr"),
+    sniff=lambda path, head: not head and _is_zarr(path),
+    probe=_probe,
+    open=lambda path, axes: chosen_image(_scenes(path), axes),
+    scenes=_scenes,
+    told=_told,
+    is_folder=True,
+    holds_axes=True,
+    by_shards=True,
+)

@@ -1,0 +1,71 @@
+"""What a result says of how it was made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from memnet_core._version import __version__
+from memnet_core.io.provenance import Provenance
+from memnet_core.restoration.settings import Settings
+from memnet_core.tasks import find_task
+
+if TYPE_CHECKING:
+    from memnet_core.io.fingerprint import Fingerprint
+    from memnet_core.restoration.decision import Decision
+
+__all__ = ["asked_for", "provenance"]
+
+_TOLD_OTHERWISE = {"task", "model", "nearest", "device"}
+"""Settings that change no result, or only by the model, which is named by its hash."""
+
+
+def asked_for(settings: Settings, axes: str = "") -> dict[str, Any]:
+    """Return what a result depends on besides task and model, if not the default.
+
+    Parameters
+    ----------
+    settings : Settings
+        What was asked for.
+    axes : str
+        Axes of the source, instead of those that it tells.
+    """
+    defaults = asdict(Settings(task=settings.task))
+    asked = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(settings).items()
+        if value != defaults[name] and name not in _TOLD_OTHERWISE
+    }
+    if not find_task(settings.task).undoes_jpeg:
+        asked.pop("consistency", None)
+    return asked | ({"axes": axes} if axes else {})
+
+
+def provenance(
+    decision: Decision,
+    settings: Settings,
+    axes: str = "",
+    source: Fingerprint | None = None,
+) -> Provenance:
+    """Return the provenance of a result that is made by a decision.
+
+    Parameters
+    ----------
+    decision : Decision
+        How it is made.
+    settings, axes
+        As for `asked_for`.
+    source : Fingerprint, optional
+        What it is made of.
+    """
+    ranges = [c.scaling and (c.scaling.low, c.scaling.high) for c in decision.channels]
+    return Provenance(
+        memnet=__version__,
+        task=decision.task,
+        model=decision.entry().card.name,
+        sha256=decision.checksum,
+        levels=tuple(channel.level for channel in decision.channels),
+        ranges=tuple(ranges),
+        options=asked_for(settings, axes),
+        source=source,
+    )
