@@ -25,7 +25,7 @@ from memnet_core.batch.events import (
 )
 from memnet_core.batch.folders import make_folder
 from memnet_core.batch.freshness import Judge
-from memnet_core.batch.shared import SharedResult, begin
+from memnet_core.batch.shared import SharedResult, begin, clear_placed
 from memnet_core.errors import ImageError
 from memnet_core.events import EventsWithResult, Notice
 from memnet_core.io import create_image, format_of_suffix, open_image
@@ -234,6 +234,7 @@ class Workshop:
     def _begin(self, job: Job) -> Events:
         remove_abandoned(job.output.parent)
         if os.path.exists(job.output):
+            clear_placed(job.output)
             if not job.overwrite:
                 return Answer(outcome=skipped(job))
             # Another run may have brought it up to date since this one was planned.
