@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from memnet_core.io import ImageFile
     from memnet_core.restoration.settings import Settings
 
-__all__ = ["Plan", "SharedResult", "begin", "work_folder"]
+__all__ = ["Plan", "SharedResult", "begin", "clear_placed", "work_folder"]
 
 _PLAN = "plan.json"
 
@@ -265,6 +265,17 @@ class SharedResult:
 def work_folder(output: Path) -> Path:
     """Return the folder in which an image is made."""
     return hidden_sibling(output, ".memnet")
+
+
+def clear_placed(output: Path) -> None:
+    """Remove what is left of making a result that was moved to its place already.
+
+    A power cut can undo the removal; a run that is at it finds that another one did.
+    """
+    folder = work_folder(output)
+    if os.path.exists(folder) and not os.path.exists(folder / "image"):
+        (folder / _PLAN).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def begin(job: Job, settings: Settings) -> SharedResult:

@@ -31,7 +31,7 @@ from memnet_core.batch.scenes import (
     prepared_parts,
     remark_of,
 )
-from memnet_core.batch.shared import SharedResult, begin
+from memnet_core.batch.shared import SharedResult, begin, clear_placed
 from memnet_core.batch.tree import keep_tree
 from memnet_core.errors import ImageError
 from memnet_core.events import EventsWithResult, Notice
@@ -254,6 +254,7 @@ class Workshop:
     def _begin(self, job: Job) -> Events:
         remove_abandoned(job.output.parent)
         if os.path.exists(job.output):
+            clear_placed(job.output)
             if not job.overwrite:
                 return Answer(outcome=skipped(job))
             # Another run may have brought it up to date since this one was planned.

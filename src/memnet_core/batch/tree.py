@@ -55,7 +55,7 @@ def keep_tree(job: Job, scale: int) -> None:
     for inner, content in files:
         path = root / inner
         if job.overwrite or not path.exists():
-            make_folder(path.parent)
+            make_folder(path.parent, job.root)
             with writing(path), replaced_when_complete(path) as temporary:
                 temporary.write_bytes(content)
 

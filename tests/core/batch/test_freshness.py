@@ -338,3 +338,18 @@ def test_plan_of_a_source_that_changed_names_it(source: Path, tmp_path: Path) ->
     os.utime(source, (1, 1))
     with pytest.raises(Exception, match=r"a\.jpg was changed, or files of it are"):
         work.check_version(source)
+
+
+def test_work_folder_of_a_result_that_is_placed_is_in_nobodys_way(
+    source: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out" / "a.ome.zarr"
+    work = begin(Job(source, output), Settings(task="deblock"))
+    shutil.copytree(work.folder, tmp_path / "left")
+    shutil.rmtree(work.folder)
+    run(tmp_path, "ome-zarr")
+    shutil.rmtree(tmp_path / "left" / "image")
+    (tmp_path / "left").rename(work.folder)
+    again = run(tmp_path, "ome-zarr", update=True, tta=True)
+    assert told(again).startswith("done redone: it was made with other settings (tta)")
+    assert os.listdir(tmp_path / "out") == ["a.ome.zarr"]
