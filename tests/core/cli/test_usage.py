@@ -49,7 +49,7 @@ def assert_refused(result: Result, told: str) -> None:
         ("--task deblock --q 10 --channels all", "'all' is not one of 'luminance',"),
         ("--task deblock --q 10 --exit-block 0", "0 is not in the range x>=1"),
         ("--task deblock --q 10 --exit-block 99", "Exit block 99 does not exist"),
-        ("--task deblock --q 10 --format gif", "'gif' is not one of 'auto', 'same'"),
+        ("--task deblock --q 10 --format heic", "'heic' is not one of 'auto', 'same'"),
         ("--task deblock --q 10 --device abacus", "There is no device 'abacus'"),
         ("--task deblock --q 99", "the nearest is 'low' (q 5-20). Accept it with"),
         ("--task denoise --sigma 10", "No model for denoise is installed; train one"),
