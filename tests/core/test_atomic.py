@@ -476,7 +476,7 @@ def test_new_folders_are_on_the_disk(tmp_path: Path, traced: list[str]) -> None:
     assert traced == [f"sync {tmp_path.name}", "sync a"]
     traced.clear()
     atomic.mark(tmp_path / "a" / "done")
-    assert traced == ["sync a"]
+    assert traced == ["sync done", "sync a"]
     (tmp_path / "a" / "link").symlink_to("nowhere")
     sync_tree(tmp_path)
     assert traced[-1] == f"sync {tmp_path.name}"
