@@ -112,7 +112,7 @@ def is_known_kind(path: Path) -> bool:
         format_of_content(path)
     except ImageError:
         with contextlib.suppress(OSError):
-            return bool(foreign_kind(path, is_tiff=False))
+            return any(foreign_kind(path, is_tiff=kind) for kind in (False, True))
         return False
     return True
 

@@ -293,3 +293,12 @@ def test_folder_that_may_not_be_entered_is_one_line(
         found = find_inputs([str(locked.parent)], out, recursive=recursive)
         assert [source.path.name for source in found.sources] == ["a.png"]
         assert found.unreadable == problems
+
+
+@pytest.mark.parametrize("name", ["a.cr2", "a.nef", "a.dng"])
+def test_raw_picture_that_is_named_is_an_input_whose_kind_can_be_said(
+    folder: Path, name: str
+) -> None:
+    (folder / name).write_bytes(b"II*\0\x10\0\0\0CR\2\0" + bytes(12))
+    assert places(find(folder / name)) == [name]
+    assert places(find(folder)) == []
