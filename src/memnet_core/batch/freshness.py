@@ -53,7 +53,7 @@ class Judge:
     """
 
     settings: Settings | None
-    _checksums: dict[float, str] = field(default_factory=dict)
+    _checksums: dict[float, frozenset[str]] = field(default_factory=dict)
 
     def standing(self, job: Job) -> Standing:
         """Return what there is of the result of a job.
@@ -91,19 +91,27 @@ class Judge:
             names = sorted(n for n in before | now if before.get(n) != now.get(n))
             named = ", ".join(name.replace("_", " ") for name in names)
             return f"it was made with other settings ({named})"
-        if made.sha256 != self._checksum(made, asked):
+        if made.sha256 not in self._served_by(made, asked):
             return f"it was made with another model ({made.model})"
         return ""
 
-    def _checksum(self, made: Provenance, asked: Settings) -> str:
-        """Return the hash of the model that would be taken now; its own if none is."""
+    def _served_by(self, made: Provenance, asked: Settings) -> frozenset[str]:
+        """Return the hashes of the models that may be taken now; its own if none is.
+
+        Whether its source has colours is not known without a look at its pixels.
+        """
         level = max(made.levels, key=find_task(made.task).map_value)
         if level not in self._checksums:
             try:
-                entry = choose_model(made.task, level, asked.model, nearest=True)
+                entries = [
+                    choose_model(
+                        made.task, level, asked.model, nearest=True, colours=colours
+                    )
+                    for colours in (False, True)
+                ]
             except MemnetError:
-                return made.sha256
-            self._checksums[level] = entry.card.sha256
+                return frozenset({made.sha256})
+            self._checksums[level] = frozenset(e.card.sha256 for e in entries)
         return self._checksums[level]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from memnet_core.errors import ImageError
 from memnet_core.io.faults import reading
-from memnet_core.io.image import Image, Metadata
+from memnet_core.io.image import Image, Metadata, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from memnet_core.jpeg_intervals import JpegCoding
 
-__all__ = ["ImageFile", "in_memory", "named_axes"]
+__all__ = ["ImageFile", "in_memory", "named_axes", "probe_of_stack"]
 
 _LETTERS = frozenset("TZCYXS")
 _WHOLE = slice(None)
@@ -293,6 +293,17 @@ def in_memory(path: Path, image: Image, axes: str = "") -> ImageFile:
         format=image.format,
         metadata=image.metadata,
         grain=(1, 1),
+    )
+
+
+def probe_of_stack(file: ImageFile) -> Probe:
+    """Return what is known of a stack that had to be opened to know it."""
+    return Probe(
+        format=file.format,
+        shape=file.sizes,
+        dtype=str(file.dtype),
+        megapixels=math.prod(file.shape[:3]) / 1e6,
+        is_stack=True,
     )
 
 

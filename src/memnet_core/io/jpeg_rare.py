@@ -16,8 +16,7 @@ from memnet_core.io.orientation import (
     exif_resolution,
     oriented,
     stored_orientation,
-    upright_exif,
-    upright_xmp,
+    upright,
 )
 from memnet_core.io.tiff_colour import spread
 
@@ -124,12 +123,7 @@ def read_rare(path: Path, frame: Frame) -> Image:
         raise ValueError("the file is damaged")
     exif, xmp = _metadata(frame)
     orientation = stored_orientation(exif, xmp)
-    resolution = exif_resolution(exif)
-    if orientation >= 5 and resolution:
-        resolution = resolution[::-1]
-    if orientation != 1:
-        exif = upright_exif(exif) if exif else None
-        xmp = upright_xmp(xmp) if xmp else None
+    exif, xmp, resolution = upright(orientation, exif, xmp, exif_resolution(exif))
     pixels = oriented(spread(pixels, frame.bits), orientation, 0, 1)
     profiles = sorted(s for s in frame.segments if s.startswith(_ICC_MARK))
     icc = b"".join(s[len(_ICC_MARK) + 2 :] for s in profiles)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from memnet_core.io.bounds import check_pixels
 from memnet_core.io.calibration import Calibration
 from memnet_core.io.format import Format
 from memnet_core.io.image import Metadata, Probe
-from memnet_core.io.image_file import ImageFile, named_axes
+from memnet_core.io.image_file import ImageFile, named_axes, probe_of_stack
 from memnet_core.io.pictures import jpeg_of
 
 if TYPE_CHECKING:
@@ -103,13 +102,7 @@ class _Frames:
 def _probe(path: Path) -> Probe:
     """Read what a movie says of itself."""
     with _open(path) as file:
-        return Probe(
-            format=file.format,
-            shape=file.sizes,
-            dtype=str(file.dtype),
-            megapixels=math.prod(file.shape[:3]) / 1e6,
-            is_stack=True,
-        )
+        return probe_of_stack(file)
 
 
 def _open(path: Path, named: str = "") -> ImageFile:

@@ -17,6 +17,7 @@ __all__ = [
     "number_of_pictures",
     "oriented",
     "stored_orientation",
+    "upright",
     "upright_exif",
     "upright_xmp",
 ]
@@ -65,6 +66,22 @@ def upright_exif(exif: bytes) -> bytes:
 def upright_xmp(xmp: bytes) -> bytes:
     """Return XMP with its orientation set to 1 and no other byte changed."""
     return _IN_XMP.sub(rb"\g<1>1", xmp)
+
+
+def upright(
+    orientation: int,
+    exif: bytes | None,
+    xmp: bytes | None,
+    resolution: tuple[float, float] | None,
+) -> tuple[bytes | None, bytes | None, tuple[float, float] | None]:
+    """Return EXIF, XMP and dots per inch along x and y of a picture once `oriented`."""
+    if orientation == 1:
+        return exif, xmp, resolution
+    return (
+        upright_exif(exif) if exif else None,
+        upright_xmp(xmp) if xmp else None,
+        resolution[::-1] if resolution and orientation >= 5 else resolution,
+    )
 
 
 def oriented(pixels: NDArray[Any], orientation: int, y: int, x: int) -> NDArray[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +29,7 @@ from memnet_core.io.encoding import ANIMATED, AnimationWriter, PictureWriter
 from memnet_core.io.format import Format
 from memnet_core.io.gain_map import further_pictures, xmp_without_them
 from memnet_core.io.image import Image, Metadata, Probe
-from memnet_core.io.image_file import in_memory
+from memnet_core.io.image_file import in_memory, probe_of_stack
 from memnet_core.io.inscription import inscription
 from memnet_core.io.jpeg_rare import frame_of, probe_rare, read_rare
 from memnet_core.io.orientation import (
@@ -38,8 +37,7 @@ from memnet_core.io.orientation import (
     exif_resolution,
     oriented,
     stored_orientation,
-    upright_exif,
-    upright_xmp,
+    upright,
 )
 from memnet_core.io.png import XMP_KEYWORD
 from memnet_core.io.png_chunks import carried_chunks, without_text
@@ -102,13 +100,7 @@ def _probe(path: Path, *, kind: str) -> Probe:
 
 def _probe_animation(path: Path, kind: str) -> Probe:
     with _open(path, "", kind=kind) as file:  # its frames tell whether it is gray
-        return Probe(
-            format=file.format,
-            shape=file.sizes,
-            dtype=str(file.dtype),
-            megapixels=math.prod(file.shape[:3]) / 1e6,
-            is_stack=True,
-        )
+        return probe_of_stack(file)
 
 
 def _open(path: Path, axes: str, *, kind: str) -> ImageFile:
@@ -132,12 +124,9 @@ def _read(path: Path, kind: str) -> Image:
             pixels = np.dstack([pixels, alpha_of_bmp16(path)])
         exif, xmp = _exif(image), _xmp(image)
         orientation = stored_orientation(exif, xmp)
-        resolution = _resolution(image, exif)
-        if orientation != 1:
-            exif = upright_exif(exif) if exif else None
-            xmp = upright_xmp(xmp) if xmp else None
-        if resolution and orientation >= 5:
-            resolution = resolution[::-1]
+        exif, xmp, resolution = upright(
+            orientation, exif, xmp, _resolution(image, exif)
+        )
         if xmp and image.format in ("JPEG", "MPO"):
             xmp = xmp_without_them(xmp)
         icc = None if image.mode == "CMYK" else image.info.get("icc_profile")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memnet_core.io.format import Format
-from memnet_core.io.image import Probe
+from memnet_core.io.image_file import probe_of_stack
 from memnet_core.io.ome_zarr import TOLD, open_ome_zarr
 from memnet_core.io.scenes import Scenes, chosen_image
 from memnet_core.io.zarr_collection import collection_of
@@ -15,6 +15,8 @@ from memnet_core.text import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from memnet_core.io.image import Probe
 
 __all__ = ["OME_ZARR"]
 
@@ -50,19 +52,12 @@ def _scenes(path: Path) -> Scenes:
 def _probe(path: Path) -> Probe:
     """Read the headers of the images; shape and type are those of the first."""
     with _scenes(path) as scenes:
-        pixels = 0.0
-        for number in reversed(range(len(scenes))):
+        probes = []
+        for number in range(len(scenes)):
             with scenes.open(number) as file:
-                pixels += math.prod(file.shape[:3]) / 1e6
-                probe = Probe(
-                    format=file.format,
-                    shape=file.sizes,
-                    dtype=str(file.dtype),
-                    megapixels=pixels,
-                    is_stack=True,
-                    scenes=len(scenes),
-                )
-        return probe
+                probes.append(probe_of_stack(file))
+        megapixels = sum(probe.megapixels for probe in probes)
+        return replace(probes[0], megapixels=megapixels, scenes=len(scenes))
 
 
 def _told(path: Path) -> str:

@@ -214,8 +214,9 @@ def decide(
     strongest = judged.strongest(task)
     if settings.level is None and not settings.nearest:
         _check_need(task, strongest, settings.model)
+    grayish = settings.channels != "luminance" and _is_gray(source)
     coloured = settings.channels == "joint" or (
-        settings.channels is None and source.shape[-1] > 2 and not _is_gray(source)
+        settings.channels is None and source.shape[-1] > 2 and not grayish
     )
     entry = choose_model(
         task.name,
@@ -234,7 +235,7 @@ def decide(
         task.channels,
         card.architecture.image_channels,
     )
-    if mode in ("each", "joint") and _is_gray(source):
+    if mode in ("each", "joint") and grayish:
         mode = "single"
     keeps = settings.consistency and task.undoes_jpeg
     return Decision(

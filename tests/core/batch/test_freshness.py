@@ -162,6 +162,21 @@ def test_model_that_was_exchanged_under_its_name_is_another_one(
     assert told(run(tmp_path)).endswith("it was made with another model (blocks)")
 
 
+def test_result_of_a_model_for_colour_is_that_of_the_model_of_now(
+    source: Path, tmp_path: Path, install: Callable[..., Path]
+) -> None:
+    another_picture(source)
+    install("together", 5, 75, image_channels=3)
+    first = run(tmp_path)
+    made = provenance_of(tmp_path / "out" / "a.png")
+    assert made is not None
+    assert "together" in made.model
+    assert told(first).startswith("done")
+    assert "made with another model" not in told(run(tmp_path))
+    install("together", 5, 75, image_channels=3, unshuffle=2)
+    assert told(run(tmp_path)).endswith("it was made with another model (together)")
+
+
 def test_source_that_only_looks_newer_is_none(source: Path, tmp_path: Path) -> None:
     run(tmp_path)
     os.utime(source)
