@@ -20,6 +20,7 @@ from memnet_core.cli._display import (
     is_debugging,
     shown_cause,
 )
+from memnet_core.cli.analyze import analyze
 from memnet_core.cli.batch import batch
 from memnet_core.cli.evaluate import evaluate
 from memnet_core.cli.info import info
@@ -135,5 +136,5 @@ def main(*, debug: bool) -> None:
     """Restore noisy, blocky or too-small images with MemNet."""
 
 
-for command in (batch, restore, info, models, train, evaluate):
+for command in (batch, restore, info, models, train, evaluate, analyze):
     main.add_command(command)

@@ -1,0 +1,238 @@
+"""Drawings of what `memnet analyze` finds, as PNG and SVG."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.analysis.gates import KINDS
+from memnet_core.analysis.predictions import SIDE
+from memnet_core.analysis.spectra import decibels
+from memnet_core.atomic import replaced_when_complete
+from memnet_core.text import plotted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from memnet_core.analysis.gates import GateNorms
+    from memnet_core.analysis.predictions import Prediction
+    from memnet_core.analysis.spectra import Spectrum
+
+__all__ = ["Picture", "draw_gates", "draw_predictions", "draw_spectra", "save"]
+
+_COLOURS = dict(zip(KINDS, ("tab:blue", "tab:orange", "tab:red"), strict=True))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image at some stage: its title, a crop to look at, and its spectrum.
+
+    `crop` holds pixels of 0 to 255, of shape (H, W).
+    """
+
+    title: str
+    crop: NDArray[Any]
+    spectrum: Spectrum
+
+
+def draw_gates(norms: Mapping[str, Sequence[GateNorms]]) -> Figure:
+    """Draw norms against feature maps, and bars: a row for each network (Fig. 5).
+
+    Parameters
+    ----------
+    norms : mapping of str to sequence of GateNorms
+        Gate units of each network, by its title.
+    """
+    from matplotlib.figure import Figure
+
+    columns = max(len(gates) for gates in norms.values()) + 1
+    figure = Figure((2.6 * columns + 1, 2.8 * len(norms)), layout="constrained")
+    grid = figure.subplots(len(norms), columns, squeeze=False)
+    for row, (title, gates) in zip(grid, norms.items(), strict=True):
+        for axes, gate in zip(row, gates, strict=False):
+            _draw_gate(axes, gate)
+        row[0].set_ylabel(f"{plotted(title)}\nnorm / largest")
+        for axes in row[len(gates) : -1]:
+            axes.set_axis_off()
+        _draw_bars(row[-1], gates)
+    return figure
+
+
+def _draw_gate(axes: Axes, gate: GateNorms) -> None:
+    channels = gate.norms.shape[1]
+    for number, (norms, kind) in enumerate(zip(gate.norms, gate.kinds, strict=True)):
+        index = np.arange(channels) + number * channels + 1
+        axes.plot(index, norms, color=_COLOURS[kind], linewidth=0.6)
+        axes.hlines(norms.mean(), index[0], index[-1], color="black", linewidth=1)
+    middles = (np.arange(len(gate.memories)) + 0.5) * channels
+    axes.set_xticks(middles, gate.memories, fontsize="small")
+    axes.set(title=f"gate unit {gate.block}", ylim=(0, 1.05))
+    axes.set_xlim(1, gate.norms.size)
+
+
+def _draw_bars(axes: Axes, gates: Sequence[GateNorms]) -> None:
+    blocks = np.arange(len(gates)) + 1
+    for number, kind in enumerate(KINDS):
+        axes.bar(
+            blocks + 0.27 * (number - 1),
+            [gate.bar(kind) for gate in gates],
+            width=0.25,
+            color=_COLOURS[kind],
+            label=kind,
+        )
+    axes.set_xticks(blocks)
+    axes.set(title="mean norm by block", xlabel="memory block")
+    axes.set_ylim(0, 1.4 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(fontsize="x-small")
+
+
+def draw_spectra(
+    rows: Mapping[str, Sequence[Picture]],
+    common: Sequence[Picture],
+    pairs: Sequence[tuple[str, Spectrum, Spectrum]],
+) -> Figure:
+    """Draw crops, a row for each network, spectral densities and differences (Fig. 4).
+
+    Parameters
+    ----------
+    rows : mapping of str to sequence of Picture
+        Predictions of each network, by its name.
+    common : sequence of Picture
+        What all have in common: the degraded and the clean image.
+    pairs : sequence of (str, Spectrum, Spectrum)
+        What to compare: how it is called, and two spectra.
+    """
+    from matplotlib.figure import Figure
+
+    columns = max(len(pictures) for pictures in rows.values()) + len(common)
+    height = 2.6 * len(rows) + 3.8
+    figure = Figure((max(2.5 * columns, 9), height), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=[height - 3.8, 3.8])
+    grid = upper.subplots(len(rows), columns, squeeze=False)
+    for row, (name, pictures) in zip(grid, rows.items(), strict=True):
+        for axes in row:
+            axes.set_axis_off()
+        for axes, picture in zip(row, [*common, *pictures], strict=False):
+            shown = np.clip(np.rint(picture.crop), 0, 255).astype(np.uint8)
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            shared = any(picture is each for each in common)
+            title = picture.title if shared else f"{name} {picture.title}"
+            axes.set_title(plotted(title), fontsize="small")
+    densities, differences = lower.subplots(1, 2)
+    named = [(picture.title.split(",")[0], picture.spectrum) for picture in common]
+    named += [
+        (f"{name} {picture.title.split(',')[0]}", picture.spectrum)
+        for name, pictures in rows.items()
+        for picture in pictures
+    ]
+    for label, spectrum in named:
+        ring = spectrum.frequency > 0
+        densities.semilogy(
+            spectrum.frequency[ring],
+            spectrum.power[ring],
+            label=plotted(label),
+            linewidth=1,
+        )
+    for label, first, second in pairs:
+        ring = first.frequency > 0
+        differences.plot(
+            first.frequency[ring],
+            decibels(first.power, second.power)[ring],
+            label=plotted(label),
+            linewidth=1,
+        )
+    densities.set(xlabel="cycles a pixel", ylabel="power on the circle")
+    differences.set(xlabel="cycles a pixel", ylabel="difference (dB)")
+    differences.axhline(0, color="black", linewidth=0.5)
+    for axes in (densities, differences):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="x-small")
+    return figure
+
+
+def draw_predictions(found: Mapping[str, Sequence[Prediction]], what: str) -> Figure:
+    """Draw PSNR against weights and multiply-adds, coloured by seconds (Fig. 6).
+
+    Parameters
+    ----------
+    found : mapping of str to sequence of Prediction
+        Predictions of each network, by its name.
+    what : str
+        Images and level.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure((11, 4.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    seconds = [p.seconds for predictions in found.values() for p in predictions]
+    for axes, (label, factor, cost) in zip(
+        panels,
+        (
+            ("thousand weights of convolutions", 1e3, "weights"),
+            ("thousand multiply-adds a pixel", 1e3, "multiply_adds"),
+        ),
+        strict=True,
+    ):
+        for name, predictions in found.items():
+            costs = [getattr(each, cost) / factor for each in predictions]
+            psnr = [each.psnr for each in predictions]
+            axes.plot(costs, psnr, "-", color="gray", linewidth=0.8, zorder=1)
+            points = axes.scatter(
+                costs,
+                psnr,
+                c=[each.seconds for each in predictions],
+                vmin=min(seconds),
+                vmax=max(seconds),
+                cmap="viridis",
+                s=50,
+                zorder=2,
+            )
+            _name_points(axes, predictions, costs, name if len(found) > 1 else "")
+        axes.set_xlabel(label)
+        axes.margins(0.12)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("PSNR (dB)")
+    figure.suptitle(plotted(what))
+    figure.colorbar(points, ax=panels, label=f"seconds for {SIDE}×{SIDE} pixels")
+    return figure
+
+
+def _name_points(
+    axes: Axes, predictions: Sequence[Prediction], costs: Sequence[float], name: str
+) -> None:
+    for each, cost in zip(predictions, costs, strict=True):
+        fused = each.name == "y"
+        axes.annotate(
+            plotted(f"{name} {each.name}".strip()),
+            (cost, each.psnr),
+            (0, 9 if fused else -15),
+            textcoords="offset points",
+            ha="center",
+            fontsize="small",
+        )
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write a drawing as ``.png`` and ``.svg``, both or none.
+
+    Parameters
+    ----------
+    figure : Figure
+        The drawing.
+    stem : Path
+        Where to write, without suffix.
+    """
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    with ExitStack() as stack:
+        for path in paths:
+            temporary = stack.enter_context(replaced_when_complete(path))
+            figure.savefig(temporary, format=path.suffix[1:], dpi=130)
+    return paths

@@ -1,0 +1,189 @@
+"""What each prediction of a network restores, and what it costs (Figures 4 and 6)."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memnet_core.evaluation.run import evaluate, restored_plane
+from memnet_core.restoration.stream import Engine
+from memnet_core.tasks import find_task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from memnet_core.model.architecture import Architecture
+    from memnet_core.model.file import Card
+    from memnet_core.model.network import MemNet
+
+__all__ = [
+    "SIDE",
+    "Exit",
+    "Prediction",
+    "convolution_weights",
+    "exits",
+    "score_predictions",
+]
+
+SIDE = 288
+"""Side of the square image that the paper measures seconds on (section 5)."""
+
+_RUNS = 3
+"""Times of which the shortest counts: other programs only ever add to it."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A prediction of a network: its cost and its scores.
+
+    Attributes
+    ----------
+    name : str
+        As of an `Exit`.
+    block : int
+        Memory block after which it is made.
+    weights : int
+        Number of weights of convolutions that it needs.
+    multiply_adds : float
+        Multiply-adds a pixel.
+    seconds : float
+        For an image of 288×288 pixels.
+    input_psnr, psnr : float
+        Means over the images in dB.
+    input_ssim, ssim : float
+        Means over the images.
+    """
+
+    name: str
+    block: int
+    weights: int
+    multiply_adds: float
+    seconds: float
+    input_psnr: float
+    psnr: float
+    input_ssim: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Exit:
+    """A prediction that a network can make.
+
+    Attributes
+    ----------
+    name : str
+        ``y1`` … ``yM`` of a memory block, or ``y``, the output.
+    block : int
+        Memory block after which it is made.
+    """
+
+    name: str
+    block: int
+
+    def engine(self, model: MemNet, device: str = "auto") -> Engine:
+        """Return a network on a device that makes this prediction and no more."""
+        blocks = model.architecture.memory_blocks
+        if self.block < blocks:
+            return Engine(model, device=device, exit_block=self.block)
+        if self.name != "y":
+            # y_M comes with the fusion of all: one that counts y_M alone.
+            model = copy.deepcopy(model)
+            model.fusion.data.zero_()[-1] = 1
+        return Engine(model, device=device)
+
+
+def exits(architecture: Architecture) -> list[Exit]:
+    """Return the predictions a network makes, the output last."""
+    blocks = architecture.memory_blocks
+    supervised = range(1, blocks + 1) if architecture.multi_supervised else ()
+    return [*(Exit(f"y{block}", block) for block in supervised), Exit("y", blocks)]
+
+
+def convolution_weights(model: MemNet, exit_block: int | None = None) -> int:
+    """Count the weights of convolutions, as the paper does, up to a prediction.
+
+    Parameters
+    ----------
+    model : MemNet
+        The network.
+    exit_block : int, optional
+        Memory block after which it stops; M by default.
+    """
+    parts = [model.fenet, *model.blocks[:exit_block], model.reconnet]
+    return sum(
+        parameter.numel()
+        for part in parts
+        for parameter in part.parameters()
+        if parameter.ndim == 4
+    )
+
+
+def score_predictions(
+    model: MemNet,
+    card: Card,
+    folder: Path,
+    level: float,
+    *,
+    device: str = "auto",
+    seed: int = 0,
+) -> Iterator[Prediction]:
+    """Score every prediction of a network by the paper's protocol, and time it.
+
+    Parameters
+    ----------
+    model : MemNet
+        The network.
+    card : Card
+        What its file says of it.
+    folder : Path
+        Clean images.
+    level : float
+        Quality, deviation or scale.
+    device : str
+        Where to compute.
+    seed : int
+        Determines the noise.
+
+    Yields
+    ------
+    Prediction
+        In the order of the memory blocks; the fusion of all comes last.
+
+    Raises
+    ------
+    MemnetError
+        As `memnet_core.evaluation.run.evaluate`.
+    """
+    architecture = model.architecture
+    value = find_task(card.task).map_value(level)
+    for made in exits(architecture):
+        engine = made.engine(model, device)
+        [evaluation] = evaluate(engine, card, folder, [level], seed=seed)
+        mean = evaluation.mean
+        yield Prediction(
+            made.name,
+            made.block,
+            convolution_weights(model, made.block),
+            architecture.multiply_adds(made.block),
+            _seconds(engine, value),
+            mean.input_psnr,
+            mean.psnr,
+            mean.input_ssim,
+            mean.ssim,
+        )
+
+
+def _seconds(engine: Engine, value: float) -> float:
+    """Return the shortest time for an image of the paper's size."""
+    plane = np.random.default_rng(0).uniform(0, 255, (SIDE, SIDE))
+    times = []
+    for _ in range(_RUNS):
+        start = time.perf_counter()
+        restored_plane(engine, plane, value)
+        times.append(time.perf_counter() - start)
+    return min(times)

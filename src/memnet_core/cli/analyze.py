@@ -1,0 +1,270 @@
+"""``memnet analyze``: the paper's figures on its networks, for any model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from memnet_core.errors import UsageError
+from memnet_core.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from memnet_core.model.file import Card
+    from memnet_core.model.network import MemNet
+    from memnet_core.tasks import Task
+
+__all__ = ["analyze"]
+
+_OUT = click.option(
+    "--out",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Where pictures (PNG, SVG), tables (CSV) and words (TXT) go.",
+)
+_MODELS = click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+_DEVICE = click.option("--device", default="auto", show_default=True)
+_SEED = click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Determines the noise.",
+)
+
+
+@click.group()
+def analyze() -> None:
+    """Draw what the paper shows of its networks, for any MODEL (a name or file).
+
+    gates is its Fig. 5, spectra Fig. 4, predictions Fig. 6.
+    """
+
+
+@analyze.command()
+@_MODELS
+@_OUT
+def gates(*, models: tuple[str, ...], out: Path) -> None:
+    """Draw how much each memory contributes to the gate units of each MODEL (Fig. 5).
+
+    The norm of the weights by feature map, the means by kind of memory, and whether
+    the paper's three observations hold; models of two tasks can be compared.
+    """
+    from memnet_core.analysis.figures import draw_gates
+    from memnet_core.analysis.gates import gate_norms
+    from memnet_core.analysis.observations import observations
+    from memnet_core.analysis.tables import bars_csv, gates_csv
+
+    loaded = _load(models)
+    norms = {name: gate_norms(model) for name, (model, _) in loaded.items()}
+    tasks = {name: card.task for name, (_, card) in loaded.items()}
+    titles = {f"{n} ({card.serves})": norms[n] for n, (_, card) in loaded.items()}
+    tables = {"gates.csv": gates_csv(norms), "gates-bars.csv": bars_csv(norms)}
+    words = [str(each) for each in observations(norms, tasks)]
+    _write(out, "gates", draw_gates(titles), tables, words)
+
+
+@analyze.command()
+@_MODELS
+@click.option(
+    "--image",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A clean image.",
+)
+@click.option("--level", type=float, required=True, help="How to degrade it.")
+@click.option(
+    "--predictions",
+    "names",
+    metavar="y4,y6",
+    default="",
+    help="Which predictions.  [default: at two thirds of the blocks, and the last]",
+)
+@click.option(
+    "--crop",
+    nargs=3,
+    type=int,
+    metavar="TOP LEFT SIDE",
+    help="What to show, in pixels.  [default: 96 in the middle]",
+)
+@_DEVICE
+@_SEED
+@_OUT
+def spectra(
+    *,
+    models: tuple[str, ...],
+    image: Path,
+    level: float,
+    names: str,
+    crop: tuple[int, int, int] | None,
+    device: str,
+    seed: int,
+    out: Path,
+) -> None:
+    """Draw what predictions of each MODEL look like, and their spectra (Fig. 4).
+
+    Crops, spectral densities by concentric circles, and their differences between
+    predictions and between networks, such as with and without long-term memories.
+    """
+    from memnet_core.analysis.comparison import compare
+    from memnet_core.analysis.figures import draw_spectra
+    from memnet_core.analysis.tables import spectra_csv
+
+    loaded = _load(models, level)
+    task = _task(loaded)
+    comparison = compare(
+        {name: model for name, (model, _) in loaded.items()},
+        task.name,
+        _plane(image, task),
+        level,
+        names=[name.strip() for name in names.split(",") if name.strip()],
+        crop=crop,
+        device=device,
+        seed=seed,
+    )
+    figure = draw_spectra(comparison.rows, comparison.common, comparison.pairs)
+    tables = {"spectra.csv": spectra_csv(comparison.spectra)}
+    pictures = [
+        *(("", each) for each in comparison.common),
+        *((name, each) for name, row in comparison.rows.items() for each in row),
+    ]
+    words = [f"{name} {each.title}".strip() for name, each in pictures]
+    _write(out, "spectra", figure, tables, [*words, *comparison.words()])
+
+
+@analyze.command()
+@_MODELS
+@click.option(
+    "--data",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Clean images.",
+)
+@click.option("--level", type=float, required=True, help="How to degrade them.")
+@_DEVICE
+@_SEED
+@_OUT
+def predictions(
+    *,
+    models: tuple[str, ...],
+    data: Path,
+    level: float,
+    device: str,
+    seed: int,
+    out: Path,
+) -> None:
+    """Draw PSNR against cost of every prediction of each MODEL (Fig. 6).
+
+    Cost is weights, multiply-adds, and seconds for an image of 288×288 pixels, as they
+    are measured here; another load of the machine gives other seconds.
+    """
+    from memnet_core.analysis.figures import draw_predictions
+    from memnet_core.analysis.predictions import score_predictions
+    from memnet_core.analysis.tables import predictions_csv
+
+    loaded = _load(models, level)
+    task = _task(loaded)
+    _make(out)
+    found = {
+        name: list(
+            score_predictions(model, card, data, level, device=device, seed=seed)
+        )
+        for name, (model, card) in loaded.items()
+    }
+    words = [
+        f"{name} {p.name}: {p.psnr:.2f} dB (input {p.input_psnr:.2f}), SSIM "
+        f"{p.ssim:.4f}, {p.weights / 1e3:.0f} K weights, "
+        f"{p.multiply_adds / 1e3:.0f} K multiply-adds a pixel, {p.seconds:.3f} s"
+        for name, row in found.items()
+        for p in row
+    ]
+    figure = draw_predictions(found, f"{data.name}, {task.label(level)}")
+    tables = {"predictions.csv": predictions_csv(found)}
+    _write(out, "predictions", figure, tables, words)
+
+
+def _load(
+    names: Sequence[str], level: float | None = None
+) -> dict[str, tuple[MemNet, Card]]:
+    """Load models, which have to be of one task and serve a level, if there is one."""
+    from memnet_core.model.file import load_model
+    from memnet_core.model.zoo import choose_model, find_model
+
+    loaded: dict[str, tuple[MemNet, Card]] = {}
+    for name in dict.fromkeys(names):
+        entry = find_model(name)
+        if level is not None:
+            first = next(iter(loaded.values()))[1] if loaded else entry.card
+            entry = choose_model(first.task, level, name)
+        model, card = load_model(entry.path)
+        known = loaded.keys() | {""}
+        title = card.name if card.name not in known else str(entry.path)
+        loaded[title] = model, card
+    return loaded
+
+
+def _task(loaded: dict[str, tuple[MemNet, Card]]) -> Task:
+    from memnet_core.tasks import find_task
+
+    return find_task(next(iter(loaded.values()))[1].task)
+
+
+def _plane(file: Path, task: Task) -> NDArray[Any]:
+    """Return the first plane of a file, as the protocol degrades it."""
+    from memnet_core.clean_images import clean_planes
+    from memnet_core.io import open_image
+
+    with open_image(file) as source:
+        return next(iter(clean_planes(source, task.full_range)))
+
+
+def _write(
+    out: Path,
+    name: str,
+    figure: Figure,
+    tables: dict[str, str],
+    words: Sequence[str],
+) -> None:
+    """Write what was found, and print the words."""
+    from memnet_core.analysis.figures import save
+    from memnet_core.atomic import replaced_when_complete
+
+    _make(out)
+    lines = [shown(line) for line in words]
+    texts = {**tables, f"{name}.txt": "\n".join(lines) + "\n"}
+
+    def write() -> None:
+        save(figure, out / name)
+        for file, text in texts.items():
+            with replaced_when_complete(out / file) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+
+    _told(out, write)
+    for line in lines:
+        click.echo(line)
+    files = ", ".join([f"{name}.png", f"{name}.svg", *texts])
+    click.echo(f"Written to {shown(out)}: {files}.")
+
+
+def _make(out: Path) -> None:
+    """Make the folder for results, before anything is computed for long."""
+    _told(out, lambda: out.mkdir(parents=True, exist_ok=True))
+
+
+def _told(out: Path, write: Callable[[], object]) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise UsageError(
+            f"{out} cannot be written to: {error.strerror}; name another folder."
+        ) from error
