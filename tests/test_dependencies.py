@@ -74,7 +74,10 @@ def local_modules(folder: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "declared"),
     [
-        ("src/memnet_core", BASE | names_of(EXTRAS["distributed"])),
+        (
+            "src/memnet_core",
+            BASE | names_of(EXTRAS["distributed"]) | names_of(EXTRAS["export"]),
+        ),
         ("src/napari_memnet", BASE | names_of(EXTRAS["napari"])),
         ("tests/core", BASE | group("test")),
         ("tests/plugin", BASE | group("plugin-test")),

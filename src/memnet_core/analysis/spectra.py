@@ -61,7 +61,8 @@ def spectrum_of(plane: NDArray[Any]) -> Spectrum:
     circle = np.rint(radius * side).astype(int)
     circles = side // 2 + 1
     sums = np.bincount(circle.ravel(), power.ravel(), minlength=circles)[:circles]
-    return Spectrum(np.arange(circles) / side, sums)
+    frequency = np.arange(circles, dtype=np.float64) / side
+    return Spectrum(frequency, sums)
 
 
 def decibels(power: Any, reference: Any) -> Any:

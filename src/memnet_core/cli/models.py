@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core.cli.exchange import export_model, import_model
 from memnet_core.text import shown
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ __all__ = ["models"]
 
 @click.group()
 def models() -> None:
-    """List, describe and add models."""
+    """List, describe, add, import and export models."""
 
 
 @models.command("list")
@@ -66,6 +67,10 @@ def add(*, file: Path) -> None:
             "the file to have that one back.",
             err=True,
         )
+
+
+models.add_command(export_model)
+models.add_command(import_model)
 
 
 def _print_card(card: Card) -> None:
