@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from memnet_core._version import __version__
 from memnet_core.cli._display import (
     EXIT_BUG,
     EXIT_FAILED,
@@ -20,6 +19,7 @@ from memnet_core.cli._display import (
     is_debugging,
     shown_cause,
 )
+from memnet_core.cli.about import bug_report, version_option
 from memnet_core.cli.analyze import analyze
 from memnet_core.cli.batch import batch
 from memnet_core.cli.evaluate import evaluate
@@ -124,7 +124,7 @@ def _was_interrupted(error: BaseException) -> bool:
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="memnet")
+@version_option
 @click.option(
     "--debug",
     is_flag=True,
@@ -136,5 +136,6 @@ def main(*, debug: bool) -> None:
     """Restore noisy, blocky or too-small images with MemNet."""
 
 
-for command in (batch, restore, info, models, train, evaluate, analyze):
+_COMMANDS = (batch, restore, info, models, train, evaluate, analyze, bug_report)
+for command in _COMMANDS:
     main.add_command(command)

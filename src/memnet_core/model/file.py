@@ -39,6 +39,7 @@ __all__ = [
     "TrainingSummary",
     "load_model",
     "read_card",
+    "read_header",
     "save_model",
     "tensors_sha256",
 ]
@@ -205,7 +206,7 @@ def read_card(path: Path) -> Card:
     ModelError
         If the file is missing, a pickle, no safetensors file, or without a valid card.
     """
-    return _card_of(path, _read_header(path))
+    return _card_of(path, read_header(path))
 
 
 def _card_of(path: Path, header: dict[str, Any]) -> Card:
@@ -251,7 +252,7 @@ def load_model(path: Path) -> tuple[MemNet, Card]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    header = _read_header(path)
+    header = read_header(path)
     card = _card_of(path, header)
     with torch.device("meta"):
         model = MemNet(_buildable(path, header, card.architecture))
@@ -318,8 +319,14 @@ def _described(tensor: tuple[object, object] | None) -> str:
     return f"{tensor[0]} of shape {tensor[1]}" if tensor else "no place"
 
 
-def _read_header(path: Path) -> dict[str, Any]:
-    """Return the JSON header of a safetensors file."""
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the JSON header of a safetensors file.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, a pickle, or no safetensors file.
+    """
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for

@@ -31,9 +31,9 @@ HEAVY = ["torch", "napari", "qtpy", "PyQt5", "PyQt6", "PySide2", "PySide6"]
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--help", "--version", "batch --help", "restore -h", "models --help"]
+    "arguments", ["--help", "batch --help", "restore -h", "models --help"]
 )
-def test_help_and_version_import_nothing_heavy(arguments: str) -> None:
+def test_help_imports_nothing_heavy(arguments: str) -> None:
     # The names of formats come from the list of formats, which read with NumPy.
     heavy = [name for name in HEAVY if name != "numpy" or "batch" not in arguments]
     script = (
@@ -46,7 +46,7 @@ def test_help_and_version_import_nothing_heavy(arguments: str) -> None:
     )
     command = [sys.executable, "-c", script, *arguments.split()]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout.startswith(("Usage: memnet", f"memnet, version {__version__}"))
+    assert ended.stdout.startswith("Usage: memnet")
     assert ended.stderr == "[]\n"
 
 
@@ -206,7 +206,8 @@ start()
 def test_module_is_the_command() -> None:
     command = [sys.executable, "-m", "memnet_core", "--version"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout == f"memnet, version {__version__}\n"
+    assert ended.stdout.startswith(f"memnet, version {__version__} (torch ")
+    assert ended.stdout.endswith("cpu)\n")
 
 
 def test_output_that_cannot_encode_a_letter_gets_an_escape(

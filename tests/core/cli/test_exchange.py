@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from safetensors.torch import save_file
+
+from memnet_core.model.file import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,3 +61,49 @@ def test_export_that_cannot_be_is_explained_in_one_sentence(
     assert (result.exit_code, result.stdout) == (2, "")
     assert told in " ".join(result.stderr.split())
     assert [*Path().iterdir()] == []
+
+
+def test_imported_tensors_become_an_installed_model(
+    memnet: Command, install: Install, models_folder: Path
+) -> None:
+    network, _ = load_model(install("low", 5, 20))
+    save_file(dict(network.state_dict()), "plain.safetensors")
+    arguments = ("models", "import", "plain.safetensors", "--task", "denoise")
+    made = memnet(*arguments, "--levels", "5-50")
+    assert (made.exit_code, made.stderr) == (0, "")
+    target = models_folder / "plain.safetensors"
+    assert made.stdout == (
+        "Installed 'plain' (denoise σ 5-50; 2 memory blocks of 1 recursions, 4 "
+        f"channels) as {target}.\n"
+    )
+    told = memnet("models", "info", "plain").stdout
+    assert "licence        not stated" in told
+    assert "from the tensors in plain.safetensors." in told
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "told"),
+    [
+        (b"\x0a\xff", [], "or a damaged one: field 1 ends"),
+        (b"", [], "or a damaged one: it has no sum of images"),
+        (None, [], "No such file or directory"),
+        (b"", ["--levels", "many"], "are no levels"),
+    ],
+    ids=["damaged", "empty", "missing", "levels"],
+)
+def test_import_that_cannot_be_is_explained_in_one_sentence(
+    memnet: Command,
+    models_folder: Path,
+    content: bytes | None,
+    arguments: list[str],
+    told: str,
+) -> None:
+    if content is not None:
+        Path("a.caffemodel").write_bytes(content)
+    result = memnet(
+        *("models", "import", "a.caffemodel", "--task", "sr", "--levels", "2,3"),
+        *arguments,
+    )
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in " ".join(result.stderr.split())
+    assert [*models_folder.iterdir()] == []
