@@ -144,8 +144,8 @@ def _chosen(name: str, architecture: Architecture, names: Sequence[str]) -> list
     known = {each.name: each for each in exits(architecture)}
     if not names:
         blocks = architecture.memory_blocks
-        names = dict.fromkeys([f"y{math.ceil(2 * blocks / 3)}", f"y{blocks}"])
-        names = [each for each in names if each in known] or ["y"]
+        shown = dict.fromkeys([f"y{math.ceil(2 * blocks / 3)}", f"y{blocks}"])
+        names = [each for each in shown if each in known] or ["y"]
     for each in names:
         if each not in known:
             raise UsageError(

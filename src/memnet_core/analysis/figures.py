@@ -115,7 +115,9 @@ def draw_spectra(
     columns = max(len(pictures) for pictures in rows.values()) + len(common)
     height = 2.6 * len(rows) + 3.8
     figure = Figure((max(2.5 * columns, 9), height), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=[height - 3.8, 3.8])
+    upper, lower = figure.subfigures(
+        2, 1, squeeze=False, height_ratios=[height - 3.8, 3.8]
+    )[:, 0]
     grid = upper.subplots(len(rows), columns, squeeze=False)
     for row, (name, pictures) in zip(grid, rows.items(), strict=True):
         for axes in row:

@@ -53,7 +53,8 @@ class GateNorms:
     def of_kind(self, kind: str) -> NDArray[np.float64]:
         """Return the norms of all feature maps of one of `KINDS`; there may be none."""
         chosen = np.array([each == kind for each in self.kinds])
-        return self.norms[chosen].ravel()
+        norms: NDArray[np.float64] = self.norms[chosen].ravel()
+        return norms
 
     def bar(self, kind: str) -> float:
         """Return the mean norm of one of `KINDS`, or NaN where there is no such map."""

@@ -62,7 +62,7 @@ def spectrum_of(plane: NDArray[Any]) -> Spectrum:
     circles = side // 2 + 1
     sums = np.bincount(circle.ravel(), power.ravel(), minlength=circles)[:circles]
     frequency = np.arange(circles, dtype=np.float64) / side
-    return Spectrum(frequency, sums)
+    return Spectrum(frequency, sums.astype(np.float64))
 
 
 def decibels(power: Any, reference: Any) -> Any:

@@ -99,7 +99,7 @@ def write_package(
         + _TEST_MARGIN * network.architecture.unshuffle
     )
     given = sample_input(card, (side, side), level)
-    restored = 255 * ours(given / 255)
+    restored = np.float32(255) * ours(given / np.float32(255))
     with tempfile.TemporaryDirectory() as folder:
         onnx, script = Path(folder, "weights.onnx"), Path(folder, "weights.pt")
         write_onnx(network, onnx, about)

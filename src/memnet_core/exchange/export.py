@@ -111,11 +111,12 @@ def _compared(
     worst = 0.0
     unshuffle = card.architecture.unshuffle
     for height, width in ((48, 80), (36, 24)):
-        x = sample_input(card, (height * unshuffle, width * unshuffle)) / 255
+        x = sample_input(card, (height * unshuffle, width * unshuffle))
+        x /= np.float32(255)
         found = run(path, x)
         if found is None:
             return f"Not compared with ours: {program} is not installed."
-        worst = max(worst, float(np.abs(found - ours(x)).max()))
+        worst = max(worst, float(np.abs(np.subtract(found, ours(x))).max()))
     if not worst <= TOLERANCE:
         path.unlink()
         raise ModelError(

@@ -40,7 +40,8 @@ def drawing(height: int, width: int) -> NDArray[np.uint8]:
         pixels[disc] = value
     stripes = (y > 0.45 * height) & (y < 0.55 * height) & (x > 0.65 * width)
     pixels[stripes] = np.where((x[stripes] // 3) % 2, 220, 60)
-    return np.rint(pixels).astype(np.uint8)
+    drawn: NDArray[np.uint8] = np.rint(pixels).astype(np.uint8)
+    return drawn
 
 
 def typical_level(card: Card) -> float:

@@ -48,7 +48,7 @@ def write_torchscript(
     buffer = io.BytesIO()  # else its folders would be called as the temporary file is
     with _without_warnings(), torch.inference_mode():
         traced = torch.jit.trace(network, example)  # type: ignore[no-untyped-call]
-        torch.jit.save(  # type: ignore[no-untyped-call]
+        torch.jit.save(
             traced, buffer, _extra_files={"memnet.json": json.dumps(about or {})}
         )
     with replaced_when_complete(path) as temporary:

@@ -84,7 +84,7 @@ def test_imported_tensors_become_an_installed_model(
 @pytest.mark.parametrize(
     ("content", "arguments", "told"),
     [
-        (b"\x0a\xff", [], "or a damaged one: field 1 ends"),
+        (b"\x0a\x7f", [], "or a damaged one: field 1 ends 127 bytes late"),
         (b"", [], "or a damaged one: it has no sum of images"),
         (None, [], "No such file or directory"),
         (b"", ["--levels", "many"], "are no levels"),

@@ -180,7 +180,8 @@ def test_missing_package_is_named(
 
 def test_sample_is_degraded_as_the_model_expects() -> None:
     clean = drawing(40, 60)
-    assert (clean.shape, clean.dtype) == ((40, 60), np.uint8)
+    assert clean.shape == (40, 60)
+    assert clean.dtype == np.uint8
     noisy = sample_input(card(Architecture(image_channels=3)), (40, 60), 20)
     assert noisy.shape == (1, 3, 40, 60)
     assert (noisy[0] - clean).std() == pytest.approx(20, rel=0.05)
