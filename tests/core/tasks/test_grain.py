@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,13 +14,15 @@ from memnet_core.tasks.correlated import correlated_noise
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+blur: Any = gaussian
+
 
 def noisy(sigma: float, width: float, side: int = 320) -> NDArray[np.float32]:
     y, x = np.mgrid[:side, :side] / side
     picture = 0.5 + 0.3 * np.sin(3 * x) * np.cos(2 * y)
     noise = np.random.default_rng(4).standard_normal((side, side))
     if width:
-        noise = gaussian(noise, width, mode="wrap")
+        noise = blur(noise, width, mode="wrap")
     degraded = picture + sigma / 255 * noise / noise.std()
     return np.asarray(degraded, np.float32)
 
@@ -45,7 +47,7 @@ def test_blurred_noise_is_correlated_and_as_strong_as_a_pixel_has_it(
 def test_texture_beside_quiet_parts_does_not_count() -> None:
     plane = noisy(8, 0)
     texture = np.random.default_rng(5).standard_normal((160, 320))
-    plane[:160] += 0.2 * gaussian(texture, 1.5)
+    plane[:160] += 0.2 * blur(texture, 1.5)
     found = estimate_noise([plane])
     assert found.grain == "white"
     assert found.sigma == pytest.approx(8, rel=0.1)
