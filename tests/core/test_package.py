@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 import memnet_core
 
@@ -23,6 +25,13 @@ def test_every_public_name_is_what_its_module_defines(name: str) -> None:
     value = getattr(memnet_core, name)
     assert isinstance(value, str) or value.__module__.startswith("memnet_core.")
     assert isinstance(value, str) or value.__name__ == name
+
+
+def test_citation_is_of_this_version() -> None:
+    file = Path(__file__).parents[2] / "CITATION.cff"
+    citation = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert citation["version"] == memnet_core.__version__
+    assert citation["license"] == "BSD-3-Clause"
 
 
 def test_unknown_names_are_refused_as_in_any_module() -> None:

@@ -160,7 +160,11 @@ def draw_spectra(
     return figure
 
 
-def draw_predictions(found: Mapping[str, Sequence[Prediction]], what: str) -> Figure:
+def draw_predictions(
+    found: Mapping[str, Sequence[Prediction]],
+    what: str,
+    systems: Mapping[str, float],
+) -> Figure:
     """Draw PSNR against weights and multiply-adds, coloured by seconds (Fig. 6).
 
     Parameters
@@ -169,6 +173,8 @@ def draw_predictions(found: Mapping[str, Sequence[Prediction]], what: str) -> Fi
         Predictions of each network, by its name.
     what : str
         Images and level.
+    systems : mapping of str to float
+        Published PSNR in dB of other systems, drawn as lines.
     """
     from matplotlib.figure import Figure
 
@@ -198,6 +204,17 @@ def draw_predictions(found: Mapping[str, Sequence[Prediction]], what: str) -> Fi
                 zorder=2,
             )
             _name_points(axes, predictions, costs, name if len(found) > 1 else "")
+        for system, level in systems.items():
+            axes.axhline(level, color="tab:red", linewidth=0.6, linestyle=":")
+            axes.annotate(
+                plotted(system),
+                (0.99, level),
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="bottom",
+                fontsize="x-small",
+                color="tab:red",
+            )
         axes.set_xlabel(label)
         axes.margins(0.12)
         axes.grid(alpha=0.3)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memnet_core.evaluation.published import known_set, published
 from memnet_core.evaluation.run import evaluate, restored_plane
 from memnet_core.restoration.stream import Engine
 from memnet_core.tasks import find_task
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from memnet_core.model.architecture import Architecture
     from memnet_core.model.file import Card
     from memnet_core.model.network import MemNet
+    from memnet_core.tasks import Task
 
 __all__ = [
     "SIDE",
@@ -27,6 +29,7 @@ __all__ = [
     "Prediction",
     "convolution_weights",
     "exits",
+    "published_psnr",
     "score_predictions",
 ]
 
@@ -176,6 +179,14 @@ def score_predictions(
             mean.input_ssim,
             mean.ssim,
         )
+
+
+def published_psnr(task: Task, folder: Path, level: float) -> dict[str, float]:
+    """Return what other systems reach on a known set, in dB, the weakest first."""
+    known = known_set(folder.name)
+    tables = published(task.table, known.name) if known else {}
+    found = {name: psnr for name, (psnr, _) in tables.get(level, {}).items()}
+    return dict(sorted(found.items(), key=lambda system: system[1]))
 
 
 def _seconds(engine: Engine, value: float) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memnet_core.errors import UsageError
-from memnet_core.text import shown
+from memnet_core.text import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -169,7 +169,7 @@ def predictions(
     are measured here; another load of the machine gives other seconds.
     """
     from memnet_core.analysis.figures import draw_predictions
-    from memnet_core.analysis.predictions import score_predictions
+    from memnet_core.analysis.predictions import published_psnr, score_predictions
     from memnet_core.analysis.tables import predictions_csv
 
     loaded = _load(models, level)
@@ -188,7 +188,14 @@ def predictions(
         for name, row in found.items()
         for p in row
     ]
-    figure = draw_predictions(found, f"{data.name}, {task.label(level)}")
+    systems = published_psnr(task, data, level)
+    for name, row in found.items() if systems else ():
+        for p in row:
+            below = [
+                f"{s} ({psnr:.2f})" for s, psnr in systems.items() if psnr < p.psnr
+            ]
+            words.append(f"{name} {p.name} is above {listed(below) or 'none'}")
+    figure = draw_predictions(found, f"{data.name}, {task.label(level)}", systems)
     tables = {"predictions.csv": predictions_csv(found)}
     _write(out, "predictions", figure, tables, words)
 

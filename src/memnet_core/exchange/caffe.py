@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 __all__ = ["memnet_from_caffe"]
 
 
+_MOST_BLOCKS = 100
+"""As many as an architecture can have."""
+
+
 def memnet_from_caffe(data: bytes) -> MemNet:
     """Make a network of a .caffemodel.
 
@@ -121,6 +125,8 @@ def _predictions(output: Value) -> list[_Prediction]:
         if not isinstance(term, Weighted):
             raise WireError("its output is no weighted sum of predictions")
         predictions.append(_Prediction(_residual(term.source), term.factor))
+    if len(predictions) > _MOST_BLOCKS:
+        raise WireError(f"it has more than {_MOST_BLOCKS} predictions")
     return predictions
 
 
@@ -150,6 +156,8 @@ def _blocks(value: Value) -> list[_Block]:
         parts = entered.parts if isinstance(entered, Concatenated) else (entered,)
         block = _block(gate, parts)
         blocks.append(block)
+        if len(blocks) > _MOST_BLOCKS:
+            raise WireError(f"it has more than {_MOST_BLOCKS} memory blocks")
         value = block.given
 
 

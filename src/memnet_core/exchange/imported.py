@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["import_file"]
 
-_LARGEST = 2**30
+_LARGEST = 2**28
 """Bytes of a file; the authors' largest network has some 40 MB."""
 
 _LARGEST_PICKLE = 2**24

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +11,21 @@ import pytest
 import torch
 
 from memnet_core.analysis.comparison import compare
+from memnet_core.analysis.figures import draw_predictions
 from memnet_core.analysis.gates import KINDS, gate_norms
 from memnet_core.analysis.observations import observations
-from memnet_core.analysis.predictions import convolution_weights, exits
+from memnet_core.analysis.predictions import (
+    Prediction,
+    convolution_weights,
+    exits,
+    published_psnr,
+)
 from memnet_core.analysis.spectra import BANDS, decibels, spectrum_of
 from memnet_core.errors import UsageError
 from memnet_core.evaluation.run import restored_plane
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
+from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,6 +169,20 @@ def test_weights_are_counted_as_in_the_paper() -> None:
     network = MemNet(Architecture())
     assert convolution_weights(network) == 676_992
     assert convolution_weights(network, 1) == 2 * 576 + 2 * 36_864 + 7 * 4096
+
+
+def test_published_systems_come_from_the_papers_table_weakest_first() -> None:
+    found = published_psnr(TASKS["sr"], Path("data/Set5"), 3)
+    assert [*found][:2] == ["Bicubic", "SRCNN"]
+    assert found["MemNet"] == 34.09
+    assert sorted(found.values()) == [*found.values()]
+    assert published_psnr(TASKS["sr"], Path("mine"), 3) == {}
+    drawn = draw_predictions({"a": [PREDICTION]}, "Set5", found)
+    texts = {text.get_text() for text in drawn.axes[0].texts}
+    assert texts == {"y1", *found}
+
+
+PREDICTION = Prediction("y1", 1, 56_000, 45_000, 0.5, 30.39, 32.5, 0.87, 0.9)
 
 
 def test_networks_are_compared_by_thirds_of_the_frequencies(
