@@ -18,7 +18,6 @@ import numpy as np
 import torch
 import yaml
 
-from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ModelError, UsageError
 from memnet_core.exchange.onnx_graph import OPSET, write_onnx
 from memnet_core.exchange.sample import sample_input, typical_level
@@ -67,7 +66,7 @@ def write_package(
     ours: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     authors: Sequence[str],
 ) -> None:
-    """Write a package, whole or not at all.
+    """Write a package.
 
     Parameters
     ----------
@@ -114,10 +113,7 @@ def write_package(
         }
     described = _description(network, card, files, level, authors)
     text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
-    with (
-        replaced_when_complete(path) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as package,
-    ):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
         package.writestr("rdf.yaml", text)
         for name, content in files.items():
             package.writestr(name, content)
@@ -134,7 +130,7 @@ def validated(path: Path) -> str:
     Raises
     ------
     ModelError
-        If it does not accept the package, which is removed.
+        If it does not accept the package.
     """
     if find_spec("bioimageio") is None or find_spec("bioimageio.core") is None:
         return "Not validated: bioimageio.core is not installed."
@@ -147,7 +143,6 @@ def validated(path: Path) -> str:
     )
     told = run.stdout.splitlines()[-1:]
     if run.returncode or told != ["passed"]:
-        path.unlink()
         why = (told or run.stderr.splitlines()[-1:] or ["it says nothing"])[0]
         raise ModelError(
             f"bioimageio.core does not accept the package ({why}); nothing was "

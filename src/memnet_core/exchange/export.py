@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ModelError
 from memnet_core.exchange.bioimage import validated, write_package
 from memnet_core.exchange.onnx_graph import run_onnx, write_onnx
@@ -88,14 +89,16 @@ def export(
         return _restored(model, plane, x)
 
     try:
-        if kind == "bioimageio":
-            write_package(network, card, path, about, ours, authors)
-            return validated(path)
-        if kind == "onnx":
-            write_onnx(network, path, about)
-            return _compared("ONNX Runtime", run_onnx, path, card, ours)
-        write_torchscript(network, path, about)
-        return _compared("TorchScript", run_torchscript, path, card, ours)
+        # What was there before stays until the new file has passed.
+        with replaced_when_complete(path) as temporary:
+            if kind == "bioimageio":
+                write_package(network, card, temporary, about, ours, authors)
+                return validated(temporary)
+            if kind == "onnx":
+                write_onnx(network, temporary, about)
+                return _compared("ONNX Runtime", run_onnx, temporary, card, ours)
+            write_torchscript(network, temporary, about)
+            return _compared("TorchScript", run_torchscript, temporary, card, ours)
     except OSError as error:
         raise ModelError(f"Cannot write {path}: {error.strerror}.") from error
 
@@ -118,7 +121,6 @@ def _compared(
             return f"Not compared with ours: {program} is not installed."
         worst = max(worst, float(np.abs(np.subtract(found, ours(x))).max()))
     if not worst <= TOLERANCE:
-        path.unlink()
         raise ModelError(
             f"What {program} computes differs from our network by {worst:.1e} of the "
             f"range, more than {TOLERANCE:.0e}; nothing was exported."

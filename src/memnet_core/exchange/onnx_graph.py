@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ _MISSING = (
 def write_onnx(
     network: PortableNetwork, path: Path, about: dict[str, str] | None = None
 ) -> None:
-    """Write a network as ONNX with free height and width, whole or not at all.
+    """Write a network as ONNX with free height and width.
 
     The input ``image`` and the output ``restored`` are float32 of shape (N, C, H, W).
 
@@ -77,8 +76,7 @@ def write_onnx(
     )
     helper.set_model_props(model, about or {})
     onnx.checker.check_model(model, full_check=True)
-    with replaced_when_complete(path) as temporary:
-        temporary.write_bytes(model.SerializeToString())
+    path.write_bytes(model.SerializeToString())
 
 
 def run_onnx(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32] | None:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from memnet_core.atomic import replaced_when_complete
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -27,7 +25,7 @@ __all__ = ["run_torchscript", "write_torchscript"]
 def write_torchscript(
     network: PortableNetwork, path: Path, about: dict[str, str] | None = None
 ) -> None:
-    """Write a network as TorchScript, whole or not at all.
+    """Write a network as TorchScript.
 
     Parameters
     ----------
@@ -51,8 +49,7 @@ def write_torchscript(
         torch.jit.save(
             traced, buffer, _extra_files={"memnet.json": json.dumps(about or {})}
         )
-    with replaced_when_complete(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    path.write_bytes(buffer.getvalue())
 
 
 def run_torchscript(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32]:
