@@ -39,7 +39,7 @@ _RIDGE = 1e-3
 _LARGEST = 1.5 / 255
 """Beyond it, an answer is no pattern, but to a brightness unknown from training."""
 
-_NOISY_WEIGHT = 3.0
+_NOISY_WEIGHT = 10.0
 """What counts a flat area with noise, of which there are fewer, beside one without."""
 
 
