@@ -116,6 +116,15 @@ _OPTIONS = (
         "all together.  [default: what suits task and model]",
     ),
     click.option(
+        "--strength",
+        type=float,
+        metavar="S",
+        default=1.0,
+        show_default=True,
+        help="Do less (down to 0) or more (up to 1.5) than the level asks for, with a "
+        "model that has a level map.",
+    ),
+    click.option(
         "--range",
         "value_range",
         type=parse_range,

@@ -21,6 +21,7 @@ from memnet_core.restoration.holes import Filled
 from memnet_core.restoration.sample import sampled_blocks, sampled_planes
 from memnet_core.restoration.scaling import Linear, scaling_of
 from memnet_core.restoration.settings import Precision
+from memnet_core.restoration.strength import check_strength, strength_in_words
 from memnet_core.tasks import LevelFound, find_task
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Decision(BaseModel):
         Which planes of colours the network sees.
     remarks : tuple of str
         How level and range were found, and what else has to be said.
-    exit_block, tta, precision
+    strength, exit_block, tta, precision
         As in `memnet_core.restoration.settings.Settings`.
     coding : JpegCoding, optional
         The JPEG coding that the result must not contradict.
@@ -93,6 +94,7 @@ class Decision(BaseModel):
     channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
     colours: ColourMode
     remarks: tuple[str, ...] = ()
+    strength: float = 1.0
     exit_block: int | None = None
     tta: bool = False
     precision: Precision = "float32"
@@ -113,6 +115,12 @@ class Decision(BaseModel):
     def scale(self) -> int:
         """How many times higher and wider the result is."""
         return find_task(self.task).scale(self.level)
+
+    def applied(self, level: float) -> float:
+        """Return the level that the network is told where it found one."""
+        if self.strength == 1:
+            return level
+        return find_task(self.task).at_strength(level, self.strength)
 
     def entry(self) -> Entry:
         """Return the model.
@@ -226,9 +234,12 @@ def decide(
         colours=coloured,
     )
     card = entry.card
+    check_strength(settings, card)
     if not card.levels.covers(strongest):
         nearest = card.levels.nearest(strongest)
         remarks.append(f"beyond {task.symbol} {nearest:g}, the nearest of the model")
+    if settings.strength != 1:
+        remarks.append(strength_in_words(settings.strength, strongest, card))
     mode = colour_mode(
         source.shape[-1] - (source.shape[-1] in (2, 4)),
         settings.channels,
@@ -245,6 +256,7 @@ def decide(
         channels=judged.channels,
         colours=mode,
         remarks=tuple(remarks),
+        strength=settings.strength,
         exit_block=settings.exit_block,
         tta=settings.tta,
         precision=settings.precision,
@@ -268,6 +280,9 @@ def check_model(settings: Settings) -> None:
         nearest=settings.nearest or level is None,
     )
     entry.card.architecture.check_exit_block(settings.exit_block)
+    entries = [entry] if settings.model else installed()[0]
+    if not any(e.card.takes_strength for e in entries if e.card.task == settings.task):
+        check_strength(settings, entry.card)
 
 
 def plane_scaling(source: Source, plane: int) -> Linear:

@@ -83,7 +83,9 @@ def restore(
         )
         before = done
         events = job.run(sink, wanted.rows, wanted.columns)
-        if job.is_blank(wanted.rows, wanted.columns):
+        if prepared.decision.strength == 0:
+            events = job.repeat(sink, wanted.rows, wanted.columns)
+        elif job.is_blank(wanted.rows, wanted.columns):
             blank += 1
             events = job.repeat(sink, wanted.rows, wanted.columns)
         for event in events:
@@ -118,7 +120,7 @@ class _Plane:
         task = self.prepared.task
         self.beyond, self.map_value = (
             task.spread(self.level),
-            task.map_value(self.level),
+            task.map_value(self.prepared.decision.applied(self.level)),
         )
 
     def is_blank(self, rows: slice, columns: slice) -> bool:

@@ -67,6 +67,7 @@ def test_folder_is_restored_and_each_file_has_a_line(
             {"level": 10, "channels": "luminance"},
         ),
         ("--scale 2", "sr", {"level": 2}),
+        ("--sigma 10 --strength 0.5", "denoise", {"level": 10, "strength": 0.5}),
         ("--q 10 --tta", "deblock", {"level": 10, "tta": True}),
         ("--q 10 --exit-block 1", "deblock", {"level": 10, "exit_block": 1}),
         (
@@ -84,7 +85,7 @@ def test_options_do_what_they_name(
     task: str,
     settings: dict[str, Any],
 ) -> None:
-    install("model", 2, 16, task=task)
+    install("model", 2, 16, task=task, level_map="strength" in settings)
     source = picture("a.png")
     result = memnet(
         *("batch", "--task", task, *options.split(), "--device", "cpu", source, "out")
