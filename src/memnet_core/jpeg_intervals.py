@@ -15,12 +15,24 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "JpegCoding", "consistent", "consistent_colours", "quantised"]
+__all__ = [
+    "BLOCK",
+    "FROM_YCC",
+    "TO_YCC",
+    "JpegCoding",
+    "consistent",
+    "consistent_colours",
+    "quantised",
+]
 
 BLOCK = 8
 
 _HALF = 0.4995
 """Half an interval in steps; a little less than ½, so that rounding cannot leave it."""
+
+_SUBSAMPLED = {((2, 2), (1, 1), (1, 1)), ((2, 1), (1, 1), (1, 1))}
+"""Factors of 4:2:0 and 4:2:2; others are rare, and decoders enlarge them in their way.
+"""
 
 _ROUNDS = 40
 """After which blocks are given up whose coefficients do not explain their pixels."""
@@ -28,7 +40,7 @@ _ROUNDS = 40
 _TOLERANCE = 0.1
 """Grey levels by which decoders differ from the exact transform, before they round."""
 
-_TO_YCC = np.array(
+TO_YCC = np.array(
     [
         [0.299, 0.587, 0.114],
         [-0.168736, -0.331264, 0.5],
@@ -37,7 +49,7 @@ _TO_YCC = np.array(
 )
 """RGB to luminance, blue and red difference, as JFIF defines them."""
 
-_FROM_YCC = np.linalg.inv(_TO_YCC).T
+FROM_YCC = np.linalg.inv(TO_YCC).T
 """What of R, G and B changes where one of the three does."""
 
 
@@ -76,7 +88,23 @@ class JpegCoding:
         """Whether chroma is coded at the resolution of luminance."""
         return len(self.sampling) == 3 and len(set(self.sampling)) == 1
 
-    def aligned(self, part: slice, size: int, axis: int) -> slice:
+    @property
+    def is_subsampled(self) -> bool:
+        """Whether chroma has half the columns of luminance, and maybe half the rows."""
+        return self.sampling in _SUBSAMPLED
+
+    def cell(self, axis: int) -> int:
+        """Return how many pixels along an axis share a sample of chroma, 1 or 2."""
+        if not self.is_subsampled:
+            return 1
+        is_turned = self.orientation in (5, 6, 7, 8)
+        return self.sampling[0][0 if (axis == 1) != is_turned else 1]
+
+    def is_flipped(self, axis: int) -> bool:
+        """Whether blocks are counted from the end of an axis of pixels as read."""
+        return self.orientation in ((3, 4, 7, 8), (2, 3, 6, 7))[axis]
+
+    def aligned(self, part: slice, size: int, axis: int, cell: int = 1) -> slice:
         """Return the smallest run of whole blocks that holds a part of an axis.
 
         Parameters
@@ -87,15 +115,19 @@ class JpegCoding:
             Length of the axis.
         axis : int
             0 for rows, 1 for columns.
+        cell : int
+            Pixels to a sample of the blocks.
         """
-        before, behind = self.missing(part, size, axis)
+        before, behind = self.missing(part, size, axis, cell)
         return slice(max(part.start - before, 0), min(part.stop + behind, size))
 
-    def missing(self, part: slice, size: int, axis: int) -> tuple[int, int]:
+    def missing(
+        self, part: slice, size: int, axis: int, cell: int = 1
+    ) -> tuple[int, int]:
         """Return what a part lacks of whole blocks, before and behind it."""
-        flipped = self.orientation in ((3, 4, 7, 8), (2, 3, 6, 7))[axis]
-        first = size % BLOCK if flipped else 0
-        return (part.start - first) % BLOCK, (first - part.stop) % BLOCK
+        first = size if self.is_flipped(axis) else 0
+        side = BLOCK * cell
+        return (part.start - first) % side, (first - part.stop) % side
 
     def steps(self, component: int) -> NDArray[np.float64]:
         """Return the 64 steps of a component for blocks of pixels as read."""
@@ -153,6 +185,7 @@ def consistent(
     restored: NDArray[np.float64],
     steps: NDArray[np.float64],
     missing: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    still: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
 ) -> NDArray[np.float64]:
     """Return a restored plane with every coefficient in the interval that is known.
 
@@ -173,6 +206,8 @@ def consistent(
         Quantisation steps.
     missing : pair of (int, int)
         Rows above and below, columns before and behind, that complete the blocks.
+    still : pair of ndarray of bool, shape (h, w)
+        Where all is black, and where white; where the plane is clipped by default.
     """
     height, width = decoded.shape
     low = np.where(clipped[0], -np.inf, decoded - 0.5)
@@ -187,7 +222,7 @@ def consistent(
     highest[partial] += _HALF * steps
     coefficients = np.clip(_blocks(completed) @ _DCT.T, lowest, highest)
     blocks = coefficients @ _DCT
-    for saturated in clipped:
+    for saturated in still or clipped:
         whole = _blocks(np.pad(saturated, missing, "edge")).all(axis=1)
         blocks[whole] = _blocks(np.pad(decoded, missing, "edge"))[whole]
     plane = _plane(blocks, completed.shape)
@@ -217,8 +252,7 @@ def consistent_colours(
         As in `consistent`.
     chroma : bool
         Whether chroma was changed, too. It is held to its intervals where it is coded
-        at full resolution; else how decoders enlarge it stands between the pixels and
-        its coefficients.
+        at full resolution; for 4:2:0 and 4:2:2 see `memnet_core.jpeg_chroma`.
     """
     black, white = decoded <= 0, decoded >= 255
     if decoded.shape[-1] == 1:
@@ -232,8 +266,9 @@ def consistent_colours(
         )
         return plane[..., None] + 128
     changed = restored.copy()
+    still = np.asarray(black.all(axis=-1)), np.asarray(white.all(axis=-1))
     for component in range(3 if chroma and coding.is_full_chroma else 1):
-        weights = _TO_YCC[component]
+        weights = TO_YCC[component]
         clipped = np.asarray(black.any(axis=-1)), np.asarray(white.any(axis=-1))
         if component:
             both = np.asarray(clipped[0] | clipped[1])
@@ -241,9 +276,9 @@ def consistent_colours(
         offset = 0 if component else 128
         before, after = (pixels @ weights - offset for pixels in (decoded, restored))
         held = consistent(
-            np.rint(before), clipped, after, coding.steps(component), missing
+            np.rint(before), clipped, after, coding.steps(component), missing, still
         )
-        changed += (held - after)[..., None] * _FROM_YCC[component]
+        changed += (held - after)[..., None] * FROM_YCC[component]
     return changed
 
 

@@ -29,6 +29,7 @@ _MOST_SCENES = 24
 _COLOURS = {
     "single": "one, gray",
     "luminance": "the luminance of colours",
+    "chroma": "luminance, and chroma at the resolution of the JPEG",
     "each": "each by itself",
     "joint": "all together",
 }
@@ -197,7 +198,7 @@ def _planned(source: ImageFile, settings: Settings) -> Iterator[tuple[str, str]]
         yield "strength", f"{decision.strength:g}"
     ranges = dict.fromkeys(str(c.scaling) for c in decision.channels if c.scaling)
     yield "range", " and ".join(ranges) or "of each plane"
-    if decision.coding:
+    if decision.coding and decision.consistency:
         yield "held to", "the intervals of the JPEG"
     yield "device", str(select_device(settings.device))
     remarks = [told for told in decision.remarks if told not in judged.remarks]

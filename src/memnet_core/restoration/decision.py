@@ -6,7 +6,7 @@ result wherever they come from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from memnet_core.errors import ImageError, ModelError, NothingToDo, UsageError
+from memnet_core.jpeg_chroma import Chroma
 from memnet_core.jpeg_intervals import JpegCoding
 from memnet_core.model.zoo import Entry, choose_model, find_model, installed
 from memnet_core.restoration.colour import ColourMode, colour_mode
@@ -80,10 +81,10 @@ class Decision(BaseModel):
         Which planes of colours the network sees.
     remarks : tuple of str
         How level and range were found, and what else has to be said.
-    strength, exit_block, tta, precision
+    strength, exit_block, tta, precision, consistency
         As in `memnet_core.restoration.settings.Settings`.
     coding : JpegCoding, optional
-        The JPEG coding that the result must not contradict.
+        How a JPEG codes the source, as far as it matters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,6 +99,7 @@ class Decision(BaseModel):
     exit_block: int | None = None
     tta: bool = False
     precision: Precision = "float32"
+    consistency: bool = True
     coding: JpegCoding | None = None
 
     @field_validator("task")
@@ -248,7 +250,11 @@ def decide(
     )
     if mode in ("each", "joint") and grayish:
         mode = "single"
-    keeps = settings.consistency and task.undoes_jpeg
+    coding = _coding(source) if task.undoes_jpeg else None
+    is_open = settings.channels is None and mode == "luminance" and not grayish
+    if is_open and coding and coding.is_subsampled:
+        mode = "chroma"
+        remarks.append("chroma restored at its own resolution")
     return Decision(
         task=task.name,
         model=card.name if entry.is_shipped else str(Path(entry.path).absolute()),
@@ -260,7 +266,8 @@ def decide(
         exit_block=settings.exit_block,
         tta=settings.tta,
         precision=settings.precision,
-        coding=source.jpeg_coding if keeps and source.dtype == np.uint8 else None,
+        consistency=settings.consistency,
+        coding=coding if settings.consistency or mode == "chroma" else None,
     )
 
 
@@ -294,6 +301,16 @@ def plane_scaling(source: Source, plane: int) -> Linear:
         If the plane's sample is not finite.
     """
     return scaling_of(sampled_blocks(source, [plane]), source.dtype, "plane")
+
+
+def _coding(source: Source) -> JpegCoding | None:
+    """Return how a JPEG codes the pixels, as far as these bear it out."""
+    coding = source.jpeg_coding
+    if coding is None or source.dtype != np.uint8:
+        return None
+    if coding.is_subsampled and not Chroma(source, coding).is_explained():
+        return replace(coding, sampling=coding.sampling[:1])
+    return coding
 
 
 def _judged(

@@ -149,14 +149,23 @@ def test_sigma_is_said_in_values_of_the_image() -> None:
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-@pytest.mark.parametrize("colours", ["single", "luminance"])
+@pytest.mark.parametrize(
+    ("colours", "sampling"),
+    [
+        ("single", ((1, 1),)),
+        ("luminance", ((1, 1),) * 3),
+        ("each", ((1, 1),) * 3),
+        ("each", ((2, 2), (1, 1), (1, 1))),
+        ("chroma", ((2, 2), (1, 1), (1, 1))),
+        ("chroma", ((2, 1), (1, 1), (1, 1))),
+    ],
+)
 def test_a_region_of_a_jpeg_is_that_part_of_the_whole(
-    prepared_with: Prepare, orientation: int, colours: Any
+    prepared_with: Prepare, orientation: int, colours: Any, sampling: Any
 ) -> None:
-    samples = 3 if colours == "luminance" else 1
-    stack = np.random.default_rng(1).integers(30, 220, (1, 69, 75, samples))
+    stack = np.random.default_rng(1).integers(30, 220, (1, 69, 75, len(sampling)))
     stack = stack.astype(np.uint8)
-    coding = JpegCoding((TABLE,), ((1, 1),) * samples, orientation)
+    coding = JpegCoding((TABLE,), sampling, orientation)
     prepared = prepared_with(
         task="deblock",
         level=20,
