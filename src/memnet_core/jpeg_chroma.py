@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from memnet_core.jpeg_intervals import FROM_YCC, TO_YCC, consistent
+from memnet_core.jpeg_intervals import FROM_YCC, TO_YCC, consistent_chroma
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -200,13 +200,13 @@ class Chroma:
         )
         result = changed.copy()
         for n in range(2):
-            held = consistent(
+            held = consistent_chroma(
                 before[..., n],
-                (unsure, unsure),
                 after[..., n],
                 self._coding.steps(n + 1),
                 (down, across),
                 still,
+                unsure,
             )
             moved = self._repeated(held - after[..., n], cells)
             result += moved[..., None] * FROM_YCC[n + 1]

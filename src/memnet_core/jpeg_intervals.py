@@ -21,6 +21,7 @@ __all__ = [
     "TO_YCC",
     "JpegCoding",
     "consistent",
+    "consistent_chroma",
     "consistent_colours",
     "quantised",
 ]
@@ -186,13 +187,14 @@ def consistent(
     steps: NDArray[np.float64],
     missing: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
     still: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
+    unsure: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """Return a restored plane with every coefficient in the interval that is known.
 
     Blocks that the picture fills only in part were completed by the encoder, which
     repeats the border. So does this; but as the border it repeated is not known, the
-    intervals of these blocks are twice as wide. A block that is white or black all over
-    stays so.
+    intervals of these blocks are twice as wide, as are those of unsure ones. A block
+    that is white or black all over stays so.
 
     Parameters
     ----------
@@ -208,6 +210,8 @@ def consistent(
         Rows above and below, columns before and behind, that complete the blocks.
     still : pair of ndarray of bool, shape (h, w)
         Where all is black, and where white; where the plane is clipped by default.
+    unsure : ndarray of bool, shape (h, w), optional
+        Where the plane is not quite what the file holds.
     """
     height, width = decoded.shape
     low = np.where(clipped[0], -np.inf, decoded - 0.5)
@@ -218,6 +222,8 @@ def consistent(
     low, high, completed = (np.pad(p, missing, "edge") for p in (low, high, restored))
     lowest, highest = quantised(_blocks(low), _blocks(high), steps)
     partial = _blocks(_outside((height, width), missing)).any(axis=1)
+    if unsure is not None:
+        partial |= _blocks(np.pad(unsure, missing)).any(axis=1)
     lowest[partial] -= _HALF * steps
     highest[partial] += _HALF * steps
     coefficients = np.clip(_blocks(completed) @ _DCT.T, lowest, highest)
@@ -267,19 +273,46 @@ def consistent_colours(
         return plane[..., None] + 128
     changed = restored.copy()
     still = np.asarray(black.all(axis=-1)), np.asarray(white.all(axis=-1))
-    for component in range(3 if chroma and coding.is_full_chroma else 1):
-        weights = TO_YCC[component]
-        clipped = np.asarray(black.any(axis=-1)), np.asarray(white.any(axis=-1))
-        if component:
-            both = np.asarray(clipped[0] | clipped[1])
-            clipped = both, both
-        offset = 0 if component else 128
-        before, after = (pixels @ weights - offset for pixels in (decoded, restored))
-        held = consistent(
-            np.rint(before), clipped, after, coding.steps(component), missing, still
+    clipped = np.asarray(black.any(axis=-1)), np.asarray(white.any(axis=-1))
+    before, after = (pixels @ TO_YCC[0] - 128 for pixels in (decoded, restored))
+    held = consistent(np.rint(before), clipped, after, coding.steps(0), missing, still)
+    changed += (held - after)[..., None]
+    if not (chroma and coding.is_full_chroma):
+        return changed
+    for component in (1, 2):
+        before, after = (pixels @ TO_YCC[component] for pixels in (decoded, restored))
+        held = consistent_chroma(
+            before,
+            after,
+            coding.steps(component),
+            missing,
+            still,
+            clipped[0] | clipped[1],
         )
         changed += (held - after)[..., None] * FROM_YCC[component]
     return changed
+
+
+def consistent_chroma(
+    decoded: NDArray[np.float64],
+    restored: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    missing: tuple[tuple[int, int], tuple[int, int]],
+    still: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    unsure: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Return a restored difference with every coefficient in its interval.
+
+    Where a colour was clipped its differences have no bounds that help; but they nearly
+    always lie close enough to tell the coefficients.
+
+    Parameters
+    ----------
+    decoded, restored, steps, missing, still, unsure
+        As for `consistent`; `decoded` need not be whole numbers.
+    """
+    never = np.zeros(decoded.shape, np.bool_)
+    return consistent(decoded, (never, never), restored, steps, missing, still, unsure)
 
 
 def _outside(

@@ -163,6 +163,20 @@ def test_white_and_black_stay() -> None:
     assert after[24:, 8:24].max() > 20
 
 
+@pytest.mark.parametrize("quality", [20, 75])
+@pytest.mark.parametrize("subsampling", SAMPLING)
+def test_the_picture_that_was_compressed_is_hardly_moved(
+    subsampling: str, quality: int
+) -> None:
+    clean = np.clip(2.2 * (colours(96, 112) - 128.0) + 128, 0, 255).astype(np.uint8)
+    pixels, coding = compressed(clean, subsampling, quality)
+    assert ((pixels == 0) | (pixels == 255)).any(axis=-1).mean() > 0.05
+    chroma = Chroma(ArraySource(pixels[None]), coding)
+    held = chroma.held(0, clean.astype(float), slice(0, 96), slice(0, 112))
+    assert np.abs(pixels - clean.astype(float)).mean() > 0.5
+    assert np.abs(held - clean).mean() < 0.1
+
+
 def test_other_decoders_are_found_out() -> None:
     noise = np.random.default_rng(0).integers(60, 190, (64, 64, 3)).astype(np.uint8)
     clean = noise.repeat(2, 0).repeat(2, 1)
