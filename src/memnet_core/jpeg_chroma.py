@@ -250,7 +250,7 @@ class Chroma:
         seen = [a.widened(p, 1) for a, p in zip(self._axes, cells, strict=True)]
         split = self._split(self._pixels(plane, seen), seen)
         black, white = split <= 0, split >= 255
-        clipped = (black | white).any(axis=(1, 3, 4))
+        clipped = np.asarray((black | white).any(axis=(1, 3, 4)))
         spread = np.pad(clipped, 1)
         near = [
             spread[y : y + clipped.shape[0], x : x + clipped.shape[1]]
@@ -261,8 +261,10 @@ class Chroma:
             slice(p.start - s.start, p.stop - s.start)
             for p, s in zip(cells, seen, strict=True)
         )
-        still = tuple(ends.all(axis=(1, 3, 4))[inner] for ends in (black, white))
-        return np.logical_or.reduce(near)[inner], (still[0], still[1])
+        dark, bright = (
+            np.asarray(ends.all(axis=(1, 3, 4)))[inner] for ends in (black, white)
+        )
+        return np.stack(near).any(axis=0)[inner], (dark, bright)
 
 
 def _chroma(colours: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -45,8 +45,9 @@ def compressed(
     Image.fromarray(pixels).save(
         buffer, "JPEG", quality=quality, subsampling=subsampling, exif=exif
     )
-    with Image.open(buffer) as image:
-        tables: Any = image.quantization
+    with Image.open(buffer) as opened:
+        image: Any = opened
+        tables = image.quantization
         turned = np.asarray(ImageOps.exif_transpose(image))
     used = tuple(tuple(tables[n]) for n in (0, 1, 1))
     sampling = (SAMPLING[subsampling], (1, 1), (1, 1))
@@ -58,14 +59,16 @@ def means(pixels: NDArray[Any], high: int, wide: int) -> NDArray[np.float64]:
     chroma = pixels.astype(np.float64) @ TO_YCC[1:].T
     height, width, _ = chroma.shape
     split = chroma.reshape(height // high, high, width // wide, wide, 2)
-    return split.mean((1, 3))
+    cells: NDArray[np.float64] = split.mean((1, 3))
+    return cells
 
 
 def coefficients(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the coefficients of whole blocks of samples, (n, 8, 8)."""
     height, width = samples.shape
     blocks = samples.reshape(height // 8, 8, width // 8, 8).swapaxes(1, 2)
-    return DCT @ blocks.reshape(-1, 8, 8) @ DCT.T
+    found: NDArray[np.float64] = DCT @ blocks.reshape(-1, 8, 8) @ DCT.T
+    return found
 
 
 @pytest.mark.parametrize("quality", [10, 75, 90])

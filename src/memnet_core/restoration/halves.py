@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -68,7 +68,7 @@ class RestoredSamples:
     """
 
     def __init__(
-        self, streams: list[Iterator[NDArray[np.float64]]], top: int, gray: float
+        self, streams: Sequence[Iterator[NDArray[np.float64]]], top: int, gray: float
     ) -> None:
         self._streams = streams
         self._tops = [top] * len(streams)

@@ -84,7 +84,7 @@ class Deblock(Task):
 
         It is no whole number.
         """
-        factor = 51 ** (strength * self.map_value(level)) - 1
+        factor = math.pow(51, strength * self.map_value(level)) - 1
         return 50 / factor if factor > 1 else 50 * (2 - factor)
 
     def estimate(

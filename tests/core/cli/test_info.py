@@ -250,11 +250,12 @@ def test_task_that_would_be_refused_or_idle_is_told_so(
 
 
 def test_options_that_say_nothing_without_a_task_are_refused(
-    memnet: Command, picture: Picture
+    memnet: Command, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = picture("a.png")
     for option, value in (("--q", "10"), ("--strength", "1"), ("--range", "0,9")):
         result = memnet("info", path, option, value)
         assert result.exit_code == 2
         assert f"{option} needs a --task" in result.stderr
+    monkeypatch.setenv("MEMNET_MAX_PIXELS", "1")
     assert memnet("info", path, "--max-pixels", 999).exit_code == 0
