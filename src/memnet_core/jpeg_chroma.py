@@ -264,7 +264,7 @@ class Chroma:
         dark, bright = (
             np.asarray(ends.all(axis=(1, 3, 4)))[inner] for ends in (black, white)
         )
-        return np.stack(near).any(axis=0)[inner], (dark, bright)
+        return np.asarray(np.stack(near).any(axis=0))[inner], (dark, bright)
 
 
 def _chroma(colours: NDArray[np.float64]) -> NDArray[np.float64]:
