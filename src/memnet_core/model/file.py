@@ -136,6 +136,11 @@ class Card(_Strict):
         return self
 
     @property
+    def takes_strength(self) -> bool:
+        """Whether the strength of what it does can be chosen."""
+        return self.architecture.level_map and TASKS[self.task].graded
+
+    @property
     def serves(self) -> str:
         """Task and levels in words, such as ``deblock q 5-75``."""
         grain = " of correlated noise" if self.grain == "correlated" else ""

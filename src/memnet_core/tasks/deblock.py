@@ -79,6 +79,14 @@ class Deblock(Task):
         factor = 50 / level if level < 50 else 2 - level / 50
         return math.log(1 + factor) / math.log(51)
 
+    def at_strength(self, level: float, strength: float) -> float:
+        """Return the quality of so much stronger compression; see `Task.at_strength`.
+
+        It is no whole number.
+        """
+        factor = math.pow(51, strength * self.map_value(level)) - 1
+        return 50 / factor if factor > 1 else 50 * (2 - factor)
+
     def estimate(
         self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
     ) -> LevelFound:

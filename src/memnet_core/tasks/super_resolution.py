@@ -36,6 +36,7 @@ class SuperResolution(Task):
     whole = True
     ranges = False
     estimable = False
+    graded = False
     field = LevelField(label="scale", value=2, low=2, high=16, offered=True)
     recipe_levels: ClassVar = {
         "fast": Levels.listed(2, 3, 4),
