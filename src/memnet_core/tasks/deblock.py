@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
     from memnet_core.tasks.base import Tables
 
-__all__ = ["Deblock", "QualityEstimate", "estimate_quality", "jpeg", "luminance_table"]
+__all__ = [
+    "Deblock",
+    "QualityEstimate",
+    "estimate_quality",
+    "jpeg",
+    "jpeg_file",
+    "luminance_table",
+]
 
 _UNIT = 16
 """Pixels after which JPEG repeats: blocks of 8×8 samples, of chroma every other one."""
@@ -164,6 +171,23 @@ def jpeg(
 
     Parameters
     ----------
+    pixels, quality, subsampled
+        As for `jpeg_file`.
+    """
+    from PIL import Image
+
+    file = io.BytesIO(jpeg_file(pixels, quality, subsampled=subsampled))
+    with Image.open(file) as image:
+        return np.asarray(image)
+
+
+def jpeg_file(
+    pixels: NDArray[np.uint8], quality: int, *, subsampled: bool = True
+) -> bytes:
+    """Return pixels as the content of a baseline JPEG file.
+
+    Parameters
+    ----------
     pixels : ndarray of uint8, shape (H, W) or (H, W, 3)
         Gray or RGB pixels; 8×8 blocks begin at the upper left corner.
     quality : int
@@ -176,5 +200,4 @@ def jpeg(
     buffer = io.BytesIO()
     chroma = "4:2:0" if subsampled else "4:4:4"
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=chroma)
-    with Image.open(buffer) as image:
-        return np.asarray(image)
+    return buffer.getvalue()
