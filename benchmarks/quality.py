@@ -121,15 +121,20 @@ def on_colours(entry: Entry, levels: Sequence[int], channels: Channels) -> Syste
 
 def ours(benchmark: Benchmark, entry: Entry) -> list[System]:
     """Return a model in the ways in which it serves a benchmark, if it does."""
-    restores_colours = entry.card.architecture.image_channels > 1
     if entry.card.task != benchmark.task.name:
         return []
     if not benchmark.colours:
-        return [] if restores_colours else [on_planes(entry, benchmark.levels)]
-    ways: tuple[Channels, ...] = (
-        ("joint",) if restores_colours else ("luminance", "each")
-    )
+        gray = not is_for_colours(entry)
+        return [on_planes(entry, benchmark.levels)] if gray else []
+    ways: tuple[Channels, ...] = ("luminance", "each")
+    if is_for_colours(entry):
+        ways = ("joint",)
     return [on_colours(entry, benchmark.levels, way) for way in ways]
+
+
+def is_for_colours(entry: Entry) -> bool:
+    """Whether a model restores colours together."""
+    return entry.card.architecture.image_channels > 1
 
 
 def peers(benchmark: str) -> tuple[list[System], list[Row]]:
@@ -197,7 +202,7 @@ def repeated(plane: NDArray[Any], side: int) -> NDArray[Any]:
     return np.ascontiguousarray(plane[np.ix_(rows, columns)])
 
 
-def compare(name: str, entries: Sequence[Entry], *, quick: bool) -> Comparison:
+def compare(name: str, own: Sequence[System], *, quick: bool) -> Comparison:
     """Run everything for one benchmark."""
     benchmark = BENCHMARKS[name]
     planes = benchmark.planes()[: 1 if quick else None]
@@ -206,8 +211,7 @@ def compare(name: str, entries: Sequence[Entry], *, quick: bool) -> Comparison:
         for level in benchmark.levels
     }
     others, missing = peers(name)
-    systems = [system for entry in entries for system in ours(benchmark, entry)]
-    systems += others
+    systems = [*own, *others]
     rows = [Row(benchmark.input_name, mean_scores(benchmark, inputs, None))]
     for system, speed in zip(
         systems, speeds(benchmark, systems, planes[0]), strict=True
@@ -314,14 +318,15 @@ def main(
     print(f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}")
     comparisons = []
     for name, benchmark in BENCHMARKS.items():
-        own = [e for e in entries if e.card.task == benchmark.task.name]
+        own = [system for entry in entries for system in ours(benchmark, entry)]
         if not own:
             continue
         comparison = compare(name, own, quick=quick)
         print_table(comparison)
         comparisons.append(comparison)
-        for entry in own if recording else ():
-            if (entry.card.architecture.image_channels > 1) == benchmark.colours:
+        for entry in entries if recording else ():
+            is_of_task = entry.card.task == benchmark.task.name
+            if is_of_task and is_for_colours(entry) == benchmark.colours:
                 record(entry, comparison)
     if json_file:
         json_file.write_text(json.dumps([asdict(c) for c in comparisons], indent=1))
