@@ -328,9 +328,14 @@ def test_reports_hold_scores_of_colours_and_of_luminance(
     assert first is not None
     assert data["images"][0]["luminance"]["input_psnr"] == first.input_psnr
     page = as_html(entry.card, [found])
-    for value in (found.mean.psnr, luminance.psnr, first.psnr):
-        assert f"{value:.2f}" in page
-    assert "luminance restored" in page
+    for scores in (found.mean, luminance):
+        assert f"<td>{scores.psnr:.2f}</td><td>{scores.ssim:.4f}</td>" in page
+    for row in (found.images[0], first):
+        before = f"{row.input_psnr:.2f} / {row.input_ssim:.4f}"
+        after = f"{row.psnr:.2f} / {row.ssim:.4f}"
+        assert f"<td>{before}</td><td>{after}</td>" in page
+    assert "<th>luminance restored</th>" in page
+    assert "&lt;t" not in page
     assert page.count('src="data:image/png;base64,') == 1 + 2 * 2
     assert found.crops[0].degraded.shape == (40, 44, 3)
 
