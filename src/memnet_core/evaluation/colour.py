@@ -11,6 +11,7 @@ import numpy as np
 
 from memnet_core.bicubic import imresize
 from memnet_core.clean_images import read_clean_images
+from memnet_core.errors import EvaluationError
 from memnet_core.evaluation.protocol import colour_scores, noise, reference
 from memnet_core.evaluation.run import Sample, scored
 from memnet_core.io import open_image
@@ -189,10 +190,17 @@ def restored_colours(
 def _jpeg_source(clean: NDArray[Any], quality: int) -> ArraySource:
     """Write a JPEG file with 4:2:0 chroma and read it as any other."""
     pixels = np.clip(np.rint(clean), 0, 255).astype(np.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "degraded.jpg"
-        path.write_bytes(jpeg_file(pixels, quality))
-        with open_image(path) as image:
-            rows, columns = (slice(0, side) for side in image.shape[1:3])
-            stack = np.array(image.read(0, rows, columns))[None]
-            return ArraySource(stack, image.jpeg_tables, image.jpeg_coding)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "degraded.jpg"
+            path.write_bytes(jpeg_file(pixels, quality))
+            with open_image(path) as image:
+                rows, columns = (slice(0, side) for side in image.shape[1:3])
+                stack = np.array(image.read(0, rows, columns))[None]
+                return ArraySource(stack, image.jpeg_tables, image.jpeg_coding)
+    except OSError as error:
+        raise EvaluationError(
+            f"A JPEG of {pixels.shape[0]}×{pixels.shape[1]} px cannot be written to "
+            f"the temporary folder ({error}); make room there, or name another one in "
+            "TMPDIR."
+        ) from error

@@ -145,6 +145,18 @@ def test_jpegs_are_those_that_pillow_writes_with_half_of_the_chroma(
     np.testing.assert_array_equal(sample.source.stack[0], written)
 
 
+def test_full_disk_is_named(
+    folder: Path, model: Callable[..., Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    entry = model("deblock", 10)
+    monkeypatch.setattr("memnet_core.evaluation.colour.Path.write_bytes", full)
+    with pytest.raises(EvaluationError, match=r"40×44 px .* No space left .* TMPDIR"):
+        list(evaluate_colours(entry, folder, device="cpu"))
+
+
 def test_noise_is_another_one_in_each_channel_and_not_clipped() -> None:
     clean = np.zeros((120, 100, 3), np.uint8)
     first = colour_sample(clean, TASKS["denoise"], 30, seed=0, number=0).degraded
