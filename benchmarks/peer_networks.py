@@ -252,4 +252,4 @@ def _ready(network: Network) -> Network:
     """Return a network that is no longer trained."""
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    return network.eval().to(memory_format=torch.channels_last)
+    return network.eval()
