@@ -190,10 +190,10 @@ def timed(benchmark: Benchmark, system: System, plane: NDArray[Any]) -> float:
     middle = benchmark.middle
     level = middle if middle in system.levels else int(system.levels[0])
     sample = benchmark.sample(plane, level)
-    height, width = sample.clean.shape[:2]
+    pixels: int = np.prod(sample.clean.shape[:2]).item()
     started = time.perf_counter()
     system.restore(sample, level)
-    return (time.perf_counter() - started) / (height * width / 1e6)
+    return (time.perf_counter() - started) / (pixels / 1e6)
 
 
 def repeated(plane: NDArray[Any], side: int) -> NDArray[Any]:
@@ -263,7 +263,7 @@ def panel(comparison: Comparison) -> Panel:
     ]
     over = f"{'RGB ' if benchmark.colours else ''}PSNR gain over {benchmark.input_name}"
     label = f"{over} in dB, {benchmark.task.label(level)}"
-    return Panel(f"{benchmark.title} ({benchmark.dataset})", label, points)
+    return Panel(f"{benchmark.title} ({benchmark.folder})", label, points)
 
 
 def record(entry: Entry, comparison: Comparison) -> None:

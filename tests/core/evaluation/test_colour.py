@@ -342,9 +342,9 @@ def test_reports_hold_scores_of_colours_and_of_luminance(
     page = as_html(entry.card, [found])
     for scores in (found.mean, luminance):
         assert f"<td>{scores.psnr:.2f}</td><td>{scores.ssim:.4f}</td>" in page
-    for row in (found.images[0], first):
-        before = f"{row.input_psnr:.2f} / {row.input_ssim:.4f}"
-        after = f"{row.psnr:.2f} / {row.ssim:.4f}"
+    for part in (found.images[0], first):
+        before = f"{part.input_psnr:.2f} / {part.input_ssim:.4f}"
+        after = f"{part.psnr:.2f} / {part.ssim:.4f}"
         assert f"<td>{before}</td><td>{after}</td>" in page
     assert "<th>luminance restored</th>" in page
     assert "&lt;t" not in page
