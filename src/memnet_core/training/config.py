@@ -118,6 +118,9 @@ class TrainingConfig(BaseModel):
     stride : int, optional
         Patches on a grid of this stride, every one once in an epoch; by default they
         are drawn at random.
+    batches : str
+        ``device``: images stay on the device, and batches are made there; ``workers``:
+        a thread of the CPU makes them; ``auto``: on a GPU the former.
     optimizer : str
         ``muon`` (for convolutions, AdamW for the rest), ``adamw`` or ``sgd`` (momentum
         0.9).
@@ -177,6 +180,7 @@ class TrainingConfig(BaseModel):
     luminance: Literal["studio", "both"] = "studio"
     plain_share: Fraction = 0.0
     stride: Count | None
+    batches: Literal["auto", "device", "workers"] = "auto"
     optimizer: Literal["muon", "adamw", "sgd"]
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)]
@@ -215,6 +219,8 @@ class TrainingConfig(BaseModel):
             raise ValueError("pairs tell no level; a level_map needs clean images")
         if self.stride and (self.plain_share or self.luminance == "both"):
             raise ValueError("patches on a grid are taken as they are")
+        if self.stride and self.batches == "device":
+            raise ValueError("patches on a grid are made by batches: workers")
         self._check_levels()
         self._check_phases()
         return self

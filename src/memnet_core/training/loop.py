@@ -21,6 +21,7 @@ from memnet_core.model.network import MemNet
 from memnet_core.model.zoo import find_model
 from memnet_core.training import distributed
 from memnet_core.training.data import training_images, validation_images
+from memnet_core.training.device_batches import sampler_on
 from memnet_core.training.events import Event, Finished, Progress, StepDone, Validated
 from memnet_core.training.loss import (
     charbonnier,
@@ -36,7 +37,7 @@ from memnet_core.training.optimization import (
     make_optimizer,
     moving_average,
 )
-from memnet_core.training.samples import GridPatches, make_sampler
+from memnet_core.training.samples import GridPatches
 from memnet_core.training.state import (
     STATE_FILE,
     Origin,
@@ -93,7 +94,7 @@ class Trainer:
                 f"{distributed.world()} processes; change their number or the phases."
             )
         images = training_images(config)
-        self._sampler = make_sampler(config, images)
+        self._sampler = sampler_on(self._device, config, images)
         self.images = self._sampler.images
         unseen = validation_images(config) or images
         self._validation = Validation(config, unseen, self._device)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from memnet_core.bicubic import modcrop
 from memnet_core.tasks import find_task
-from memnet_core.training.variety import plain_patch, studio_range
+from memnet_core.training.variety import draw_plain, made_plain, studio_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,18 +22,59 @@ if TYPE_CHECKING:
     from memnet_core.tasks import Task
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
+    from memnet_core.training.variety import Stretch
 
     Patch = tuple[NDArray[Any], NDArray[Any], float | None]
     """Degraded, clean, and what the level's plane holds, if there is one."""
 
 __all__ = [
     "GridPatches",
+    "Place",
     "RandomPatches",
     "Sampler",
+    "Variety",
     "degraded_window",
     "make_sampler",
     "network_planes",
 ]
+
+
+class Place(NamedTuple):
+    """Where a sample comes from.
+
+    Attributes
+    ----------
+    image : int
+        Number of the image.
+    level : float
+        How it is degraded.
+    top, left, side : int
+        Square of pixels around the patch.
+    turn : int
+        One of the eight flips and rotations.
+    """
+
+    image: int
+    level: float
+    top: int
+    left: int
+    side: int
+    turn: int
+
+
+class Variety(NamedTuple):
+    """What becomes of a photograph.
+
+    Attributes
+    ----------
+    plain : ndarray or Stretch, optional
+        What is made of it, or taken instead; see `variety.draw_plain`.
+    is_studio : bool
+        Whether it is mapped to studio range.
+    """
+
+    plain: NDArray[np.uint8] | Stretch | None = None
+    is_studio: bool = False
 
 
 class Sampler(Protocol):
@@ -134,39 +175,55 @@ class RandomPatches:
         JPEG's blocks begin anywhere in the patch; the pixels of the small image begin
         with it; and what a border does to a degradation stays outside of it.
         """
-        index = int(np.searchsorted(self._cumulated, rng.random(), side="right"))
+        image, level, top, left, side, turn = self._place(patch, rng)
+        clean, degraded = (
+            _turned(plane[top : top + side, left : left + side], turn)
+            for plane in self._pairs[image]
+        )
+        if self._paired:
+            return degraded, clean, None
+        plain, is_studio = self._variety(clean, side, rng)
+        if plain is not None:
+            clean = made_plain(clean, plain)
+        if is_studio:
+            clean = studio_range(clean)
+        start = self._start(level, rng)
+        pair = degraded_window(clean, start, patch, self._task, level, rng)
+        return *pair, self._task.map_value(level) if self._level_map else None
+
+    def _place(self, patch: int, rng: np.random.Generator) -> Place:
+        """Draw where a sample comes from."""
+        image = int(np.searchsorted(self._cumulated, rng.random(), side="right"))
         level = self._task.draw_level(self._levels, rng)
         side = self._region(patch, level)
         grid = self._task.multiple(level) if self._paired else 1
         top, left = (
             grid * int(rng.integers(0, (size - side) // grid + 1))
-            for size in self._pairs[index][0].shape[:2]
+            for size in self._pairs[image][0].shape[:2]
         )
-        turn = int(rng.integers(8))
-        clean, degraded = (
-            _turned(plane[top : top + side, left : left + side], turn)
-            for plane in self._pairs[index]
-        )
-        if self._paired:
-            return degraded, clean, None
-        if clean.dtype == np.uint8:
-            clean = self._varied(clean, rng)
-        # Where sides have to be multiples, so do the places of patches; otherwise the
-        # grid of the degradation may begin at any pixel.
+        return Place(image, level, top, left, side, int(rng.integers(8)))
+
+    def _variety(
+        self, clean: NDArray[Any], side: int, rng: np.random.Generator
+    ) -> Variety:
+        """Draw what becomes of a square of an image, if that has 8 bits."""
+        if clean.dtype != np.uint8:
+            return Variety()
+        is_plain = rng.random() < self._plain_share
+        shape = (side, side, *clean.shape[2:])
+        plain = draw_plain(shape, rng) if is_plain else None
+        return Variety(plain, bool(rng.random() < self._studio_share))
+
+    def _start(self, level: float, rng: np.random.Generator) -> tuple[int, int]:
+        """Draw where in its region a patch begins.
+
+        Where sides have to be multiples, so do the places of patches; otherwise the
+        grid of the degradation may begin at any pixel.
+        """
         phases = self._task.period(level) // self._task.multiple(level)
         margin = self._task.margin(level)
         phase = rng.integers(0, phases, 2)
-        start = (margin + int(phase[0]), margin + int(phase[1]))
-        pair = degraded_window(clean, start, patch, self._task, level, rng)
-        return *pair, self._task.map_value(level) if self._level_map else None
-
-    def _varied(
-        self, clean: NDArray[np.uint8], rng: np.random.Generator
-    ) -> NDArray[np.uint8]:
-        """Return a plain picture at times, and studio range for some."""
-        if rng.random() < self._plain_share:
-            clean = plain_patch(clean, rng)
-        return studio_range(clean) if rng.random() < self._studio_share else clean
+        return margin + int(phase[0]), margin + int(phase[1])
 
     def _region(self, patch: int, level: float) -> int:
         """Return the side of what has to be cropped for a patch."""

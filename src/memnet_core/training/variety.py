@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -10,7 +10,14 @@ from PIL import Image, ImageDraw, ImageFont
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["plain_patch", "studio_range"]
+__all__ = ["Stretch", "draw_plain", "made_plain", "plain_patch", "studio_range"]
+
+
+class Stretch(NamedTuple):
+    """Contrast that cuts a photograph off at white or black, the pivot."""
+
+    gain: float
+    pivot: int
 
 
 def studio_range(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -31,37 +38,61 @@ def plain_patch(
     rng : numpy.random.Generator
         Decides on a flat area, the photograph cut off at white or black, or a drawing.
     """
+    return made_plain(plane, draw_plain(plane.shape, rng))
+
+
+def made_plain(
+    plane: NDArray[np.uint8], plain: NDArray[np.uint8] | Stretch
+) -> NDArray[np.uint8]:
+    """Return what was drawn in place of a photograph."""
+    if not isinstance(plain, Stretch):
+        return plain
+    gain, pivot = plain
+    stretched = pivot + gain * (plane.astype(np.float64) - (255 - pivot) / 2)
+    cut: NDArray[np.uint8] = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+    return cut
+
+
+def draw_plain(
+    shape: tuple[int, ...], rng: np.random.Generator
+) -> NDArray[np.uint8] | Stretch:
+    """Draw what `plain_patch` makes: a picture, or how the photograph is cut off.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the photograph, (H, W) or (H, W, 3).
+    rng : numpy.random.Generator
+        Decides on all of it.
+    """
     kind = rng.integers(3)
     if kind == 0:
-        return np.full_like(plane, _tone(plane, rng))
+        return np.full(shape, _tone(shape, rng), np.uint8)
     if kind == 1:
-        gain, pivot = rng.uniform(1.2, 3), rng.choice((0, 255))
-        stretched = pivot + gain * (plane.astype(np.float64) - (255 - pivot) / 2)
-        cut: NDArray[np.uint8] = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
-        return cut
-    return _drawing(plane, rng)
+        return Stretch(rng.uniform(1.2, 3), int(rng.choice((0, 255))))
+    return _drawing(shape, rng)
 
 
-def _tone(plane: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, ...]:
+def _tone(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, ...]:
     """Return a grey level, often white or black, or a colour for a coloured plane."""
     tone = int(rng.choice((0, 255, int(rng.integers(256)))))
-    if plane.ndim == 2:
+    if len(shape) == 2:
         return (tone,)
     return (
         tuple(rng.integers(0, 256, 3).tolist()) if rng.random() < 0.5 else (tone,) * 3
     )
 
 
-def _drawing(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return boxes, lines and letters on a flat ground, of a plane's shape."""
-    height, width = plane.shape[:2]
-    mode = "L" if plane.ndim == 2 else "RGB"
-    picture = Image.new(mode, (width, height), _tone(plane, rng))
+def _drawing(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return boxes, lines and letters on a flat ground."""
+    height, width = shape[:2]
+    mode = "L" if len(shape) == 2 else "RGB"
+    picture = Image.new(mode, (width, height), _tone(shape, rng))
     draw = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(2, 8))):
         x0, x1 = sorted(int(x) for x in rng.integers(0, width, 2))
         y0, y1 = sorted(int(y) for y in rng.integers(0, height, 2))
-        tone, thickness = _tone(plane, rng), int(rng.integers(1, 4))
+        tone, thickness = _tone(shape, rng), int(rng.integers(1, 4))
         kind = rng.integers(4)
         if kind == 0:
             draw.rectangle((x0, y0, x1, y1), fill=tone)
