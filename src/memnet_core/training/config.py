@@ -146,6 +146,12 @@ class TrainingConfig(BaseModel):
         Fraction of the run from which BatchNorm uses fixed, recalibrated statistics.
     recalibration_batches : int
         Batches over which statistics are taken anew.
+    precision : str
+        ``bfloat16``: convolutions are computed in it until BatchNorm is fixed, weights
+        and their updates in float32; ``float32``; ``auto``: the former on GPUs and CPUs
+        that are faster so.
+    compile : bool
+        Whether PyTorch compiles the network first, which takes minutes.
     activation_checkpointing : bool
         Whether to compute activations twice and keep few, for deep networks on small
         cards.
@@ -195,6 +201,8 @@ class TrainingConfig(BaseModel):
     average_decay: Fraction
     freeze_norm_from: Fraction
     recalibration_batches: Count = 30
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    compile: bool = False
     activation_checkpointing: bool = False
     validations: Count | None = None
     report_every: Positive = 15.0
