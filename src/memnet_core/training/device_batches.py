@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from memnet_core.errors import TrainingError
-from memnet_core.training.device_degradations import DEGRADATIONS, sent
+from memnet_core.tasks import find_task
+from memnet_core.training.device_degradations import DEGRADATIONS, sent, shrunk
 from memnet_core.training.samples import RandomPatches, make_sampler
+from memnet_core.training.teachers import read_teachers
 from memnet_core.training.variety import Stretch
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
     from memnet_core.training.samples import Place, Sampler, Variety
+    from memnet_core.training.teachers import Teacher
 
 __all__ = ["DevicePatches", "sampler_on"]
 
@@ -33,7 +36,8 @@ def sampler_on(
     Raises
     ------
     TrainingError
-        If no image is large enough, or the task is not learned from device batches.
+        If no image is large enough, the task is not learned from device batches, or a
+        teacher does not serve.
     """
     can = config.stride is None and (
         images.degraded is not None or config.task in DEGRADATIONS
@@ -44,7 +48,7 @@ def sampler_on(
             "'batches: device'."
         )
     suits = config.batches == "auto" and device.type == "cuda"
-    if can and (suits or config.batches == "device"):
+    if can and (suits or config.batches == "device" or config.teacher):
         return DevicePatches(config, images, device)
     return make_sampler(config, images)
 
@@ -53,7 +57,8 @@ class DevicePatches(RandomPatches):
     """The samples of `RandomPatches`, made on a device.
 
     Which they are follows from the seed, the step and the number in the same way; the
-    noise comes from the device, and differs with the numbers asked for.
+    noise comes from the device, and differs with the numbers asked for. Where there are
+    teachers, their answers have a share in what is called clean.
 
     Parameters
     ----------
@@ -66,7 +71,13 @@ class DevicePatches(RandomPatches):
     def __init__(
         self, config: TrainingConfig, images: TrainingImages, device: torch.device
     ) -> None:
-        super().__init__(config, images)
+        task = find_task(config.task)
+        self._share = config.teacher_share
+        self._teachers = read_teachers(config, device) if config.teacher else {}
+        margins = {s: s * each.margin for s, each in self._teachers.items()}
+        super().__init__(
+            config, images, lambda level: margins.get(task.scale(level), 0)
+        )
         self._device = device
         self._clean = _Resident([clean for clean, _ in self._pairs], device)
         self._degraded = (
@@ -102,8 +113,7 @@ class DevicePatches(RandomPatches):
         )
         if self._level_map:
             values = [self._task.map_value(sample.place.level) for sample in samples]
-            levels = sent(np.asarray(values, np.float32), self._device)
-            plane = levels[:, None, None, None].expand_as(degraded[:, :1])
+            plane = sent(_column(values), self._device).expand_as(degraded[:, :1])
             degraded = torch.cat([degraded, plane], 1)
         return degraded, clean
 
@@ -122,7 +132,30 @@ class DevicePatches(RandomPatches):
         starts = [self._start(place.level, rng) for place, rng in samples]
         degraded = DEGRADATIONS[self._task.name](region, levels, rngs, generator)
         at = sent(np.array(starts), self._device)
-        return _windows(degraded, at, patch), _windows(region, at, patch)
+        seen, clean = _windows(degraded, at, patch), _windows(region, at, patch)
+        if not self._teachers:
+            return seen, clean
+        teacher = self._teachers[self._task.scale(levels[0])]
+        values = [self._task.map_value(level) for level in levels]
+        answer = _answered(teacher, region, seen, sent(_column(values), self._device))
+        if teacher.scale > 1:
+            answer = _windows(answer, at, patch)
+        shares = [self._share if plain is None else 0 for plain, _ in varieties]
+        return seen, clean.lerp(answer, sent(_column(shares), self._device))
+
+
+@torch.no_grad()
+def _answered(
+    teacher: Teacher, region: Tensor, degraded: Tensor, values: Tensor
+) -> Tensor:
+    """Return what a teacher makes of degraded patches, or of small clean regions."""
+    given = shrunk(region, teacher.scale) if teacher.scale > 1 else degraded
+    return 255 * teacher.restore(given / 255, values)
+
+
+def _column(values: Sequence[float]) -> NDArray[np.float32]:
+    """Return a number for each sample, of shape (N, 1, 1, 1)."""
+    return np.array(values, np.float32).reshape(-1, 1, 1, 1)
 
 
 class _Sample(NamedTuple):

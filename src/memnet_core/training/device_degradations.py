@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     """Of clean pixels (N, C, H, W) in [0, 255], by the level and the random numbers
     of each sample, and those of the device."""
 
-__all__ = ["DEGRADATIONS", "bicubic", "gaussian_noise", "jpeg", "sent"]
+__all__ = ["DEGRADATIONS", "bicubic", "gaussian_noise", "jpeg", "sent", "shrunk"]
 
 # JFIF's conversion in 16 bits behind the point, as libjpeg rounds it. All sums of
 # products with whole grey levels are below 2²⁴, so float32 holds them exactly.
@@ -89,11 +89,22 @@ def bicubic(pixels: Tensor, scale: int) -> Tensor:
     return rows @ pixels @ columns.T
 
 
+def shrunk(pixels: Tensor, scale: int) -> Tensor:
+    """Return the small images in between of `bicubic`."""
+    rows, columns = (_down(side, scale, pixels.device) for side in pixels.shape[2:])
+    return rows @ pixels @ columns.T
+
+
 @functools.lru_cache(maxsize=16)
 def _down_up(side: int, scale: int, device: torch.device) -> Tensor:
     small = side // scale
     matrix = resize_matrix(small, side) @ resize_matrix(side, small)
     return sent(matrix.astype(np.float32), device)
+
+
+@functools.lru_cache(maxsize=16)
+def _down(side: int, scale: int, device: torch.device) -> Tensor:
+    return sent(resize_matrix(side, side // scale).astype(np.float32), device)
 
 
 def jpeg(
@@ -150,13 +161,13 @@ def _steps(
 
 
 def _weighted(rgb: Tensor, weights: tuple[int, int, int], offset: int) -> Tensor:
-    red, green, blue = rgb.split(1, 1)
-    summed = weights[0] * red + weights[1] * green + weights[2] * blue + offset
+    red, green, blue = rgb.chunk(3, 1)
+    summed: Tensor = weights[0] * red + weights[1] * green + weights[2] * blue + offset
     return (summed / _POINT).floor()
 
 
 def _from_ycc(y: Tensor, chroma: Tensor) -> Tensor:
-    cb, cr = (chroma - _CENTRE).split(1, 1)
+    cb, cr = (chroma - _CENTRE).chunk(2, 1)
     red = ((_RED * cr + _HALF) / _POINT).floor()
     green = ((_GREEN[0] * cb + _GREEN[1] * cr + _HALF) / _POINT).floor()
     blue = ((_BLUE * cb + _HALF) / _POINT).floor()

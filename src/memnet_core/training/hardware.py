@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from typing import Any
 
 import torch
 
@@ -32,7 +33,7 @@ def is_reduced(precision: str, device: torch.device) -> bool:
         return precision == "bfloat16"
     if device.type == "cpu":
         # Versions of PyTorch that do not say what a processor has count as without.
-        has = getattr(torch.cpu, "get_capabilities", dict)()
+        has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(
         including_emulation=False

@@ -14,7 +14,7 @@ from memnet_core.tasks import find_task
 from memnet_core.training.variety import draw_plain, made_plain, studio_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -138,9 +138,18 @@ class RandomPatches:
         Task, levels, phases and seed.
     images : TrainingImages
         What to draw from.
+    margin : callable, optional
+        By level, how many pixels around a patch are needed beside what its degradation
+        depends on.
     """
 
-    def __init__(self, config: TrainingConfig, images: TrainingImages) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        images: TrainingImages,
+        margin: Callable[[float], int] | None = None,
+    ) -> None:
+        self._least_margin = margin
         self._task = find_task(config.task)
         self._levels = config.levels
         self._seed = config.seed
@@ -221,7 +230,7 @@ class RandomPatches:
         grid of the degradation may begin at any pixel.
         """
         phases = self._task.period(level) // self._task.multiple(level)
-        margin = self._task.margin(level)
+        margin = self._margin(level)
         phase = rng.integers(0, phases, 2)
         return margin + int(phase[0]), margin + int(phase[1])
 
@@ -229,8 +238,14 @@ class RandomPatches:
         """Return the side of what has to be cropped for a patch."""
         if self._paired:
             return patch
-        period, margin = self._task.period(level), self._task.margin(level)
-        return math.ceil((patch + period - 1) / period) * period + 2 * margin
+        period = self._task.period(level)
+        whole = math.ceil((patch + period - 1) / period) * period
+        return whole + 2 * self._margin(level)
+
+    def _margin(self, level: float) -> int:
+        """Return how many pixels around a patch are cropped, too."""
+        margin = self._task.margin(level)
+        return max(margin, self._least_margin(level)) if self._least_margin else margin
 
 
 class GridPatches:

@@ -165,6 +165,7 @@ def test_run_on_device_batches_resumes_bit_by_bit(
         assert tensor.equal(weights[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["deblock", "denoise", "sr"])
 def test_network_learns_from_device_batches(make_config: Make, task: str) -> None:
     config = make_config(

@@ -75,7 +75,7 @@ def test_flat_and_white_pictures_stay_so() -> None:
     flat = planes(*(np.full((24, 24), tone, np.uint8) for tone in (0, 16, 255)))
     made = jpeg(flat, [10, 10, 10])
     assert made[[0, 2]].equal(flat[[0, 2]])
-    assert len(made[1].unique()) == 1
+    assert float(made[1].std()) == 0
 
 
 def test_chroma_table_is_that_of_pillow(tmp_path: Path) -> None:

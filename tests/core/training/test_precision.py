@@ -45,6 +45,7 @@ def convolutions(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, torch.Tens
     return seen
 
 
+@pytest.mark.slow
 def test_run_in_bfloat16_learns_as_one_in_float32_does(
     make_config: Make, tmp_path: Any
 ) -> None:
@@ -135,6 +136,7 @@ def test_precision_is_that_of_the_processor(
     assert not is_reduced("auto", torch.device("mps"))
 
 
+@pytest.mark.slow
 def test_compiled_network_takes_the_steps(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
