@@ -8,11 +8,9 @@ import numpy as np
 import torch
 
 from memnet_core.errors import TrainingError
-from memnet_core.tasks import find_task
 from memnet_core.training.device_degradations import DEGRADATIONS, sent, shrunk
 from memnet_core.training.samples import RandomPatches, make_sampler
 from memnet_core.training.teachers import read_teachers
-from memnet_core.training.variety import Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,8 +20,9 @@ if TYPE_CHECKING:
 
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
-    from memnet_core.training.samples import Place, Sampler, Variety
+    from memnet_core.training.samples import Place, Sampler
     from memnet_core.training.teachers import Teacher
+    from memnet_core.training.variety import Variety
 
 __all__ = ["DevicePatches", "sampler_on"]
 
@@ -40,7 +39,7 @@ def sampler_on(
         teacher does not serve.
     """
     can = config.stride is None and (
-        images.degraded is not None or config.task in DEGRADATIONS
+        images.degraded is not None or type(config.kind) in DEGRADATIONS
     )
     if config.batches == "device" and not can:
         raise TrainingError(
@@ -71,7 +70,7 @@ class DevicePatches(RandomPatches):
     def __init__(
         self, config: TrainingConfig, images: TrainingImages, device: torch.device
     ) -> None:
-        task = find_task(config.task)
+        task = config.kind
         self._share = config.teacher_share
         self._teachers = read_teachers(config, device) if config.teacher else {}
         margins = {s: s * each.margin for s, each in self._teachers.items()}
@@ -130,7 +129,7 @@ class DevicePatches(RandomPatches):
         region = _varied(region, varieties)
         levels = [place.level for place in places]
         starts = [self._start(place.level, rng) for place, rng in samples]
-        degraded = DEGRADATIONS[self._task.name](region, levels, rngs, generator)
+        degraded = DEGRADATIONS[type(self._task)](region, levels, rngs, generator)
         at = sent(np.array(starts), self._device)
         seen, clean = _windows(degraded, at, patch), _windows(region, at, patch)
         if not self._teachers:
@@ -140,7 +139,7 @@ class DevicePatches(RandomPatches):
         answer = _answered(teacher, region, seen, sent(_column(values), self._device))
         if teacher.scale > 1:
             answer = _windows(answer, at, patch)
-        shares = [self._share if plain is None else 0 for plain, _ in varieties]
+        shares = [0 if v.is_plain else self._share for v in varieties]
         return seen, clean.lerp(answer, sent(_column(shares), self._device))
 
 
@@ -201,28 +200,19 @@ class _Resident:
 
 
 def _varied(region: Tensor, varieties: Sequence[Variety]) -> Tensor:
-    """Return crops of which some are plain pictures, or in studio range."""
+    """Return crops of which some become others."""
     device = region.device
-    pictures, cuts, studio = {}, {}, []
-    for number, (plain, is_studio) in enumerate(varieties):
-        if isinstance(plain, Stretch):
-            cuts[number] = plain
-        elif plain is not None:
-            pictures[number] = np.moveaxis(np.atleast_3d(plain), -1, 0)
-        if is_studio:
-            studio.append(number)
+    pictures = {n: v.picture for n, v in enumerate(varieties) if v.picture is not None}
+    tables = {n: v.table for n, v in enumerate(varieties) if v.table is not None}
     if pictures:
-        made = sent(np.stack([*pictures.values()]), device)
-        region[sent(np.array([*pictures]), device)] = made.float()
-    if cuts:
-        numbers = sent(np.array([*cuts]), device)
-        values = sent(np.array([*cuts.values()], np.float32), device)
-        gain, pivot = values[:, :, None, None, None].unbind(1)
-        stretched = pivot + gain * (region[numbers] - (255 - pivot) / 2)
-        region[numbers] = stretched.round().clamp(0, 255)
-    if studio:
-        numbers = sent(np.array(studio), device)
-        region[numbers] = (16 + region[numbers] * (219 / 255)).round()
+        made = np.stack([np.atleast_3d(picture) for picture in pictures.values()])
+        planes = sent(made, device).permute(0, 3, 1, 2).float()
+        region[sent(np.array([*pictures]), device)] = planes
+    if tables:
+        numbers = sent(np.array([*tables]), device)
+        tones = sent(np.stack([*tables.values()]), device).float()
+        old = region[numbers]
+        region[numbers] = tones.gather(1, old.flatten(1).long()).view_as(old)
     return region
 
 

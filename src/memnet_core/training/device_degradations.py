@@ -15,13 +15,28 @@ from torch.nn import functional as F
 
 from memnet_core.bicubic import resize_matrix
 from memnet_core.jpeg_intervals import BLOCK, dct_basis
-from memnet_core.tasks.deblock import chroma_table, draw_whole_chroma, luminance_table
+from memnet_core.tasks.correlated import (
+    HOT_MEAN,
+    CorrelatedDenoise,
+    NoiseKind,
+    draw_noise_kind,
+)
+from memnet_core.tasks.deblock import (
+    Deblock,
+    chroma_table,
+    draw_whole_chroma,
+    luminance_table,
+)
+from memnet_core.tasks.denoise import Denoise
+from memnet_core.tasks.super_resolution import SuperResolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from memnet_core.tasks import Task
 
     Degradation = Callable[
         [Tensor, Sequence[float], Sequence[np.random.Generator], torch.Generator],
@@ -30,7 +45,15 @@ if TYPE_CHECKING:
     """Of clean pixels (N, C, H, W) in [0, 255], by the level and the random numbers
     of each sample, and those of the device."""
 
-__all__ = ["DEGRADATIONS", "bicubic", "gaussian_noise", "jpeg", "sent", "shrunk"]
+__all__ = [
+    "DEGRADATIONS",
+    "bicubic",
+    "correlated_noise",
+    "gaussian_noise",
+    "jpeg",
+    "sent",
+    "shrunk",
+]
 
 # JFIF's conversion in 16 bits behind the point, as libjpeg rounds it. All sums of
 # products with whole grey levels are below 2²⁴, so float32 holds them exactly.
@@ -72,6 +95,40 @@ def gaussian_noise(
     """
     noise = torch.randn(pixels.shape, generator=generator, device=pixels.device)
     deviations = sent(np.asarray(sigmas, np.float32), pixels.device)
+    return torch.addcmul(pixels, noise, deviations[:, None, None, None])
+
+
+def correlated_noise(
+    pixels: Tensor,
+    sigmas: Sequence[float],
+    kinds: Sequence[NoiseKind],
+    generator: torch.Generator,
+) -> Tensor:
+    """Add noise of a kind for each sample; see `memnet_core.tasks.correlated`.
+
+    Parameters
+    ----------
+    pixels, sigmas, generator
+        As for `gaussian_noise`.
+    kinds : sequence of NoiseKind
+        N of them.
+    """
+    device, (count, _, height, width) = pixels.device, pixels.shape
+    values = sent(np.array(kinds, np.float32), device)[:, :, None, None, None]
+    down, across, rows, hot = values.unbind(1)
+    across = across * torch.fft.rfftfreq(width, device=device)
+    down = down * torch.fft.fftfreq(height, device=device)[:, None]
+    kept = torch.exp(-2 * torch.pi**2 * (down.square() + across.square()))
+    white = torch.randn(pixels.shape, generator=generator, device=device)
+    noise = torch.fft.irfft2(torch.fft.rfft2(white) * kept, s=(height, width))
+    noise = noise / noise.std((1, 2, 3), keepdim=True)
+    offsets = torch.randn((count, 1, height, 1), generator=generator, device=device)
+    noise = (1 - rows.square()).sqrt() * noise + rows * offsets
+    chance, surprise = (
+        torch.rand(pixels.shape, generator=generator, device=device) for _ in range(2)
+    )
+    noise = noise - HOT_MEAN * (1 - surprise).log() * (chance < hot)
+    deviations = sent(np.asarray(sigmas, np.float32), device)
     return torch.addcmul(pixels, noise, deviations[:, None, None, None])
 
 
@@ -228,6 +285,15 @@ def _noisy(
     return gaussian_noise(pixels, levels, generator)
 
 
+def _grainy(
+    pixels: Tensor,
+    levels: Sequence[float],
+    rngs: Sequence[np.random.Generator],
+    generator: torch.Generator,
+) -> Tensor:
+    return correlated_noise(pixels, levels, [*map(draw_noise_kind, rngs)], generator)
+
+
 def _enlarged(
     pixels: Tensor,
     levels: Sequence[float],
@@ -248,9 +314,10 @@ def _compressed(
     return jpeg(levels_of_255, [round(level) for level in levels], whole)
 
 
-DEGRADATIONS: dict[str, Degradation] = {
-    "denoise": _noisy,
-    "deblock": _compressed,
-    "sr": _enlarged,
+DEGRADATIONS: dict[type[Task], Degradation] = {
+    Denoise: _noisy,
+    CorrelatedDenoise: _grainy,
+    Deblock: _compressed,
+    SuperResolution: _enlarged,
 }
-"""What degrades a batch, by name of the task; its levels have one period."""
+"""What degrades a batch, by the kind of the task; its levels have one period."""

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from memnet_core.bicubic import modcrop
-from memnet_core.tasks import find_task
-from memnet_core.training.variety import draw_plain, made_plain, studio_range
+from memnet_core.training.variety import Variety, draw_variety
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from memnet_core.tasks import Task
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
-    from memnet_core.training.variety import Stretch
 
     Patch = tuple[NDArray[Any], NDArray[Any], float | None]
     """Degraded, clean, and what the level's plane holds, if there is one."""
@@ -32,7 +30,6 @@ __all__ = [
     "Place",
     "RandomPatches",
     "Sampler",
-    "Variety",
     "degraded_window",
     "make_sampler",
     "network_planes",
@@ -60,21 +57,6 @@ class Place(NamedTuple):
     left: int
     side: int
     turn: int
-
-
-class Variety(NamedTuple):
-    """What becomes of a photograph.
-
-    Attributes
-    ----------
-    plain : ndarray or Stretch, optional
-        What is made of it, or taken instead; see `variety.draw_plain`.
-    is_studio : bool
-        Whether it is mapped to studio range.
-    """
-
-    plain: NDArray[np.uint8] | Stretch | None = None
-    is_studio: bool = False
 
 
 class Sampler(Protocol):
@@ -150,12 +132,13 @@ class RandomPatches:
         margin: Callable[[float], int] | None = None,
     ) -> None:
         self._least_margin = margin
-        self._task = find_task(config.task)
+        self._task = config.kind
         self._levels = config.levels
         self._seed = config.seed
         self._paired = images.degraded is not None
         self._level_map = config.architecture.level_map
         self._plain_share = config.plain_share
+        self._dim_share = config.dim_share
         as_it_is = (
             self._task.full_range
             or config.luminance == "studio"
@@ -191,11 +174,7 @@ class RandomPatches:
         )
         if self._paired:
             return degraded, clean, None
-        plain, is_studio = self._variety(clean, side, rng)
-        if plain is not None:
-            clean = made_plain(clean, plain)
-        if is_studio:
-            clean = studio_range(clean)
+        clean = self._variety(clean, side, rng).of(clean)
         start = self._start(level, rng)
         pair = degraded_window(clean, start, patch, self._task, level, rng)
         return *pair, self._task.map_value(level) if self._level_map else None
@@ -218,10 +197,13 @@ class RandomPatches:
         """Draw what becomes of a square of an image, if that has 8 bits."""
         if clean.dtype != np.uint8:
             return Variety()
-        is_plain = rng.random() < self._plain_share
-        shape = (side, side, *clean.shape[2:])
-        plain = draw_plain(shape, rng) if is_plain else None
-        return Variety(plain, bool(rng.random() < self._studio_share))
+        return draw_variety(
+            (side, side, *clean.shape[2:]),
+            rng,
+            plain=self._plain_share,
+            dim=self._dim_share,
+            studio=self._studio_share,
+        )
 
     def _start(self, level: float, rng: np.random.Generator) -> tuple[int, int]:
         """Draw where in its region a patch begins.
@@ -260,7 +242,7 @@ class GridPatches:
     """
 
     def __init__(self, config: TrainingConfig, images: TrainingImages) -> None:
-        self._task = find_task(config.task)
+        self._task = config.kind
         self._levels = config.levels
         self._level_map = config.architecture.level_map
         self._seed = config.seed

@@ -19,7 +19,6 @@ from torch.nn import functional as F
 from memnet_core.errors import TrainingError
 from memnet_core.model.file import load_model
 from memnet_core.model.network import pad_to_multiple
-from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -188,7 +187,7 @@ def read_teachers(config: TrainingConfig, device: torch.device) -> dict[int, Tea
         If a file is none of those that are known, or does not teach what the run
         learns.
     """
-    task = find_task(config.task)
+    task = config.kind
     scales = sorted({task.scale(level) for level in config.levels.values})
     teachers: dict[int, Teacher] = {}
     for path in config.teacher:
@@ -239,7 +238,9 @@ def _foreign(path: Path, weights: Weights, config: TrainingConfig) -> Teacher:
     inputs = weights["w0"].shape[1] if "w0" in weights else 0
     outputs = len(weights[f"w{len(weights) // 2 - 1}"]) if inputs else 0
     if inputs and inputs == outputs + 1 and outputs % 4 == 0:
-        _check(path, "denoising", config.task == "denoise")
+        _check(
+            path, "white noise", config.task == "denoise" and config.grain == "white"
+        )
         _check(path, _seen(outputs // 4), channels == outputs // 4)
         return Teacher(lambda planes, values: ffdnet(weights, planes, values))
     if inputs == outputs == 1 and weights["w0"].shape[2] == 3:
@@ -260,7 +261,7 @@ def _in_colour(weights: Weights, planes: Tensor) -> Tensor:
 def _own(path: Path, config: TrainingConfig, device: torch.device) -> Teacher:
     model, card = load_model(path)
     channels = card.architecture.image_channels
-    _check(path, find_task(card.task).title.lower(), card.task == config.task)
+    _check(path, card.serves, (card.task, card.grain) == (config.task, config.grain))
     _check(path, _seen(channels), channels == config.architecture.image_channels)
     ends = config.levels.values[0], config.levels.values[-1]
     _check(path, f"levels {card.levels}", all(map(card.levels.covers, ends)))

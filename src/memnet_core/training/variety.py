@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -10,14 +10,66 @@ from PIL import Image, ImageDraw, ImageFont
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Stretch", "draw_plain", "made_plain", "plain_patch", "studio_range"]
+__all__ = ["Variety", "dim_patch", "draw_variety", "plain_patch", "studio_range"]
+
+_TONES = np.arange(256, dtype=np.uint8)
 
 
-class Stretch(NamedTuple):
-    """Contrast that cuts a photograph off at white or black, the pivot."""
+class Variety(NamedTuple):
+    """What becomes of a photograph of 8 bits, whoever has its pixels.
 
-    gain: float
-    pivot: int
+    Attributes
+    ----------
+    picture : ndarray of uint8, shape (H, W) or (H, W, 3), optional
+        What is taken instead.
+    table : ndarray of uint8, shape (256,), optional
+        What becomes of each of its tones.
+    is_plain : bool
+        Whether it is flat, cut off or drawn.
+    """
+
+    picture: NDArray[np.uint8] | None = None
+    table: NDArray[np.uint8] | None = None
+    is_plain: bool = False
+
+    def of(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Return what becomes of a photograph."""
+        if self.picture is not None:
+            return self.picture
+        return plane if self.table is None else self.table[plane]
+
+
+def draw_variety(
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    *,
+    plain: float,
+    dim: float,
+    studio: float,
+) -> Variety:
+    """Draw what becomes of a photograph.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the photograph, (H, W) or (H, W, 3).
+    rng : numpy.random.Generator
+        Decides on all of it.
+    plain, dim, studio : float
+        Shares of those for which a plain picture is taken, of the others that become
+        dim, and of all that are mapped to studio range.
+    """
+    variety = Variety()
+    if rng.random() < plain:
+        variety = _draw_plain(shape, rng)
+    elif dim and rng.random() < dim:
+        variety = Variety(table=dim_patch(_TONES, rng))
+    if rng.random() < studio:
+        made = studio_range(variety.of(_TONES))
+        if variety.picture is not None:
+            return variety._replace(picture=made)
+        return variety._replace(table=made)
+    return variety
 
 
 def studio_range(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -38,39 +90,40 @@ def plain_patch(
     rng : numpy.random.Generator
         Decides on a flat area, the photograph cut off at white or black, or a drawing.
     """
-    return made_plain(plane, draw_plain(plane.shape, rng))
+    return _draw_plain(plane.shape, rng).of(plane)
 
 
-def made_plain(
-    plane: NDArray[np.uint8], plain: NDArray[np.uint8] | Stretch
-) -> NDArray[np.uint8]:
-    """Return what was drawn in place of a photograph."""
-    if not isinstance(plain, Stretch):
-        return plain
-    gain, pivot = plain
-    stretched = pivot + gain * (plane.astype(np.float64) - (255 - pivot) / 2)
-    cut: NDArray[np.uint8] = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
-    return cut
+def _draw_plain(shape: tuple[int, ...], rng: np.random.Generator) -> Variety:
+    kind = rng.integers(3)
+    if kind == 0:
+        flat = np.full(shape, _tone(shape, rng), np.uint8)
+        return Variety(picture=flat, is_plain=True)
+    if kind == 1:
+        gain, pivot = rng.uniform(1.2, 3), rng.choice((0, 255))
+        stretched = pivot + gain * (_TONES.astype(np.float64) - (255 - pivot) / 2)
+        cut = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+        return Variety(table=cut, is_plain=True)
+    return Variety(picture=_drawing(shape, rng), is_plain=True)
 
 
-def draw_plain(
-    shape: tuple[int, ...], rng: np.random.Generator
-) -> NDArray[np.uint8] | Stretch:
-    """Draw what `plain_patch` makes: a picture, or how the photograph is cut off.
+def dim_patch(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a darker photograph of less contrast, as a microscope sees things.
+
+    Mostly dark with bright spots, by a power of 1 to 3, and with 5 to 100 % of the
+    range from some black on.
 
     Parameters
     ----------
-    shape : tuple of int
-        Of the photograph, (H, W) or (H, W, 3).
+    plane : ndarray of uint8, shape (H, W) or (H, W, 3)
+        A photograph.
     rng : numpy.random.Generator
-        Decides on all of it.
+        Decides on power, contrast and black.
     """
-    kind = rng.integers(3)
-    if kind == 0:
-        return np.full(shape, _tone(shape, rng), np.uint8)
-    if kind == 1:
-        return Stretch(rng.uniform(1.2, 3), int(rng.choice((0, 255))))
-    return _drawing(shape, rng)
+    contrast = rng.uniform(0.05, 1)
+    black = rng.uniform(0, 1 - contrast) * rng.random()
+    dim = black + contrast * (plane / 255) ** rng.uniform(1, 3)
+    darkened: NDArray[np.uint8] = np.rint(255 * dim).astype(np.uint8)
+    return darkened
 
 
 def _tone(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, ...]:

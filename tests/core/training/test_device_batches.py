@@ -53,6 +53,7 @@ def test_samples_are_those_of_the_cpu(
     config = make_config(
         task=task,
         plain_share=0.4,
+        dim_share=0.3,
         architecture=COLOUR if channels else {"unshuffle": 1, "level_map": True},
         phases=[{"until": 1, "patch": patch, "batch": 24}],
     )
@@ -90,6 +91,17 @@ def test_noise_is_that_of_the_level_and_new_in_every_step(make_config: Make) -> 
     assert again.equal(batches[0][0])
     other_share = sampler.batch(0, 32, range(16, 32))
     assert abs(float((noises[0] * (other_share[0] - other_share[1])).mean())) < 1e-4
+
+
+def test_noise_has_the_grain_of_the_run(make_config: Make) -> None:
+    levels = {"values": [40], "continuous": False}
+    config = make_config(task="denoise", grain="correlated", levels=levels)
+    flat = TrainingImages([np.full((64, 64), 99, np.uint8)])
+    degraded, clean = DevicePatches(config, flat, CPU).batch(0, 32, range(64))
+    noise = (degraded - clean) * 255
+    shared = (noise[..., 1:] * noise[..., :-1]).mean(dim=(1, 2, 3)) / 40**2
+    assert 0.1 < float((shared.abs() < 0.1).float().mean()) < 0.6
+    assert float(shared.max()) > 0.5
 
 
 def test_shares_of_a_batch_are_parts_of_it(make_config: Make) -> None:

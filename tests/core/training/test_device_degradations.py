@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 
 from memnet_core.bicubic import imresize, resize_matrix
-from memnet_core.tasks import TASKS
+from memnet_core.tasks import CORRELATED, TASKS
+from memnet_core.tasks.correlated import NoiseKind
 from memnet_core.tasks.deblock import chroma_table
 from memnet_core.tasks.deblock import jpeg as jpeg_of_pillow
 from memnet_core.training.device_degradations import (
     DEGRADATIONS,
     bicubic,
+    correlated_noise,
     gaussian_noise,
     jpeg,
 )
@@ -118,5 +120,40 @@ def test_noise_has_the_deviation_of_each_sample_and_is_not_clipped() -> None:
     assert again.equal(noise)
 
 
+def test_correlated_noise_is_that_of_the_cpu() -> None:
+    kinds = [
+        NoiseKind(0, 0, 0, 0),
+        NoiseKind(0.6, 0.6, 0, 0),
+        NoiseKind(0.4, 1, 0.4, 0),
+        NoiseKind(0, 0, 0, 0.003),
+    ]
+    pixels = torch.full((4, 3, 96, 128), 100.0)
+    noise = (
+        correlated_noise(
+            pixels, (20, 20, 10, 10), kinds, torch.Generator().manual_seed(2)
+        )
+        - pixels
+    )
+    deviations = noise.flatten(1).std(1)
+    torch.testing.assert_close(
+        deviations[:3], torch.tensor([20.0, 20, 10]), rtol=0.03, atol=0
+    )
+    across, down = (
+        (noise * noise.roll(1, axis)).flatten(1).mean(1) / deviations.square()
+        for axis in (3, 2)
+    )
+    # A Gaussian blur of s pixels leaves neighbours with exp(-1/(4 s^2)) in common.
+    blurred = np.exp(-1 / (4 * 0.6**2))
+    for neighbours in (across, down):
+        assert abs(float(neighbours[0])) < 0.02
+        assert float(neighbours[1]) == pytest.approx(blurred, abs=0.03)
+    assert float(across[2]) > float(down[2]) + 0.4
+    offsets = noise[2].mean((0, 2)) / 10
+    assert float(offsets.std()) == pytest.approx(0.4, rel=0.25)
+    is_hot = noise[3] > 60
+    assert 0 < float(is_hot.float().mean()) < 0.003
+    assert not (noise[0] > 120).any()
+
+
 def test_every_task_is_learned_from_device_batches() -> None:
-    assert set(DEGRADATIONS) == set(TASKS)
+    assert set(DEGRADATIONS) >= {type(task) for task in (*TASKS.values(), CORRELATED)}

@@ -263,7 +263,7 @@ def test_own_model_teaches(make_config: Make, tmp_path: Path, *, told: bool) -> 
 @pytest.mark.parametrize(
     ("name", "task", "reason"),
     [
-        ("ffdnet", "deblock", "teaches denoising, which is not"),
+        ("ffdnet", "deblock", "teaches white noise, which is not"),
         ("colour", "denoise", "teaches colour, which is not"),
         ("x2", "denoise", "teaches enlarging, which is not"),
         ("x2", "sr", "No teacher enlarges by 3"),
