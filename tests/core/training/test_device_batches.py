@@ -187,3 +187,49 @@ def test_network_learns_from_device_batches(make_config: Make, task: str) -> Non
         e.evaluation_loss for e in Trainer(config).run() if isinstance(e, Validated)
     ]
     assert losses[-1] < 0.9 * losses[0]
+
+
+class NoGenerator:
+    """Stands for the random numbers of a device that has none."""
+
+    def __init__(self, device: torch.device) -> None: ...
+
+    def manual_seed(self, seed: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"task": "deblock"},
+        {"task": "sr"},
+        {"task": "denoise"},
+        {"task": "denoise", "grain": "correlated"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("channels", [None, 3])
+def test_nothing_leaves_the_device_or_comes_from_another(
+    make_config: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    channels: int | None,
+) -> None:
+    """PyTorch's device without memory refuses what a GPU would, and is everywhere."""
+    for name in ("rand", "randn"):
+        draw = getattr(torch, name)
+        monkeypatch.setattr(
+            torch, name, lambda *a, generator=None, draw=draw, **k: draw(*a, **k)
+        )
+    monkeypatch.setattr(torch, "Generator", NoGenerator)
+    config = make_config(
+        **settings,
+        plain_share=0.4,
+        dim_share=0.3,
+        architecture=COLOUR if channels else {"unshuffle": 1, "level_map": True},
+    )
+    images = TrainingImages([picture(96, 120, channels)])
+    sampler = DevicePatches(config, images, torch.device("meta"))
+    degraded, clean = sampler.batch(0, 16, range(12))
+    assert degraded.is_meta
+    assert clean.is_meta
+    assert degraded.shape == (12, (channels or 1) + 1, 16, 16)
