@@ -1,8 +1,9 @@
 """The systems that benchmarks/quality.py sets beside our models, by benchmark.
 
-Their networks are in peer_networks.py. BM3D (package bm3d, licensed for non-commercial
-use only) and non-local means (package opencv-python-headless) are for comparison alone:
-nothing that is installed with napari-memnet needs them.
+Their networks are in peer_networks.py and memnet_core.training.teachers. BM3D (package
+bm3d, licensed for non-commercial use only) and non-local means (package
+opencv-python-headless) are for comparison alone: nothing that is installed with
+napari-memnet needs them.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from peer_networks import chain, ffdnet, smfanet
+from peer_networks import arcnn, multiply_adds, read_weights
 
 from memnet_core.pixels import (
     add_luminance,
     full_range_luminance,
     rgb2ycbcr_luminance,
 )
+from memnet_core.training.teachers import dncnn, ffdnet, smfanet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,112 +71,99 @@ class System:
 
 
 @torch.inference_mode()
-def answer(network: Callable[..., Tensor], image: Pixels, *told: float) -> Pixels:
+def answer(network: Callable[[Tensor], Tensor], image: Pixels) -> Pixels:
     """Return what a network makes of (H, W) or (H, W, C) pixels in [0, 255]."""
     channels = np.atleast_3d(image).astype(np.float32) / np.float32(255)
     x = torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1)))[None]
-    y = network(x.contiguous(memory_format=torch.channels_last), *told)[0]
+    y = network(x.contiguous(memory_format=torch.channels_last))[0]
     restored: Pixels = 255 * y.numpy().transpose(1, 2, 0)
     return restored.reshape(*restored.shape[:2], *image.shape[2:])
 
 
 def on_planes(
-    name: str, files: Mapping[float, str], *, residual: bool, padding: int = 0
+    name: str,
+    network: Callable[[dict[str, Tensor], Tensor], Tensor],
+    files: Mapping[float, str],
 ) -> System:
-    """Return a chain that has a file of weights, all of one shape, for each level."""
-    chains = {
-        file: chain(file, residual=residual, padding=padding)
-        for file in dict.fromkeys(files.values())
-    }
+    """Return a network that has a file of weights, all of one shape, for each level."""
+    weights = {level: read_weights(file) for level, file in files.items()}
     return System(
         name=name,
-        restore=lambda sample, level: answer(chains[files[level]], sample.degraded),
+        restore=lambda sample, level: answer(
+            partial(network, weights[level]), sample.degraded
+        ),
         levels=tuple(files),
-        multiply_adds=max(network.multiply_adds for network in chains.values()),
+        multiply_adds=max(map(multiply_adds, weights.values())),
     )
 
 
-def arcnn(name: str) -> System:
-    files = {float(q): f"ARCNN_q{q}.npz" for q in (10, 20)}
-    return on_planes(name, files, residual=False, padding=12)
+def ar_cnn(name: str) -> System:
+    return on_planes(name, arcnn, {float(q): f"ARCNN_q{q}" for q in (10, 20)})
 
 
 def dncnn_s(name: str) -> System:
-    files = {float(sigma): f"DnCNN_sigma{sigma}.npz" for sigma in (30, 50, 70)}
-    return on_planes(name, files, residual=True)
+    files = {float(sigma): f"DnCNN_sigma{sigma}" for sigma in (30, 50, 70)}
+    return on_planes(name, dncnn, files)
 
 
 def dncnn_3(name: str, levels: tuple[float, ...]) -> System:
-    return on_planes(name, dict.fromkeys(levels, "DnCNN3.npz"), residual=True)
+    return on_planes(name, dncnn, dict.fromkeys(levels, "DnCNN3"))
 
 
 def dncnn_3_on_luminance(name: str) -> System:
     """DnCNN-3 on the luminance of a colour JPEG, whose chroma stays."""
-    network = chain("DnCNN3.npz", residual=True)
+    weights = read_weights("DnCNN3")
 
     def restore(sample: Sample, level: float) -> Pixels:
         before = full_range_luminance(sample.degraded)
-        return add_luminance(sample.degraded, answer(network, before) - before)
+        after = answer(partial(dncnn, weights), before)
+        return add_luminance(sample.degraded, after - before)
 
     return System(
         name=name,
         restore=restore,
         levels=(10, 20, 40),
-        multiply_adds=network.multiply_adds,
+        multiply_adds=multiply_adds(weights),
     )
 
 
-def ffdnet_gray(name: str) -> System:
-    network = ffdnet("FFDNet_gray.npz")
-    return System(
-        name=name,
-        restore=lambda sample, sigma: answer(network, sample.degraded, sigma / 255),
-        levels=(30, 50, 70),
-        multiply_adds=network.multiply_adds,
-    )
+def ffdnet_of(name: str, file: str, *, each: bool = False) -> System:
+    """FFDNet for gray planes or colours, or for gray planes on each channel."""
+    weights = read_weights(file)
 
-
-def ffdnet_each(name: str) -> System:
-    """FFDNet for gray planes on each of three channels."""
-    network = ffdnet("FFDNet_gray.npz")
+    def denoised(image: Pixels, sigma: float) -> Pixels:
+        told = torch.full((1, 1, 1, 1), sigma / 255)
+        return answer(lambda x: ffdnet(weights, x, told), image)
 
     def restore(sample: Sample, sigma: float) -> Pixels:
+        if not each:
+            return denoised(sample.degraded, sigma)
         channels = np.moveaxis(sample.degraded, -1, 0)
-        return np.stack([answer(network, c, sigma / 255) for c in channels], -1)
+        return np.stack([denoised(channel, sigma) for channel in channels], -1)
 
     return System(
         name=name,
         restore=restore,
         levels=(30, 50, 70),
-        multiply_adds=3 * network.multiply_adds,
-    )
-
-
-def ffdnet_colour(name: str) -> System:
-    network = ffdnet("FFDNet_color.npz")
-    return System(
-        name=name,
-        restore=lambda sample, sigma: answer(network, sample.degraded, sigma / 255),
-        levels=(30, 50, 70),
-        multiply_adds=network.multiply_adds,
+        multiply_adds=multiply_adds(weights, 4) * (3 if each else 1),
     )
 
 
 def smfanet_plus(name: str) -> System:
     """SMFANet+, which enlarges the small picture in colour; its luminance is scored."""
-    networks = {float(scale): smfanet(scale) for scale in (2, 3, 4)}
+    weights = {float(s): read_weights(f"SMFANetplus_x{s}") for s in (2, 3, 4)}
 
     def restore(sample: Sample, scale: float) -> Pixels:
         if sample.source is None:
             raise ValueError("The sample has no small picture in colour.")
-        colours = answer(networks[scale], sample.source.stack[0])
+        colours = answer(partial(smfanet, weights[scale]), sample.source.stack[0])
         return rgb2ycbcr_luminance(np.clip(np.rint(colours), 0, 255).astype(np.uint8))
 
     return System(
         name=name,
         restore=restore,
-        levels=tuple(networks),
-        multiply_adds=max(network.multiply_adds for network in networks.values()),
+        levels=tuple(weights),
+        multiply_adds=max(multiply_adds(w, scale**2) for scale, w in weights.items()),
     )
 
 
@@ -207,13 +196,13 @@ def non_local_means(name: str) -> System:
 
 PEERS: dict[str, dict[str, Callable[[str], System]]] = {
     "deblock": {
-        "AR-CNN (one per q)": arcnn,
+        "AR-CNN (one per q)": ar_cnn,
         "DnCNN-3": partial(dncnn_3, levels=(5, 10, 20, 40)),
     },
     "denoise": {
         "DnCNN-S (one per σ)": dncnn_s,
         "DnCNN-3": partial(dncnn_3, levels=(30, 50)),
-        "FFDNet": ffdnet_gray,
+        "FFDNet": partial(ffdnet_of, file="FFDNet_gray"),
         "BM3D": bm3d,
         "Non-local means": non_local_means,
     },
@@ -223,8 +212,8 @@ PEERS: dict[str, dict[str, Callable[[str], System]]] = {
     },
     "deblock-color": {"DnCNN-3 (luminance)": dncnn_3_on_luminance},
     "denoise-color": {
-        "FFDNet colour": ffdnet_colour,
-        "FFDNet gray (each)": ffdnet_each,
+        "FFDNet colour": partial(ffdnet_of, file="FFDNet_color"),
+        "FFDNet gray (each)": partial(ffdnet_of, file="FFDNet_gray", each=True),
     },
 }
 """How to make each peer from its name, by benchmark."""

@@ -51,6 +51,8 @@ def section(card: Card) -> Iterator[str]:
         )
         if training.started_from:
             yield f"- Started from {training.started_from}."
+        if training.teacher:
+            yield f"- Taught by {training.teacher}."
         yield f"- Command: `{training.command}`"
     yield ""
     yield "| set | input | restored |\n|---|---|---|"

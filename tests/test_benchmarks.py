@@ -62,24 +62,17 @@ def test_peers_score_as_measured(
 def test_peers_cost_what_is_known_of_them(
     shared_data: Path, benchmark_module: Callable[[str], Any]
 ) -> None:
-    networks = benchmark_module("peer_networks")
+    peers = benchmark_module("peers").PEERS
     costs = {
-        "gray": networks.ffdnet("FFDNet_gray.npz").multiply_adds,
-        "colour": networks.ffdnet("FFDNet_color.npz").multiply_adds,
-        **{f"×{scale}": networks.smfanet(scale).multiply_adds for scale in (2, 3, 4)},
+        name: round(peers[benchmark][name](name).multiply_adds / 1000)
+        for benchmark, name in (
+            ("denoise", "FFDNet"),
+            ("denoise-color", "FFDNet colour"),
+            ("sr", "SMFANet+ (one per ×)"),
+            ("sr", "DnCNN-3"),
+        )
     }
-    rounded = {name: round(cost / 1000) for name, cost in costs.items()}
-    assert rounded == {"gray": 121, "colour": 213, "×2": 110, "×3": 49, "×4": 28}
-
-
-def test_odd_sides_are_kept(
-    shared_data: Path, benchmark_module: Callable[[str], Any]
-) -> None:
-    import torch
-
-    network = benchmark_module("peer_networks").ffdnet("FFDNet_gray.npz")
-    image = torch.rand(1, 1, 21, 35, generator=torch.Generator().manual_seed(0))
-    assert network(image, 0.1).shape == image.shape
+    assert list(costs.values()) == [121, 213, 110, 665]
 
 
 def test_scores_in_colour_are_recorded_beside_those_of_gray_planes(

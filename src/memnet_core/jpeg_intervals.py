@@ -15,7 +15,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "JpegCoding", "consistent", "consistent_colours", "quantised"]
+__all__ = [
+    "BLOCK",
+    "JpegCoding",
+    "consistent",
+    "consistent_colours",
+    "dct_basis",
+    "quantised",
+]
 
 BLOCK = 8
 
@@ -41,7 +48,7 @@ _FROM_YCC = np.linalg.inv(_TO_YCC).T
 """What of R, G and B changes where one of the three does."""
 
 
-def _basis() -> NDArray[np.float64]:
+def dct_basis() -> NDArray[np.float64]:
     """Return the orthonormal DCT of a block, (64, 64): coefficients from pixels."""
     k, x = np.mgrid[:BLOCK, :BLOCK]
     rows = np.cos(np.pi * (2 * x + 1) * k / (2 * BLOCK)) / 2
@@ -49,7 +56,7 @@ def _basis() -> NDArray[np.float64]:
     return np.kron(rows, rows)
 
 
-_DCT = _basis()
+_DCT = dct_basis()
 
 
 @dataclass(frozen=True)
