@@ -23,6 +23,7 @@ __all__ = [
     "consistent",
     "consistent_chroma",
     "consistent_colours",
+    "dct_basis",
     "quantised",
 ]
 
@@ -54,7 +55,7 @@ FROM_YCC = np.linalg.inv(TO_YCC).T
 """What of R, G and B changes where one of the three does."""
 
 
-def _basis() -> NDArray[np.float64]:
+def dct_basis() -> NDArray[np.float64]:
     """Return the orthonormal DCT of a block, (64, 64): coefficients from pixels."""
     k, x = np.mgrid[:BLOCK, :BLOCK]
     rows = np.cos(np.pi * (2 * x + 1) * k / (2 * BLOCK)) / 2
@@ -62,7 +63,7 @@ def _basis() -> NDArray[np.float64]:
     return np.kron(rows, rows)
 
 
-_DCT = _basis()
+_DCT = dct_basis()
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def _print_card(card: Card) -> None:
             f"{training.hardware}"
         )
         facts["started from"] = training.started_from
+        facts["taught by"] = training.teacher
         facts["command"] = training.command
     for name, value in facts.items():
         if value:

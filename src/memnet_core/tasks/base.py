@@ -280,6 +280,16 @@ class Task(ABC):
             Degraded pixels on the same scale, which may leave [0, 255].
         """
 
+    def captured(
+        self, plane: NDArray[Any], level: float, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Return what a file holds before anything is restored.
+
+        It is what `degrade` makes, with the same arguments; for super-resolution not
+        yet enlarged.
+        """
+        return self.degrade(plane, level, rng)
+
     def period(self, level: float) -> int:
         """Return after how many pixels the grid of the degradation repeats."""
         return 1
