@@ -16,6 +16,7 @@ from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import chosen_folder, folder_field
 from napari_memnet.widgets.form import RestorationForm
 from napari_memnet.widgets.run_bar import RunBar
+from napari_memnet.words import in_window
 from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class BatchWidget(DockWidget):
         self.run.button.setEnabled(False)
         self.form.ready.connect(lambda: self.run.button.setEnabled(True))
         self.run.requested.connect(self.start)
+        self.run.status.accepted.connect(self._accept)
 
     def start(self) -> None:
         """Restore the folder, in the background."""
@@ -130,7 +132,18 @@ class BatchWidget(DockWidget):
     def _on_finished(self, run: BatchRun) -> None:
         from memnet_core.batch import counts_of
 
-        self.run.status.setText(f"{counts_of(run)}.")
+        declined = sum(outcome.declined for outcome in run.outcomes)
+        if declined:
+            self.run.status.ask(
+                f"{counts_of(run)}. For {declined} of them no model is trained; "
+                "the list says for which level."
+            )
+        else:
+            self.run.status.setText(f"{counts_of(run)}.")
+
+    def _accept(self) -> None:
+        self.form.nearest.value = True
+        self.start()
 
     def _on_cancelled(self) -> None:
         if self._run is not None:
@@ -151,9 +164,9 @@ def _plain_tip(text: str) -> str:
 
 def _told(outcome: Outcome) -> str:
     if outcome.status == "failed":
-        return f"failed: {outcome.message}"
+        return f"failed: {in_window(outcome.message)}"
     if outcome.status == "skipped":
-        return outcome.message or "there already"
+        return in_window(outcome.message) or "there already"
     remarks = [f"done in {outcome.seconds:.1f} s", outcome.remark]
     if outcome.dropped:
         remarks.append(f"not kept: {', '.join(outcome.dropped)}")

@@ -20,6 +20,7 @@ from memnet_core.errors import UsageError
 from memnet_core.tasks import TASKS
 from napari_memnet.models import describe, levels_for, models_changed, models_for
 from napari_memnet.settings import preferences
+from napari_memnet.words import NEAREST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,8 +111,15 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             label="stop after block", value=0, min=0, max=0,
             tooltip="Fewer memory blocks are faster and restore less; 0 for all.",
         )  # fmt: skip
+        self.nearest = CheckBox(
+            text=NEAREST,
+            value=False,
+            tooltip="Restore also where no model is trained for the level, with the "
+            "one that comes closest; otherwise you are asked.",
+        )
         self._more = Container(
             widgets=[
+                self.nearest,
                 self.device,
                 self.range,
                 self.low,
@@ -133,6 +141,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         self._preferred_device = chosen.device
         self.is_ready = False
         self.task.changed.connect(self._show_models)
+        self.task.changed.connect(self._ask_again)
         self.model.changed.connect(self._show_card)
         for container in (self._main, self._more):
             container.changed.connect(self._on_change)
@@ -170,7 +179,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             channels=self.channels.value,
             value_range=self._range(layer),
             model=None if self.model.value == _BEST else self.model.value,
-            nearest=True,
+            nearest=self.nearest.value,
             device=self.device.value,
             exit_block=self.exit_block.value or None,
         )
@@ -190,6 +199,10 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             low, high = layer.contrast_limits
             return float(low), float(high)
         return choice  # type: ignore[no-any-return]
+
+    def _ask_again(self) -> None:
+        """Take what was accepted for one task for no answer for the next."""
+        self.nearest.value = False
 
     def _on_change(self) -> None:
         self._show_fields()

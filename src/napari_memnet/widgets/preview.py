@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,11 +136,14 @@ class Preview(QObject):  # type: ignore[misc]
     ----------
     told : Signal(str)
         What is going on, for a status line.
+    refused : Signal(str)
+        Why there is none: no model is trained for the level, though one comes close.
     closed : Signal
         The preview layer was removed by hand.
     """
 
     told = Signal(str)
+    refused = Signal(str)
     closed = Signal()
 
     def __init__(
@@ -251,7 +255,7 @@ class Preview(QObject):  # type: ignore[misc]
 
         work.yielded.connect(remember)
         work.succeeded.connect(finish)
-        work.failed.connect(self._fail)
+        work.failed.connect(partial(self._on_failed, work))
         work.ended.connect(self._on_ended)
 
     def _known(self, source: LayerSource, settings: Settings) -> Decision | None:
@@ -276,6 +280,11 @@ class Preview(QObject):  # type: ignore[misc]
     def _fail(self, sentence: str) -> None:
         self._remove_layer()
         self.told.emit(sentence)
+
+    def _on_failed(self, work: Work, sentence: str) -> None:
+        self._fail(sentence)
+        if work.is_question:
+            self.refused.emit(sentence)
 
     def _on_ended(self) -> None:
         overtaken = self._work is not None and self._work.is_cancelling

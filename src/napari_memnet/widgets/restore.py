@@ -20,6 +20,7 @@ from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.form import RestorationForm
 from napari_memnet.widgets.preview import Preview, current_index, image_layers
 from napari_memnet.widgets.run_bar import RunBar
+from napari_memnet.widgets.status import Status
 from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
@@ -52,15 +53,20 @@ class RestoreWidget(DockWidget):
         )
         self.live = CheckBox(text="live preview", value=True)
         self.before = CheckBox(text="show before", value=False)
+        self.seen = Status("What the preview shows")
         self.run = RunBar("Restore")
         switches = Container(
             widgets=[self.live, self.before], layout="horizontal", labels=False
         )
         switches.margins = (0, 0, 0, 0)
-        super().__init__(self.form, switches.native, self.run)
+        super().__init__(self.form, switches.native, self.seen, self.run)
         self._switches = switches
         self.preview = Preview(viewer, self._request, self)
-        self.preview.told.connect(self._tell)
+        self.preview.told.connect(self.seen.setText)
+        self.preview.refused.connect(self.seen.ask)
+        self.seen.accepted.connect(self._accept)
+        self.run.status.accepted.connect(self._accept)
+        self.run.status.accepted.connect(self.apply)
         self.preview.closed.connect(partial(setattr, self.live, "value", False))
         self.live.changed.connect(self._on_live)
         self.before.changed.connect(self.preview.show_before)
@@ -152,6 +158,9 @@ class RestoreWidget(DockWidget):
         if layer is None or not self.form.is_ready:
             return None
         return layer, self.form.settings(layer)
+
+    def _accept(self) -> None:
+        self.form.nearest.value = True
 
     def _on_ready(self) -> None:
         self.run.button.setEnabled(True)

@@ -101,10 +101,19 @@ def test_settings_are_what_the_fields_say(form: RestorationForm) -> None:
         channels="each",
         model="blocks",
         exit_block=1,
-        nearest=True,
         device="cpu",
     )
+    form.nearest.value = True
+    assert form.settings(LAYER).nearest
     form.automatic.value = True
     form.exit_block.value = 0
     settings = form.settings(LAYER)
     assert (settings.level, settings.exit_block) == (None, None)
+
+
+def test_what_was_accepted_for_one_task_is_asked_again_for_another(
+    form: RestorationForm,
+) -> None:
+    form.nearest.value = True
+    form.task.value = "deblock"
+    assert not form.settings(LAYER).nearest

@@ -252,7 +252,7 @@ def test_a_preview_that_fails_is_told_once_and_leaves_no_stale_layer(
     widget.form.low.value, widget.form.high.value = 9, 9
     widget.form.range.value = "pair"
     assert live() is None
-    assert "has to lie below white" in widget.run.status.text()
+    assert "has to lie below white" in widget.seen.text()
     assert shown == []
 
 
@@ -263,7 +263,7 @@ def test_a_3d_view_has_no_preview_and_it_is_said(
     assert live() is not None
     viewer.dims.ndisplay = 3
     assert live() is None
-    assert "needs a 2D view" in widget.run.status.text()
+    assert "needs a 2D view" in widget.seen.text()
 
 
 def test_large_views_are_previewed_in_the_middle() -> None:

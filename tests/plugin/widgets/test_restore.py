@@ -9,6 +9,8 @@ import pytest
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
+    from pathlib import Path
 
     from napari_memnet.widgets.restore import RestoreWidget
 
@@ -185,3 +187,50 @@ def test_a_layer_that_got_other_axes_in_the_meantime_keeps_them(
     wait(lambda: widget.run.work is None)
     assert "has other axes now" in widget.run.status.text()
     assert len(viewer.layers) == 1
+
+
+def test_a_level_that_no_model_is_trained_for_is_a_question(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    wait: Any,
+    models_folder: Path,
+    install: Callable[..., Path],
+) -> None:
+    (models_folder / "noise.safetensors").unlink()
+    install("weak", 0, 20, task="denoise")
+    viewer.add_image(noise(20, 24), name="cells")
+    widget.form.automatic.value = False
+    widget.form.levels["denoise"].value = 60
+    widget.run.button.click()
+    wait(lambda: widget.run.work is None)
+    assert "covers σ 60" in widget.run.status.text()
+    assert "--" not in widget.run.status.text()
+    assert len(viewer.layers) == 1
+    assert not widget.run.status.accept.isHidden()
+    widget.run.status.accept.click()
+    wait(lambda: widget.run.work is None)
+    assert "beyond σ 20, the nearest of the model" in widget.run.status.text()
+    assert widget.run.status.accept.isHidden()
+    assert len(viewer.layers) == 2
+
+
+def test_a_level_that_no_model_is_trained_for_is_a_question_of_the_preview_too(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    wait: Any,
+    models_folder: Path,
+    install: Callable[..., Path],
+) -> None:
+    (models_folder / "noise.safetensors").unlink()
+    install("strong", 250, 255, task="denoise")
+    viewer.add_image(noise(20, 24), name="cells")
+    widget.live.value = True
+    wait(lambda: not widget.preview.is_running)
+    assert "is milder than σ 250" in widget.seen.text()
+    assert "--" not in widget.seen.text()
+    assert len(viewer.layers) == 1
+    widget.seen.accept.click()
+    wait(lambda: not widget.preview.is_running)
+    assert [layer.name for layer in viewer.layers] == ["cells", "MemNet preview"]
