@@ -36,7 +36,14 @@ class SuperResolution(Task):
     whole = True
     ranges = False
     estimable = False
-    field = LevelField(label="scale", value=2, low=2, high=16, offered=True)
+    field = LevelField(
+        label="scale",
+        value=2,
+        low=2,
+        high=16,
+        offered=True,
+        tooltip="How many times higher and wider the result is.",
+    )
     recipe_levels: ClassVar = {
         "fast": Levels.listed(2, 3, 4),
         "paper": Levels.listed(2, 3, 4),

@@ -36,9 +36,7 @@ class Status(QWidget):  # type: ignore[misc]
         self.label.setTextFormat(Qt.TextFormat.PlainText)
         # However long a word is, it does not make the dock wider.
         self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-        self.label.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse
-        )
+        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.label.setAccessibleName(name)
         self.accept = QPushButton(_ACCEPT)
         self.accept.setToolTip(
