@@ -91,6 +91,15 @@ def _drive(
     return _Cancelled()
 
 
+class _Titled(partial[Any]):
+    """A generator function that napari names in the question when it is closed."""
+
+    title = ""
+
+    def __str__(self) -> str:
+        return self.title
+
+
 def _no_progress(event: Any) -> None:
     return None
 
@@ -158,8 +167,10 @@ class Work(QObject):  # type: ignore[misc]
         self._fraction = fraction
         self._bar = progress(total=1000, desc=title)
         self._started = time.monotonic()
+        drive = _Titled(_drive)
+        drive.title = title
         self._worker = create_worker(
-            _drive, generator, self._stop, _worker_class=_StoppableWorker
+            drive, generator, self._stop, _worker_class=_StoppableWorker
         )
         self._worker.yielded.connect(self._on_event)
         self._worker.returned.connect(self._on_outcome)

@@ -29,8 +29,8 @@ from napari_memnet.regions import (
     Restored,
     progress_of,
     restore_region,
-    result_layer,
 )
+from napari_memnet.results import result_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from qtpy.QtWidgets import QApplication
 
 from memnet_core.restoration.stream import Engine
 from napari_memnet.widgets.batch import BatchWidget
@@ -169,3 +170,15 @@ def test_a_level_that_no_model_is_trained_for_is_a_question_after_the_others(
     wait(lambda: widget.run.work is None)
     assert widget.run.status.text() == "1 restored, 2 skipped."
     assert (folder.parent / "out" / "flat.png").exists()
+
+
+def test_the_form_can_be_copied_as_a_command(
+    widget: BatchWidget, folder: Path, wait: Any
+) -> None:
+    widget.recursive.value = True
+    widget.form.levels["denoise"].value = 15
+    widget.copy.buttons["Copy as command"].click()
+    out = folder.parent / "out"
+    command = f"memnet batch {folder} {out} --task denoise --sigma 15 --recursive"
+    assert QApplication.clipboard().text() == command
+    assert widget.run.status.text() == f"Copied: {command}"
