@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DockWidget"]
 
-_WIDTH = 300
-"""What the titles of docks need."""
+_WIDTH = 340
+"""What titles of docks and paths of folders need."""
 
 _LOWEST = 120
 
