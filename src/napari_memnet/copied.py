@@ -66,13 +66,11 @@ def as_python(settings: Settings, source: str, output: str) -> str:
     source, output : str
         What is read and written.
     """
-    told = {"task": settings.task}
+    told: dict[str, Any] = {"task": settings.task}
     if settings.level is not None:
         told["level"] = settings.level
-    arguments = [repr(source)]
-    arguments += [
-        f"{name}={value!r}" for name, value in (told | _chosen(settings)).items()
-    ]
+    told |= _chosen(settings)
+    arguments = [repr(source), *(f"{name}={value!r}" for name, value in told.items())]
     return (
         "from pathlib import Path\n\n"
         "import memnet_core\n\n"

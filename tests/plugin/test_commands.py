@@ -75,7 +75,7 @@ def test_all_selected_layers_are_restored_and_it_is_said_how(
     assert dock.run.button.text() == "Cancel"
     wait(lambda: dock.run.work is None)
     names = [layer.name.split()[0] for layer in viewer.layers]
-    assert names == ["red", "green", "red", "green"]
+    assert names == ["red", "red", "green", "green"]
     assert "model noise" in dock.run.status.text()
 
 

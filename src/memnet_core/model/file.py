@@ -24,7 +24,7 @@ from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
-from memnet_core.tasks import TASKS, Levels
+from memnet_core.tasks import TASKS, Grain, Levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,10 @@ class CurvePoint(_Strict):
 
 
 class TrainingSummary(_Strict):
-    """How a model came to be; `value_range` is as in `memnet train --range`."""
+    """How a model came to be; `value_range` is as in `memnet train --range`.
+
+    `teacher` names the networks whose answers it learned from, beside clean images.
+    """
 
     data: Text
     steps: Number
@@ -76,6 +79,7 @@ class TrainingSummary(_Strict):
     hardware: Text
     command: Text
     started_from: Text = ""
+    teacher: Text = ""
     curve: tuple[CurvePoint, ...] = ()
     value_range: str = ""
 
@@ -98,6 +102,7 @@ class Card(_Strict):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
     task: str
     levels: Levels
+    grain: Grain = "white"
     architecture: Architecture
     version: Text
     licence: Text
@@ -135,9 +140,15 @@ class Card(_Strict):
         return self
 
     @property
+    def takes_strength(self) -> bool:
+        """Whether the strength of what it does can be chosen."""
+        return self.architecture.level_map and TASKS[self.task].graded
+
+    @property
     def serves(self) -> str:
         """Task and levels in words, such as ``deblock q 5-75``."""
-        return f"{self.task} {TASKS[self.task].symbol} {self.levels}"
+        grain = " of correlated noise" if self.grain == "correlated" else ""
+        return f"{self.task} {TASKS[self.task].symbol} {self.levels}{grain}"
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

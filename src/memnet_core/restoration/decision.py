@@ -6,7 +6,7 @@ result wherever they come from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from memnet_core.errors import ImageError, ModelError, NothingToDo, UsageError
+from memnet_core.jpeg_chroma import Chroma
 from memnet_core.jpeg_intervals import JpegCoding
 from memnet_core.model.zoo import Entry, choose_model, find_model, installed
 from memnet_core.restoration.colour import ColourMode, colour_mode
@@ -21,6 +22,7 @@ from memnet_core.restoration.holes import Filled
 from memnet_core.restoration.sample import sampled_blocks, sampled_planes
 from memnet_core.restoration.scaling import Linear, scaling_of
 from memnet_core.restoration.settings import Precision
+from memnet_core.restoration.strength import check_strength, strength_in_words
 from memnet_core.tasks import LevelFound, find_task
 
 if TYPE_CHECKING:
@@ -79,10 +81,10 @@ class Decision(BaseModel):
         Which planes of colours the network sees.
     remarks : tuple of str
         How level and range were found, and what else has to be said.
-    exit_block, tta, precision
+    strength, exit_block, tta, precision, consistency
         As in `memnet_core.restoration.settings.Settings`.
     coding : JpegCoding, optional
-        The JPEG coding that the result must not contradict.
+        How a JPEG codes the source, as far as it matters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,9 +95,11 @@ class Decision(BaseModel):
     channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
     colours: ColourMode
     remarks: tuple[str, ...] = ()
+    strength: float = 1.0
     exit_block: int | None = None
     tta: bool = False
     precision: Precision = "float32"
+    consistency: bool = True
     coding: JpegCoding | None = None
 
     @field_validator("task")
@@ -113,6 +117,12 @@ class Decision(BaseModel):
     def scale(self) -> int:
         """How many times higher and wider the result is."""
         return find_task(self.task).scale(self.level)
+
+    def applied(self, level: float) -> float:
+        """Return the level that the network is told where it found one."""
+        if self.strength == 1:
+            return level
+        return find_task(self.task).at_strength(level, self.strength)
 
     def entry(self) -> Entry:
         """Return the model.
@@ -226,9 +236,12 @@ def decide(
         colours=coloured,
     )
     card = entry.card
+    check_strength(settings, card)
     if not card.levels.covers(strongest):
         nearest = card.levels.nearest(strongest)
         remarks.append(f"beyond {task.symbol} {nearest:g}, the nearest of the model")
+    if settings.strength != 1:
+        remarks.append(strength_in_words(settings.strength, strongest, card))
     mode = colour_mode(
         source.shape[-1] - (source.shape[-1] in (2, 4)),
         settings.channels,
@@ -237,7 +250,11 @@ def decide(
     )
     if mode in ("each", "joint") and grayish:
         mode = "single"
-    keeps = settings.consistency and task.undoes_jpeg
+    coding = _coding(source) if task.undoes_jpeg else None
+    is_open = settings.channels is None and mode == "luminance" and not grayish
+    if is_open and coding and coding.is_subsampled:
+        mode = "chroma"
+        remarks.append("chroma restored at its own resolution")
     return Decision(
         task=task.name,
         model=card.name if entry.is_shipped else str(Path(entry.path).absolute()),
@@ -245,10 +262,12 @@ def decide(
         channels=judged.channels,
         colours=mode,
         remarks=tuple(remarks),
+        strength=settings.strength,
         exit_block=settings.exit_block,
         tta=settings.tta,
         precision=settings.precision,
-        coding=source.jpeg_coding if keeps and source.dtype == np.uint8 else None,
+        consistency=settings.consistency,
+        coding=coding if settings.consistency or mode == "chroma" else None,
     )
 
 
@@ -268,6 +287,9 @@ def check_model(settings: Settings) -> None:
         nearest=settings.nearest or level is None,
     )
     entry.card.architecture.check_exit_block(settings.exit_block)
+    entries = [entry] if settings.model else installed()[0]
+    if not any(e.card.takes_strength for e in entries if e.card.task == settings.task):
+        check_strength(settings, entry.card)
 
 
 def plane_scaling(source: Source, plane: int) -> Linear:
@@ -279,6 +301,16 @@ def plane_scaling(source: Source, plane: int) -> Linear:
         If the plane's sample is not finite.
     """
     return scaling_of(sampled_blocks(source, [plane]), source.dtype, "plane")
+
+
+def _coding(source: Source) -> JpegCoding | None:
+    """Return how a JPEG codes the pixels, as far as these bear it out."""
+    coding = source.jpeg_coding
+    if coding is None or source.dtype != np.uint8:
+        return None
+    if coding.is_subsampled and not Chroma(source, coding).is_explained():
+        return replace(coding, sampling=coding.sampling[:1])
+    return coding
 
 
 def _judged(

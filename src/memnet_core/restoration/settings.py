@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Channels", "Precision", "RangeChoice", "Settings"]
+from memnet_core.errors import UsageError
+
+__all__ = ["MOST_STRENGTH", "Channels", "Precision", "RangeChoice", "Settings"]
 
 Channels = Literal["luminance", "each", "joint"]
 Precision = Literal["float32", "bfloat16", "float16"]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
+
+MOST_STRENGTH = 1.5
+"""Beyond it pictures lose more of their own than of what was done to them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,9 @@ class Settings:
         depends on task and model.
     value_range : str or (float, float)
         Which values become 0 and 1; see `memnet_core.restoration.scaling`.
+    strength : float
+        How much of the level the network is told, from 0, which leaves everything as it
+        is, to 1.5; other than 1 only with a model that has a level map.
     model : str, optional
         Name or file of the model; by default the one that was trained for the level.
     nearest : bool
@@ -44,12 +52,18 @@ class Settings:
     consistency : bool
         Whether a restored JPEG is held to what its file says of it: every DCT
         coefficient stays in its quantisation interval.
+
+    Raises
+    ------
+    UsageError
+        If there is no such strength.
     """
 
     task: str
     level: float | None = None
     channels: Channels | None = None
     value_range: RangeChoice = "auto"
+    strength: float = 1.0
     model: str | None = None
     nearest: bool = False
     device: str = "auto"
@@ -57,3 +71,10 @@ class Settings:
     tta: bool = False
     precision: Precision = "float32"
     consistency: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= MOST_STRENGTH:
+            raise UsageError(
+                f"There is no strength of {self.strength:g}; give a number from 0 to "
+                f"{MOST_STRENGTH:g}."
+            )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -19,7 +20,7 @@ from pydantic import (
 from memnet_core.errors import LevelError, TrainingError, UsageError
 from memnet_core.model.architecture import Architecture
 from memnet_core.restoration.settings import RangeChoice
-from memnet_core.tasks import Levels, find_task
+from memnet_core.tasks import CORRELATED, Grain, Levels, Task, find_task
 
 __all__ = ["Phase", "TrainingConfig", "validated_config"]
 
@@ -47,6 +48,11 @@ def _task_name(name: str) -> str:
         return find_task(name).name
     except UsageError as error:
         raise ValueError(str(error)) from error
+
+
+def _several(value: object) -> object:
+    """Return a single path as one of several."""
+    return (value,) if isinstance(value, (str, Path)) else value
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
@@ -95,6 +101,9 @@ class TrainingConfig(BaseModel):
         For the card of the model.
     levels : Levels
         Degradation levels.
+    grain : str
+        Of noise to remove: ``white``, or ``correlated``, which neighbouring pixels
+        share; see `memnet_core.tasks.correlated`.
     architecture : Architecture
         The network to train.
     minutes, steps, epochs
@@ -115,9 +124,21 @@ class TrainingConfig(BaseModel):
         half of the patches in full range.
     plain_share : float
         Fraction of the patches that are flat, cut off at white or black, or drawn.
+    dim_share : float
+        Fraction of the patches that are darkened or lose contrast.
     stride : int, optional
         Patches on a grid of this stride, every one once in an epoch; by default they
         are drawn at random.
+    teacher : tuple of Path
+        Files of networks to learn from, too; see `memnet_core.training.teachers`. One,
+        or for super-resolution one for each scale.
+    teacher_share : float
+        Part of a teacher's answer in the target, the rest being the clean image; plain
+        patches are learned from clean images alone.
+    batches : str
+        ``device``: images stay on the device, and batches are made there; ``workers``:
+        a thread of the CPU makes them; ``auto``: the former on a GPU, and with a
+        teacher.
     optimizer : str
         ``muon`` (for convolutions, AdamW for the rest), ``adamw`` or ``sgd`` (momentum
         0.9).
@@ -143,6 +164,12 @@ class TrainingConfig(BaseModel):
         Fraction of the run from which BatchNorm uses fixed, recalibrated statistics.
     recalibration_batches : int
         Batches over which statistics are taken anew.
+    precision : str
+        ``bfloat16``: convolutions are computed in it until BatchNorm is fixed, weights
+        and their updates in float32; ``float32``; ``auto``: the former on GPUs and CPUs
+        that are faster so.
+    compile : bool
+        Whether PyTorch compiles the network first, which takes minutes.
     activation_checkpointing : bool
         Whether to compute activations twice and keep few, for deep networks on small
         cards.
@@ -166,6 +193,7 @@ class TrainingConfig(BaseModel):
     name: Name
     licence: str = "unspecified"
     levels: Levels
+    grain: Grain = "white"
     architecture: Architecture
     minutes: Positive | None = None
     steps: Count | None = None
@@ -176,7 +204,11 @@ class TrainingConfig(BaseModel):
     phases: tuple[Phase, ...]
     luminance: Literal["studio", "both"] = "studio"
     plain_share: Fraction = 0.0
+    dim_share: Fraction = 0.0
     stride: Count | None
+    teacher: Annotated[tuple[Folder, ...], BeforeValidator(_several)] = ()
+    teacher_share: Fraction = 0.0
+    batches: Literal["auto", "device", "workers"] = "auto"
     optimizer: Literal["muon", "adamw", "sgd"]
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)]
@@ -191,6 +223,8 @@ class TrainingConfig(BaseModel):
     average_decay: Fraction
     freeze_norm_from: Fraction
     recalibration_batches: Count = 30
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    compile: bool = False
     activation_checkpointing: bool = False
     validations: Count | None = None
     report_every: Positive = 15.0
@@ -213,8 +247,21 @@ class TrainingConfig(BaseModel):
             raise ValueError("only patches on a grid (stride) are counted in epochs")
         if self.pairs and self.architecture.level_map:
             raise ValueError("pairs tell no level; a level_map needs clean images")
-        if self.stride and (self.plain_share or self.luminance == "both"):
+        if self.grain == "correlated" and self.task != "denoise":
+            raise ValueError("only noise has a grain; give the task denoise")
+        if self.stride and (
+            self.plain_share or self.dim_share or self.luminance == "both"
+        ):
             raise ValueError("patches on a grid are taken as they are")
+        if self.stride and self.batches == "device":
+            raise ValueError("patches on a grid are made by batches: workers")
+        if bool(self.teacher) != (self.teacher_share > 0):
+            raise ValueError("a teacher and its share of the target go together")
+        if self.teacher and (self.pairs or self.stride or self.batches == "workers"):
+            raise ValueError(
+                "a teacher needs clean images, patches that are drawn (no stride), and "
+                "batches that are made on the device"
+            )
         self._check_levels()
         self._check_phases()
         return self
@@ -239,6 +286,11 @@ class TrainingConfig(BaseModel):
             raise ValueError(
                 f"a patch of {odd[0]} px is not a multiple of unshuffle {unshuffle}"
             )
+
+    @property
+    def kind(self) -> Task:
+        """What is learnt: the task, with the grain of its noise."""
+        return CORRELATED if self.grain == "correlated" else find_task(self.task)
 
     def phase(self, fraction: float) -> Phase:
         """Return the phase at a fraction of the run in [0, 1]."""

@@ -9,6 +9,7 @@ from magicgui.widgets import (
     CheckBox,
     ComboBox,
     Container,
+    FloatSlider,
     FloatSpinBox,
     PushButton,
     SpinBox,
@@ -18,6 +19,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from memnet_core.errors import UsageError
+from memnet_core.restoration.settings import MOST_STRENGTH
 from memnet_core.tasks import TASKS
 from napari_memnet.models import (
     describe,
@@ -116,6 +118,14 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         self.automatic = CheckBox(text=_FINDS[FIRST_TASK][0], value=True)
         self.levels = {name: _level_widget(task) for name, task in TASKS.items()}
         self.model = ComboBox(label="model", choices=[_BEST])
+        self.strength = FloatSlider(
+            label="strength",
+            value=1,
+            min=0,
+            max=MOST_STRENGTH,
+            step=0.05,
+            tooltip="1 removes what was found, less leaves some of it, 0 all.",
+        )
         self.more = PushButton(
             text=_FOLDED, tooltip="Show or hide what seldom needs a change."
         )
@@ -186,6 +196,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             self.automatic,
             *self.levels.values(),
             self.model,
+            self.strength,
             *last,
             self.more,
             *self._folded,
@@ -203,6 +214,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             "automatic": self.automatic,
             **{f"level {name}": field for name, field in self.levels.items()},
             "model": self.model,
+            "strength": self.strength,
             "range": self.range,
             "low": self.low,
             "high": self.high,
@@ -212,7 +224,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
 
         chosen = preferences()
         self._preferred_device = chosen.device
-        self.is_ready = False
+        self.is_ready = self._has_strength = False
         self.task.changed.connect(self._show_models)
         self.task.changed.connect(self._ask_again)
         self.model.changed.connect(self._show_card)
@@ -252,6 +264,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             level=self.level,
             channels=self.channels.value,
             value_range=self._range(layer),
+            strength=self.strength.value if self._has_strength else 1.0,
             model=None if self.model.value == _BEST else self.model.value,
             nearest=self.nearest.value,
             device=self.device.value,
@@ -311,6 +324,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         chosen = TASKS[self.task.value]
         is_given = not (chosen.estimable and self.automatic.value)
         self.automatic.visible = chosen.estimable
+        self.strength.visible = self._has_strength
         if chosen.estimable:
             self.automatic.text, self.automatic.tooltip = _FINDS[chosen.name]
         for name, field in self.levels.items():
@@ -328,7 +342,6 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         names = [entry.card.name for entry in models_for(self.task.value)]
         self.model.choices = [_BEST, *names]
         self._show_card()
-        self._show_fields()
 
     def _show_card(self) -> None:
         if not self.is_ready:
@@ -341,6 +354,8 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         parts = [(f"{n} of {most} blocks", n) for n in range(1, most)]
         self.exit_block.choices = [_ALL_BLOCKS, *parts]
         self.about.setText(trained_for(chosen or entries))
+        self._has_strength = any(e.card.takes_strength for e in chosen or entries)
+        self._show_fields()
 
     def _on_ready(self, devices: list[str]) -> None:
         self.is_ready = True

@@ -37,7 +37,8 @@ class OneClick(DockWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
-        self._task, self._level = "denoise", None
+        self._task = ""
+        self._level: float | None = None
         self.what = QLabel()
         self.what.setWordWrap(True)
         self.run = LayerRun(viewer, "Once more")

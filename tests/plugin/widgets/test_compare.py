@@ -75,7 +75,7 @@ def test_a_split_view_shows_before_left_of_a_line_and_adds_nothing(
 
     def screenshot(self: Any, **_: Any) -> Any:
         pictured.append([layer.name for layer in self.layers if layer.visible])
-        return np.full((40, 60, 4), 77, np.uint8)
+        return np.full((40, 60, 4), (255, 0, 0, 255), np.uint8)
 
     monkeypatch.setattr(type(viewer.__wrapped__), "screenshot", screenshot)
     widget.split.value = True
@@ -83,7 +83,7 @@ def test_a_split_view_shows_before_left_of_a_line_and_adds_nothing(
     assert [layer.visible for layer in viewer.layers] == [False, False, True]
     curtain = widget._curtain
     assert curtain is not None
-    assert curtain.picture.pixmap.toImage().pixelColor(30, 20).red() == 77
+    assert curtain.picture.pixmap.toImage().pixelColor(30, 20).red() == 255
     widget.position.value = 0.75
     assert curtain.picture.width() == round(0.75 * curtain.canvas.width())
     widget.split.value = False

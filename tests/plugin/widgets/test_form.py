@@ -163,3 +163,21 @@ def test_it_is_said_for_what_images_the_model_was_trained(
     models_changed.emit()
     form.model.value = "own"
     assert form.about.text() == "own: trained for σ 10-20."
+
+
+def test_strength_can_be_chosen_where_a_model_is_told_the_level(
+    form: RestorationForm, install: Callable[..., Path]
+) -> None:
+    from napari_memnet.models import models_changed
+
+    assert not form.strength.visible
+    install("told", 1, 75, task="denoise", level_map=True)
+    models_changed.emit()
+    assert form.strength.visible
+    form.strength.value = 0.5
+    assert form.settings(LAYER).strength == 0.5
+    form.model.value = "noise"
+    assert not form.strength.visible
+    assert form.settings(LAYER).strength == 1
+    form.task.value = "sr"
+    assert form.settings(LAYER).strength == 1
