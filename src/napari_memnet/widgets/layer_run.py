@@ -102,7 +102,9 @@ class LayerRun(RunBar):
     def _on_finished(self, started: float, failures: list[LayerFailed]) -> None:
         seconds = time.monotonic() - started
         if not failures:
-            self.status.setText(f"{self.status.text()} Done in {seconds:.1f} s.")
+            self.status.setText(
+                f"{self.status.text().rstrip('.')}. Done in {seconds:.1f} s."
+            )
             return
         count = len(self._layers)
         reasons = " ".join(
