@@ -25,6 +25,7 @@ PLUGIN = "napari-memnet"
 def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["MEMNET_MODELS"] = str(Path(temporary, "models"))
+        os.environ["MEMNET_SETTINGS"] = str(Path(temporary, "settings"))
         viewer = napari.Viewer(show=True)
         viewer.window.resize(WIDTH, HEIGHT)
         restore(viewer)

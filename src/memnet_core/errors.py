@@ -14,6 +14,7 @@ __all__ = [
     "LevelError",
     "MemnetError",
     "ModelError",
+    "NotCovered",
     "NotFinite",
     "NothingToDo",
     "OutOfMemory",
@@ -52,6 +53,10 @@ class ImageError(MemnetError):
 
 class LevelError(MemnetError):
     """No model covers a degradation level."""
+
+
+class NotCovered(LevelError):
+    """No model covers a level, but one comes close; see `Settings.nearest`."""
 
 
 class NothingToDo(MemnetError):

@@ -9,7 +9,7 @@ __all__ = ["__version__"]
 
 _MISSING = [
     name
-    for name in ("napari", "magicgui", "psygnal", "qtpy", "superqt")
+    for name in ("napari", "magicgui", "psygnal", "qtpy")
     if find_spec(name) is None
 ]
 if _MISSING:

@@ -1,22 +1,22 @@
-"""Comparing layers: figures against a reference, and split views; no Qt here."""
+"""Comparing layers: figures against a reference; no Qt here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.metrics import psnr, ssim
-from napari_memnet.layers import layer_planes, twin_attributes
+from napari_memnet.layers import layer_planes
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_memnet.layers import Region
 
-__all__ = ["Scores", "right_part", "scores"]
+__all__ = ["Scores", "scores"]
 
 _SMALLEST = 11
 
@@ -31,15 +31,19 @@ class Scores:
     high: float
 
 
-def scores(reference: Image, layer: Image, region: Region) -> Scores:
+def scores(reference: Image, plane: Region, layer: Image, other: Region) -> Scores:
     """Compare the plane of a layer with that of a reference.
 
     Parameters
     ----------
-    reference, layer : Image
-        Layers of one shape.
-    region : Region
-        The plane.
+    reference : Image
+        The clean image.
+    plane : Region
+        Its plane.
+    layer : Image
+        What is scored, such as one restored slice of a stack.
+    other : Region
+        Its plane, which lies at the same place.
 
     Raises
     ------
@@ -49,42 +53,23 @@ def scores(reference: Image, layer: Image, region: Region) -> Scores:
     from memnet_core.restoration.sample import sampled_blocks, sampled_planes
     from memnet_core.restoration.scaling import scaling_of
 
-    clean, other = layer_planes(reference), layer_planes(layer)
-    if clean.shape != other.shape:
+    clean, scored = layer_planes(reference), layer_planes(layer)
+    if clean.shape[1:] != scored.shape[1:]:
         raise UsageError(
-            f"{layer.name!r} has the shape {other.shape[:3]}, the reference "
-            f"{reference.name!r} {clean.shape[:3]}; choose layers of one shape."
+            f"{layer.name!r} has planes of the shape {scored.shape[1:]}, the clean "
+            f"image {reference.name!r} {clean.shape[1:]}; choose layers of one shape."
         )
     if min(clean.shape[1:3]) < _SMALLEST:
         raise ImageError(
             f"SSIM needs {_SMALLEST}×{_SMALLEST} px; {reference.name!r} is smaller."
         )
-    channel = clean.channel(clean.numbers(region)[0])
+    channel = clean.channel(clean.numbers(plane)[0])
     sample = sampled_blocks(clean, sampled_planes(clean, channel))
     values = scaling_of(sample, clean.dtype, "auto")
     first, second = (
         255 * values.forward(planes.plane(region).astype(np.float64))
-        for planes in (clean, other)
+        for planes, region in ((clean, plane), (scored, other))
     )
     channels = range(first.shape[-1])
     similarity = np.mean([ssim(first[..., c], second[..., c]) for c in channels])
     return Scores(psnr(first, second), float(similarity), values.low, values.high)
-
-
-def right_part(layer: Image, fraction: float) -> tuple[Any, dict[str, Any], str]:
-    """Return what of a layer lies right of a line, as layer data in its place.
-
-    Parameters
-    ----------
-    layer : Image
-        The layer; nothing is copied or computed.
-    fraction : float
-        Where the line is, in [0, 1) of the width.
-    """
-    planes = layer_planes(layer)
-    axis = len(planes.region.slices) - 1
-    column = min(int(fraction * planes.shape[2]), planes.shape[2] - 1)
-    start = [0] * axis + [column]
-    cut = (slice(None),) * axis + (slice(column, None),)
-    attributes = twin_attributes(layer, f"{layer.name}, right part", start)
-    return planes.data[cut], attributes, "image"

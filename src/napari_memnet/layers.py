@@ -28,6 +28,7 @@ __all__ = [
     "Region",
     "layer_planes",
     "origin",
+    "place_of",
     "plane_index",
     "told_tables",
     "twin_attributes",
@@ -286,6 +287,25 @@ def _channel_axis(layer: Image) -> int | None:
     labels = [str(label).lower() for label in layer.axis_labels[:-2]]
     found = [axis for axis, label in enumerate(labels) if label in _CHANNEL_LABELS]
     return found[0] if found else None
+
+
+def place_of(layer: Image, region: Region) -> str:
+    """Say which slice of a layer a region is, such as ``z 3``; empty if it is all."""
+    whole = layer_planes(layer).region
+    parts = zip(
+        layer.axis_labels[:-2], region.slices[:-2], whole.shape[:-2], strict=True
+    )
+    named = [
+        (str(label), part.start)
+        for label, part, size in parts
+        if part.stop - part.start == 1 < size
+    ]
+    # napari calls axes without a name by numbers such as -3.
+    unnamed = "slice" if len(whole.shape) == 3 else "axis {}:"
+    return " ".join(
+        f"{unnamed.format(label) if label.lstrip('-').isdigit() else label} {index}"
+        for label, index in named
+    )
 
 
 def origin(layer: Layer) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from memnet_core.tasks import TASKS
+
 if TYPE_CHECKING:
     from memnet_core.model.file import Card
     from memnet_core.model.zoo import Entry
 
-__all__ = ["describe", "levels_for", "models_changed", "models_for"]
+__all__ = ["describe", "levels_for", "models_changed", "models_for", "trained_for"]
 
 
 class _Models:
@@ -52,3 +54,29 @@ def describe(card: Card) -> str:
         for score in card.scores
     ]
     return "\n".join(lines)
+
+
+def trained_for(entries: list[Entry]) -> str:
+    """Say for what images models were trained, and what serves others."""
+    lines = [
+        f"{entry.card.name}: trained for {_levels(entry.card)}{_data(entry)}."
+        for entry in entries
+    ]
+    if any(e.is_shipped and TASKS[e.card.task].noisy for e in entries):
+        lines.append(
+            "For fluorescence with few photons, compare with the source, or train a "
+            "model on images of your own."
+        )
+    return "\n".join(lines)
+
+
+def _levels(card: Card) -> str:
+    return f"{TASKS[card.task].symbol} {card.levels}"
+
+
+def _data(entry: Entry) -> str:
+    training = entry.card.training
+    data = training.data if training else ""
+    if entry.is_shipped:
+        return f" on photographs ({data})" if data else " on photographs"
+    return f" on {data}" if data else ""

@@ -15,16 +15,11 @@ import numpy as np
 
 from memnet_core._version import __version__
 from memnet_core.errors import MemnetError
-from memnet_core.events import Progress
-from napari_memnet.layers import (
-    LayerPlanes,
-    layer_planes,
-    told_tables,
-    twin_attributes,
-)
+from memnet_core.events import EventsWithResult, Progress
+from napari_memnet.layers import LayerPlanes, layer_planes, told_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from napari.layers import Image
     from numpy.typing import NDArray
@@ -37,11 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MEMORY_LIMIT",
+    "LayerFailed",
+    "LayerRestored",
     "LayerSource",
     "Restored",
     "progress_of",
+    "restore_layers",
     "restore_region",
-    "result_layer",
 ]
 
 MEMORY_LIMIT = 2 * 2**30
@@ -123,6 +120,22 @@ class Restored:
     provenance: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class LayerRestored:
+    """The layer of a number is restored."""
+
+    number: int
+    restored: Restored
+
+
+@dataclass(frozen=True)
+class LayerFailed:
+    """The layer of a number could not be restored."""
+
+    number: int
+    error: MemnetError
+
+
 def restore_region(
     source: LayerSource,
     settings: Settings,
@@ -196,29 +209,47 @@ def progress_of(event: Prepared | Progress | Notice) -> float | None:
     return event.fraction if isinstance(event, Progress) else None
 
 
-def result_layer(layer: Image, restored: Restored) -> tuple[Any, dict[str, Any], str]:
-    """Return a restored region as layer data: the twin of its source.
+def restore_layers(
+    parts: Sequence[tuple[LayerSource, Settings]],
+) -> Generator[Any, None, list[LayerFailed]]:
+    """Restore regions of several layers; one that fails does not stop the others.
 
     Parameters
     ----------
-    layer : Image
-        The source.
-    restored : Restored
-        What came of it.
+    parts : sequence of (LayerSource, Settings)
+        What to restore and how.
+
+    Yields
+    ------
+    Prepared, Progress, Notice, LayerRestored
+        As `restore_region`, with the progress of all, and each result as it is done.
 
     Returns
     -------
-    tuple
-        Data, keyword arguments and ``image``, as ``Layer.create`` takes them.
-    """
-    from memnet_core.tasks import find_task
+    list of LayerFailed
+        Which could not be restored.
 
-    name = f"{layer.name} {find_task(restored.task).result}"
-    attributes = twin_attributes(layer, name, restored.region.start, restored.scale)
-    attributes["metadata"]["memnet"] = restored.provenance | {
-        "source": {"layer": layer.name, "path": layer.source.path}
-    }
-    return restored.data, attributes, "image"
+    Raises
+    ------
+    MemnetError
+        As `restore_region`, if there is but one.
+    """
+    failures = []
+    for number, (source, settings) in enumerate(parts):
+        events = EventsWithResult(restore_region(source, settings))
+        try:
+            for event in events:
+                if isinstance(event, Progress):
+                    done = number * event.total + event.done
+                    event = Progress(done, len(parts) * event.total)
+                yield event
+        except MemnetError as error:
+            if len(parts) == 1:
+                raise
+            failures.append(LayerFailed(number, error))
+        else:
+            yield LayerRestored(number, events.result)
+    return failures
 
 
 class _RegionSink:

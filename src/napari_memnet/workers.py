@@ -13,8 +13,9 @@ from napari.utils import progress
 from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, Signal
 
-from memnet_core.errors import MemnetError
+from memnet_core.errors import MemnetError, NotCovered, NothingToDo
 from memnet_core.text import shown
+from napari_memnet.words import in_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -30,6 +31,7 @@ class _Succeeded:
 @dataclass(frozen=True)
 class _Failed:
     sentence: str
+    is_question: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def _drive(
             yield event
         work.close()
     except MemnetError as error:
-        return _Failed(str(error))
+        is_question = isinstance(error, NotCovered | NothingToDo)
+        return _Failed(in_window(str(error)), is_question)
     except MemoryError:
         return _Failed("Memory ran out; choose a smaller part, or close other layers.")
     except OSError as error:
@@ -86,6 +89,15 @@ def _drive(
     finally:
         work.close()
     return _Cancelled()
+
+
+class _Titled(partial[Any]):
+    """A generator function that napari names in the question when it is closed."""
+
+    title = ""
+
+    def __str__(self) -> str:
+        return self.title
 
 
 def _no_progress(event: Any) -> None:
@@ -107,7 +119,7 @@ class Work(QObject):  # type: ignore[misc]
         Returns how much is done after an event, in [0, 1], or None if that does not
         change.
     quiet : bool
-        Whether napari is not to show why it failed.
+        Whether napari is not to show why it failed; it never shows a question.
     parent : QObject, optional
         Owner.
 
@@ -121,6 +133,9 @@ class Work(QObject):  # type: ignore[misc]
         What it returned.
     failed : Signal(str)
         Why it failed, in one sentence, which napari shows, too.
+    is_question : bool
+        Whether it failed only because no model is trained for the level, while one
+        comes close.
     cancelled, ended : Signal
         After it was cancelled; in the end, however it ended.
     """
@@ -145,14 +160,17 @@ class Work(QObject):  # type: ignore[misc]
     ) -> None:
         super().__init__(parent)
         self._quiet = quiet
+        self.is_question = False
         self._running[id(self)] = self
         self.destroyed.connect(partial(self._running.pop, id(self), None))
         self._stop = threading.Event()
         self._fraction = fraction
         self._bar = progress(total=1000, desc=title)
         self._started = time.monotonic()
+        drive = _Titled(_drive)
+        drive.title = title
         self._worker = create_worker(
-            _drive, generator, self._stop, _worker_class=_StoppableWorker
+            drive, generator, self._stop, _worker_class=_StoppableWorker
         )
         self._worker.yielded.connect(self._on_event)
         self._worker.returned.connect(self._on_outcome)
@@ -181,7 +199,8 @@ class Work(QObject):  # type: ignore[misc]
         if isinstance(outcome, _Succeeded):
             self.succeeded.emit(outcome.result)
         elif isinstance(outcome, _Failed):
-            if not self._quiet:
+            self.is_question = outcome.is_question
+            if not (self._quiet or self.is_question):
                 show_error(shown(outcome.sentence))
             self.failed.emit(outcome.sentence)
         elif isinstance(outcome, _Broken):

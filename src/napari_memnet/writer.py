@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,12 @@ from napari_memnet.layers import LayerPlanes
 if TYPE_CHECKING:
     from memnet_core.io import Calibration
 
-__all__ = ["write_ome_tiff"]
+__all__ = ["write_ome_tiff", "write_ome_tiffs"]
 
 _DEFAULT_AXES = "TCZYX"
+_SUFFIX = ".ome.tif"
+_UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
+"""What names of layers may hold and names of files may not."""
 
 
 def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -24,7 +28,7 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     Parameters
     ----------
     path : str
-        Where to write.
+        Where to write; ``.ome.tif`` is added if it has another suffix.
     data : array
         Pixels; of a multiscale layer the full resolution is written.
     attributes : dict
@@ -42,6 +46,7 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     """
     from memnet_core.io import write_ome_tiff as write
 
+    path = _suffixed(path)
     data = data[0] if attributes.get("multiscale") else data
     rgb = bool(attributes.get("rgb"))
     shape = tuple(int(size) for size in data.shape)
@@ -59,6 +64,52 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
         calibration=_calibration(axes, attributes),
     )
     return [path]
+
+
+def write_ome_tiffs(
+    path: str, layers: list[tuple[Any, dict[str, Any], str]]
+) -> list[str]:
+    """Write image layers to files of their own, as `write_ome_tiff`.
+
+    Parameters
+    ----------
+    path : str
+        What the names of the files begin with; those of the layers follow.
+    layers : list of (array, dict, str)
+        Pixels, attributes, and kind of each.
+
+    Returns
+    -------
+    list of str
+        The paths.
+
+    Raises
+    ------
+    ImageError
+        If one of the files exists, OME-TIFF cannot hold a layer, or a file cannot be
+        written.
+    """
+    stem = _suffixed(path).removesuffix(".tiff").removesuffix(".tif")
+    stem = stem.removesuffix(".ome")
+    names = [_UNSAFE.sub("_", str(known["name"])) for _, known, _ in layers]
+    paths = [f"{stem} {name}{_SUFFIX}" for name in names]
+    for place in paths:
+        # napari asked about the path that was chosen, which is none of these.
+        if Path(place).exists() or paths.count(place) > 1:
+            raise ImageError(f"{place} would be replaced; choose another name.")
+    for place, (data, attributes, _) in zip(paths, layers, strict=True):
+        write_ome_tiff(place, data, attributes)
+    return paths
+
+
+def _suffixed(path: str) -> str:
+    """Return a path with the suffix of an OME-TIFF, instead of that of a TIFF."""
+    lower = path.lower()
+    if lower.endswith((".ome.tif", ".ome.tiff")):
+        return path
+    if lower.endswith((".tif", ".tiff")):
+        path = path[: lower.rindex(".tif")]
+    return path + _SUFFIX
 
 
 def _axes(attributes: dict[str, Any], ndim: int, path: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 pytest.importorskip("napari")
 
+from memnet_core.restoration.stream import Engine
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from qtpy.QtWidgets import QWidget
@@ -17,6 +20,12 @@ if TYPE_CHECKING:
     Wait = Callable[[Callable[[], bool]], None]
 
 PATIENCE_MS = 90_000
+
+
+@pytest.fixture(autouse=True)
+def forgetful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let forms remember nothing of other tests or of the user."""
+    monkeypatch.setenv("MEMNET_SETTINGS", str(tmp_path / "settings"))
 
 
 @pytest.fixture
@@ -52,3 +61,19 @@ def dock(viewer: Any) -> Callable[[QWidget], QWidget]:
         return widget
 
     return dock
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Hold every strip back until the event is set."""
+    event = threading.Event()
+    original = Engine.stream
+
+    def held(self: Engine, *args: Any) -> Iterator[Any]:
+        for rows in original(self, *args):
+            event.wait(90)
+            yield rows
+
+    monkeypatch.setattr(Engine, "stream", held)
+    yield event
+    event.set()

@@ -29,8 +29,8 @@ from napari_memnet.regions import (
     Restored,
     progress_of,
     restore_region,
-    result_layer,
 )
+from napari_memnet.results import result_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -339,7 +339,7 @@ def test_the_result_is_a_twin_that_tells_how_it_came_to_be() -> None:
     result, _ = restored(layer, settings_for("sr", 2))
     data, attributes, kind = result_layer(layer, result)
     twin = Image(data, **attributes)
-    assert (twin.name, kind) == ("cells enlarged", "image")
+    assert (twin.name, kind) == ("cells enlarged × 2 by large", "image")
     # Pixel edges agree: half a pixel beyond the centres that extents are given for.
     np.testing.assert_allclose(twin.scale, (2, 0.25, 0.25))
     np.testing.assert_allclose(twin.translate, (0, -0.125, -0.125))

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from napari.qt.threading import create_worker
 
 from memnet_core.errors import ImageError
 from napari_memnet.workers import Work, remaining
@@ -156,3 +157,22 @@ def test_closing_the_window_stops_the_work(
 def test_time_that_is_left_follows_from_time_that_passed() -> None:
     assert remaining(30, 0.25) == pytest.approx(90)
     assert remaining(30, 1) == 0
+
+
+def test_napari_names_the_work_when_it_asks_whether_to_close(
+    viewer: Any, wait: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[str] = []
+
+    def create(function: Any, *args: Any, **kwargs: Any) -> Any:
+        named.append(f"{function} execution pending")
+        return create_worker(function, *args, **kwargs)
+
+    monkeypatch.setattr("napari_memnet.workers.create_worker", create)
+
+    def nothing() -> Generator[int, None, None]:
+        yield 1
+
+    record = Record(Work(nothing(), "MemNet: cells"))
+    wait(lambda: record.has_ended)
+    assert named == ["MemNet: cells execution pending"]

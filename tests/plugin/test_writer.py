@@ -11,7 +11,7 @@ import tifffile
 from napari.layers import Image
 
 from memnet_core.errors import ImageError
-from napari_memnet.writer import write_ome_tiff
+from napari_memnet.writer import write_ome_tiff, write_ome_tiffs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,3 +133,41 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot be written: "):
         saved(Image(noise(20, 24)), tmp_path / "nowhere" / "out.ome.tif")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ("out", "out.ome.tif"),
+        ("out.tif", "out.ome.tif"),
+        ("out.TIFF", "out.ome.tif"),
+        ("out.ome.tiff", "out.ome.tiff"),
+        ("cells 1.5", "cells 1.5.ome.tif"),
+    ],
+)
+def test_the_suffix_is_added(tmp_path: Path, asked: str, written: str) -> None:
+    data, attributes, _ = Image(noise(20, 24)).as_layer_data_tuple()
+    path = str(tmp_path / written)
+    assert write_ome_tiff(str(tmp_path / asked), data, attributes) == [path]
+    np.testing.assert_array_equal(tifffile.imread(path), data)
+
+
+def test_several_layers_become_files_by_their_names(tmp_path: Path) -> None:
+    layers = [
+        Image(noise(20, 24), name=name).as_layer_data_tuple()
+        for name in ("red", "σ 5/25")
+    ]
+    paths = write_ome_tiffs(str(tmp_path / "out.ome.tif"), layers)
+    names = [path.name for path in sorted(tmp_path.iterdir())]
+    assert names == ["out red.ome.tif", "out σ 5_25.ome.tif"]
+    assert paths == [str(tmp_path / name) for name in names]
+
+
+def test_no_file_is_replaced_that_nobody_was_asked_about(tmp_path: Path) -> None:
+    (tmp_path / "out b.ome.tif").write_bytes(b"precious")
+    layers = [
+        Image(noise(20, 24), name=name).as_layer_data_tuple() for name in ("a", "b")
+    ]
+    with pytest.raises(ImageError, match="would be replaced"):
+        write_ome_tiffs(str(tmp_path / "out"), layers)
+    assert [path.name for path in tmp_path.iterdir()] == ["out b.ome.tif"]

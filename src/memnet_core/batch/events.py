@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from memnet_core.errors import MemnetError, NothingToDo
+from memnet_core.errors import MemnetError, NotCovered, NothingToDo
 
 if TYPE_CHECKING:
     from memnet_core.batch.plan import Job
@@ -40,6 +40,9 @@ class Outcome:
         Why it failed, or was skipped.
     details : str
         Where it failed in the program, for those who look for the cause.
+    declined : bool
+        Whether the model that comes closest would have restored it, had that been
+        accepted.
     level, remark, model, shape, dtype, seconds, dropped
         How it was restored, how long that took, and what could not be kept.
     """
@@ -48,6 +51,7 @@ class Outcome:
     status: Literal["done", "partial", "skipped", "failed"]
     message: str = ""
     details: str = ""
+    declined: bool = False
     level: float | None = None
     remark: str = ""
     model: str = ""
@@ -122,7 +126,7 @@ def failure(job: Job, error: Exception) -> Outcome:
     """
     details = "".join(traceback.format_exception(error))
     if isinstance(error, NothingToDo):
-        return Outcome(job=job, status="skipped", message=str(error))
+        return Outcome(job=job, status="skipped", message=str(error), declined=True)
     if isinstance(error, MemoryError):
         reason = "it does not fit into memory."
     elif isinstance(error, MemnetError):
@@ -132,4 +136,10 @@ def failure(job: Job, error: Exception) -> Outcome:
     path = getattr(error, "path", None)
     named = path is not None or str(job.source) in reason or str(job.output) in reason
     message = reason if named else f"{job.source} cannot be restored: {reason}"
-    return Outcome(job=job, status="failed", message=message, details=details)
+    return Outcome(
+        job=job,
+        status="failed",
+        message=message,
+        details=details,
+        declined=isinstance(error, NotCovered),
+    )

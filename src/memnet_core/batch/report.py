@@ -106,7 +106,7 @@ def write_report(path: Path, run: Run) -> None:
 
 def _described(outcome: Outcome) -> dict[str, Any]:
     described = asdict(outcome)
-    del described["job"], described["details"]
+    del described["job"], described["details"], described["declined"]
     return {
         "source": str(outcome.job.source),
         "output": str(outcome.job.output),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
-from memnet_core.errors import LevelError, ModelError
+from memnet_core.errors import LevelError, ModelError, NotCovered
 from memnet_core.model.file import Card, load_model, read_card
 from memnet_core.tasks import find_task
 
@@ -132,7 +132,9 @@ def model_for(
     Raises
     ------
     LevelError
-        If no model covers the level; the message names the nearest.
+        If no model is for the task.
+    NotCovered
+        If none covers the level; the message names the nearest.
     """
     entries = [entry for entry in installed()[0] if entry.card.task == task]
     symbol = find_task(task).symbol
@@ -161,7 +163,7 @@ def model_for(
     )
     if nearest:
         return best
-    raise LevelError(
+    raise NotCovered(
         f"No model for {task} covers {symbol} {level:g}; the nearest "
         f"is {best.card.name!r} ({symbol} {best.card.levels}). Accept it with "
         "--nearest."
@@ -189,7 +191,9 @@ def choose_model(
     Raises
     ------
     LevelError
-        If the model is for another task or, unless `nearest`, for other levels.
+        If the model is for another task.
+    NotCovered
+        If it is for other levels, unless `nearest`.
     ModelError
         If there is no such model.
     """
@@ -201,7 +205,7 @@ def choose_model(
             f"The model {entry.card.name!r} is for {entry.card.task}, not for {task}."
         )
     if not (nearest or entry.card.levels.covers(level)):
-        raise LevelError(
+        raise NotCovered(
             f"The model {entry.card.name!r} covers {find_task(task).symbol} "
             f"{entry.card.levels}, not {level:g}. Accept it with --nearest."
         )

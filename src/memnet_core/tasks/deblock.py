@@ -79,7 +79,13 @@ class Deblock(Task):
     bounds = (1, 100)
     whole = True
     undoes_jpeg = True
-    field = LevelField(label="JPEG quality", value=10, low=1, high=100)
+    field = LevelField(
+        label="JPEG quality",
+        value=10,
+        low=1,
+        high=100,
+        tooltip="As programs that write JPEG call it; lower is smaller and worse.",
+    )
     recipe_levels: ClassVar = {
         "fast": Levels.between(5, 75),
         "paper": Levels.listed(10, 20),

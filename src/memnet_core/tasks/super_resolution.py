@@ -37,7 +37,14 @@ class SuperResolution(Task):
     ranges = False
     estimable = False
     graded = False
-    field = LevelField(label="scale", value=2, low=2, high=16, offered=True)
+    field = LevelField(
+        label="scale",
+        value=2,
+        low=2,
+        high=16,
+        offered=True,
+        tooltip="How many times higher and wider the result is.",
+    )
     recipe_levels: ClassVar = {
         "fast": Levels.listed(2, 3, 4),
         "paper": Levels.listed(2, 3, 4),

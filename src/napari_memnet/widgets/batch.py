@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
@@ -12,10 +11,13 @@ from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
 from memnet_core.errors import MemnetError
 from memnet_core.text import shown
 from napari_memnet.batches import Planned, Progress, restore_folder
+from napari_memnet.copied import as_command
+from napari_memnet.widgets.copy_bar import CopyBar
 from napari_memnet.widgets.dock import DockWidget
-from napari_memnet.widgets.fields import chosen_folder, folder_field
+from napari_memnet.widgets.fields import chosen_folder, folder_field, plain_tip
 from napari_memnet.widgets.form import RestorationForm
 from napari_memnet.widgets.run_bar import RunBar
+from napari_memnet.words import in_window
 from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
@@ -30,13 +32,32 @@ class BatchWidget(DockWidget):
     """Restores folders with the engine of ``memnet batch``."""
 
     def __init__(self) -> None:
-        self.folder = folder_field("images in")
-        self.output = folder_field("results to")
-        self.recursive = CheckBox(text="subfolders, too", value=False)
-        self.update = CheckBox(text="redo results that are out of date", value=False)
-        self.overwrite = CheckBox(text="redo results that exist", value=False)
-        self.format = ComboBox(label="format", choices=_formats())
+        self.folder = folder_field("images in", "What is restored.")
+        self.output = folder_field(
+            "results to", "Where results go; images stay as they are."
+        )
+        self.recursive = CheckBox(
+            text="subfolders, too",
+            value=False,
+            tooltip="Restore images in folders of the folder; results are laid out "
+            "the same way.",
+        )
+        self.update = CheckBox(
+            text="redo results that are out of date",
+            value=False,
+            tooltip="Those whose image has changed since, or that were made with "
+            "other settings.",
+        )
+        self.overwrite = CheckBox(
+            text="redo results that exist",
+            value=False,
+            tooltip="Otherwise they are skipped, so that a run can be gone on with.",
+        )
+        self.format = ComboBox(
+            label="format", choices=_formats(), tooltip="What results are written as."
+        )
         self.form = RestorationForm(
+            "folder",
             for_layers=False,
             first=[self.folder, self.output, self.recursive],
             last=[self.format, self.update, self.overwrite],
@@ -49,12 +70,14 @@ class BatchWidget(DockWidget):
         )
         self.table.verticalHeader().hide()
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        super().__init__(self.form, self.run, self.table)
+        self.copy = CopyBar({"Copy as command": self._command}, self.run.status.setText)
+        super().__init__(self.form, self.run, self.table, self.copy)
         self._rows: dict[Job, int] = {}
         self._run: BatchRun | None = None
         self.run.button.setEnabled(False)
         self.form.ready.connect(lambda: self.run.button.setEnabled(True))
         self.run.requested.connect(self.start)
+        self.run.status.accepted.connect(self._accept)
 
     def start(self) -> None:
         """Restore the folder, in the background."""
@@ -92,6 +115,21 @@ class BatchWidget(DockWidget):
         self.run.cancel()
         self.form.close_down()
 
+    def _command(self) -> str:
+        flags = {
+            "--recursive": self.recursive.value,
+            "--update": self.update.value,
+            "--overwrite": self.overwrite.value,
+            f"--format={self.format.value}": self.format.value != "auto",
+        }
+        return as_command(
+            self.form.settings(),
+            str(chosen_folder(self.folder) or "IMAGES"),
+            str(chosen_folder(self.output) or "RESULTS"),
+            verb="batch",
+            flags=[flag for flag, is_given in flags.items() if is_given],
+        )
+
     def status_of(self, row: int) -> str:
         """Return what the table says of a file."""
         return str(self.table.item(row, 1).text())
@@ -117,20 +155,31 @@ class BatchWidget(DockWidget):
         self._rows = {job: row for row, job in enumerate(jobs)}
         for job, row in self._rows.items():
             name = QTableWidgetItem(shown(job.name))
-            name.setToolTip(_plain_tip(f"{job.source} → {job.output}"))
+            name.setToolTip(plain_tip(f"{job.source} → {job.output}"))
             self.table.setItem(row, 0, name)
             self.table.setItem(row, 1, QTableWidgetItem("waiting"))
 
     def _say(self, job: Job, text: str) -> None:
         item = self.table.item(self._rows[job], 1)
         item.setText(shown(text))
-        item.setToolTip(_plain_tip(text))
+        item.setToolTip(plain_tip(text))
         self.table.scrollToItem(item)
 
     def _on_finished(self, run: BatchRun) -> None:
         from memnet_core.batch import counts_of
 
-        self.run.status.setText(f"{counts_of(run)}.")
+        declined = sum(outcome.declined for outcome in run.outcomes)
+        if declined:
+            self.run.status.ask(
+                f"{counts_of(run)}. For {declined} of them no model is trained; "
+                "the list says for which level."
+            )
+        else:
+            self.run.status.setText(f"{counts_of(run)}.")
+
+    def _accept(self) -> None:
+        self.form.nearest.value = True
+        self.start()
 
     def _on_cancelled(self) -> None:
         if self._run is not None:
@@ -144,16 +193,11 @@ class BatchWidget(DockWidget):
         )
 
 
-def _plain_tip(text: str) -> str:
-    """Return a tooltip, which Qt takes for HTML where it looks like that."""
-    return f"<qt>{escape(shown(text))}</qt>"
-
-
 def _told(outcome: Outcome) -> str:
     if outcome.status == "failed":
-        return f"failed: {outcome.message}"
+        return f"failed: {in_window(outcome.message)}"
     if outcome.status == "skipped":
-        return outcome.message or "there already"
+        return in_window(outcome.message) or "there already"
     remarks = [f"done in {outcome.seconds:.1f} s", outcome.remark]
     if outcome.dropped:
         remarks.append(f"not kept: {', '.join(outcome.dropped)}")

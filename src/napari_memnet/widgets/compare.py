@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, Label
-from napari.layers import Image, Layer
-from qtpy.QtCore import Qt, QTimer
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider
+from napari.layers import Image
+from qtpy.QtCore import QTimer
 
 from memnet_core.errors import MemnetError
-from napari_memnet.comparison import right_part, scores
+from napari_memnet.comparison import scores
 from napari_memnet.layers import layer_planes, origin
+from napari_memnet.together import source_of
+from napari_memnet.view import current_index, image_layers
+from napari_memnet.widgets.curtain import Curtain
 from napari_memnet.widgets.dock import DockWidget
-from napari_memnet.widgets.preview import current_index, image_layers
+from napari_memnet.widgets.fields import finish_fields
+from napari_memnet.widgets.status import Status
 
 if TYPE_CHECKING:
     import napari.viewer
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_memnet.layers import Region
 
 __all__ = ["CompareWidget"]
 
@@ -34,16 +43,34 @@ class CompareWidget(DockWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
-        self.source = ComboBox(label="before", choices=self._layers)
-        self.result = ComboBox(label="after", choices=self._layers)
-        self.reference = ComboBox(
-            label="reference", choices=lambda *_: [_NONE, *self._layers()]
+        self.source = ComboBox(
+            label="before", choices=self._layers, tooltip="The image as it was."
         )
-        self.blink = CheckBox(text="blink")
-        self.split = CheckBox(text="split view")
-        self.position = FloatSlider(label="line", value=0.5, min=0, max=0.99, step=0.01)
-        self.figures = Label(label="")
-        self.figures.native.setTextFormat(Qt.TextFormat.PlainText)
+        self.result = ComboBox(
+            label="after", choices=self._layers, tooltip="What was made of it."
+        )
+        self.reference = ComboBox(
+            label="clean image",
+            choices=lambda *_: [_NONE, *self._layers()],
+            tooltip="Where there is a clean image of the same, both are scored "
+            "against it.",
+        )
+        self.blink = CheckBox(
+            text="blink", tooltip="Show before and after in turn, and nothing else."
+        )
+        self.split = CheckBox(
+            text="split view",
+            tooltip="Before on the left, after on the right of a line to drag.",
+        )
+        self.position = FloatSlider(
+            label="line",
+            value=0.5,
+            min=0,
+            max=1,
+            step=0.01,
+            tooltip="Where the line is; it can be dragged in the image, too.",
+        )
+        self.figures = Status("Scores")
         self._fields = Container(
             widgets=[
                 self.source,
@@ -52,13 +79,14 @@ class CompareWidget(DockWidget):
                 self.split,
                 self.position,
                 self.reference,
-                self.figures,
             ]
         )
         self._fields.margins = (0, 0, 0, 0)
-        super().__init__(self._fields.native)
-        self._shown: Layer | None = None
-        self._part: Layer | None = None
+        finish_fields(self._fields)
+        super().__init__(self._fields.native, self.figures)
+        self._pair: tuple[Image, Image] | None = None
+        self._visible: dict[Image, bool] = {}
+        self._curtain: Curtain | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(_BLINK_MS)
         self._timer.timeout.connect(self._toggle)
@@ -75,6 +103,11 @@ class CompareWidget(DockWidget):
         for event in self._layer_events:
             event.connect(self._on_layers)
         viewer.dims.events.current_step.connect(self._show_figures)
+        self._view_events = (
+            viewer.scene.camera.events.center,
+            viewer.scene.camera.events.zoom,
+            viewer.dims.events.current_step,
+        )
         self.position.visible = False
         self._choose_latest()
 
@@ -94,19 +127,20 @@ class CompareWidget(DockWidget):
         if not restored:
             return
         self.result.value = restored[-1]
-        source = origin(restored[-1])["source"].get("layer")
+        own = source_of(restored[-1])
+        name = origin(restored[-1])["source"].get("layer")
         for layer in self._layers():
-            if layer.name == source:
+            if layer == own or (own is None and layer.name == name):
                 self.source.value = layer
 
     def _on_layers(self, event: Any = None) -> None:
-        layers = self._viewer.layers
-        if any(x is not None and x not in layers for x in (self._shown, self._part)):
+        pair = self._pair
+        if pair and any(layer not in self._viewer.layers for layer in pair):
             self.blink.value = self.split.value = False
         before = len(self.source.choices)
         for field in (self.source, self.result, self.reference):
             field.reset_choices()
-        if len(self.source.choices) > before and not self._shown:
+        if len(self.source.choices) > before and not self._pair:
             self._choose_latest()
 
     def _on_layers_chosen(self) -> None:
@@ -126,41 +160,75 @@ class CompareWidget(DockWidget):
 
     def _show(self) -> None:
         """End what is shown now, and begin what was chosen."""
-        self._timer.stop()
-        self._remove_part()
-        if self._shown is not None:
-            self._shown.visible = True
+        self._end()
+        source, result = self.source.value, self.result.value
         is_on = self.blink.value or self.split.value
-        self._shown = self.result.value if is_on else None
-        if self._shown is None:
+        if not is_on or source is None or result is None or source == result:
             return
-        if self.split.value:
-            self._add_part(self._shown)
-            self._shown.visible = False
-        else:
+        self._pair = source, result
+        self._visible = {layer: layer.visible for layer in self._images()}
+        self._show_only(result)
+        if self.blink.value:
             self._timer.start()
+            return
+        self._curtain = Curtain(self, self._picture_before)
+        self._curtain.moved.connect(partial(setattr, self.position, "value"))
+        self._curtain.move_to(self.position.value)
+        for event in self._seen_events():
+            event.connect(self._curtain.refresh)
+
+    def _end(self) -> None:
+        """Show again what was visible before; of the pair, at least the result."""
+        self._timer.stop()
+        if self._curtain is not None:
+            for event in self._seen_events():
+                event.disconnect(self._curtain.refresh)
+            self._curtain.close()
+            self._curtain.deleteLater()
+            self._curtain = None
+        pair, self._pair = self._pair, None
+        for layer, visible in self._visible.items():
+            if layer in self._viewer.layers:
+                layer.visible = visible
+        self._visible = {}
+        if pair and pair[1] in self._viewer.layers:
+            pair[1].visible = True
+
+    def _seen_events(self) -> list[Any]:
+        """Return what changes the picture of the source."""
+        shown = self._pair[0].events if self._pair else None
+        names = ("contrast_limits", "gamma", "colormap", "data", "opacity")
+        return [*self._view_events, *(getattr(shown, n) for n in names if shown)]
+
+    def _show_only(self, layer: Image) -> None:
+        for other in self._images():
+            other.visible = other == layer
+
+    def _images(self) -> list[Image]:
+        """Return all images, with previews, which would cover what is compared."""
+        return [layer for layer in self._viewer.layers if isinstance(layer, Image)]
 
     def _toggle(self) -> None:
-        if self._shown is not None:
-            self._shown.visible = not self._shown.visible
+        if self._pair is not None:
+            source, result = self._pair
+            self._show_only(source if result.visible else result)
+
+    def _picture_before(self) -> NDArray[np.uint8]:
+        """Return what the canvas shows with the source alone."""
+        assert self._pair is not None
+        source, result = self._pair
+        self._show_only(source)
+        try:
+            pixels: NDArray[np.uint8] = self._viewer.screenshot(
+                canvas_only=True, flash=False
+            )
+        finally:
+            self._show_only(result)
+        return pixels
 
     def _move_line(self) -> None:
-        if self._part is not None and self._shown is not None:
-            data, attributes, _ = right_part(self._shown, self.position.value)
-            self._part.data = data
-            self._part.translate = attributes["translate"]
-
-    def _add_part(self, layer: Image) -> None:
-        selected = self._viewer.layers.selection.active
-        data, attributes, kind = right_part(layer, self.position.value)
-        attributes["metadata"] = {"memnet": {"preview": True, "source": {}}}
-        self._part = self._viewer.add_layer(Layer.create(data, attributes, kind))
-        self._viewer.layers.selection.active = selected
-
-    def _remove_part(self) -> None:
-        part, self._part = self._part, None
-        if part is not None and part in self._viewer.layers:
-            self._viewer.layers.remove(part)
+        if self._curtain is not None:
+            self._curtain.move_to(self.position.value)
 
     def _show_figures(self, event: Any = None) -> None:
         reference, source, result = (
@@ -169,21 +237,21 @@ class CompareWidget(DockWidget):
             self.result.value,
         )
         if reference in (None, _NONE) or source is None or result is None:
-            self.figures.value = ""
+            self.figures.setText("")
             return
-        try:
-            index = current_index(self._viewer, reference)
-        except MemnetError as error:
-            self.figures.value = str(error)
-            return
-        region = layer_planes(reference).region.at(index)
         lines = []
         for name, layer in (("before", source), ("after", result)):
             try:
-                found = scores(reference, layer, region)
+                found = scores(
+                    reference, self._plane(reference), layer, self._plane(layer)
+                )
             except MemnetError as error:
                 lines.append(f"{name}: {error}")
             else:
                 lines.append(f"{name}: {found.psnr:.2f} dB, SSIM {found.ssim:.4f}")
                 lines.append(f"(values {found.low:g} to {found.high:g}, this plane)")
-        self.figures.value = "\n".join(dict.fromkeys(lines))
+        self.figures.setText("\n".join(dict.fromkeys(lines)))
+
+    def _plane(self, layer: Image) -> Region:
+        """Return the plane of a layer where the sliders are in the world."""
+        return layer_planes(layer).region.at(current_index(self._viewer, layer))

@@ -2,26 +2,149 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import FileEdit
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QPainter
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QStyle,
+    QStyleOptionFrame,
+    QWidget,
+)
 
-__all__ = ["chosen_folder", "folder_field"]
+from memnet_core.text import shown
+
+if TYPE_CHECKING:
+    from magicgui.widgets import Container
+
+__all__ = ["chosen_folder", "finish_fields", "folder_field", "plain_tip"]
+
+_NARROWEST = 8
+"""Characters that a choice shows at least, however long it is."""
 
 
 def folder_field(label: str, tooltip: str = "") -> FileEdit:
-    """Return a field for a folder, which is empty at first."""
-    return FileEdit(
+    """Return a field for a folder, which is empty at first.
+
+    A path that is longer than the field is elided in its middle, and is all in the
+    tooltip.
+    """
+    field = FileEdit(
         label=label,
         mode=FileDialogMode.EXISTING_DIRECTORY,
         nullable=True,
         value=None,
         tooltip=tooltip,
     )
+    field.choose_btn.text = "Choose…"
+    line: QLineEdit = field.line_edit.native
+    line.installEventFilter(_Elided(line, tooltip))
+    return field
 
 
 def chosen_folder(field: FileEdit) -> Path | None:
     """Return the folder of a field, or None if it is empty."""
     value = field.value
     return value if isinstance(value, Path) and value != Path() else None
+
+
+def plain_tip(text: str) -> str:
+    """Return a tooltip, which Qt takes for HTML where it looks like that."""
+    return f"<qt>{escape(shown(text))}</qt>"
+
+
+def finish_fields(fields: Container[Any]) -> None:
+    """Align fields, name them for those who do not see them, cut long choices."""
+    fields.native.installEventFilter(_Aligned(fields.native))
+    for field in fields:
+        native: Any = field.native
+        for widget in (native, *native.findChildren(QWidget)):
+            # Buttons are named by their text, which may change.
+            if not isinstance(widget, QAbstractButton):
+                widget.setAccessibleName(str(field.label))
+        if isinstance(native, QComboBox):
+            native.setMinimumContentsLength(_NARROWEST)
+            native.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+
+
+class _Aligned(QObject):  # type: ignore[misc]
+    """Gives the labels of fields one width, once their font is known."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Show:
+            rows = watched.findChildren(
+                QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly
+            )
+            labels = [
+                row.findChild(QLabel, options=Qt.FindChildOption.FindDirectChildrenOnly)
+                for row in rows
+            ]
+            widest = max((x.sizeHint().width() for x in labels if x), default=0)
+            for label in labels:
+                if label:
+                    label.setMinimumWidth(widest)
+        return False
+
+
+class _Elided(QObject):  # type: ignore[misc]
+    """Draws the text of a line edit without its middle where it is too long.
+
+    While the field has the focus, it is drawn as ever, so that it can be edited.
+    """
+
+    def __init__(self, line: QLineEdit, tooltip: str) -> None:
+        super().__init__(line)
+        self._line = line
+        self._tooltip = tooltip
+        line.textChanged.connect(self._on_text)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() != QEvent.Type.Paint or self._line.hasFocus():
+            return False
+        elided = self.text()
+        if elided == self._line.text():
+            return False
+        option = QStyleOptionFrame()
+        self._line.initStyleOption(option)
+        painter = QPainter(self._line)
+        style = self._line.style()
+        style.drawPrimitive(
+            QStyle.PrimitiveElement.PE_PanelLineEdit, option, painter, self._line
+        )
+        painter.setPen(self._line.palette().text().color())
+        painter.drawText(self._inside(), Qt.AlignmentFlag.AlignVCenter, elided)
+        painter.end()
+        return True
+
+    def text(self) -> str:
+        """Return what fits of the text."""
+        metrics = self._line.fontMetrics()
+        return str(
+            metrics.elidedText(
+                self._line.text(),
+                Qt.TextElideMode.ElideMiddle,
+                self._inside().width(),
+            )
+        )
+
+    def _inside(self) -> Any:
+        option = QStyleOptionFrame()
+        self._line.initStyleOption(option)
+        rectangle = self._line.style().subElementRect(
+            QStyle.SubElement.SE_LineEditContents, option, self._line
+        )
+        return rectangle.adjusted(2, 0, -2, 0)
+
+    def _on_text(self, text: str) -> None:
+        told = [plain_tip(text)] if text else []
+        self._line.setToolTip("<br>".join([*told, *filter(None, [self._tooltip])]))

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import (
     CheckBox,
     ComboBox,
     Container,
+    FloatSlider,
     FloatSpinBox,
+    PushButton,
     SpinBox,
 )
 from napari.qt.threading import create_worker
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from memnet_core.errors import UsageError
+from memnet_core.restoration.settings import MOST_STRENGTH
 from memnet_core.tasks import TASKS
-from napari_memnet.models import describe, levels_for, models_changed, models_for
+from napari_memnet.models import (
+    describe,
+    levels_for,
+    models_changed,
+    models_for,
+    trained_for,
+)
+from napari_memnet.remembered import forget, recall, remember
 from napari_memnet.settings import preferences
+from napari_memnet.widgets.fields import finish_fields
+from napari_memnet.widgets.status import Status
+from napari_memnet.words import NEAREST, RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,20 +49,40 @@ TASK_CHOICES = [(task.title, task.name) for task in TASKS.values()]
 FIRST_TASK = "denoise"
 _RANGES = [
     ("automatic", "auto"),
-    ("data type", "dtype"),
-    ("percentiles", "percentile"),
-    ("two values", "pair"),
+    ("all that the data type holds", "dtype"),
+    ("darkest to brightest, by percentiles", "percentile"),
+    ("two values of my own", "pair"),
 ]
-_LAYER_RANGES = [*_RANGES, ("contrast limits", "contrast")]
-_FOLDER_RANGES = [*_RANGES, ("percentiles of each plane", "plane")]
+_LAYER_RANGES = [*_RANGES, ("contrast limits of the layer", "contrast")]
+_FOLDER_RANGES = [*_RANGES, ("percentiles of each plane by itself", "plane")]
 _BEST = "best for the level"
+_ALL_BLOCKS = ("full", None)
+_FINDS = {
+    "denoise": (
+        "measure the noise",
+        "Estimate σ from the image: from the middle plane of a layer or stack, for "
+        "each channel by itself. Otherwise σ can be given.",
+    ),
+    "deblock": (
+        "read the JPEG quality from the file",
+        "It is known where the image was opened from a JPEG file; otherwise it has to "
+        "be given.",
+    ),
+}
+"""How the level of a task is found, and what there is to know of it."""
+
+_FOLDED, _OPEN = "▸ more options", "▾ more options"
 
 
 class RestorationForm(QWidget):  # type: ignore[misc]
     """Task, level and model; below a fold what seldom needs a change.
 
+    What is chosen is remembered for the next time, but for what is given for one image.
+
     Parameters
     ----------
+    name : str
+        Under which it is remembered.
     for_layers : bool
         Whether value ranges can come from a layer.
     first, last : sequence of Widget
@@ -68,74 +101,136 @@ class RestorationForm(QWidget):  # type: ignore[misc]
 
     def __init__(
         self,
+        name: str,
         *,
         for_layers: bool,
         first: Sequence[Widget] = (),
         last: Sequence[Widget] = (),
     ) -> None:
         super().__init__()
-        self.task = ComboBox(label="task", choices=TASK_CHOICES, value=FIRST_TASK)
-        self.automatic = CheckBox(label="level automatic", value=True)
+        self._name = name
+        self.task = ComboBox(
+            label="task",
+            choices=TASK_CHOICES,
+            value=FIRST_TASK,
+            tooltip="What is wrong with the image.",
+        )
+        self.automatic = CheckBox(text=_FINDS[FIRST_TASK][0], value=True)
         self.levels = {name: _level_widget(task) for name, task in TASKS.items()}
         self.model = ComboBox(label="model", choices=[_BEST])
-        self._main = Container(
-            widgets=[
-                *first,
-                self.task,
-                self.automatic,
-                *self.levels.values(),
-                self.model,
-                *last,
-            ],
+        self.strength = FloatSlider(
+            label="strength",
+            value=1,
+            min=0,
+            max=MOST_STRENGTH,
+            step=0.05,
+            tooltip="1 removes what was found, less leaves some of it, 0 all.",
         )
-        self.device = ComboBox(label="device", choices=["auto"])
+        self.more = PushButton(
+            text=_FOLDED, tooltip="Show or hide what seldom needs a change."
+        )
+        self.more.native.setCheckable(True)
+        self.nearest = CheckBox(
+            text=NEAREST,
+            value=False,
+            tooltip="Restore also where no model is trained for the level, with the "
+            "one that comes closest; otherwise you are asked.",
+        )
+        self.device = ComboBox(
+            label="compute on",
+            choices=["auto"],
+            tooltip="The processor; “auto” takes a graphics card where there is one.",
+        )
         self.range = ComboBox(
-            label="black and white",
+            label=RANGE,
             choices=_LAYER_RANGES if for_layers else _FOLDER_RANGES,
             tooltip="Which values the network takes for black and white; one range "
             "serves the whole layer or stack, or each of its channels.",
         )
-        self.low = FloatSpinBox(label="black", value=0, min=-1e9, max=1e9)
-        self.high = FloatSpinBox(label="white", value=255, min=-1e9, max=1e9)
+        self.low = FloatSpinBox(
+            label="darkest value",
+            value=0,
+            min=-1e9,
+            max=1e9,
+            tooltip="What the network takes for black.",
+        )
+        self.high = FloatSpinBox(
+            label="brightest value",
+            value=255,
+            min=-1e9,
+            max=1e9,
+            tooltip="What the network takes for white.",
+        )
         self.channels = ComboBox(
             label="colours",
             choices=[
                 ("as the task needs", None),
-                ("luminance only", "luminance"),
-                ("every channel", "each"),
+                ("brightness only", "luminance"),
+                ("each by itself", "each"),
                 ("all together", "joint"),
             ],
+            tooltip="What of a colour image is restored.",
         )
-        self.exit_block = SpinBox(
-            label="stop after block", value=0, min=0, max=0,
-            tooltip="Fewer memory blocks are faster and restore less; 0 for all.",
-        )  # fmt: skip
-        self._more = Container(
-            widgets=[
-                self.device,
-                self.range,
-                self.low,
-                self.high,
-                self.channels,
-                self.exit_block,
-            ],
+        self.exit_block = ComboBox(
+            label="network depth",
+            choices=[_ALL_BLOCKS],
+            tooltip="How many of the network's memory blocks are used: fewer are "
+            "faster and restore less.",
         )
-        for container in (self._main, self._more):
-            container.margins = (0, 0, 0, 0)
-        fold = QCollapsible("more options")
-        fold.addWidget(self._more.native)
+        self.defaults = PushButton(
+            text="Restore defaults", tooltip="Forget what was chosen here before."
+        )
+        self._folded = [
+            self.nearest,
+            self.device,
+            self.range,
+            self.low,
+            self.high,
+            self.channels,
+            self.exit_block,
+            self.defaults,
+        ]
+        fields = [
+            *first,
+            self.task,
+            self.automatic,
+            *self.levels.values(),
+            self.model,
+            self.strength,
+            *last,
+            self.more,
+            *self._folded,
+        ]
+        self._fields = Container(widgets=fields)
+        self._fields.margins = (0, 0, 0, 0)
+        self.about = Status("About the model")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._main.native)
-        layout.addWidget(fold)
+        layout.addWidget(self._fields.native)
+        layout.addWidget(self.about)
+        finish_fields(self._fields)
+        self._kept = {
+            "task": self.task,
+            "automatic": self.automatic,
+            **{f"level {name}": field for name, field in self.levels.items()},
+            "model": self.model,
+            "strength": self.strength,
+            "range": self.range,
+            "low": self.low,
+            "high": self.high,
+            "channels": self.channels,
+            "depth": self.exit_block,
+        }
 
         chosen = preferences()
         self._preferred_device = chosen.device
-        self.is_ready = False
+        self.is_ready = self._has_strength = False
         self.task.changed.connect(self._show_models)
+        self.task.changed.connect(self._ask_again)
         self.model.changed.connect(self._show_card)
-        for container in (self._main, self._more):
-            container.changed.connect(self._on_change)
+        self.more.changed.connect(self._show_fields)
+        self.defaults.changed.connect(self.restore_defaults)
+        self._fields.changed.connect(self._on_change)
         self._show_fields()
         self._search = create_worker(_devices)
         self._search.returned.connect(self._on_ready)
@@ -169,15 +264,37 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             level=self.level,
             channels=self.channels.value,
             value_range=self._range(layer),
+            strength=self.strength.value if self._has_strength else 1.0,
             model=None if self.model.value == _BEST else self.model.value,
-            nearest=True,
+            nearest=self.nearest.value,
             device=self.device.value,
-            exit_block=self.exit_block.value or None,
+            exit_block=self.exit_block.value,
         )
 
     def close_down(self) -> None:
-        """Let go of what outlives the form."""
+        """Remember what was chosen, and let go of what outlives the form."""
+        self._remember()
         models_changed.disconnect(self._show_models, missing_ok=True)
+
+    def restore_defaults(self) -> None:
+        """Choose what a form begins with that was never used."""
+        forget(self._name)
+        with self._fields.changed.blocked():
+            self._take(self._initial)
+            self.nearest.value = False
+            self.device.value = "auto"
+        self._on_change()
+
+    def _remember(self) -> None:
+        if self.is_ready:
+            remember(self._name, {key: x.value for key, x in self._kept.items()})
+
+    def _take(self, values: dict[str, Any]) -> None:
+        """Choose what can be chosen of some values; models may have gone since."""
+        for key, field in self._kept.items():
+            if key in values:
+                with suppress(ValueError, TypeError):
+                    field.value = values[key]
 
     def _range(self, layer: Image | None) -> RangeChoice:
         choice: Any = self.range.value
@@ -191,18 +308,29 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             return float(low), float(high)
         return choice  # type: ignore[no-any-return]
 
+    def _ask_again(self) -> None:
+        """Take what was accepted for one task for no answer for the next."""
+        self.nearest.value = False
+
     def _on_change(self) -> None:
         self._show_fields()
         self.changed.emit()
 
     def _show_fields(self) -> None:
+        is_open = self.more.native.isChecked()
+        self.more.text = _OPEN if is_open else _FOLDED
+        for widget in self._folded:
+            widget.visible = is_open
         chosen = TASKS[self.task.value]
         is_given = not (chosen.estimable and self.automatic.value)
         self.automatic.visible = chosen.estimable
+        self.strength.visible = self._has_strength
+        if chosen.estimable:
+            self.automatic.text, self.automatic.tooltip = _FINDS[chosen.name]
         for name, field in self.levels.items():
             field.visible = is_given and name == chosen.name
         for end in (self.low, self.high):
-            end.visible = self.range.value == "pair"
+            end.visible = is_open and self.range.value == "pair"
 
     def _show_models(self) -> None:
         if not self.is_ready:
@@ -214,7 +342,6 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         names = [entry.card.name for entry in models_for(self.task.value)]
         self.model.choices = [_BEST, *names]
         self._show_card()
-        self._show_fields()
 
     def _show_card(self) -> None:
         if not self.is_ready:
@@ -223,7 +350,12 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         chosen = [e for e in entries if e.card.name == self.model.value]
         self.model.tooltip = "\n\n".join(describe(e.card) for e in chosen or entries)
         blocks = [e.card.architecture.memory_blocks for e in chosen or entries]
-        self.exit_block.max = min(blocks, default=0)
+        most = min(blocks, default=0)
+        parts = [(f"{n} of {most} blocks", n) for n in range(1, most)]
+        self.exit_block.choices = [_ALL_BLOCKS, *parts]
+        self.about.setText(trained_for(chosen or entries))
+        self._has_strength = any(e.card.takes_strength for e in chosen or entries)
+        self._show_fields()
 
     def _on_ready(self, devices: list[str]) -> None:
         self.is_ready = True
@@ -231,6 +363,8 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         if self._preferred_device in self.device.choices:
             self.device.value = self._preferred_device
         self._show_models()
+        self._initial = {key: field.value for key, field in self._kept.items()}
+        self._take(recall(self._name))
         models_changed.connect(self._show_models)
         self.ready.emit()
 

@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from memnet_core.errors import MemnetError, UsageError
-from napari_memnet.layers import Region, layer_planes, origin
-from napari_memnet.regions import (
-    LayerSource,
-    restore_region,
-    result_layer,
-)
+from napari_memnet.layers import place_of
+from napari_memnet.regions import LayerSource, restore_region
+from napari_memnet.results import restored_already, result_layer
+from napari_memnet.together import belong, leave, place
+from napari_memnet.view import current_index, visible_region
 from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari.layers import Image
     from napari.viewer import Viewer
 
     from memnet_core.restoration.decision import Decision
     from memnet_core.restoration.settings import Settings
     from napari_memnet.regions import Restored
 
-__all__ = [
-    "LARGEST_SIDE",
-    "Preview",
-    "current_index",
-    "image_layers",
-    "is_preview",
-    "visible_region",
-]
-
-LARGEST_SIDE = 512
-"""Largest height and width of a preview in pixels of the source."""
+__all__ = ["Preview"]
 
 _NAME = "MemNet preview"
 _WATCHED = (
@@ -47,76 +37,25 @@ _WATCHED = (
     "rotate",
     "shear",
     "affine",
-    "contrast_limits",
-    "colormap",
-    "gamma",
-    "blending",
-    "opacity",
+)
+"""What of a source its preview depends on."""
+
+_COPIED = ("blending", "opacity")
+"""What a preview takes over from its source, which they do not share."""
+
+_PLACED = (
+    "scale",
+    "translate",
+    "rotate",
+    "shear",
+    "affine",
+    "units",
+    "axis_labels",
+    "metadata",
 )
 _DELAY_MS = 250
 
 Request = tuple["Image", "Settings"]
-
-
-def is_preview(layer: Any) -> bool:
-    """Whether a layer is the preview of another one."""
-    return "preview" in origin(layer)
-
-
-def image_layers(viewer: Viewer) -> list[Image]:
-    """Return the image layers of a viewer, without previews."""
-    return [
-        layer
-        for layer in viewer.layers
-        if isinstance(layer, Image) and not is_preview(layer)
-    ]
-
-
-def current_index(viewer: Viewer, layer: Image) -> tuple[int, ...]:
-    """Return where the viewer's sliders are in the data of a layer.
-
-    Raises
-    ------
-    UsageError
-        If other axes than the last two are shown, or the sliders are beside the layer.
-    """
-    dims = viewer.dims
-    if tuple(dims.order) != tuple(range(dims.ndim)):
-        raise UsageError("Planes of the last two axes are restored; show those.")
-    index = tuple(round(value) for value in layer.world_to_data(dims.point))
-    sizes = layer_planes(layer).region.shape
-    if any(not 0 <= i < size for i, size in zip(index[:-2], sizes[:-2], strict=True)):
-        raise UsageError(f"The sliders are beside the layer {layer.name!r}.")
-    return index
-
-
-def visible_region(
-    layer: Image, index: tuple[int, ...], largest: int = LARGEST_SIDE
-) -> Region:
-    """Return the part of a plane that is seen, or the middle of it if that is large.
-
-    Parameters
-    ----------
-    layer : Image
-        The layer; its ``corner_pixels`` tell what is seen.
-    index : tuple of int
-        The plane.
-    largest : int
-        Most rows and columns.
-    """
-    whole = layer_planes(layer).region
-    factors = np.ones(layer.ndim)
-    if layer.multiscale:
-        factors = np.asarray(layer.downsample_factors[layer.data_level])
-    corners = np.asarray(layer.corner_pixels) * factors
-    sides = []
-    for axis in (-2, -1):
-        size = whole.shape[axis]
-        begin = int(np.clip(corners[0, axis], 0, size - 1))
-        end = int(np.clip(corners[1, axis] + factors[axis], begin + 1, size))
-        surplus = max(end - begin - largest, 0)
-        sides.append(slice(begin + surplus // 2, end - (surplus - surplus // 2)))
-    return whole.at(index).with_planes(*sides)
 
 
 class Preview(QObject):  # type: ignore[misc]
@@ -135,11 +74,14 @@ class Preview(QObject):  # type: ignore[misc]
     ----------
     told : Signal(str)
         What is going on, for a status line.
+    refused : Signal(str)
+        Why there is none: no model is trained for the level, though one comes close.
     closed : Signal
         The preview layer was removed by hand.
     """
 
     told = Signal(str)
+    refused = Signal(str)
     closed = Signal()
 
     def __init__(
@@ -152,8 +94,10 @@ class Preview(QObject):  # type: ignore[misc]
         self._work: Work | None = None
         self._source: Image | None = None
         self._decided: tuple[Any, int, Settings, Decision] | None = None
-        self._watched: list[Any] = []
-        self._visible = True
+        self._watched: list[tuple[Any, Callable[..., None]]] = []
+        self._settings: Settings | None = None
+        self._instead: Layer | None = None
+        self._before = False
         self._enabled = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -176,7 +120,7 @@ class Preview(QObject):  # type: ignore[misc]
         return self._timer.isActive() or self._work is not None
 
     def enable(self, enabled: bool) -> None:
-        """Switch the preview on or off; off removes its layer."""
+        """Switch the preview on or off; off hides its layer."""
         self._enabled = enabled
         if enabled:
             self.refresh()
@@ -184,7 +128,7 @@ class Preview(QObject):  # type: ignore[misc]
         self._timer.stop()
         if self._work is not None:
             self._work.cancel()
-        self._remove_layer()
+        self._hide()
 
     def refresh(self, event: Any = None) -> None:
         """Compute it anew, once nothing has changed for a quarter of a second."""
@@ -195,13 +139,15 @@ class Preview(QObject):  # type: ignore[misc]
 
     def show_before(self, before: bool) -> None:
         """Show the source in place of the preview, or the preview again."""
-        self._visible = not before
-        if self._layer is not None:
-            self._layer.visible = self._visible
+        self._before = before
+        shown = self._instead or self._layer
+        if shown is not None and shown in self._viewer.layers:
+            shown.visible = not before
 
     def close_down(self) -> None:
         """Stop, remove the layer, and let go of the viewer."""
         self.enable(False)
+        self._remove_layer()
         self._watch(None)
         for event in self._events:
             event.disconnect(self.refresh)
@@ -214,9 +160,10 @@ class Preview(QObject):  # type: ignore[misc]
             request = self._request()
             self._watch(request[0] if request else None)
             if request is None:
-                self._remove_layer()
+                self._hide()
                 return
             layer, settings = request
+            self._settings = settings
             if self._viewer.dims.ndisplay != 2:
                 raise UsageError("The preview needs a 2D view.")
             region = visible_region(layer, current_index(self._viewer, layer))
@@ -224,6 +171,13 @@ class Preview(QObject):  # type: ignore[misc]
         except MemnetError as error:
             self._fail(str(error))
             return
+        place = ", ".join(filter(None, (repr(layer.name), place_of(layer, region))))
+        self._instead = restored_already(layer, region, settings)
+        if self._instead is not None:
+            self._hide()
+            self.told.emit(f"{place} is restored in {self._instead.name!r}.")
+            return
+        self.told.emit(f"Computing the preview of {place}…")
         started = time.perf_counter()
         work = Work(
             restore_region(source, settings, decision=self._known(source, settings)),
@@ -247,11 +201,14 @@ class Preview(QObject):  # type: ignore[misc]
                 height, width = region.shape[-2:]
                 seconds = time.perf_counter() - started
                 pace = f"{width}×{height} px in {seconds:.1f} s"
-                self.told.emit(f"{self._prepared}, {pace}")
+                task = self._prepared.task
+                self.told.emit(
+                    f"Preview of {place}, {task.result}: {self._prepared}, {pace}"
+                )
 
         work.yielded.connect(remember)
         work.succeeded.connect(finish)
-        work.failed.connect(self._fail)
+        work.failed.connect(partial(self._on_failed, work))
         work.ended.connect(self._on_ended)
 
     def _known(self, source: LayerSource, settings: Settings) -> Decision | None:
@@ -265,17 +222,42 @@ class Preview(QObject):  # type: ignore[misc]
 
     def _watch(self, layer: Image | None) -> None:
         """Follow what changes in a layer, and in no other."""
-        for event in self._watched:
-            event.disconnect(self.refresh)
-        self._watched = (
-            [getattr(layer.events, name) for name in _WATCHED] if layer else []
-        )
-        for event in self._watched:
-            event.connect(self.refresh)
+        for event, callback in self._watched:
+            event.disconnect(callback)
+        events = layer.events if layer else None
+        self._watched = [
+            *((getattr(events, name), self.refresh) for name in _WATCHED if events),
+            *((getattr(events, name), self._copy) for name in _COPIED if events),
+        ]
+        if events:
+            self._watched.append((events.contrast_limits, self._on_contrast))
+        for event, callback in self._watched:
+            event.connect(callback)
+
+    def _copy(self, event: Any = None) -> None:
+        if self._layer is not None and self._source is not None:
+            for name in _COPIED:
+                setattr(self._layer, name, getattr(self._source, name))
+
+    def _on_contrast(self, event: Any = None) -> None:
+        """Compute anew only if the network takes black and white from the contrast."""
+        try:
+            request = self._request()
+        except MemnetError:
+            return
+        if request and request[1] != self._settings:
+            self.refresh()
 
     def _fail(self, sentence: str) -> None:
-        self._remove_layer()
+        self._hide()
         self.told.emit(sentence)
+
+    def _on_failed(self, work: Work, sentence: str) -> None:
+        if work.is_cancelling:
+            return
+        self._fail(sentence)
+        if work.is_question:
+            self.refused.emit(sentence)
 
     def _on_ended(self) -> None:
         overtaken = self._work is not None and self._work.is_cancelling
@@ -285,43 +267,67 @@ class Preview(QObject):  # type: ignore[misc]
             self._start()
 
     def _show(self, source: Image, restored: Restored) -> None:
-        self._source = source
         data, attributes, kind = result_layer(source, restored)
-        attributes |= {"name": _NAME, "visible": self._visible}
+        attributes |= {"name": _NAME, "visible": not self._before}
         attributes["metadata"]["memnet"]["preview"] = True
-        if not self._update(data, attributes):
+        if not self._update(source, data, attributes):
             self._remove_layer()
             selected = self._viewer.layers.selection.active
             self._layer = self._viewer.add_layer(Layer.create(data, attributes, kind))
             self._viewer.layers.selection.active = selected
+            belong(self._viewer.layers, source, self._layer)
+            place(self._viewer.layers, source, self._layer)
+        self._source = source
 
-    def _update(self, data: Any, attributes: dict[str, Any]) -> bool:
-        """Give the layer that is there new data; return False if there is none."""
+    def _update(self, source: Image, data: Any, attributes: dict[str, Any]) -> bool:
+        """Give the layer that is there new data; return False if there is none.
+
+        Contrast, gamma and colormap are linked to those of the source.
+        """
         layer = self._layer
         if layer is None or layer.ndim != len(attributes["scale"]):
             return False
         if layer.rgb != attributes["rgb"] or layer.dtype != data.dtype:
             return False
+        is_other = source != self._source
+        if is_other:
+            leave(layer)
         layer.data = data
-        for name in attributes.keys() - {"name", "multiscale", "rgb"}:
+        names = attributes.keys() - {"name", "multiscale", "rgb", "visible"}
+        for name in names if is_other else _PLACED:
             setattr(layer, name, attributes[name])
-        layers = self._viewer.layers
-        above = layers.index(self._source) + 1 if self._source in layers else 0
-        if layers.index(layer) < above:
-            layers.move(layers.index(layer), above)
+        if is_other:
+            belong(self._viewer.layers, source, layer)
+            place(self._viewer.layers, source, layer)
+        layer.visible = attributes["visible"]
         return True
+
+    def _hide(self) -> None:
+        """Hide the layer; where graphics are software, removing it may crash."""
+        if self._layer is not None:
+            self._layer.visible = False
 
     def _remove_layer(self) -> None:
         layer, self._layer = self._layer, None
         if layer is not None and layer in self._viewer.layers:
+            leave(layer)
             self._viewer.layers.remove(layer)
 
     def _on_removed(self, event: Any) -> None:
-        if self._layer is not None and self._layer not in self._viewer.layers:
+        if self._layer is None:
+            return
+        # All layers may be on their way out, of which this one is but the first.
+        if self._layer not in self._viewer.layers:
             self._layer = None
-            # All layers may be on their way out, of which the source is but the next.
             QTimer.singleShot(0, self._on_preview_removed)
+        elif self._source not in self._viewer.layers:
+            QTimer.singleShot(0, self._on_source_removed)
 
     def _on_preview_removed(self) -> None:
         if self._source is not None and self._source in self._viewer.layers:
             self.closed.emit()
+
+    def _on_source_removed(self) -> None:
+        """Remove a preview of nothing, which would keep the sliders' ranges."""
+        if self._source not in self._viewer.layers:
+            self._remove_layer()

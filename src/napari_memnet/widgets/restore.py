@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container
-from napari.layers import Image, Layer
 
-from memnet_core.errors import MemnetError
+from memnet_core.errors import MemnetError, UsageError
+from napari_memnet.copied import as_command, as_python
 from napari_memnet.layers import Region, layer_planes, origin
-from napari_memnet.regions import (
-    LayerSource,
-    progress_of,
-    restore_region,
-    result_layer,
-)
+from napari_memnet.regions import LayerSource
+from napari_memnet.view import current_index, image_layers
+from napari_memnet.widgets.copy_bar import CopyBar
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.form import RestorationForm
-from napari_memnet.widgets.preview import Preview, current_index, image_layers
-from napari_memnet.widgets.run_bar import RunBar
-from napari_memnet.workers import Work
+from napari_memnet.widgets.layer_run import LayerRun
+from napari_memnet.widgets.preview import Preview
+from napari_memnet.widgets.status import Status
+from napari_memnet.words import in_window
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.viewer
+    from napari.layers import Image
     from qtpy.QtGui import QHideEvent, QShowEvent
 
     from memnet_core.restoration.settings import Settings
-    from napari_memnet.regions import Restored
 
 __all__ = ["RestoreWidget"]
 
 _SLICE, _LAYER = "current slice", "whole layer"
+_NONE = "Open an image first: there is no image layer."
 
 
 class RestoreWidget(DockWidget):
@@ -45,22 +47,55 @@ class RestoreWidget(DockWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
-        self.layer = ComboBox(label="layer", choices=self._layers)
-        self.extent = ComboBox(label="restore", choices=self._extents)
-        self.form = RestorationForm(
-            for_layers=True, first=[self.layer], last=[self.extent]
+        self.layer = ComboBox(
+            label="layer", choices=self._layers, tooltip="The image to restore."
         )
-        self.live = CheckBox(text="live preview", value=True)
-        self.before = CheckBox(text="show before", value=False)
-        self.run = RunBar("Restore")
+        self.every = CheckBox(
+            text="all selected layers",
+            value=True,
+            tooltip="Restore every image that is selected in the list of layers.",
+        )
+        self.extent = ComboBox(
+            label="restore",
+            choices=self._extents,
+            tooltip="How much of the layer is restored.",
+        )
+        self.form = RestorationForm(
+            "restore",
+            for_layers=True,
+            first=[self.layer, self.every],
+            last=[self.extent],
+        )
+        self.live = CheckBox(
+            text="live preview",
+            value=True,
+            tooltip="Restore what you see, at most 512×512 px of it, as you look.",
+        )
+        self.before = CheckBox(
+            text="show before",
+            value=False,
+            tooltip="Hide the preview, to see the image as it was.",
+        )
+        self.seen = Status("What the preview shows")
+        self.run = LayerRun(viewer, "Restore")
         switches = Container(
             widgets=[self.live, self.before], layout="horizontal", labels=False
         )
         switches.margins = (0, 0, 0, 0)
-        super().__init__(self.form, switches.native, self.run)
+        self.copy = CopyBar(
+            {
+                "Copy as command": partial(self._copied, as_command),
+                "Copy as Python": partial(self._copied, as_python),
+            },
+            self._tell,
+        )
+        super().__init__(self.form, switches.native, self.seen, self.run, self.copy)
         self._switches = switches
         self.preview = Preview(viewer, self._request, self)
-        self.preview.told.connect(self._tell)
+        self.preview.told.connect(self.seen.setText)
+        self.preview.refused.connect(self.seen.ask)
+        self.seen.accepted.connect(self._accept)
+        self.run.again.connect(self._apply_again)
         self.preview.closed.connect(partial(setattr, self.live, "value", False))
         self.live.changed.connect(self._on_live)
         self.before.changed.connect(self.preview.show_before)
@@ -74,44 +109,50 @@ class RestoreWidget(DockWidget):
             viewer.layers.events.inserted,
             viewer.layers.events.removed,
             viewer.layers.events.reordered,
+            viewer.layers.events.renamed,
         )
         for event in self._layer_events:
             event.connect(self._on_layers)
         viewer.layers.selection.events.active.connect(self._on_selection)
+        viewer.layers.selection.events.changed.connect(self._show_every)
+        self._is_seen = True
         self._on_selection()
         self.preview.enable(True)
 
     def apply(self) -> None:
         """Restore what was chosen, in the background."""
-        layer = self.layer.value
-        if layer is None:
-            self._tell("Open an image first: there is no image layer.")
+        self._apply(self._chosen())
+
+    def _apply_again(self, layers: list[Image]) -> None:
+        """Restore what was declined, now that the nearest model is accepted."""
+        self._accept()
+        self._apply(layers)
+
+    def _apply(self, layers: list[Image]) -> None:
+        if not layers:
+            self._tell(_NONE)
             return
         try:
-            settings = self.form.settings(layer)
-            source = LayerSource.of(layer, self._region(layer))
+            parts = [
+                (LayerSource.of(layer, self._region(layer)), self.form.settings(layer))
+                for layer in layers
+            ]
         except MemnetError as error:
-            self._tell(str(error))
+            self._tell(in_window(str(error)))
             return
-        self.live.value = False
-        work = Work(
-            restore_region(source, settings),
-            f"MemNet: {layer.name}",
-            fraction=progress_of,
-            parent=self,
-        )
-        work.yielded.connect(self._on_event)
-        work.succeeded.connect(partial(self._on_restored, layer))
-        self.run.follow(work)
+        self.preview.enable(False)
+        self.run.start(layers, parts).ended.connect(self._resume)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """End the preview, which nobody could switch off."""
+        self._is_seen = False
         self.preview.enable(False)
         super().hideEvent(event)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Preview again."""
-        self.preview.enable(self.live.value)
+        self._is_seen = True
+        self._resume()
         super().showEvent(event)
 
     def close_down(self) -> None:
@@ -121,10 +162,23 @@ class RestoreWidget(DockWidget):
         self.form.close_down()
         for event in self._layer_events:
             event.disconnect(self._on_layers)
-        self._viewer.layers.selection.events.active.disconnect(self._on_selection)
+        selection = self._viewer.layers.selection.events
+        selection.active.disconnect(self._on_selection)
+        selection.changed.disconnect(self._show_every)
 
     def _layers(self, *_: Any) -> list[Image]:
         return image_layers(self._viewer)
+
+    def _selected(self) -> list[Image]:
+        """Return the images that are selected together with the chosen one."""
+        selected = [x for x in self._layers() if x in self._viewer.layers.selection]
+        return selected if self.layer.value in selected else []
+
+    def _chosen(self) -> list[Image]:
+        selected = self._selected()
+        if len(selected) > 1 and self.every.value:
+            return selected
+        return [] if self.layer.value is None else [self.layer.value]
 
     def _extents(self, *_: Any) -> list[tuple[str, Any]]:
         """Return what of a layer can be restored: plane, stack along an axis, all."""
@@ -145,6 +199,8 @@ class RestoreWidget(DockWidget):
         if self.extent.value == _LAYER:
             return whole
         keep = None if self.extent.value == _SLICE else self.extent.value
+        if keep is not None and keep >= len(whole.slices) - 2:
+            raise UsageError(f"{layer.name!r} has no such axis; restore it by itself.")
         return whole.at(current_index(self._viewer, layer), keep)
 
     def _request(self) -> tuple[Image, Settings] | None:
@@ -152,6 +208,18 @@ class RestoreWidget(DockWidget):
         if layer is None or not self.form.is_ready:
             return None
         return layer, self.form.settings(layer)
+
+    def _copied(self, write: Callable[[Settings, str, str], str]) -> str:
+        """Return what restores the whole file of the layer elsewhere."""
+        layer = self.layer.value
+        if layer is None:
+            raise UsageError(_NONE)
+        path = Path(layer.source.path or "IMAGE.tif")
+        output = path.with_name(f"{path.stem}-restored.tif")
+        return write(self.form.settings(layer), str(path), str(output))
+
+    def _accept(self) -> None:
+        self.form.nearest.value = True
 
     def _on_ready(self) -> None:
         self.run.button.setEnabled(True)
@@ -162,12 +230,33 @@ class RestoreWidget(DockWidget):
         self.before.enabled = live
         self.before.value = False
         self.preview.enable(live)
+        self.seen.setText("")
+
+    def _resume(self) -> None:
+        """Preview again, which restoring had stopped."""
+        is_idle = self.run.work is None
+        self.preview.enable(self.live.value and self._is_seen and is_idle)
 
     def _on_layers(self, event: Any = None) -> None:
-        self.layer.reset_choices()
+        """Offer the layers by the names that they have now."""
+        chosen = self.layer.value
+        with self.layer.changed.blocked():
+            self.layer.reset_choices()
+            if chosen in self.layer.choices:
+                self.layer.value = chosen
+        if self.layer.value != chosen:
+            self._on_layer()
+        if self.layer.value is not None and self.run.status.text() == _NONE:
+            self._tell("")
+        self._show_every()
+
+    def _show_every(self, event: Any = None) -> None:
+        count = len(self._selected())
+        self.every.visible = count > 1
+        self.every.text = f"all {count} selected layers"
 
     def _on_selection(self, event: Any = None) -> None:
-        self.layer.reset_choices()
+        self._on_layers()
         active = self._viewer.layers.selection.active
         if active in self.layer.choices and not origin(active):
             self.layer.value = active
@@ -176,26 +265,6 @@ class RestoreWidget(DockWidget):
     def _on_layer(self) -> None:
         self.extent.reset_choices()
         self.preview.refresh()
-
-    def _on_event(self, event: Any) -> None:
-        from memnet_core.events import Notice
-        from memnet_core.restoration.prepare import Prepared
-
-        if isinstance(event, Prepared):
-            self._tell(str(event))
-        elif isinstance(event, Notice):
-            self._tell(event.text)
-
-    def _on_restored(self, layer: Image, restored: Restored) -> None:
-        if layer.ndim != len(restored.region.slices):
-            self._tell(f"{layer.name!r} has other axes now; restore it again.")
-            return
-        self._viewer.add_layer(Layer.create(*result_layer(layer, restored)))
-        if store := restored.provenance.get("store"):
-            self._tell(
-                f"The result is large and lies in {store} until napari ends; "
-                "save the layer to keep it."
-            )
 
     def _tell(self, text: str) -> None:
         self.run.status.setText(text)

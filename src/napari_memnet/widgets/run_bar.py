@@ -5,27 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from memnet_core.text import shown_lines
+from napari_memnet.widgets.status import Status
 
 if TYPE_CHECKING:
     from napari_memnet.workers import Work
 
 __all__ = ["RunBar"]
-
-
-class _Status(QLabel):  # type: ignore[misc]
-    """Text as it is: no markup, no control characters."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setWordWrap(True)
-        self.setTextFormat(Qt.TextFormat.PlainText)
-
-    def setText(self, text: str) -> None:
-        super().setText(shown_lines(text))
 
 
 class RunBar(QWidget):  # type: ignore[misc]
@@ -52,7 +40,7 @@ class RunBar(QWidget):  # type: ignore[misc]
         self.button.clicked.connect(self._on_click)
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
-        self.status = _Status()
+        self.status = Status(f"What became of “{title}”")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.button, self.bar, self.status):
@@ -73,7 +61,7 @@ class RunBar(QWidget):  # type: ignore[misc]
         self.bar.setFormat("starting")
         self.status.setText("")
         work.advanced.connect(self._on_advanced)
-        work.failed.connect(self.status.setText)
+        work.failed.connect(self._on_failed)
         work.cancelled.connect(lambda: self.status.setText("Cancelled."))
         work.ended.connect(self._idle)
 
@@ -89,6 +77,12 @@ class RunBar(QWidget):  # type: ignore[misc]
             self.requested.emit()
         else:
             self.cancel()
+
+    def _on_failed(self, sentence: str) -> None:
+        if self._work is not None and self._work.is_question:
+            self.status.ask(sentence)
+        else:
+            self.status.setText(sentence)
 
     def _on_advanced(self, fraction: float, seconds: float) -> None:
         self.bar.setValue(round(1000 * fraction))

@@ -20,11 +20,11 @@ from napari_memnet.trainings import (
     runs_folder,
     train,
 )
+from napari_memnet.view import image_layers
 from napari_memnet.widgets.curves import Curves
 from napari_memnet.widgets.dock import DockWidget
-from napari_memnet.widgets.fields import chosen_folder, folder_field
+from napari_memnet.widgets.fields import chosen_folder, finish_fields, folder_field
 from napari_memnet.widgets.form import FIRST_TASK, TASK_CHOICES
-from napari_memnet.widgets.preview import image_layers
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.workers import Work
 
@@ -53,22 +53,52 @@ class TrainWidget(DockWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
-        self.task = ComboBox(label="task", choices=TASK_CHOICES, value=FIRST_TASK)
-        self.source = ComboBox(label="learn from", choices=_SOURCES)
-        self.data = folder_field("clean images")
-        self.low = folder_field("degraded")
-        self.high = folder_field("clean")
-        self.layers = Select(label="layers", choices=self._image_layers)
-        self.level = ComboBox(label="level of the pairs", choices=[])
+        self.task = ComboBox(
+            label="task",
+            choices=TASK_CHOICES,
+            value=FIRST_TASK,
+            tooltip="What the model is to do.",
+        )
+        self.source = ComboBox(
+            label="learn from",
+            choices=_SOURCES,
+            tooltip="Clean images are degraded while the model learns; pairs are "
+            "images that are degraded already, and clean ones of the same.",
+        )
+        self.data = folder_field("clean images", "What the model learns from.")
+        self.low = folder_field("degraded", "One half of each pair.")
+        self.high = folder_field("clean", "The other half, in files of the same names.")
+        self.layers = Select(
+            label="layers",
+            choices=self._image_layers,
+            tooltip="Clean images that are open.",
+        )
+        self.level = ComboBox(
+            label="level of the pairs",
+            choices=[],
+            tooltip="How many times larger the clean images are.",
+        )
         self.validation = folder_field(
             "validate on", "Clean images that are not learned from; may be left empty."
         )
         self.recipe = ComboBox(
             label="recipe",
             choices=[("fast", "fast"), ("the paper's", "paper")],
+            tooltip="A small network for a range of levels, or the paper's, which "
+            "takes days.",
         )
-        self.minutes = FloatSpinBox(label="minutes", value=30, min=0.1, max=100000)
-        self.name = LineEdit(label="model name", value="my-model")
+        self.minutes = FloatSpinBox(
+            label="minutes",
+            value=30,
+            min=0.1,
+            max=100000,
+            tooltip="How long it learns; it can be gone on with.",
+        )
+        self.name = LineEdit(
+            label="model name",
+            value="my-model",
+            tooltip="What it is called where models are chosen.",
+        )
         self.out = folder_field(
             "keep runs in", f"Logs, states and models; by default {runs_folder()}."
         )
@@ -89,6 +119,7 @@ class TrainWidget(DockWidget):
             ]
         )
         self._fields.margins = (0, 0, 0, 0)
+        finish_fields(self._fields)
         self.run = RunBar("Train")
         self.curves = Curves()
         super().__init__(self._fields.native, self.run, self.curves)

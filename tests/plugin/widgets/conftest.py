@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from memnet_core.restoration.stream import Engine
 from napari_memnet.widgets.restore import RestoreWidget
 
 if TYPE_CHECKING:
@@ -36,19 +34,3 @@ def widget(models: None, viewer: Any, dock: Any, wait: Any) -> Iterator[RestoreW
     yield widget
     widget.close()
     wait(lambda: widget.run.work is None and not widget.preview.is_running)
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Hold every strip back until the event is set."""
-    event = threading.Event()
-    original = Engine.stream
-
-    def held(self: Engine, *args: Any) -> Iterator[Any]:
-        for rows in original(self, *args):
-            event.wait(90)
-            yield rows
-
-    monkeypatch.setattr(Engine, "stream", held)
-    yield event
-    event.set()

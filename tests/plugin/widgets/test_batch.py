@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from qtpy.QtWidgets import QApplication
 
 from memnet_core.restoration.stream import Engine
 from napari_memnet.widgets.batch import BatchWidget
@@ -146,3 +147,38 @@ def test_a_folder_without_images_is_one_sentence(
     wait(lambda: widget.run.work is None)
     assert sentence in widget.run.status.text()
     assert widget.run.button.text() == "Restore folder"
+
+
+def test_a_level_that_no_model_is_trained_for_is_a_question_after_the_others(
+    widget: BatchWidget,
+    folder: Path,
+    wait: Any,
+    models_folder: Path,
+    install: Callable[..., Path],
+) -> None:
+    (models_folder / "noise.safetensors").unlink()
+    install("strong", 5, 255, task="denoise")
+    PillowImage.new("L", (40, 40), 90).save(folder / "flat.png")
+    widget.form.automatic.value = True
+    widget.start()
+    wait(lambda: widget.run.work is None)
+    told = widget.run.status.text()
+    assert told.startswith("2 restored, 1 skipped. For 1 of them no model is trained")
+    assert "is milder than σ 5" in statuses(widget)["flat.png"]
+    assert "--" not in statuses(widget)["flat.png"]
+    widget.run.status.accept.click()
+    wait(lambda: widget.run.work is None)
+    assert widget.run.status.text() == "1 restored, 2 skipped."
+    assert (folder.parent / "out" / "flat.png").exists()
+
+
+def test_the_form_can_be_copied_as_a_command(
+    widget: BatchWidget, folder: Path, wait: Any
+) -> None:
+    widget.recursive.value = True
+    widget.form.levels["denoise"].value = 15
+    widget.copy.buttons["Copy as command"].click()
+    out = folder.parent / "out"
+    command = f"memnet batch {folder} {out} --task denoise --sigma 15 --recursive"
+    assert QApplication.clipboard().text() == command
+    assert widget.run.status.text() == f"Copied: {command}"

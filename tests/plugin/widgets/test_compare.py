@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
 
 from memnet_core.metrics import psnr, ssim
 from napari_memnet.widgets.compare import CompareWidget
@@ -39,41 +41,86 @@ def test_the_newest_result_is_compared_with_its_source(widget: CompareWidget) ->
     assert widget.result.value.name == "better"
 
 
-def test_blinking_shows_and_hides_the_result_and_ends_with_it_shown(
+def test_blinking_shows_before_and_after_in_turn_and_ends_with_the_result(
     widget: CompareWidget, viewer: Any, wait: Any
 ) -> None:
-    result = viewer.layers["better"]
+    viewer.layers["clean"].visible = True
+    viewer.layers.move(1, 3)
+    source, result = viewer.layers["noisy"], viewer.layers["better"]
     widget.blink.value = True
-    wait(lambda: not result.visible)
-    wait(lambda: result.visible)
-    wait(lambda: not result.visible)
+    for _ in range(2):
+        wait(lambda: source.visible and not result.visible)
+        wait(lambda: result.visible and not source.visible)
+    assert not viewer.layers["clean"].visible
     widget.blink.value = False
-    assert result.visible
+    assert all(layer.visible for layer in viewer.layers)
 
 
-def test_a_split_view_shows_the_result_right_of_the_line_only(
+def test_before_is_what_was_chosen_for_it(
+    widget: CompareWidget, viewer: Any, wait: Any
+) -> None:
+    widget.source.value = viewer.layers["clean"]
+    widget.blink.value = True
+    wait(lambda: viewer.layers["clean"].visible)
+    assert not viewer.layers["noisy"].visible
+    assert not viewer.layers["better"].visible
+    widget.blink.value = False
+    assert [x.visible for x in viewer.layers] == [False, True, True]
+
+
+def test_a_split_view_shows_before_left_of_a_line_and_adds_nothing(
+    widget: CompareWidget, viewer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictured: list[list[str]] = []
+
+    def screenshot(self: Any, **_: Any) -> Any:
+        pictured.append([layer.name for layer in self.layers if layer.visible])
+        return np.full((40, 60, 4), (255, 0, 0, 255), np.uint8)
+
+    monkeypatch.setattr(type(viewer.__wrapped__), "screenshot", screenshot)
+    widget.split.value = True
+    assert pictured == [["noisy"]]
+    assert [layer.visible for layer in viewer.layers] == [False, False, True]
+    curtain = widget._curtain
+    assert curtain is not None
+    assert curtain.picture.pixmap.toImage().pixelColor(30, 20).red() == 255
+    widget.position.value = 0.75
+    assert curtain.picture.width() == round(0.75 * curtain.canvas.width())
+    widget.split.value = False
+    assert widget._curtain is None
+    assert [layer.visible for layer in viewer.layers] == [False, True, True]
+
+
+def test_the_line_can_be_dragged_in_the_image(
     widget: CompareWidget, viewer: Any
 ) -> None:
     widget.split.value = True
-    part = viewer.layers["better, right part"]
-    np.testing.assert_array_equal(part.data, BETTER[..., 20:])
-    assert part.translate[-1] == 40
-    assert not viewer.layers["better"].visible
-    widget.position.value = 0.75
-    np.testing.assert_array_equal(part.data, BETTER[..., 30:])
-    assert part.translate[-1] == 60
-    widget.split.value = False
-    assert [layer.name for layer in viewer.layers] == ["clean", "noisy", "better"]
-    assert viewer.layers["better"].visible
+    curtain = widget._curtain
+    assert curtain is not None
+    width = curtain.canvas.width()
+    to = QPoint(curtain.edge.width() // 2 - width // 4, 5)
+    curtain.edge.mouseMoveEvent(
+        QMouseEvent(
+            QEvent.Type.MouseMove,
+            QPointF(to),
+            QPointF(to),
+            Qt.MouseButton.LeftButton,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+    )
+    assert widget.position.value == pytest.approx(0.25, abs=0.03)
+    assert curtain.picture.width() == pytest.approx(width / 4, abs=0.03 * width)
 
 
 @pytest.mark.parametrize("mode", ["blink", "split"])
-def test_choosing_another_result_shows_the_first_one_again(
+def test_choosing_another_result_shows_the_first_one_again_in_the_end(
     widget: CompareWidget, viewer: Any, mode: str
 ) -> None:
     getattr(widget, mode).value = True
     viewer.layers["better"].visible = False
     widget.result.value = viewer.layers["clean"]
+    getattr(widget, mode).value = False
     assert viewer.layers["better"].visible
 
 
@@ -89,15 +136,6 @@ def test_removing_the_result_ends_the_comparison(
     assert viewer.layers["noisy"].visible
 
 
-def test_removing_the_part_by_hand_ends_the_split_view(
-    widget: CompareWidget, viewer: Any
-) -> None:
-    widget.split.value = True
-    viewer.layers.remove(viewer.layers["better, right part"])
-    assert not widget.split.value
-    assert viewer.layers["better"].visible
-
-
 def test_metadata_of_others_does_no_harm(widget: CompareWidget, viewer: Any) -> None:
     for told in ("text", {}, {"source": "text"}):
         viewer.add_image(CLEAN, metadata={"memnet": told})
@@ -110,7 +148,7 @@ def test_figures_are_those_of_the_plane_that_is_shown(
     for plane in (0, 1):
         viewer.dims.set_current_step(0, plane)
         widget.reference.value = viewer.layers["clean"]
-        lines = widget.figures.value.splitlines()
+        lines = widget.figures.text().splitlines()
         for line, name, pixels in (
             (lines[0], "before", NOISY),
             (lines[2], "after", BETTER),
@@ -125,11 +163,30 @@ def test_layers_of_other_shapes_are_not_compared(
 ) -> None:
     viewer.add_image(np.zeros((2, 30, 41), np.uint8), name="other")
     widget.reference.value = viewer.layers["other"]
-    assert "choose layers of one shape" in widget.figures.value
+    assert "choose layers of one shape" in widget.figures.text()
 
 
 def test_closing_ends_the_split_view(widget: CompareWidget, viewer: Any) -> None:
     widget.split.value = True
+    curtain = widget._curtain
+    assert curtain is not None
     viewer.window.remove_dock_widget(widget)
-    assert len(viewer.layers) == 3
+    assert curtain.picture.parent() is None
     assert viewer.layers["better"].visible
+
+
+def test_a_slice_is_scored_at_its_place_in_the_stack(
+    widget: CompareWidget, viewer: Any
+) -> None:
+    made = viewer.add_image(
+        BETTER[1:], name="slice", scale=(1, 2, 2), translate=(1, 0, 0)
+    )
+    widget.result.value = made
+    widget.reference.value = viewer.layers["clean"]
+    viewer.dims.set_current_step(0, 1)
+    expected = f"after: {psnr(CLEAN[1], BETTER[1]):.2f} dB"
+    assert widget.figures.text().splitlines()[2].startswith(expected)
+    viewer.dims.set_current_step(0, 0)
+    told = widget.figures.text()
+    assert f"before: {psnr(CLEAN[0], NOISY[0]):.2f} dB" in told
+    assert "after: The sliders are beside the layer 'slice'." in told

@@ -23,7 +23,7 @@ LAYER = Image(np.zeros((4, 4), np.uint16), contrast_limits=(7, 300))
 
 @pytest.fixture
 def form(qtbot: Any, wait: Any) -> Iterator[RestorationForm]:
-    form = RestorationForm(for_layers=True)
+    form = RestorationForm("test", for_layers=True)
     qtbot.addWidget(form)
     form.show()
     wait(lambda: form.is_ready)
@@ -48,7 +48,7 @@ def test_models_are_those_of_the_task_with_their_cards_as_tooltip(
     assert form.model.choices == ("best for the level", "blocks")
     form.model.value = "blocks"
     assert "blocks: deblock q 1-100" in str(form.model.tooltip)
-    assert form.exit_block.max == 2
+    assert form.exit_block.choices == (None, 1)
     form.task.value = "sr"
     assert form.model.choices == ("best for the level", "large")
 
@@ -101,10 +101,83 @@ def test_settings_are_what_the_fields_say(form: RestorationForm) -> None:
         channels="each",
         model="blocks",
         exit_block=1,
-        nearest=True,
         device="cpu",
     )
+    form.nearest.value = True
+    assert form.settings(LAYER).nearest
     form.automatic.value = True
-    form.exit_block.value = 0
+    form.exit_block.value = None
     settings = form.settings(LAYER)
     assert (settings.level, settings.exit_block) == (None, None)
+
+
+def test_what_was_accepted_for_one_task_is_asked_again_for_another(
+    form: RestorationForm,
+) -> None:
+    form.nearest.value = True
+    form.task.value = "deblock"
+    assert not form.settings(LAYER).nearest
+
+
+def test_a_form_begins_with_what_was_chosen_the_last_time(
+    form: RestorationForm, qtbot: Any, wait: Any
+) -> None:
+    form.task.value = "deblock"
+    form.automatic.value = False
+    form.levels["deblock"].value = 35
+    form.range.value = "pair"
+    form.high.value = 4095
+    form.nearest.value = True
+    form.close_down()
+    again = RestorationForm("test", for_layers=True)
+    qtbot.addWidget(again)
+    wait(lambda: again.is_ready)
+    settings = again.settings(LAYER)
+    assert (settings.task, settings.level) == ("deblock", 35)
+    assert settings.value_range == (0, 4095)
+    assert not settings.nearest
+    again.defaults.native.click()
+    assert again.settings(LAYER) == Settings(task="denoise")
+    again.close_down()
+
+
+def test_a_model_that_has_gone_is_not_chosen_again(
+    form: RestorationForm, qtbot: Any, wait: Any, models_folder: Path
+) -> None:
+    form.model.value = "noise"
+    form.close_down()
+    (models_folder / "noise.safetensors").unlink()
+    again = RestorationForm("test", for_layers=True)
+    qtbot.addWidget(again)
+    wait(lambda: again.is_ready)
+    assert again.settings(LAYER).model is None
+    again.close_down()
+
+
+def test_it_is_said_for_what_images_the_model_was_trained(
+    form: RestorationForm, install: Callable[..., Path]
+) -> None:
+    from napari_memnet.models import models_changed
+
+    install("own", 10, 20, task="denoise")
+    models_changed.emit()
+    form.model.value = "own"
+    assert form.about.text() == "own: trained for σ 10-20."
+
+
+def test_strength_can_be_chosen_where_a_model_is_told_the_level(
+    form: RestorationForm, install: Callable[..., Path]
+) -> None:
+    from napari_memnet.models import models_changed
+
+    assert not form.strength.visible
+    install("told", 1, 75, task="denoise", level_map=True)
+    models_changed.emit()
+    assert form.strength.visible
+    form.strength.value = 0.5
+    assert form.settings(LAYER).strength == 0.5
+    form.model.value = "noise"
+    assert not form.strength.visible
+    assert form.settings(LAYER).strength == 1
+    form.task.value = "sr"
+    assert form.settings(LAYER).strength == 1

@@ -29,7 +29,7 @@ def live(widget: RestoreWidget, viewer: Any, wait: Any) -> Callable[[], Any]:
 
     def shown() -> Any:
         wait(lambda: not widget.preview.is_running)
-        found = [x for x in viewer.layers if x.name == "MemNet preview"]
+        found = [x for x in viewer.layers if x.name == "MemNet preview" and x.visible]
         return found[0] if found else None
 
     widget.live.value = True
@@ -252,7 +252,7 @@ def test_a_preview_that_fails_is_told_once_and_leaves_no_stale_layer(
     widget.form.low.value, widget.form.high.value = 9, 9
     widget.form.range.value = "pair"
     assert live() is None
-    assert "has to lie below white" in widget.run.status.text()
+    assert "has to lie below white" in widget.seen.text()
     assert shown == []
 
 
@@ -263,11 +263,11 @@ def test_a_3d_view_has_no_preview_and_it_is_said(
     assert live() is not None
     viewer.dims.ndisplay = 3
     assert live() is None
-    assert "needs a 2D view" in widget.run.status.text()
+    assert "needs a 2D view" in widget.seen.text()
 
 
 def test_large_views_are_previewed_in_the_middle() -> None:
-    from napari_memnet.widgets.preview import visible_region
+    from napari_memnet.view import visible_region
 
     layer = Image(np.zeros((2, 900, 2000), np.uint8))
     layer.corner_pixels = np.array([[0, 0, 0], [0, 899, 1999]])
@@ -276,7 +276,7 @@ def test_large_views_are_previewed_in_the_middle() -> None:
 
 
 def test_what_is_seen_of_a_multiscale_layer_is_counted_in_full_resolution() -> None:
-    from napari_memnet.widgets.preview import visible_region
+    from napari_memnet.view import visible_region
 
     pixels = np.zeros((800, 1200), np.uint8)
     layer = Image([pixels, pixels[::4, ::4]])
@@ -285,3 +285,62 @@ def test_what_is_seen_of_a_multiscale_layer_is_counted_in_full_resolution() -> N
     region = visible_region(layer, (0, 0))
     assert region == Region((slice(40, 80), slice(80, 160)))
     assert layer_planes(layer).region.shape == (800, 1200)
+
+
+def test_a_preview_keeps_its_layer_when_it_is_switched_off(
+    noise: Any, widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+) -> None:
+    viewer.add_image(noise(3, 40, 48), name="cells")
+    preview = live()
+    widget.live.value = False
+    assert not preview.visible
+    assert preview in viewer.layers
+    widget.live.value = True
+    assert live() == preview
+
+
+def test_contrast_is_shared_both_ways_and_is_no_reason_to_compute(
+    noise: Any, widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+) -> None:
+    source = viewer.add_image(noise(3, 40, 48), name="cells")
+    viewer.dims.set_current_step(0, 0)
+    preview = live()
+    preview.contrast_limits = (10, 90)
+    preview.gamma = 0.5
+    preview.colormap = "magenta"
+    assert not widget.preview.is_running
+    assert tuple(source.contrast_limits) == (10, 90)
+    assert (source.gamma, source.colormap.name) == (0.5, "magenta")
+    viewer.dims.set_current_step(0, 2)
+    assert tuple(live().contrast_limits) == (10, 90)
+    source.contrast_limits = (20, 80)
+    assert not widget.preview.is_running
+    assert tuple(preview.contrast_limits) == (20, 80)
+    widget.form.range.value = "contrast"
+    live()
+    source.contrast_limits = (30, 70)
+    assert widget.preview.is_running
+
+
+def test_an_additive_source_is_hidden_while_its_preview_is_shown(
+    noise: Any, widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+) -> None:
+    source = viewer.add_image(noise(40, 48), name="cells", blending="additive")
+    assert live() is not None
+    assert not source.visible
+    widget.before.value = True
+    assert source.visible
+    widget.before.value = False
+    assert not source.visible
+    widget.live.value = False
+    assert source.visible
+
+
+def test_it_is_said_which_slice_and_task_a_preview_shows(
+    noise: Any, widget: RestoreWidget, viewer: Any, wait: Any, live: Callable[[], Any]
+) -> None:
+    viewer.add_image(noise(3, 40, 48), name="cells", axis_labels=("z", "y", "x"))
+    viewer.dims.set_current_step(0, 2)
+    wait(lambda: widget.seen.text() == "Computing the preview of 'cells', z 2…")
+    live()
+    assert widget.seen.text().startswith("Preview of 'cells', z 2, denoised: ")

@@ -9,6 +9,8 @@ import pytest
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
+    from pathlib import Path
 
     from napari_memnet.widgets.restore import RestoreWidget
 
@@ -22,7 +24,10 @@ def test_the_whole_layer_is_restored_into_a_new_layer(
     widget.extent.value = "whole layer"
     widget.run.button.click()
     wait(lambda: widget.run.work is None)
-    assert [layer.name for layer in viewer.layers] == ["cells", "cells denoised"]
+    names = [layer.name for layer in viewer.layers]
+    level = viewer.layers[-1].metadata["memnet"]["level"]
+    assert names == ["cells", f"cells denoised σ {level:g} by noise"]
+    assert widget.run.status.text().endswith(" s.")
     result = viewer.layers[-1]
     assert result.data.shape == (3, 20, 24)
     assert not np.array_equal(result.data, source.data)
@@ -39,6 +44,7 @@ def test_the_current_slice_lies_at_its_place_in_the_stack(
     widget.apply()
     wait(lambda: widget.run.work is None)
     result = viewer.layers[-1]
+    assert result.name.startswith("cells, slice 3, denoised σ ")
     assert result.data.shape == (1, 20, 24)
     np.testing.assert_array_equal(result.extent.world[:, 0], (6, 6))
 
@@ -60,6 +66,7 @@ def test_a_stack_along_one_axis_can_be_chosen(
     widget.apply()
     wait(lambda: widget.run.work is None)
     result = viewer.layers[-1]
+    assert result.name.startswith("movie, t 1, denoised σ ")
     assert result.data.shape == (1, 3, 20, 24)
     assert result.translate[0] == 1
 
@@ -185,3 +192,143 @@ def test_a_layer_that_got_other_axes_in_the_meantime_keeps_them(
     wait(lambda: widget.run.work is None)
     assert "has other axes now" in widget.run.status.text()
     assert len(viewer.layers) == 1
+
+
+def test_a_level_that_no_model_is_trained_for_is_a_question(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    wait: Any,
+    models_folder: Path,
+    install: Callable[..., Path],
+) -> None:
+    (models_folder / "noise.safetensors").unlink()
+    install("weak", 0, 20, task="denoise")
+    viewer.add_image(noise(20, 24), name="cells")
+    widget.form.automatic.value = False
+    widget.form.levels["denoise"].value = 60
+    widget.run.button.click()
+    wait(lambda: widget.run.work is None)
+    assert "covers σ 60" in widget.run.status.text()
+    assert "--" not in widget.run.status.text()
+    assert len(viewer.layers) == 1
+    assert not widget.run.status.accept.isHidden()
+    widget.run.status.accept.click()
+    wait(lambda: widget.run.work is None)
+    assert "beyond σ 20, the nearest of the model" in widget.run.status.text()
+    assert widget.run.status.accept.isHidden()
+    assert len(viewer.layers) == 2
+
+
+def test_a_level_that_no_model_is_trained_for_is_a_question_of_the_preview_too(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    wait: Any,
+    models_folder: Path,
+    install: Callable[..., Path],
+) -> None:
+    (models_folder / "noise.safetensors").unlink()
+    install("strong", 250, 255, task="denoise")
+    viewer.add_image(noise(20, 24), name="cells")
+    widget.live.value = True
+    wait(lambda: not widget.preview.is_running)
+    assert "is milder than σ 250" in widget.seen.text()
+    assert "--" not in widget.seen.text()
+    assert len(viewer.layers) == 1
+    widget.seen.accept.click()
+    wait(lambda: not widget.preview.is_running)
+    assert [layer.name for layer in viewer.layers] == ["cells", "MemNet preview"]
+
+
+def test_channels_that_are_selected_are_restored_at_once_and_none_is_added_twice(
+    noise: Any, widget: RestoreWidget, viewer: Any, wait: Any
+) -> None:
+    stack = np.stack([noise(20, 24) * np.uint16(100), noise(20, 24)])
+    names = ["bright", "dim"]
+    viewer.add_image(stack, channel_axis=0, name=names, blending="additive")
+    viewer.layers.selection = set(viewer.layers)
+    assert widget.every.text == "all 2 selected layers"
+    widget.apply()
+    wait(lambda: widget.run.work is None)
+    shown = [layer.name.split()[0] for layer in viewer.layers if layer.visible]
+    assert shown == ["bright", "dim"]
+    assert [layer.visible for layer in viewer.layers] == [False, True, False, True]
+    ranges = [
+        layer.metadata["memnet"]["channels"][0]["scaling"]["high"]
+        for layer in viewer.layers
+        if layer.visible
+    ]
+    assert ranges[0] > 90 * ranges[1]
+
+
+def test_one_layer_is_restored_where_several_are_selected_but_one_is_wanted(
+    noise: Any, widget: RestoreWidget, viewer: Any, wait: Any
+) -> None:
+    viewer.add_image(noise(20, 24), name="one")
+    viewer.add_image(noise(20, 24), name="two")
+    viewer.layers.selection = set(viewer.layers)
+    widget.layer.value = viewer.layers["one"]
+    widget.every.value = False
+    widget.apply()
+    wait(lambda: widget.run.work is None)
+    assert [layer.name.split()[0] for layer in viewer.layers] == ["one", "two", "one"]
+
+
+def test_a_layer_that_fails_does_not_stop_the_others_and_can_be_gone_on_with(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    wait: Any,
+    models_folder: Path,
+    install: Callable[..., Path],
+) -> None:
+    (models_folder / "noise.safetensors").unlink()
+    install("strong", 50, 255, task="denoise")
+    viewer.add_image(np.full((40, 48), 9, np.uint8), name="flat")
+    viewer.add_image(noise(40, 48), name="noisy")
+    viewer.layers.selection = set(viewer.layers)
+    widget.apply()
+    wait(lambda: widget.run.work is None)
+    assert widget.run.status.text().startswith("1 of 2 layers restored in ")
+    assert "flat: needs none" in widget.run.status.text()
+    assert len(viewer.layers) == 3
+    widget.run.status.accept.click()
+    wait(lambda: widget.run.work is None)
+    names = [layer.name.split()[0] for layer in viewer.layers]
+    assert names == ["flat", "noisy", "noisy", "flat"]
+
+
+def test_restoring_leaves_the_live_preview_switched_on(
+    noise: Any, widget: RestoreWidget, viewer: Any, wait: Any
+) -> None:
+    viewer.add_image(noise(20, 24), name="cells")
+    widget.live.value = True
+    widget.apply()
+    wait(lambda: widget.run.work is None)
+    assert widget.live.value
+    wait(lambda: not widget.preview.is_running)
+    assert "'cells' is restored in 'cells denoised" in widget.seen.text()
+    assert [x.name for x in viewer.layers if x.name == "MemNet preview"] == []
+
+
+def test_a_layer_that_is_renamed_is_renamed_in_the_form(
+    noise: Any, widget: RestoreWidget, viewer: Any
+) -> None:
+    viewer.add_image(noise(20, 24), name="other")
+    cells = viewer.add_image(noise(20, 24), name="cells")
+    cells.name = "nuclei"
+    assert [text for text, _ in widget.layer._widget._mgui_get_choices()] == [
+        "other",
+        "nuclei",
+    ]
+    assert widget.layer.value == cells
+
+
+def test_asking_for_an_image_ends_when_one_is_open(
+    noise: Any, widget: RestoreWidget, viewer: Any
+) -> None:
+    widget.apply()
+    assert "Open an image first" in widget.run.status.text()
+    viewer.add_image(noise(20, 24), name="cells")
+    assert widget.run.status.text() == ""

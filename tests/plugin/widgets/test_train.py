@@ -66,7 +66,7 @@ def clean(tmp_path: Path, write_picture: Callable[..., Path]) -> Path:
 def test_a_trained_model_can_be_chosen_at_once(
     widget: TrainWidget, clean: Path, wait: Any, qtbot: Any
 ) -> None:
-    form = RestorationForm(for_layers=False)
+    form = RestorationForm("test", for_layers=False)
     qtbot.addWidget(form)
     wait(lambda: form.is_ready)
     assert "mine" not in form.model.choices

@@ -1,0 +1,128 @@
+"""Restoring layers behind a button: results, failures and questions, told once."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+
+from memnet_core.errors import NotCovered, NothingToDo
+from memnet_core.text import listed
+from napari_memnet.regions import LayerRestored, progress_of, restore_layers
+from napari_memnet.results import add_result
+from napari_memnet.widgets.run_bar import RunBar
+from napari_memnet.words import in_window
+from napari_memnet.workers import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from memnet_core.restoration.settings import Settings
+    from napari_memnet.regions import LayerFailed, LayerSource, Restored
+
+__all__ = ["LayerRun"]
+
+
+class LayerRun(RunBar):
+    """A run bar that restores layers into new ones.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where results are added.
+    title : str
+        What the button says when nothing runs.
+
+    Attributes
+    ----------
+    again : Signal(list)
+        Layers are to be restored with the nearest model, which was declined before.
+    """
+
+    again = Signal(list)
+
+    def __init__(self, viewer: Viewer, title: str) -> None:
+        super().__init__(title)
+        self._viewer = viewer
+        self._layers: list[Image] = []
+        self._declined: list[Image] = []
+        self.status.accepted.connect(self._on_accepted)
+
+    def start(
+        self,
+        layers: Sequence[Image],
+        parts: Sequence[tuple[LayerSource, Settings]],
+    ) -> Work:
+        """Restore layers, in the background.
+
+        Parameters
+        ----------
+        layers : sequence of Image
+            The layers.
+        parts : sequence of (LayerSource, Settings)
+            What of each is restored, and how.
+        """
+        self._layers = self._declined = [*layers]
+        names = listed([layer.name for layer in layers])
+        work = Work(
+            restore_layers(parts), f"MemNet: {names}", fraction=progress_of, parent=self
+        )
+        work.yielded.connect(self._on_event)
+        work.succeeded.connect(partial(self._on_finished, time.monotonic()))
+        self.follow(work)
+        return work
+
+    def _on_event(self, event: Any) -> None:
+        from memnet_core.events import Notice
+        from memnet_core.restoration.prepare import Prepared
+
+        if isinstance(event, Prepared):
+            self.status.setText(str(event))
+        elif isinstance(event, Notice):
+            self.status.setText(event.text)
+        elif isinstance(event, LayerRestored):
+            self._add(self._layers[event.number], event.restored)
+
+    def _add(self, layer: Image, restored: Restored) -> None:
+        if layer.ndim != len(restored.region.slices):
+            self.status.setText(f"{layer.name!r} has other axes now; restore it again.")
+            return
+        add_result(self._viewer, layer, restored)
+        if store := restored.provenance.get("store"):
+            self.status.setText(
+                f"The result is large and lies in {store} until napari ends; "
+                "save the layer to keep it."
+            )
+
+    def _on_finished(self, started: float, failures: list[LayerFailed]) -> None:
+        seconds = time.monotonic() - started
+        if not failures:
+            self.status.setText(
+                f"{self.status.text().rstrip('.')}. Done in {seconds:.1f} s."
+            )
+            return
+        count = len(self._layers)
+        reasons = " ".join(
+            f"{self._layers[lost.number].name}: {in_window(str(lost.error))}"
+            for lost in failures
+        )
+        told = (
+            f"{count - len(failures)} of {count} layers restored in {seconds:.1f} s. "
+            f"{reasons}"
+        )
+        self.status.setText(told)
+        self._declined = [
+            self._layers[lost.number]
+            for lost in failures
+            if isinstance(lost.error, NotCovered | NothingToDo)
+        ]
+        if self._declined:
+            self.status.ask(told)
+
+    def _on_accepted(self) -> None:
+        self.again.emit([x for x in self._declined if x in self._viewer.layers])
