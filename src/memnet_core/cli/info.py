@@ -152,7 +152,11 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
         yield task.quantity, f"unknown: {error}"
         return
     ranges = dict.fromkeys(str(channel.scaling) for channel in judged.channels)
-    found = (*judged.remarks, f"values {' and '.join(ranges)}")
+    noise = [r for r in judged.remarks if r.startswith("noise: ")]
+    if noise:
+        yield "noise", " and ".join(r.removeprefix("noise: ") for r in noise)
+    remarks = [remark for remark in judged.remarks if remark not in noise]
+    found = (*remarks, f"values {' and '.join(ranges)}")
     yield task.quantity, ", ".join(found)
     try:
         decision = decide(source, settings, judged)

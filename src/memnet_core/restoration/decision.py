@@ -18,8 +18,21 @@ from memnet_core.jpeg_intervals import JpegCoding
 from memnet_core.model.zoo import Entry, choose_model, find_model, installed
 from memnet_core.restoration.colour import ColourMode, colour_mode
 from memnet_core.restoration.holes import Filled
+from memnet_core.restoration.photons import (
+    MILDEST,
+    check_noise,
+    is_of_photons,
+    mean_level,
+    noise_of,
+)
 from memnet_core.restoration.sample import sampled_blocks, sampled_planes
-from memnet_core.restoration.scaling import Linear, scaling_of
+from memnet_core.restoration.scaling import (
+    Linear,
+    Scaling,
+    Stabilized,
+    scaling_of,
+    stabilized_of,
+)
 from memnet_core.restoration.settings import Precision
 from memnet_core.tasks import LevelFound, find_task
 
@@ -53,14 +66,19 @@ class Channel(BaseModel):
     ----------
     level : float
         Degradation level.
-    scaling : Linear, optional
+    scaling : Linear or Stabilized, optional
         What becomes 0 and 1; None where every plane has its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     level: FiniteFloat
-    scaling: Linear | None
+    scaling: Scaling | None
+
+    @property
+    def is_stabilized(self) -> bool:
+        """Whether noise of photons is made the same everywhere."""
+        return isinstance(self.scaling, Stabilized)
 
 
 class Decision(BaseModel):
@@ -176,6 +194,7 @@ def judge(source: Source, settings: Settings) -> Judged:
     task = find_task(settings.task)
     if settings.level is not None:
         task.check(settings.level)
+    check_noise(task, settings)
     judged = [_judged(source, n, task, settings) for n in range(source.channels)]
     return Judged(
         channels=tuple(channel for channel, _ in judged),
@@ -212,8 +231,9 @@ def decide(
     task = find_task(settings.task)
     remarks = [*judged.remarks]
     strongest = judged.strongest(task)
+    photons = any(channel.is_stabilized for channel in judged.channels)
     if settings.level is None and not settings.nearest:
-        _check_need(task, strongest, settings.model)
+        _check_need(task, strongest, settings.model, MILDEST if photons else None)
     grayish = settings.channels != "luminance" and _is_gray(source)
     coloured = settings.channels == "joint" or (
         settings.channels is None and source.shape[-1] > 2 and not grayish
@@ -222,7 +242,7 @@ def decide(
         task.name,
         strongest,
         settings.model,
-        nearest=settings.nearest,
+        nearest=settings.nearest or photons,
         colours=coloured,
     )
     card = entry.card
@@ -260,9 +280,10 @@ def check_model(settings: Settings) -> None:
     MemnetError
         If none is for the task or the level that is given, or has the exit block.
     """
-    level = settings.level
+    level, task = settings.level, find_task(settings.task)
+    check_noise(task, settings)
     entry = choose_model(
-        find_task(settings.task).name,
+        task.name,
         0.0 if level is None else level,
         settings.model,
         nearest=settings.nearest or level is None,
@@ -288,7 +309,17 @@ def _judged(
     remarks = []
     planes = sampled_planes(source, channel)
     blocks = sampled_blocks(source, planes)
-    scaling = scaling_of(blocks, source.dtype, settings.value_range)
+    line = noise_of(blocks, task, settings)
+    photons = bool(line and is_of_photons(line, source.dtype, settings))
+    choice = settings.value_range
+    if photons and choice == "auto":
+        choice = "percentile"
+    scaling = scaling_of(blocks, source.dtype, choice)
+    if line and photons:
+        even = stabilized_of(scaling, line)
+        level = round(even.level, 1)
+        remarks += [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
+        return Channel(level=level, scaling=even), remarks
     if settings.value_range == "plane":
         remarks.append("each plane by its own percentiles")
     found = LevelFound(settings.level) if settings.level is not None else None
@@ -301,6 +332,8 @@ def _judged(
             for plane in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
         ]
         found = task.estimate(normalized, source.jpeg_tables)
+        if line and line.is_clear:
+            found = mean_level(blocks, scaling, line)
         remarks.append(found.remark)
     if task.noisy and source.dtype.itemsize > 1 and settings.value_range != "plane":
         _check_range(blocks, scaling, found.level)
@@ -331,18 +364,23 @@ def _check_range(blocks: list[NDArray[Any]], scaling: Linear, level: float) -> N
         )
 
 
-def _check_need(task: Task, level: float, model: str | None) -> None:
-    """Raise NothingToDo if a level that was found is milder than all models serve."""
+def _check_need(
+    task: Task, level: float, model: str | None, mildest: float | None = None
+) -> None:
+    """Raise NothingToDo if a level that was found is milder than is served.
+
+    That is what models serve, or `mildest`, if it is still milder.
+    """
     entries = [find_model(model)] if model else installed()[0]
     cards = [e.card for e in entries if e.card.task == task.name]
-    served = [task.map_value(v) for card in cards for v in card.levels.values]
-    if served and task.map_value(level) < min(served):
-        mildest = min(
-            (v for card in cards for v in card.levels.values), key=task.map_value
-        )
+    served = [v for card in cards for v in card.levels.values]
+    least = (
+        min([*served, mildest or served[0]], key=task.map_value) if served else level
+    )
+    if task.map_value(level) < task.map_value(least):
         raise NothingToDo(
             f"needs none: {task.symbol} {level:g} is milder than {task.symbol} "
-            f"{mildest:g}, the mildest that a model serves (--nearest applies it "
+            f"{least:g}, the mildest that is served (--nearest applies it "
             "all the same)"
         )
 

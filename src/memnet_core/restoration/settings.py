@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Channels", "Precision", "RangeChoice", "Settings"]
+__all__ = ["Channels", "NoiseChoice", "Precision", "RangeChoice", "Settings"]
 
 Channels = Literal["luminance", "each", "joint"]
 Precision = Literal["float32", "bfloat16", "float16"]
+NoiseChoice = Literal["auto", "gaussian"] | tuple[float, float]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
 
 
@@ -29,6 +30,11 @@ class Settings:
         depends on task and model.
     value_range : str or (float, float)
         Which values become 0 and 1; see `memnet_core.restoration.scaling`.
+    noise : str or (float, float)
+        Denoising: ``gaussian`` takes noise to be the same everywhere; a pair (A, B)
+        takes it to have the variance A · mean + B, as photons make it, and evens it out
+        before the network; ``auto`` finds that out beyond 8 bits, unless the level is
+        given.
     model : str, optional
         Name or file of the model; by default the one that was trained for the level.
     nearest : bool
@@ -50,6 +56,7 @@ class Settings:
     level: float | None = None
     channels: Channels | None = None
     value_range: RangeChoice = "auto"
+    noise: NoiseChoice = "auto"
     model: str | None = None
     nearest: bool = False
     device: str = "auto"
