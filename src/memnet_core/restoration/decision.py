@@ -233,7 +233,7 @@ def decide(
     strongest = judged.strongest(task)
     photons = any(channel.is_stabilized for channel in judged.channels)
     if settings.level is None and not settings.nearest:
-        _check_need(task, strongest, settings.model, MILDEST if photons else None)
+        _check_need(task, strongest, settings.model, MILDEST if photons else 1.0)
     grayish = settings.channels != "luminance" and _is_gray(source)
     coloured = settings.channels == "joint" or (
         settings.channels is None and source.shape[-1] > 2 and not grayish
@@ -365,23 +365,19 @@ def _check_range(blocks: list[NDArray[Any]], scaling: Linear, level: float) -> N
 
 
 def _check_need(
-    task: Task, level: float, model: str | None, mildest: float | None = None
+    task: Task, level: float, model: str | None, share: float = 1.0
 ) -> None:
-    """Raise NothingToDo if a level that was found is milder than is served.
-
-    That is what models serve, or `mildest`, if it is still milder.
-    """
+    """Raise NothingToDo if a level is milder than a share of what models serve."""
     entries = [find_model(model)] if model else installed()[0]
     cards = [e.card for e in entries if e.card.task == task.name]
     served = [v for card in cards for v in card.levels.values]
-    least = (
-        min([*served, mildest or served[0]], key=task.map_value) if served else level
-    )
+    if not served:
+        return
+    least = min(served, key=task.map_value) * share
     if task.map_value(level) < task.map_value(least):
         raise NothingToDo(
             f"needs none: {task.symbol} {level:g} is milder than {task.symbol} "
-            f"{least:g}, the mildest that is served (--nearest applies it "
-            "all the same)"
+            f"{least:g}, the mildest that is served (--nearest applies it all the same)"
         )
 
 
