@@ -209,12 +209,12 @@ def draw(rows: list[tuple[str, list[Plane], Plane, Camera]], path: Path) -> None
         len(rows), len(titles), figsize=(2 * len(titles), 2.15 * len(rows)),
         layout="constrained", squeeze=False,
     )  # fmt: skip
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title, fontsize=8)
     for line, (label, results, truth, camera) in zip(grid, rows, strict=True):
-        for axes, title, plane in zip(line, titles, [*results, truth], strict=True):
+        for axes, plane in zip(line, [*results, truth], strict=True):
             axes.imshow(plane, cmap="gray", vmin=camera.black, vmax=truth.max())
             axes.set(xticks=[], yticks=[])
-            if line is grid[0]:
-                axes.set_title(title, fontsize=8)
         line[0].set_ylabel(label, fontsize=8)
     figure.savefig(path, dpi=100)
 

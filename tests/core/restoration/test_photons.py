@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 
+from memnet_core import restore
 from memnet_core.errors import LevelError, NothingToDo, UsageError
 from memnet_core.io import Image, in_memory
 from memnet_core.restoration.anscombe import electrons_of, mean_electrons, stabilized
@@ -209,6 +211,42 @@ def test_low_noise_of_photons_is_removed_by_the_nearest_model(
         decide(source(photographed(cells(20_000))), DENOISE)
     with pytest.raises(LevelError, match="covers σ 3"):
         decide(source(photographed(cells(2000))), Settings(task="denoise", level=3))
+
+
+@pytest.mark.parametrize("electrons", [10, 100])
+def test_sums_of_counts_are_kept(electrons: float) -> None:
+    clean = cells(electrons, 96)
+    values = np.rint(photographed(clean))
+    constant = READ_NOISE**2 - GAIN * BLACK
+    restored = restore(values, noise=(GAIN, constant), nearest=True, device="cpu")
+    truth = BLACK + GAIN * clean
+    assert np.mean((restored - truth) ** 2) < 0.6 * np.mean((values - truth) ** 2)
+    assert restored.sum() == pytest.approx(values.sum(), rel=0.005)
+    above = (values - BLACK).sum()
+    assert (restored - BLACK).sum() == pytest.approx(above, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [
+        ("lysosome/1", 0.005),
+        ("lysosome/5", 0.005),
+        ("cc-by/IXMtest_A02_s9", 0.005),
+        # Saturated fibres of a pixel's width lose height in the network itself.
+        ("cc-by/membrane_2d_timelapse", 0.01),
+    ],
+)
+def test_sums_of_real_counts_are_kept(
+    shared_data: Path, name: str, tolerance: float
+) -> None:
+    file = shared_data / "micro" / f"{name}.tif"
+    plane = tifffile.imread(file)[0, -128:, -128:].astype(np.float64)
+    line = noise_line([plane[..., None]])
+    assert line
+    noise = (line.gain, line.constant)
+    restored = restore(plane, noise=noise, nearest=True, device="cpu")
+    assert restored.sum() == pytest.approx(plane.sum(), rel=tolerance)
+    assert np.std(restored - plane) > 0.3 * line.deviation(plane.mean())
 
 
 @pytest.mark.parametrize(
