@@ -105,6 +105,11 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "
     help="Levels to learn: qualities, deviations or scales; a range or a list.",
 )
 @click.option(
+    "--grain",
+    type=click.Choice(["white", "correlated"]),
+    help="Whether neighbouring pixels share the noise to remove.  [default: white]",
+)
+@click.option(
     "--range",
     "value_range",
     type=parse_range,

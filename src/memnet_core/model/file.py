@@ -24,7 +24,7 @@ from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
-from memnet_core.tasks import TASKS, Levels
+from memnet_core.tasks import TASKS, Grain, Levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,6 +98,7 @@ class Card(_Strict):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
     task: str
     levels: Levels
+    grain: Grain = "white"
     architecture: Architecture
     version: Text
     licence: Text
@@ -137,7 +138,8 @@ class Card(_Strict):
     @property
     def serves(self) -> str:
         """Task and levels in words, such as ``deblock q 5-75``."""
-        return f"{self.task} {TASKS[self.task].symbol} {self.levels}"
+        grain = " of correlated noise" if self.grain == "correlated" else ""
+        return f"{self.task} {TASKS[self.task].symbol} {self.levels}{grain}"
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

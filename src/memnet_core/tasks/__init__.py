@@ -7,16 +7,22 @@ from __future__ import annotations
 
 from memnet_core.errors import UsageError
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
+from memnet_core.tasks.correlated import CorrelatedDenoise
 from memnet_core.tasks.deblock import Deblock
 from memnet_core.tasks.denoise import Denoise
+from memnet_core.tasks.grain import Grain, NoiseFound, estimate_noise
 from memnet_core.tasks.super_resolution import SuperResolution
 
 __all__ = [
+    "CORRELATED",
     "TASKS",
+    "Grain",
     "LevelField",
     "LevelFound",
     "Levels",
+    "NoiseFound",
     "Task",
+    "estimate_noise",
     "find_task",
 ]
 
@@ -24,6 +30,9 @@ TASKS: dict[str, Task] = {
     task.name: task for task in (Deblock(), Denoise(), SuperResolution())
 }
 """All tasks by name."""
+
+CORRELATED: Task = CorrelatedDenoise()
+"""What a model learns that removes noise of any grain; its task is ``denoise``."""
 
 
 def find_task(name: str) -> Task:

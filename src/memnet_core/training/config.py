@@ -19,7 +19,7 @@ from pydantic import (
 from memnet_core.errors import LevelError, TrainingError, UsageError
 from memnet_core.model.architecture import Architecture
 from memnet_core.restoration.settings import RangeChoice
-from memnet_core.tasks import Levels, find_task
+from memnet_core.tasks import CORRELATED, Grain, Levels, Task, find_task
 
 __all__ = ["Phase", "TrainingConfig", "validated_config"]
 
@@ -95,6 +95,9 @@ class TrainingConfig(BaseModel):
         For the card of the model.
     levels : Levels
         Degradation levels.
+    grain : str
+        Of noise to remove: ``white``, or ``correlated``, which neighbouring pixels
+        share; see `memnet_core.tasks.correlated`.
     architecture : Architecture
         The network to train.
     minutes, steps, epochs
@@ -115,6 +118,8 @@ class TrainingConfig(BaseModel):
         half of the patches in full range.
     plain_share : float
         Fraction of the patches that are flat, cut off at white or black, or drawn.
+    dim_share : float
+        Fraction of the patches that are darkened or lose contrast.
     stride : int, optional
         Patches on a grid of this stride, every one once in an epoch; by default they
         are drawn at random.
@@ -166,6 +171,7 @@ class TrainingConfig(BaseModel):
     name: Name
     licence: str = "unspecified"
     levels: Levels
+    grain: Grain = "white"
     architecture: Architecture
     minutes: Positive | None = None
     steps: Count | None = None
@@ -176,6 +182,7 @@ class TrainingConfig(BaseModel):
     phases: tuple[Phase, ...]
     luminance: Literal["studio", "both"] = "studio"
     plain_share: Fraction = 0.0
+    dim_share: Fraction = 0.0
     stride: Count | None
     optimizer: Literal["muon", "adamw", "sgd"]
     learning_rate: Positive
@@ -213,7 +220,11 @@ class TrainingConfig(BaseModel):
             raise ValueError("only patches on a grid (stride) are counted in epochs")
         if self.pairs and self.architecture.level_map:
             raise ValueError("pairs tell no level; a level_map needs clean images")
-        if self.stride and (self.plain_share or self.luminance == "both"):
+        if self.grain == "correlated" and self.task != "denoise":
+            raise ValueError("only noise has a grain; give the task denoise")
+        if self.stride and (
+            self.plain_share or self.dim_share or self.luminance == "both"
+        ):
             raise ValueError("patches on a grid are taken as they are")
         self._check_levels()
         self._check_phases()
@@ -239,6 +250,11 @@ class TrainingConfig(BaseModel):
             raise ValueError(
                 f"a patch of {odd[0]} px is not a multiple of unshuffle {unshuffle}"
             )
+
+    @property
+    def kind(self) -> Task:
+        """What is learnt: the task, with the grain of its noise."""
+        return CORRELATED if self.grain == "correlated" else find_task(self.task)
 
     def phase(self, fraction: float) -> Phase:
         """Return the phase at a fraction of the run in [0, 1]."""

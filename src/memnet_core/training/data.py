@@ -12,7 +12,6 @@ from PIL import Image
 from memnet_core.bicubic import imresize
 from memnet_core.clean_images import read_clean_images
 from memnet_core.errors import TrainingError
-from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,7 +126,7 @@ def validation_images(config: TrainingConfig) -> TrainingImages | None:
 def _read_clean(
     folders: tuple[Path, ...], config: TrainingConfig
 ) -> list[NDArray[Any]]:
-    full_range = find_task(config.task).full_range or config.luminance == "both"
+    full_range = config.kind.full_range or config.luminance == "both"
     return [
         plane
         for folder in folders
@@ -142,7 +141,7 @@ def _read_clean(
 
 def _read_pairs(low: Path, high: Path, config: TrainingConfig) -> TrainingImages:
     """Read pairs of the same name; small images are enlarged by interpolation."""
-    task = find_task(config.task)
+    task = config.kind
     degraded, clean = (
         dict(
             read_clean_images(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from memnet_core.model.file import Card, TrainingSummary, save_model
 from memnet_core.model.flatness import without_pattern
-from memnet_core.tasks import find_task
 from memnet_core.training.hardware import describe_hardware
 
 if TYPE_CHECKING:
@@ -46,10 +45,11 @@ def export(config: TrainingConfig, validated: Validated, command: str = "") -> C
     folders = config.data or config.pairs or ()
     return save_model(
         model_file(config),
-        without_pattern(validated.model, find_task(config.task), config.levels),
+        without_pattern(validated.model, config.kind, config.levels),
         name=config.name,
         task=config.task,
         levels=config.levels,
+        grain=config.grain,
         version="1",
         licence=config.licence,
         training=TrainingSummary(

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from memnet_core.bicubic import modcrop
-from memnet_core.tasks import find_task
-from memnet_core.training.variety import plain_patch, studio_range
+from memnet_core.training.variety import dim_patch, plain_patch, studio_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,12 +99,13 @@ class RandomPatches:
     """
 
     def __init__(self, config: TrainingConfig, images: TrainingImages) -> None:
-        self._task = find_task(config.task)
+        self._task = config.kind
         self._levels = config.levels
         self._seed = config.seed
         self._paired = images.degraded is not None
         self._level_map = config.architecture.level_map
         self._plain_share = config.plain_share
+        self._dim_share = config.dim_share
         as_it_is = (
             self._task.full_range
             or config.luminance == "studio"
@@ -163,9 +163,11 @@ class RandomPatches:
     def _varied(
         self, clean: NDArray[np.uint8], rng: np.random.Generator
     ) -> NDArray[np.uint8]:
-        """Return a plain picture at times, and studio range for some."""
+        """Return a plain or a dim picture at times, and studio range for some."""
         if rng.random() < self._plain_share:
             clean = plain_patch(clean, rng)
+        elif self._dim_share and rng.random() < self._dim_share:
+            clean = dim_patch(clean, rng)
         return studio_range(clean) if rng.random() < self._studio_share else clean
 
     def _region(self, patch: int, level: float) -> int:
@@ -188,7 +190,7 @@ class GridPatches:
     """
 
     def __init__(self, config: TrainingConfig, images: TrainingImages) -> None:
-        self._task = find_task(config.task)
+        self._task = config.kind
         self._levels = config.levels
         self._level_map = config.architecture.level_map
         self._seed = config.seed

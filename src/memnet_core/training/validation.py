@@ -10,7 +10,6 @@ import torch
 from memnet_core.bicubic import modcrop
 from memnet_core.errors import TrainingError
 from memnet_core.metrics import psnr
-from memnet_core.tasks import find_task
 from memnet_core.training.events import Example
 from memnet_core.training.loss import memnet_loss
 from memnet_core.training.samples import make_sampler, network_planes
@@ -60,7 +59,7 @@ class Validation:
     def __init__(
         self, config: TrainingConfig, images: TrainingImages, device: torch.device
     ) -> None:
-        task = find_task(config.task)
+        task = config.kind
         self._alpha = config.alpha
         self._device = device
         phase = config.phases[-1]
@@ -123,7 +122,7 @@ def _pairs(
     if images.degraded is not None:
         degraded = [_centre(plane, _SIDE) for plane in images.degraded[:_IMAGES]]
         return {"pairs": list(zip(degraded, clean, strict=True))}
-    task = find_task(config.task)
+    task = config.kind
     pairs = {}
     for level in _levels(config):
         rng = np.random.default_rng(config.seed)
@@ -141,7 +140,7 @@ def _pairs(
 
 def _levels(config: TrainingConfig) -> tuple[float, ...]:
     """Return the usual levels that are trained for, or what else is."""
-    usual = find_task(config.task).validation_levels
+    usual = config.kind.validation_levels
     covered = tuple(level for level in usual if config.levels.covers(level))
     return covered or config.levels.values
 

@@ -219,6 +219,11 @@ def test_card_says_what_it_serves(path: Path) -> None:
     assert read_card(path).serves == "deblock q 5-75"
 
 
+def test_card_says_that_it_serves_noise_which_neighbours_share(path: Path) -> None:
+    fields = read_card(path).model_dump() | {"task": "denoise", "grain": "correlated"}
+    assert Card(**fields).serves == "denoise σ 5-75 of correlated noise"
+
+
 @pytest.mark.parametrize("read", [read_card, load_model])
 def test_missing_file_is_refused(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     assert "No such file" in refusal(tmp_path / "missing.safetensors", read)

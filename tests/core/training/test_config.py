@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ({"data": []}, "give either data"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"recipe": "slow"}, "recipe: give 'fast' or 'paper', not 'slow'"),
+        ({"grain": "correlated"}, "only noise has a grain; give the task denoise"),
         ({"task": "sharpen"}, "task: There is no task 'sharpen'; give one of deblock"),
         ({"architecture": {"channels": 0}}, "channels must be at least 1"),
         ({"phases": []}, "phases have to end at rising fractions"),

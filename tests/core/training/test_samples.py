@@ -334,3 +334,28 @@ def _cells(plane: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         for y in range(turned.shape[0] - 1)
         for x in range(turned.shape[1] - 1)
     ]
+
+
+def test_share_of_dim_patches_is_that_of_the_setting(make_config: Make) -> None:
+    images = TrainingImages([np.full((64, 64), 200, np.uint8)])
+    config = make_config(
+        task="denoise",
+        levels={"values": [5], "continuous": False},
+        dim_share=0.3,
+        plain_share=0,
+    )
+    _, clean = make_sampler(config, images).batch(0, 16, range(300))
+    dim = 255 * clean.numpy().max(axis=(1, 2, 3)) < 199
+    assert np.mean(dim) == pytest.approx(0.3, abs=0.09)
+
+
+def test_noise_of_a_correlated_grain_is_shared_by_neighbours(make_config: Make) -> None:
+    levels = {"values": [40], "continuous": False}
+    config = make_config(task="denoise", grain="correlated", levels=levels)
+    images = TrainingImages([np.full((96, 96), 99, np.uint8)])
+    degraded, clean = make_sampler(config, images).batch(0, 32, range(32))
+    noise = 255 * (degraded - clean)
+    shared = (noise[..., 1:] * noise[..., :-1]).mean(dim=(1, 2, 3)) / 40**2
+    assert float(noise.std()) == pytest.approx(40, rel=0.1)
+    assert float(shared.max()) > 0.5
+    assert float(shared.min()) < 0.1

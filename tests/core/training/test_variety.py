@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from memnet_core.training.variety import plain_patch, studio_range
+from memnet_core.training.variety import dim_patch, plain_patch, studio_range
 
 
 def test_studio_range_maps_black_and_white_to_16_and_235() -> None:
@@ -58,3 +58,12 @@ def test_plain_patch_depends_on_its_random_numbers_alone() -> None:
         one, other = (plain_patch(plane, np.random.default_rng(seed)) for _ in "ab")
         np.testing.assert_array_equal(one, other)
     assert not plane.any()
+
+
+def test_dim_patches_are_darker_and_keep_the_order_of_brightness() -> None:
+    plane = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    rng = np.random.default_rng(2)
+    dimmed = [dim_patch(plane, rng).astype(int).ravel() for _ in range(40)]
+    assert all(np.all(np.diff(values) >= 0) for values in dimmed)
+    assert np.median([values.mean() for values in dimmed]) < 100
+    assert min(values.max() - values.min() for values in dimmed) < 60
