@@ -67,7 +67,7 @@ CAMERAS = {
     "EMCCD": Camera(500, 12.0, 0.2, multiplies=True),
 }
 CONDITIONS = [
-    *(("sCMOS", electrons, "") for electrons in (3, 10, 30, 100, 1000)),
+    *(("sCMOS", electrons, "") for electrons in (3, 10, 30, 100, 1000, 4000)),
     ("CCD", 10, ""),
     ("CCD", 50, ""),
     ("EMCCD", 10, ""),
@@ -86,7 +86,7 @@ def spoiled(values: Plane, fault: str, rng: np.random.Generator) -> Plane:
     if fault == "rows":
         return values + rng.normal(0, 4, (len(values), 1))
     if fault == "blur":
-        return np.asarray(gaussian(values, 0.6, mode="reflect"), np.float64)
+        return blurred(values, 0.6)
     return values
 
 
@@ -106,7 +106,12 @@ def scenes() -> dict[str, Plane]:
 
 def _spread(scene: Plane) -> Plane:
     low, high = np.percentile(scene, (0.5, 99.9))
-    return np.clip((scene - low) / (high - low), 0, 1)
+    return np.asarray(np.clip((scene - low) / (high - low), 0, 1), np.float64)
+
+
+def blurred(plane: Plane, deviation: float) -> Plane:
+    result: Plane = gaussian(plane, deviation, mode="reflect")  # type: ignore[no-untyped-call]
+    return result
 
 
 def _filaments() -> Plane:
@@ -118,7 +123,7 @@ def _filaments() -> Plane:
             y, x, turn = y + np.sin(turn), x + np.cos(turn), turn + rng.normal(0, 0.06)
             if 0 <= y < SIDE and 0 <= x < SIDE:
                 drawn[int(y), int(x)] += 1
-    return np.asarray(gaussian(drawn, 1.3), np.float64)
+    return blurred(drawn, 1.3)
 
 
 def _cells() -> Plane:
@@ -132,14 +137,16 @@ def _cells() -> Plane:
         drawn[inside] = rng.uniform(0.15, 0.5)
         spots = inside & (rng.random(drawn.shape) < 0.02)
         drawn[spots] += 1.5
-    return np.asarray(gaussian(drawn, 1.0), np.float64)
+    return blurred(drawn, 1.0)
 
 
-def ours(noise: Any) -> Callable[[Plane], Plane]:
+def ours(noise: Any, model: str | None) -> Callable[[Plane], Plane]:
     """Return the front door, for noise that is the same everywhere or of photons."""
 
     def restored(values: Plane) -> Plane:
-        return restore(values, "denoise", noise=noise, nearest=True, device="cpu")
+        return restore(
+            values, "denoise", noise=noise, nearest=True, model=model, device="cpu"
+        )
 
     return restored
 
@@ -167,7 +174,7 @@ def non_local_means(plane: Plane, sigma: float) -> Plane:
     )  # fmt: skip
 
 
-def methods() -> dict[str, Callable[[Plane], Plane]]:
+def methods(model: str | None = None) -> dict[str, Callable[[Plane], Plane]]:
     found: dict[str, Callable[[Plane], Plane]] = {
         "noisy": lambda values: values,
         "non-local means": classic(non_local_means, "gaussian"),
@@ -180,7 +187,10 @@ def methods() -> dict[str, Callable[[Plane], Plane]]:
     else:
         found["BM3D"] = classic(bm3d, "gaussian")
         found["BM3D, photons"] = classic(bm3d, "auto")
-    return found | {"ours, gaussian": ours("gaussian"), "ours, photons": ours("auto")}
+    return found | {
+        "ours, gaussian": ours("gaussian", model),
+        "ours, photons": ours("auto", model),
+    }
 
 
 def psnr(result: Plane, truth: Plane) -> float:
@@ -222,8 +232,9 @@ def draw(rows: list[tuple[str, list[Plane], Plane, Camera]], path: Path) -> None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    folder = parser.parse_args().out
-    ways = methods()
+    parser.add_argument("--model", help="name or file of our model")
+    options = parser.parse_args()
+    folder, ways = options.out, methods(options.model)
     scores: dict[str, list[list[float]]] = {}
     drawn = []
     with (folder / "microscopy.csv").open("w", newline="", encoding="utf-8") as file:

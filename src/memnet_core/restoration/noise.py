@@ -184,8 +184,8 @@ def _coefficients(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]
 def _saturated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return where the highest value is, if more often than the one below it."""
     finite = plane[np.isfinite(plane)]
-    top = finite.max(initial=-np.inf)
-    below = finite[finite < top].max(initial=-np.inf)
+    top = float(finite.max(initial=-np.inf))
+    below = float(finite[np.less(finite, top)].max(initial=-np.inf))
     often = np.count_nonzero(finite == top)
     if often < max(_TIED, 2 * np.count_nonzero(finite == below)):
         return np.zeros(plane.shape, bool)
@@ -206,9 +206,11 @@ def _box(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     """Return sums over squares around each value; there is nothing beyond the edge."""
     height, width = values.shape
     padded = np.pad(values, reach)
-    steps = range(2 * reach + 1)
-    across = sum(padded[:, step : step + width] for step in steps)
-    summed: NDArray[np.float64] = sum(across[step : step + height] for step in steps)
+    across, summed = np.zeros((len(padded), width)), np.zeros((height, width))
+    for step in range(2 * reach + 1):
+        across += padded[:, step : step + width]
+    for step in range(2 * reach + 1):
+        summed += across[step : step + height]
     return summed
 
 

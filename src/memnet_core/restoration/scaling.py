@@ -110,7 +110,8 @@ class Stabilized(BaseModel):
         """Map values of any shape to [-beyond, 1 + beyond]."""
         zero, one = self._ends
         mapped = (self._stabilized(values) - zero) / (one - zero)
-        return np.clip(mapped, -beyond, 1 + beyond).astype(np.float32)
+        clipped: NDArray[np.float64] = np.clip(mapped, -beyond, 1 + beyond)
+        return clipped.astype(np.float32)
 
     def change(
         self,

@@ -30,7 +30,8 @@ def scene(side: int = 512) -> NDArray[np.float64]:
         radius, height = rng.uniform(2, side / 8), rng.uniform(0.1, 0.6)
         distance = np.hypot(y - row, x - column) / radius
         picture += height / (1 + distance**4)
-    return np.minimum(picture / picture.max(), 1)
+    scaled: NDArray[np.float64] = picture / picture.max()
+    return scaled
 
 
 def photographed(electrons: float, seed: int = 0) -> NDArray[np.uint16]:

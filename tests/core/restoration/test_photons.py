@@ -39,7 +39,8 @@ def photographed(
     """Photograph what gives `mean` photo-electrons."""
     rng = np.random.default_rng(seed)
     counted = rng.poisson(mean, shape or None)
-    return BLACK + GAIN * counted + rng.normal(0, READ_NOISE, counted.shape)
+    noise: NDArray[np.float64] = rng.normal(0, READ_NOISE, counted.shape)
+    return BLACK + GAIN * counted + noise
 
 
 def cells(electrons: float, side: int = 192) -> NDArray[np.float64]:
@@ -51,7 +52,8 @@ def cells(electrons: float, side: int = 192) -> NDArray[np.float64]:
         row, column = rng.uniform(0, side, 2)
         disk = np.hypot(y - row, x - column) < rng.uniform(3, side / 8)
         picture[disk] += rng.uniform(0.1, 0.7)
-    return electrons * np.minimum(picture, 1)
+    clipped: NDArray[np.float64] = np.minimum(picture, 1)
+    return electrons * clipped
 
 
 def source(pixels: Any, axes: str = "YX") -> ImageFile:
