@@ -183,9 +183,9 @@ def _coefficients(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]
 
 def _saturated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return where the highest value is, if more often than the one below it."""
-    finite = plane[np.isfinite(plane)]
+    finite: NDArray[np.float64] = plane[np.isfinite(plane)]
     top = float(finite.max(initial=-np.inf))
-    below = float(finite[np.less(finite, top)].max(initial=-np.inf))
+    below = float(finite[finite < top].max(initial=-np.inf))
     often = np.count_nonzero(finite == top)
     if often < max(_TIED, 2 * np.count_nonzero(finite == below)):
         return np.zeros(plane.shape, bool)
