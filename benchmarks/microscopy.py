@@ -26,7 +26,7 @@ from skimage.restoration import denoise_nl_means
 
 from memnet_core import restore
 from memnet_core.io import Image, in_memory
-from memnet_core.restoration.decision import judge
+from memnet_core.restoration.judging import judge
 from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:

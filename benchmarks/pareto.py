@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Panel", "Point", "draw"]
 
+COLUMNS = 3
 OURS, OTHERS = "#c2410c", "#475569"
 
 # Where a label may stand: offset in points, horizontal and vertical alignment.
@@ -47,9 +48,14 @@ class Panel(NamedTuple):
 
 
 def draw(panels: Sequence[Panel], path: Path) -> None:
-    """Draw the panels side by side, for a width of 500 px each."""
-    figure = Figure(figsize=(5 * len(panels), 5), dpi=100, layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    """Draw the panels, three side by side, for 500 × 500 px each."""
+    columns = min(len(panels), COLUMNS)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(5 * columns, 5 * rows), dpi=100, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[len(panels) :]:
+        axis.remove()
+    axes = axes[: len(panels)]
     for axis, panel in zip(axes, panels, strict=True):
         draw_points(axis, panel)
     figure.draw_without_rendering()

@@ -1,32 +1,39 @@
-"""The systems that benchmarks/quality.py sets beside our models, by task.
+"""The systems that benchmarks/quality.py sets beside our models, by benchmark.
 
-Weights come from ../shared/peers. BM3D (package bm3d, licensed for non-commercial use
-only) and non-local means (package opencv-python-headless) are for comparison alone:
-nothing that is installed with napari-memnet needs them.
+Their networks are in peer_networks.py and memnet_core.training.teachers. BM3D (package
+bm3d, licensed for non-commercial use only) and non-local means (package
+opencv-python-headless) are for comparison alone: nothing that is installed with
+napari-memnet needs them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from peer_networks import arcnn, multiply_adds, read_weights
+
+from memnet_core.pixels import (
+    add_luminance,
+    full_range_luminance,
+    rgb2ycbcr_luminance,
+)
+from memnet_core.training.teachers import dncnn, ffdnet, smfanet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
-    Plane = NDArray[np.float32]
+    from memnet_core.evaluation.run import Sample
 
-__all__ = ["PEERS", "SHARED", "System", "peer"]
+    Pixels = NDArray[Any]
 
-SHARED = Path(__file__).parents[2] / "shared"
+__all__ = ["PEERS", "System"]
 
 NLM_STRENGTH = 0.8
 """h/σ of non-local means, chosen in its favour: of 0.7, 0.8, ... 1.2 the one with the
@@ -35,100 +42,138 @@ best mean PSNR over σ 30, 50 and 70 on the first six images of S14."""
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """Something that restores planes.
+    """Something that restores images.
 
     Attributes
     ----------
     name : str
         What tables and pictures call it.
     restore : callable
-        Takes a plane in [0, 1] and the level of its degradation; returns a plane.
+        Takes a sample, of which it must not look at the clean image, and the level of
+        its degradation; returns pixels in [0, 255] of the shape that is scored.
     levels : tuple of float
         The levels it is made for.
     multiply_adds : float, optional
-        Multiply-adds of its convolutions for one pixel.
+        Multiply-adds of its convolutions for one pixel; of several networks those of
+        the costliest.
     is_ours : bool
         Whether it is a model of this project.
     is_slow : bool
-        Whether its speed is measured once, on a smaller plane.
+        Whether its speed is measured once, on a smaller image.
     """
 
     name: str
-    restore: Callable[[Plane, float], Plane]
+    restore: Callable[[Sample, float], Pixels]
     levels: tuple[float, ...]
     multiply_adds: float | None = None
     is_ours: bool = False
     is_slow: bool = False
 
 
-def peer(file: str, *, residual: bool, padding: int) -> Callable[[Plane], Plane]:
-    """Return a plain chain of convolutions with ReLU between them."""
-    layers = read_layers(file)
-
-    @torch.inference_mode()
-    def restore(plane: Plane) -> Plane:
-        x = torch.from_numpy(plane)[None, None]
-        x = x.contiguous(memory_format=torch.channels_last)
-        y = F.pad(x, (padding,) * 4, mode="replicate") if padding else x
-        for index, (weight, bias) in enumerate(layers):
-            y = F.conv2d(y, weight, bias, padding=weight.shape[-1] // 2)
-            y = y.relu_() if index < len(layers) - 1 else y
-        if padding:
-            y = y[..., padding:-padding, padding:-padding]
-        restored: Plane = (x - y if residual else y)[0, 0].numpy()
-        return restored
-
-    return restore
+@torch.inference_mode()
+def answer(network: Callable[[Tensor], Tensor], image: Pixels) -> Pixels:
+    """Return what a network makes of (H, W) or (H, W, C) pixels in [0, 255]."""
+    channels = np.atleast_3d(image).astype(np.float32) / np.float32(255)
+    x = torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1)))[None]
+    y = network(x.contiguous(memory_format=torch.channels_last))[0]
+    restored: Pixels = 255 * y.numpy().transpose(1, 2, 0)
+    return restored.reshape(*restored.shape[:2], *image.shape[2:])
 
 
-@cache
-def read_layers(file: str) -> list[tuple[Tensor, Tensor]]:
-    """Return the weight and bias of every convolution."""
-    weights = np.load(SHARED / "peers" / file)
-    return [
-        (torch.from_numpy(weights[f"w{i}"]), torch.from_numpy(weights[f"b{i}"]))
-        for i in range(len(weights.files) // 2)
-    ]
-
-
-def network(
-    name: str, files: Mapping[float, str], *, residual: bool, padding: int = 0
+def on_planes(
+    name: str,
+    network: Callable[[dict[str, Tensor], Tensor], Tensor],
+    files: Mapping[float, str],
 ) -> System:
-    """Return a peer that has a file of weights, all of one shape, for each level."""
-    chains = {
-        level: peer(file, residual=residual, padding=padding)
-        for level, file in files.items()
-    }
-    first = read_layers(next(iter(files.values())))
+    """Return a network that has a file of weights, all of one shape, for each level."""
+    weights = {level: read_weights(file) for level, file in files.items()}
     return System(
         name=name,
-        restore=lambda plane, level: chains[level](plane),
+        restore=lambda sample, level: answer(
+            partial(network, weights[level]), sample.degraded
+        ),
         levels=tuple(files),
-        multiply_adds=sum(weight.numel() for weight, _ in first),
+        multiply_adds=max(map(multiply_adds, weights.values())),
     )
 
 
-def arcnn(name: str) -> System:
-    files = {float(q): f"ARCNN_q{q}.npz" for q in (10, 20)}
-    return network(name, files, residual=False, padding=12)
+def ar_cnn(name: str) -> System:
+    return on_planes(name, arcnn, {float(q): f"ARCNN_q{q}" for q in (10, 20)})
 
 
 def dncnn_s(name: str) -> System:
-    files = {float(sigma): f"DnCNN_sigma{sigma}.npz" for sigma in (30, 50, 70)}
-    return network(name, files, residual=True)
+    files = {float(sigma): f"DnCNN_sigma{sigma}" for sigma in (30, 50, 70)}
+    return on_planes(name, dncnn, files)
 
 
 def dncnn_3(name: str, levels: tuple[float, ...]) -> System:
-    return network(name, dict.fromkeys(levels, "DnCNN3.npz"), residual=True)
+    return on_planes(name, dncnn, dict.fromkeys(levels, "DnCNN3"))
+
+
+def dncnn_3_on_luminance(name: str) -> System:
+    """DnCNN-3 on the luminance of a colour JPEG, whose chroma stays."""
+    weights = read_weights("DnCNN3")
+
+    def restore(sample: Sample, level: float) -> Pixels:
+        before = full_range_luminance(sample.degraded)
+        after = answer(partial(dncnn, weights), before)
+        return add_luminance(sample.degraded, after - before)
+
+    return System(
+        name=name,
+        restore=restore,
+        levels=(10, 20, 40),
+        multiply_adds=multiply_adds(weights),
+    )
+
+
+def ffdnet_of(name: str, file: str, *, each: bool = False) -> System:
+    """FFDNet for gray planes or colours, or for gray planes on each channel."""
+    weights = read_weights(file)
+
+    def denoised(image: Pixels, sigma: float) -> Pixels:
+        told = torch.full((1, 1, 1, 1), sigma / 255)
+        return answer(lambda x: ffdnet(weights, x, told), image)
+
+    def restore(sample: Sample, sigma: float) -> Pixels:
+        if not each:
+            return denoised(sample.degraded, sigma)
+        channels = np.moveaxis(sample.degraded, -1, 0)
+        return np.stack([denoised(channel, sigma) for channel in channels], -1)
+
+    return System(
+        name=name,
+        restore=restore,
+        levels=(30, 50, 70),
+        multiply_adds=multiply_adds(weights, 4) * (3 if each else 1),
+    )
+
+
+def smfanet_plus(name: str) -> System:
+    """SMFANet+, which enlarges the small picture in colour; its luminance is scored."""
+    weights = {float(s): read_weights(f"SMFANetplus_x{s}") for s in (2, 3, 4)}
+
+    def restore(sample: Sample, scale: float) -> Pixels:
+        if sample.source is None:
+            raise ValueError("The sample has no small picture in colour.")
+        colours = answer(partial(smfanet, weights[scale]), sample.source.stack[0])
+        return rgb2ycbcr_luminance(np.clip(np.rint(colours), 0, 255).astype(np.uint8))
+
+    return System(
+        name=name,
+        restore=restore,
+        levels=tuple(weights),
+        multiply_adds=max(multiply_adds(w, scale**2) for scale, w in weights.items()),
+    )
 
 
 def bm3d(name: str) -> System:
     """BM3D with its normal profile, told σ."""
     from bm3d import bm3d as denoise
 
-    def restore(plane: Plane, sigma: float) -> Plane:
-        restored: Plane = denoise(plane.astype(np.float64), sigma / 255)
-        return restored.astype(np.float32)
+    def restore(sample: Sample, sigma: float) -> Pixels:
+        restored: Pixels = 255 * denoise(sample.degraded / 255, sigma / 255)
+        return restored
 
     return System(name=name, restore=restore, levels=(30, 50, 70), is_slow=True)
 
@@ -139,10 +184,11 @@ def non_local_means(name: str) -> System:
 
     cv2.setNumThreads(torch.get_num_threads())
 
-    def restore(plane: Plane, sigma: float) -> Plane:
-        pixels = np.clip(np.rint(255 * plane), 0, 255).astype(np.uint8)
-        denoised = cv2.fastNlMeansDenoising(pixels, None, NLM_STRENGTH * sigma, 7, 21)
-        restored: Plane = denoised.astype(np.float32) / np.float32(255)
+    def restore(sample: Sample, sigma: float) -> Pixels:
+        pixels = np.clip(np.rint(sample.degraded), 0, 255).astype(np.uint8)
+        restored: Pixels = cv2.fastNlMeansDenoising(
+            pixels, None, NLM_STRENGTH * sigma, 7, 21
+        )
         return restored
 
     return System(name=name, restore=restore, levels=(30, 50, 70))
@@ -150,15 +196,24 @@ def non_local_means(name: str) -> System:
 
 PEERS: dict[str, dict[str, Callable[[str], System]]] = {
     "deblock": {
-        "AR-CNN (one per q)": arcnn,
+        "AR-CNN (one per q)": ar_cnn,
         "DnCNN-3": partial(dncnn_3, levels=(5, 10, 20, 40)),
     },
     "denoise": {
         "DnCNN-S (one per σ)": dncnn_s,
         "DnCNN-3": partial(dncnn_3, levels=(30, 50)),
+        "FFDNet": partial(ffdnet_of, file="FFDNet_gray"),
         "BM3D": bm3d,
         "Non-local means": non_local_means,
     },
-    "sr": {"DnCNN-3": partial(dncnn_3, levels=(2, 3, 4))},
+    "sr": {
+        "DnCNN-3": partial(dncnn_3, levels=(2, 3, 4)),
+        "SMFANet+ (one per ×)": smfanet_plus,
+    },
+    "deblock-color": {"DnCNN-3 (luminance)": dncnn_3_on_luminance},
+    "denoise-color": {
+        "FFDNet colour": partial(ffdnet_of, file="FFDNet_color"),
+        "FFDNet gray (each)": partial(ffdnet_of, file="FFDNet_gray", each=True),
+    },
 }
-"""How to make each peer from its name."""
+"""How to make each peer from its name, by benchmark."""

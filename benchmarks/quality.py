@@ -3,15 +3,18 @@
 Usage: python benchmarks/quality.py [MODEL ...] [--quick] [--record]
            [--picture FILE.png] [--json FILE]
 
-MODEL is the name or file of a model; by default deblock, denoise and sr, as far as they
-are installed. The task of each decides on the images, inputs and peers. With --quick
-only the first image of each set is scored; with --record the scores of our models are
-written into their files. Needs the images and peers of ../shared, and for BM3D and
+MODEL is the name or file of a model; by default deblock, denoise, sr, deblock-color and
+denoise-color, as far as they are installed. The task of each decides on the images,
+inputs and peers; models for gray planes are scored in colour, too, on luminance and on
+each channel. With --quick only the first image of each set is scored; with --record the
+scores of our models are written into their files: of gray planes or, for models for
+colour, of RGB. Needs the images and peers of ../shared, and for BM3D and
 non-local means the packages bm3d (non-commercial) and opencv-python-headless.
 
 Seconds per megapixel are the median of three rounds, in which all systems take turns,
 on 512×512 pixels; of BM3D it is one round on 256×256. Enlarging the input of
-super-resolution is not included. Multiply-adds are those of the convolutions.
+super-resolution is not included. Multiply-adds are those of the convolutions for a
+pixel of the result, of one network for each level those of the costliest.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -29,57 +32,32 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the memnet command does
 import click
 import numpy as np
 import torch
+from inputs import BENCHMARKS
 from pareto import Panel, Point, draw
-from peers import PEERS, SHARED, System
+from peers import PEERS, System
 
-from memnet_core.clean_images import read_clean_images
-from memnet_core.evaluation.protocol import degraded_input, reference, scores
+from memnet_core.evaluation.colour import restored_colours
 from memnet_core.evaluation.run import restored_plane
 from memnet_core.model.file import Score, load_model, save_model
 from memnet_core.model.zoo import find_model, installed
+from memnet_core.restoration.settings import Settings
 from memnet_core.restoration.stream import Engine
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from inputs import Benchmark
     from numpy.typing import NDArray
 
+    from memnet_core.evaluation.run import Sample
     from memnet_core.model.zoo import Entry
+    from memnet_core.restoration.settings import Channels
 
-    Plane = NDArray[np.float32]
+    Inputs = Mapping[int, Sequence[Sample]]
 
-BENCH = SHARED / "data" / "bench"
-DEFAULT_MODELS = ("deblock", "denoise", "sr")
-SEED = 0
+DEFAULT_MODELS = ("deblock", "denoise", "sr", "deblock-color", "denoise-color")
 ROUNDS = 3
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What a task is measured on; pictures show the middle level."""
-
-    title: str
-    dataset: str
-    levels: tuple[int, ...]
-    middle: int
-    input_name: str
-
-
-BENCHMARKS: dict[str, Benchmark] = {
-    "deblock": Benchmark("JPEG deblocking", "classic5", (5, 10, 20, 40), 20, "JPEG"),
-    "denoise": Benchmark("Denoising", "S14", (30, 50, 70), 50, "Noisy"),
-    "sr": Benchmark("Super-resolution", "Set5", (2, 3, 4), 3, "Bicubic"),
-}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One input of a benchmark: the clean plane and the degraded, in [0, 255]."""
-
-    level: int
-    clean: NDArray[Any]
-    degraded: NDArray[np.float64]
 
 
 @dataclass
@@ -96,35 +74,73 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All systems on one task; the first row is the input itself."""
+    """All systems on one benchmark; the first row is the input itself."""
 
-    task: str
+    benchmark: str
     images: int
     rows: list[Row]
 
 
-def ours(entry: Entry, levels: Sequence[int]) -> System:
+def on_planes(entry: Entry, levels: Sequence[int]) -> System:
+    """Return a model on gray planes, by the paper's protocol."""
     model, card = load_model(entry.path)
     engine = Engine(model, device="cpu")
     task = TASKS[card.task]
-
-    def restore(plane: Plane, level: float) -> Plane:
-        pixels = 255 * plane.astype(np.float64)
-        return restored_plane(engine, pixels, task.map_value(level)) / np.float32(255)
-
     return System(
         name=f"MemNet {card.name}",
-        restore=restore,
+        restore=lambda sample, level: restored_plane(
+            engine, sample.degraded, task.map_value(level)
+        ),
         levels=tuple(level for level in levels if card.levels.covers(level)),
         multiply_adds=card.architecture.multiply_adds(),
         is_ours=True,
     )
 
 
-def peers(task: str) -> tuple[list[System], list[Row]]:
-    """Return the peers of a task, and rows for those that cannot be run."""
+def on_colours(entry: Entry, levels: Sequence[int], channels: Channels) -> System:
+    """Return a model on colours, as the product restores files."""
+    card = entry.card
+    asked = Settings(
+        task=card.task,
+        model=str(entry.path.absolute()),
+        channels=channels,
+        device="cpu",
+    )
+    joint = channels == "joint"
+    return System(
+        name=f"MemNet {card.name}" + ("" if joint else f" ({channels})"),
+        restore=lambda sample, level: restored_colours(
+            sample, replace(asked, level=level)
+        )[0],
+        levels=tuple(level for level in levels if card.levels.covers(level)),
+        multiply_adds=card.architecture.multiply_adds()
+        * (3 if channels == "each" else 1),
+        is_ours=True,
+    )
+
+
+def ours(benchmark: Benchmark, entry: Entry) -> list[System]:
+    """Return a model in the ways in which it serves a benchmark, if it does."""
+    if entry.card.task != benchmark.task.name:
+        return []
+    if not benchmark.colours:
+        gray = not is_for_colours(entry)
+        return [on_planes(entry, benchmark.levels)] if gray else []
+    ways: tuple[Channels, ...] = ("luminance", "each")
+    if is_for_colours(entry):
+        ways = ("joint",)
+    return [on_colours(entry, benchmark.levels, way) for way in ways]
+
+
+def is_for_colours(entry: Entry) -> bool:
+    """Whether a model restores colours together."""
+    return entry.card.architecture.image_channels > 1
+
+
+def peers(benchmark: str) -> tuple[list[System], list[Row]]:
+    """Return the peers of a benchmark, and rows for those that cannot be run."""
     systems, missing = [], []
-    for name, make in PEERS[task].items():
+    for name, make in PEERS[benchmark].items():
         try:
             systems.append(make(name))
         except (ImportError, OSError) as error:
@@ -132,98 +148,91 @@ def peers(task: str) -> tuple[list[System], list[Row]]:
     return systems, missing
 
 
-def samples(task: str, *, quick: bool) -> list[Sample]:
-    """Return the inputs of a task, made once for all systems."""
-    benchmark = BENCHMARKS[task]
-    kind = TASKS[task]
-    folder = BENCH / benchmark.dataset
-    planes = read_clean_images(folder, full_range=kind.full_range)
-    made = []
-    for number, (_, plane) in enumerate(planes[:1] if quick else planes):
-        for level in benchmark.levels:
-            clean = reference(plane, kind, level)
-            degraded = degraded_input(clean, kind, level, seed=SEED, number=number)
-            made.append(Sample(level, clean, degraded))
-    return made
-
-
 def mean_scores(
-    task: str, inputs: Sequence[Sample], system: System | None
+    benchmark: Benchmark, inputs: Inputs, system: System | None
 ) -> dict[int, tuple[float, float]]:
     """Return mean PSNR and SSIM by level, of the inputs themselves for no system."""
-    found: dict[int, list[tuple[float, float]]] = {}
-    for sample in inputs:
-        image = sample.degraded
-        if system is not None:
-            if sample.level not in system.levels:
-                continue
-            plane = (image / 255).astype(np.float32)
-            image = 255 * system.restore(plane, sample.level).astype(np.float64)
-        score = scores(sample.clean, image, TASKS[task], sample.level)
-        found.setdefault(sample.level, []).append(score)
-    return {
-        level: (
-            float(np.mean([p for p, _ in each])),
-            float(np.mean([s for _, s in each])),
-        )
-        for level, each in found.items()
-    }
+    found: dict[int, tuple[float, float]] = {}
+    for level, samples in inputs.items():
+        if system is not None and level not in system.levels:
+            continue
+        each = [
+            benchmark.scores(
+                sample,
+                system.restore(sample, level) if system else sample.degraded,
+                level,
+            )
+            for sample in samples
+        ]
+        psnr, ssim = np.mean(each, axis=0)
+        found[level] = float(psnr), float(ssim)
+    return found
 
 
-def speeds(systems: Sequence[System], sample: Sample) -> list[float]:
+def speeds(
+    benchmark: Benchmark, systems: Sequence[System], plane: NDArray[Any]
+) -> list[float]:
     """Return seconds per megapixel of systems that take turns."""
     times: list[list[float]] = [[] for _ in systems]
     for system in systems:
-        system.restore(repeated(sample.degraded, 64), system_level(system, sample))
+        timed(benchmark, system, repeated(plane, 64))
     for round_ in range(ROUNDS):
         for system, taken in zip(systems, times, strict=True):
-            if system.is_slow and round_ > 0:
-                continue
-            plane = repeated(sample.degraded, 256 if system.is_slow else 512)
-            started = time.perf_counter()
-            system.restore(plane, system_level(system, sample))
-            taken.append((time.perf_counter() - started) / (plane.size / 1e6))
+            if not system.is_slow:
+                taken.append(timed(benchmark, system, repeated(plane, 512)))
+            elif round_ == 0:
+                taken.append(timed(benchmark, system, repeated(plane, 256)))
     return [median(taken) for taken in times]
 
 
-def system_level(system: System, sample: Sample) -> float:
-    """Return the level of a sample, or one that the system is made for."""
-    return sample.level if sample.level in system.levels else system.levels[0]
+def timed(benchmark: Benchmark, system: System, plane: NDArray[Any]) -> float:
+    """Return seconds per megapixel at the middle level, or one that is served."""
+    middle = benchmark.middle
+    level = middle if middle in system.levels else int(system.levels[0])
+    sample = benchmark.sample(plane, level)
+    pixels: int = np.prod(sample.clean.shape[:2]).item()
+    started = time.perf_counter()
+    system.restore(sample, level)
+    return (time.perf_counter() - started) / (pixels / 1e6)
 
 
-def repeated(image: NDArray[np.float64], side: int) -> Plane:
-    """Return a square of an image in [0, 255], repeated as needed, as values to 1."""
-    rows, columns = (np.arange(side) % length for length in image.shape)
-    return np.ascontiguousarray(image[np.ix_(rows, columns)] / 255, np.float32)
+def repeated(plane: NDArray[Any], side: int) -> NDArray[Any]:
+    """Return a square of an image, repeated as needed."""
+    rows, columns = (np.arange(side) % length for length in plane.shape[:2])
+    return np.ascontiguousarray(plane[np.ix_(rows, columns)])
 
 
-def compare(task: str, entries: Sequence[Entry], *, quick: bool) -> Comparison:
-    """Run everything for one task."""
-    benchmark = BENCHMARKS[task]
-    inputs = samples(task, quick=quick)
-    others, missing = peers(task)
-    systems = [ours(entry, benchmark.levels) for entry in entries] + others
-    middle = next(sample for sample in inputs if sample.level == benchmark.middle)
-    rows = [Row(benchmark.input_name, mean_scores(task, inputs, None))]
-    for system, speed in zip(systems, speeds(systems, middle), strict=True):
-        found = mean_scores(task, inputs, system)
+def compare(name: str, own: Sequence[System], *, quick: bool) -> Comparison:
+    """Run everything for one benchmark."""
+    benchmark = BENCHMARKS[name]
+    planes = benchmark.planes()[: 1 if quick else None]
+    inputs = {
+        level: [benchmark.sample(p, level, n) for n, p in enumerate(planes)]
+        for level in benchmark.levels
+    }
+    others, missing = peers(name)
+    systems = [*own, *others]
+    rows = [Row(benchmark.input_name, mean_scores(benchmark, inputs, None))]
+    for system, speed in zip(
+        systems, speeds(benchmark, systems, planes[0]), strict=True
+    ):
+        found = mean_scores(benchmark, inputs, system)
         rows.append(
             Row(system.name, found, speed, system.multiply_adds, system.is_ours)
         )
-    images = len(inputs) // len(benchmark.levels)
-    return Comparison(task, images, rows + missing)
+    return Comparison(name, len(planes), rows + missing)
 
 
 def print_table(comparison: Comparison) -> None:
-    benchmark = BENCHMARKS[comparison.task]
-    symbol = TASKS[comparison.task].symbol
+    benchmark = BENCHMARKS[comparison.benchmark]
+    symbol = benchmark.task.symbol
     images = f"images: {comparison.images}"
     print(f"\n{benchmark.title}, {benchmark.dataset} ({images}), PSNR/SSIM")
     levels = [f"{symbol} {level}" for level in benchmark.levels]
     print_line("", levels, "s/Mpx", "multiply-adds/px")
     for row in comparison.rows:
         if row.unavailable:
-            print(f"{row.name:<22}unavailable: {row.unavailable}")
+            print(f"{row.name:<26}unavailable: {row.unavailable}")
             continue
         found = {level: f"{p:.2f}/{s:.4f}" for level, (p, s) in row.scores.items()}
         cells = [found.get(level, "-") for level in benchmark.levels]
@@ -234,12 +243,12 @@ def print_table(comparison: Comparison) -> None:
 
 def print_line(name: str, cells: Sequence[str], speed: str, adds: str) -> None:
     columns = "".join(f"{cell:<14}" for cell in cells)
-    print(f"{name:<22}{columns}{speed:>8}{adds:>18}")
+    print(f"{name:<26}{columns}{speed:>8}{adds:>18}")
 
 
 def panel(comparison: Comparison) -> Panel:
     """Return gains over the input at the middle level."""
-    benchmark = BENCHMARKS[comparison.task]
+    benchmark = BENCHMARKS[comparison.benchmark]
     level = benchmark.middle
     before = comparison.rows[0].scores[level][0]
     points = [
@@ -252,25 +261,32 @@ def panel(comparison: Comparison) -> Panel:
         for row in comparison.rows
         if row.seconds_per_megapixel is not None and level in row.scores
     ]
-    symbol = TASKS[comparison.task].symbol
-    label = f"PSNR gain over {benchmark.input_name} in dB, {symbol} {level}"
-    return Panel(f"{benchmark.title} ({benchmark.dataset})", label, points)
+    over = f"{'RGB ' if benchmark.colours else ''}PSNR gain over {benchmark.input_name}"
+    label = f"{over} in dB, {benchmark.task.label(level)}"
+    return Panel(f"{benchmark.title} ({benchmark.folder})", label, points)
 
 
-def record(entry: Entry, before: Row, after: Row, dataset: str) -> None:
+def record(entry: Entry, comparison: Comparison) -> None:
     """Write the scores of a model into its file, in place of those on the same set."""
+    benchmark = BENCHMARKS[comparison.benchmark]
+    before = comparison.rows[0].scores
+    [after] = [
+        row.scores
+        for row in comparison.rows
+        if row.is_ours and row.name == f"MemNet {entry.card.name}"
+    ]
     model, card = load_model(entry.path)
-    kept = [score for score in card.scores if score.dataset != dataset]
+    kept = [score for score in card.scores if score.dataset != benchmark.dataset]
     made = [
         Score(
-            dataset=dataset,
+            dataset=benchmark.dataset,
             level=level,
-            input_psnr=round(before.scores[level][0], 4),
-            input_ssim=round(before.scores[level][1], 5),
+            input_psnr=round(before[level][0], 4),
+            input_ssim=round(before[level][1], 5),
             psnr=round(psnr, 4),
             ssim=round(ssim, 5),
         )
-        for level, (psnr, ssim) in after.scores.items()
+        for level, (psnr, ssim) in after.items()
     ]
     fields = card.model_dump(exclude={"architecture", "sha256", "scores"})
     save_model(entry.path, model, **fields, scores=kept + made)
@@ -301,16 +317,17 @@ def main(
     entries = chosen(models)
     print(f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}")
     comparisons = []
-    for task, benchmark in BENCHMARKS.items():
-        own = [entry for entry in entries if entry.card.task == task]
+    for name, benchmark in BENCHMARKS.items():
+        own = [system for entry in entries for system in ours(benchmark, entry)]
         if not own:
             continue
-        comparison = compare(task, own, quick=quick)
+        comparison = compare(name, own, quick=quick)
         print_table(comparison)
         comparisons.append(comparison)
-        if recording:
-            for entry, row in zip(own, comparison.rows[1:], strict=False):
-                record(entry, comparison.rows[0], row, benchmark.dataset)
+        for entry in entries if recording else ():
+            is_of_task = entry.card.task == benchmark.task.name
+            if is_of_task and is_for_colours(entry) == benchmark.colours:
+                record(entry, comparison)
     if json_file:
         json_file.write_text(json.dumps([asdict(c) for c in comparisons], indent=1))
     if picture:

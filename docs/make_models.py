@@ -21,9 +21,9 @@ INTRODUCTION = """\
 
 This page is written by `python docs/make_models.py` from the cards inside the model
 files; `memnet models info NAME` prints the same. Scores are recorded by
-`python benchmarks/quality.py --record`, by the paper's protocol. All are compact
-networks; the paper's full network (M6 R6, 64 channels, 2.89 M multiply-adds a pixel) is
-not shipped.
+`python benchmarks/quality.py --record`, by the paper's protocol; those called RGB are
+over all three colours. All are compact networks; the paper's full network (M6 R6, 64
+channels, 2.89 M multiply-adds a pixel) is not shipped.
 """
 
 
@@ -51,6 +51,8 @@ def section(card: Card) -> Iterator[str]:
         )
         if training.started_from:
             yield f"- Started from {training.started_from}."
+        if training.teacher:
+            yield f"- Taught by {training.teacher}."
         yield f"- Command: `{training.command}`"
     yield ""
     yield "| set | input | restored |\n|---|---|---|"

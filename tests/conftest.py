@@ -127,6 +127,7 @@ def install(
         task: str = "deblock",
         unshuffle: int = 1,
         image_channels: int = 1,
+        level_map: bool = False,
         **card: Any,
     ) -> Path:
         path = models_folder / f"{name}.safetensors"
@@ -136,7 +137,10 @@ def install(
             path,
             tiny_model(
                 Architecture(
-                    **shape, unshuffle=unshuffle, image_channels=image_channels
+                    **shape,
+                    unshuffle=unshuffle,
+                    image_channels=image_channels,
+                    level_map=level_map,
                 )
             ),
             name=name,

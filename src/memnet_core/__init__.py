@@ -9,6 +9,7 @@ from memnet_core._version import __version__
 
 if TYPE_CHECKING:
     from memnet_core.errors import MemnetError
+    from memnet_core.evaluation.colour import evaluate_colours
     from memnet_core.evaluation.run import evaluate
     from memnet_core.io import Image, open_image, save_image
     from memnet_core.model.architecture import Architecture
@@ -26,6 +27,7 @@ __all__ = [
     "MemnetError",
     "__version__",
     "evaluate",
+    "evaluate_colours",
     "find_model",
     "load_model",
     "open_image",
@@ -43,6 +45,7 @@ _HOMES = {
     "MemNet": "model.network",
     "MemnetError": "errors",
     "evaluate": "evaluation.run",
+    "evaluate_colours": "evaluation.colour",
     "find_model": "model.zoo",
     "load_model": "model.file",
     "open_image": "io",

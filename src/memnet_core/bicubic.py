@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["imresize", "modcrop", "resized_window"]
+__all__ = ["imresize", "modcrop", "resize_matrix", "resized_window"]
 
 
 def modcrop(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
@@ -74,6 +74,14 @@ def resized_window(
         indices, weights = parts[axis]
         image = _combined(image, axis, indices - needed[axis].start, weights)
     return image
+
+
+def resize_matrix(old: int, new: int) -> NDArray[np.float64]:
+    """Return what `imresize` does along an axis as a matrix of shape (new, old)."""
+    indices, weights = _contributions(old, new, slice(0, new))
+    matrix = np.zeros((new, old))
+    np.add.at(matrix, (np.arange(new)[:, None], indices), weights)
+    return matrix
 
 
 def _combined(

@@ -15,12 +15,26 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "JpegCoding", "consistent", "consistent_colours", "quantised"]
+__all__ = [
+    "BLOCK",
+    "FROM_YCC",
+    "TO_YCC",
+    "JpegCoding",
+    "consistent",
+    "consistent_chroma",
+    "consistent_colours",
+    "dct_basis",
+    "quantised",
+]
 
 BLOCK = 8
 
 _HALF = 0.4995
 """Half an interval in steps; a little less than ½, so that rounding cannot leave it."""
+
+_SUBSAMPLED = {((2, 2), (1, 1), (1, 1)), ((2, 1), (1, 1), (1, 1))}
+"""Factors of 4:2:0 and 4:2:2; others are rare, and decoders enlarge them in their way.
+"""
 
 _ROUNDS = 40
 """After which blocks are given up whose coefficients do not explain their pixels."""
@@ -28,7 +42,7 @@ _ROUNDS = 40
 _TOLERANCE = 0.1
 """Grey levels by which decoders differ from the exact transform, before they round."""
 
-_TO_YCC = np.array(
+TO_YCC = np.array(
     [
         [0.299, 0.587, 0.114],
         [-0.168736, -0.331264, 0.5],
@@ -37,11 +51,11 @@ _TO_YCC = np.array(
 )
 """RGB to luminance, blue and red difference, as JFIF defines them."""
 
-_FROM_YCC = np.linalg.inv(_TO_YCC).T
+FROM_YCC = np.linalg.inv(TO_YCC).T
 """What of R, G and B changes where one of the three does."""
 
 
-def _basis() -> NDArray[np.float64]:
+def dct_basis() -> NDArray[np.float64]:
     """Return the orthonormal DCT of a block, (64, 64): coefficients from pixels."""
     k, x = np.mgrid[:BLOCK, :BLOCK]
     rows = np.cos(np.pi * (2 * x + 1) * k / (2 * BLOCK)) / 2
@@ -49,7 +63,7 @@ def _basis() -> NDArray[np.float64]:
     return np.kron(rows, rows)
 
 
-_DCT = _basis()
+_DCT = dct_basis()
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,23 @@ class JpegCoding:
         """Whether chroma is coded at the resolution of luminance."""
         return len(self.sampling) == 3 and len(set(self.sampling)) == 1
 
-    def aligned(self, part: slice, size: int, axis: int) -> slice:
+    @property
+    def is_subsampled(self) -> bool:
+        """Whether chroma has half the columns of luminance, and maybe half the rows."""
+        return self.sampling in _SUBSAMPLED
+
+    def cell(self, axis: int) -> int:
+        """Return how many pixels along an axis share a sample of chroma, 1 or 2."""
+        if not self.is_subsampled:
+            return 1
+        is_turned = self.orientation in (5, 6, 7, 8)
+        return self.sampling[0][0 if (axis == 1) != is_turned else 1]
+
+    def is_flipped(self, axis: int) -> bool:
+        """Whether blocks are counted from the end of an axis of pixels as read."""
+        return self.orientation in ((3, 4, 7, 8), (2, 3, 6, 7))[axis]
+
+    def aligned(self, part: slice, size: int, axis: int, cell: int = 1) -> slice:
         """Return the smallest run of whole blocks that holds a part of an axis.
 
         Parameters
@@ -87,15 +117,19 @@ class JpegCoding:
             Length of the axis.
         axis : int
             0 for rows, 1 for columns.
+        cell : int
+            Pixels to a sample of the blocks.
         """
-        before, behind = self.missing(part, size, axis)
+        before, behind = self.missing(part, size, axis, cell)
         return slice(max(part.start - before, 0), min(part.stop + behind, size))
 
-    def missing(self, part: slice, size: int, axis: int) -> tuple[int, int]:
+    def missing(
+        self, part: slice, size: int, axis: int, cell: int = 1
+    ) -> tuple[int, int]:
         """Return what a part lacks of whole blocks, before and behind it."""
-        flipped = self.orientation in ((3, 4, 7, 8), (2, 3, 6, 7))[axis]
-        first = size % BLOCK if flipped else 0
-        return (part.start - first) % BLOCK, (first - part.stop) % BLOCK
+        first = size if self.is_flipped(axis) else 0
+        side = BLOCK * cell
+        return (part.start - first) % side, (first - part.stop) % side
 
     def steps(self, component: int) -> NDArray[np.float64]:
         """Return the 64 steps of a component for blocks of pixels as read."""
@@ -153,13 +187,15 @@ def consistent(
     restored: NDArray[np.float64],
     steps: NDArray[np.float64],
     missing: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    still: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
+    unsure: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """Return a restored plane with every coefficient in the interval that is known.
 
     Blocks that the picture fills only in part were completed by the encoder, which
     repeats the border. So does this; but as the border it repeated is not known, the
-    intervals of these blocks are twice as wide. A block that is white or black all over
-    stays so.
+    intervals of these blocks are twice as wide, as are those of unsure ones. A block
+    that is white or black all over stays so.
 
     Parameters
     ----------
@@ -173,6 +209,10 @@ def consistent(
         Quantisation steps.
     missing : pair of (int, int)
         Rows above and below, columns before and behind, that complete the blocks.
+    still : pair of ndarray of bool, shape (h, w)
+        Where all is black, and where white; where the plane is clipped by default.
+    unsure : ndarray of bool, shape (h, w), optional
+        Where the plane is not quite what the file holds.
     """
     height, width = decoded.shape
     low = np.where(clipped[0], -np.inf, decoded - 0.5)
@@ -183,11 +223,13 @@ def consistent(
     low, high, completed = (np.pad(p, missing, "edge") for p in (low, high, restored))
     lowest, highest = quantised(_blocks(low), _blocks(high), steps)
     partial = _blocks(_outside((height, width), missing)).any(axis=1)
+    if unsure is not None:
+        partial |= _blocks(np.pad(unsure, missing)).any(axis=1)
     lowest[partial] -= _HALF * steps
     highest[partial] += _HALF * steps
     coefficients = np.clip(_blocks(completed) @ _DCT.T, lowest, highest)
     blocks = coefficients @ _DCT
-    for saturated in clipped:
+    for saturated in still or clipped:
         whole = _blocks(np.pad(saturated, missing, "edge")).all(axis=1)
         blocks[whole] = _blocks(np.pad(decoded, missing, "edge"))[whole]
     plane = _plane(blocks, completed.shape)
@@ -217,8 +259,7 @@ def consistent_colours(
         As in `consistent`.
     chroma : bool
         Whether chroma was changed, too. It is held to its intervals where it is coded
-        at full resolution; else how decoders enlarge it stands between the pixels and
-        its coefficients.
+        at full resolution; for 4:2:0 and 4:2:2 see `memnet_core.jpeg_chroma`.
     """
     black, white = decoded <= 0, decoded >= 255
     if decoded.shape[-1] == 1:
@@ -232,19 +273,47 @@ def consistent_colours(
         )
         return plane[..., None] + 128
     changed = restored.copy()
-    for component in range(3 if chroma and coding.is_full_chroma else 1):
-        weights = _TO_YCC[component]
-        clipped = np.asarray(black.any(axis=-1)), np.asarray(white.any(axis=-1))
-        if component:
-            both = np.asarray(clipped[0] | clipped[1])
-            clipped = both, both
-        offset = 0 if component else 128
-        before, after = (pixels @ weights - offset for pixels in (decoded, restored))
-        held = consistent(
-            np.rint(before), clipped, after, coding.steps(component), missing
+    still = np.asarray(black.all(axis=-1)), np.asarray(white.all(axis=-1))
+    clipped = np.asarray(black.any(axis=-1)), np.asarray(white.any(axis=-1))
+    before, after = (pixels @ TO_YCC[0] - 128 for pixels in (decoded, restored))
+    held = consistent(np.rint(before), clipped, after, coding.steps(0), missing, still)
+    changed += (held - after)[..., None]
+    if not (chroma and coding.is_full_chroma):
+        return changed
+    for component in (1, 2):
+        before, after = (pixels @ TO_YCC[component] for pixels in (decoded, restored))
+        held = consistent_chroma(
+            before,
+            after,
+            coding.steps(component),
+            missing,
+            still,
+            clipped[0] | clipped[1],
         )
-        changed += (held - after)[..., None] * _FROM_YCC[component]
+        changed += (held - after)[..., None] * FROM_YCC[component]
     return changed
+
+
+def consistent_chroma(
+    decoded: NDArray[np.float64],
+    restored: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    missing: tuple[tuple[int, int], tuple[int, int]],
+    still: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    unsure: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Return a restored difference with every coefficient in its interval.
+
+    Where a colour was clipped its differences have no bounds that help; but they nearly
+    always lie close enough to tell the coefficients.
+
+    Parameters
+    ----------
+    decoded, restored, steps, missing, still, unsure
+        As for `consistent`; `decoded` need not be whole numbers.
+    """
+    never = np.zeros(decoded.shape, np.bool_)
+    return consistent(decoded, (never, never), restored, steps, missing, still, unsure)
 
 
 def _outside(

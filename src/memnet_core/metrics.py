@@ -18,7 +18,8 @@ def psnr(reference: ArrayLike, image: ArrayLike) -> float:
     Parameters
     ----------
     reference, image : array_like
-        Pixels of one shape, on a scale of 0 to 255; equal images give infinity.
+        Pixels of one shape, on a scale of 0 to 255; the error of colours is the mean of
+        all their samples'. Equal images give infinity.
 
     Raises
     ------
@@ -38,15 +39,18 @@ def ssim(reference: ArrayLike, image: ArrayLike) -> float:
 
     Parameters
     ----------
-    reference, image : array_like, shape (H, W)
-        Gray pixels on a scale of 0 to 255, at least 11×11.
+    reference, image : array_like, shape (H, W) or (H, W, C)
+        Pixels on a scale of 0 to 255, at least 11×11; the similarity of colours is the
+        mean of their channels'.
     """
     from skimage.metrics import structural_similarity
 
+    first, second = np.asarray(reference, np.float64), np.asarray(image, np.float64)
     similarity = structural_similarity(  # type: ignore[no-untyped-call]
-        np.asarray(reference, np.float64),
-        np.asarray(image, np.float64),
+        first,
+        second,
         data_range=255,
+        channel_axis=-1 if first.ndim > 2 else None,
         gaussian_weights=True,
         sigma=1.5,
         use_sample_covariance=False,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MATLAB_GRAY = (0.298936021293775, 0.587043074451121, 0.114020904255103)
+_MATLAB_YCBCR = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 
 FloatT = TypeVar("FloatT", bound="np.floating[Any]")
 
@@ -24,6 +25,7 @@ __all__ = [
     "full_range_luminance",
     "rgb2gray",
     "rgb2ycbcr_luminance",
+    "scored_luminance",
     "to_dtype",
     "without_alpha",
 ]
@@ -45,7 +47,7 @@ def rgb2ycbcr_luminance(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ndarray of uint8, shape (...)
         Studio-range luminance in [16, 235].
     """
-    y = 16 + rgb.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255
+    y = scored_luminance(rgb, full_range=False)
     rounded: NDArray[np.uint8] = np.floor(y + 0.5).astype(np.uint8)
     return rounded
 
@@ -65,9 +67,28 @@ def rgb2gray(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ndarray of uint8, shape (...)
         Gray levels in [0, 255].
     """
-    gray = rgb.astype(np.float64) @ np.array(_MATLAB_GRAY)
+    gray = scored_luminance(rgb, full_range=True)
     rounded: NDArray[np.uint8] = np.floor(gray + 0.5).astype(np.uint8)
     return rounded
+
+
+def scored_luminance(rgb: NDArray[Any], *, full_range: bool) -> NDArray[np.float64]:
+    """Return the luminance that the protocol scores, before it is rounded.
+
+    Parameters
+    ----------
+    rgb : ndarray, shape (..., 3)
+        Colours in about [0, 255].
+    full_range : bool
+        Whether as MATLAB's ``rgb2gray`` gives it, else as its ``rgb2ycbcr``, from 16 to
+        235.
+    """
+    colours = rgb.astype(np.float64)
+    if full_range:
+        gray: NDArray[np.float64] = colours @ np.array(_MATLAB_GRAY)
+        return gray
+    y: NDArray[np.float64] = 16 + colours @ np.array(_MATLAB_YCBCR)
+    return y
 
 
 def full_range_luminance(rgb: NDArray[FloatT]) -> NDArray[FloatT]:

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from memnet_core.restoration.settings import Settings
     from memnet_core.tasks import Task
 
-__all__ = ["max_pixels", "restoration_options", "settings_of"]
+__all__ = [
+    "max_pixels",
+    "optional_restoration_options",
+    "restoration_options",
+    "settings_of",
+]
 
 AnyFunction = TypeVar("AnyFunction", bound="Callable[..., Any]")
 
@@ -111,13 +116,16 @@ def _level_option(task: Task) -> Callable[[AnyFunction], AnyFunction]:
     return click.option(name, type=click.IntRange(low, high), help=text)
 
 
-_OPTIONS = (
-    click.option(
+def _task_option(*, required: bool) -> Callable[[AnyFunction], AnyFunction]:
+    return click.option(
         "--task",
         type=click.Choice(list(TASKS)),
-        required=True,
+        required=required,
         help=", ".join(f"{task.name}: {task.title}" for task in TASKS.values()) + ".",
-    ),
+    )
+
+
+_OPTIONS = (
     *(_level_option(task) for task in TASKS.values()),
     click.option(
         "--model", metavar="NAME|FILE", help="Model to use instead of the best fit."
@@ -130,6 +138,15 @@ _OPTIONS = (
         type=click.Choice(["luminance", "each", "joint"]),
         help="What of colours to restore: their luminance, each channel by itself, or "
         "all together.  [default: what suits task and model]",
+    ),
+    click.option(
+        "--strength",
+        type=float,
+        metavar="S",
+        default=1.0,
+        show_default=True,
+        help="Do less (down to 0) or more (up to 1.5) than the level asks for, with a "
+        "model that has a level map.",
     ),
     click.option(
         "--range",
@@ -193,7 +210,17 @@ _OPTIONS = (
 
 def restoration_options(function: AnyFunction) -> AnyFunction:
     """Add the options that say how to restore an image."""
-    return reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), function)
+    return _with_options(function, _task_option(required=True))
+
+
+def optional_restoration_options(function: AnyFunction) -> AnyFunction:
+    """Add the same to a command that also does without a task."""
+    return _with_options(function, _task_option(required=False))
+
+
+def _with_options(function: AnyFunction, task: Any) -> AnyFunction:
+    options = reversed((task, *_OPTIONS))
+    return reduce(lambda wrapped, option: option(wrapped), options, function)
 
 
 def settings_of(*, task: str, **options: Any) -> Settings:

@@ -12,7 +12,8 @@ from memnet_core.errors import UsageError
 from memnet_core.text import shown
 
 if TYPE_CHECKING:
-    from memnet_core.evaluation.run import Evaluation
+    from memnet_core.evaluation.results import Evaluation
+    from memnet_core.restoration.settings import Channels
 
 __all__ = ["evaluate"]
 
@@ -32,6 +33,18 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--levels",
     metavar="A,B",
     help="Levels to score.  [default: those with published figures, or usual ones]",
+)
+@click.option(
+    "--colour/--gray",
+    "colour",
+    default=None,
+    help="Degrade, restore and score all three colours, or gray planes.  [default: "
+    "colours, where the model is for colour and an image has some]",
+)
+@click.option(
+    "--channels",
+    type=click.Choice(["luminance", "each", "joint"]),
+    help="What of colours is restored, as of memnet batch; scores colours.",
 )
 @click.option("--json", "json_file", metavar="FILE", type=_FILE)
 @click.option("--csv", "csv_file", metavar="FILE", type=_FILE)
@@ -55,6 +68,8 @@ def evaluate(
     model: str,
     folders: tuple[Path, ...],
     levels: str | None,
+    colour: bool | None,
+    channels: Channels | None,
     json_file: Path | None,
     csv_file: Path | None,
     html_file: Path | None,
@@ -63,10 +78,15 @@ def evaluate(
 ) -> None:
     """Score MODEL (a name or file) on the clean images of each FOLDER.
 
+    Gray planes are scored by the paper's protocol. Colours become JPEG files with 4:2:0
+    chroma, or get noise in each channel, and are restored as memnet batch does; PSNR
+    and SSIM are over RGB, with those of luminance beside.
+
     Known sets (Classic5, LIVE1, Set5, ..., recognised by the folder's name) are
     compared with published figures; they are refused if their degraded images do not
     score as published.
     """
+    from memnet_core.evaluation.colour import evaluate_colours, has_colours
     from memnet_core.evaluation.html import as_html
     from memnet_core.evaluation.report import as_csv, as_json, as_text
     from memnet_core.evaluation.run import evaluate as evaluations
@@ -78,12 +98,25 @@ def evaluate(
     for file in (json_file, csv_file, html_file):
         if file is not None:
             _check_writable(file)
-    network, card = load_model(find_model(model).path)
+    if channels and colour is False:
+        raise click.UsageError("--channels is for colours; leave --gray out.")
+    entry = find_model(model)
+    network, card = load_model(entry.path)
     engine = Engine(network, device=device)
     found: list[Evaluation] = []
     try:
         for folder in folders:
-            for evaluation in evaluations(engine, card, folder, chosen, seed=seed):
+            coloured = colour or channels is not None
+            if colour is None and card.architecture.image_channels > 1:
+                coloured = coloured or has_colours(folder)
+            scored = (
+                evaluate_colours(
+                    entry, folder, chosen, channels=channels, device=device, seed=seed
+                )
+                if coloured
+                else evaluations(engine, card, folder, chosen, seed=seed)
+            )
+            for evaluation in scored:
                 found.append(evaluation)
                 click.echo(as_text(card, evaluation) + "\n")
     finally:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from memnet_core.cli._options import max_pixels
+from memnet_core.cli._options import optional_restoration_options, settings_of
 from memnet_core.text import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memnet_core.io import ImageFile, Provenance, Scenes
+    from memnet_core.restoration.settings import Settings
     from memnet_core.tasks import Task
 
 __all__ = ["info"]
@@ -24,23 +26,52 @@ _MOST_SCENES = 24
 """Images of which a line is shown; a plate can have thousands."""
 
 
+_COLOURS = {
+    "single": "one, gray",
+    "luminance": "the luminance of colours",
+    "chroma": "luminance, and chroma at the resolution of the JPEG",
+    "each": "each by itself",
+    "joint": "all together",
+}
+
+_WITHOUT_TASK = {"file", "scene", "axes", "task"}
+"""What also says something where no task is named."""
+
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@max_pixels
 @click.option("--scene", help="Which image of a file with several: number or name.")
-def info(*, file: Path, scene: str | None) -> None:
+@optional_restoration_options
+def info(
+    *, file: Path, scene: str | None, task: str | None, axes: str, **options: Any
+) -> None:
     """Tell what FILE is, how degraded it is, and which model would serve.
 
-    Of a file, plate or collection with several images, tell which these are; --scene
-    tells more of one of them.
+    With --task, tell what batch and restore would do with the same options. Of a file,
+    plate or collection with several images, tell which these are; --scene tells more of
+    one of them.
     """
     from memnet_core.io import open_scenes
 
+    settings = settings_of(task=task, **options) if task else None
+    if settings is None:
+        _refuse_others(click.get_current_context())
     with open_scenes(file) as scenes:
         several = scene is None and len(scenes) > 1
-        facts = _images(scenes) if several else _of_one(scenes, scene)
+        facts = _images(scenes) if several else _of_one(scenes, scene, axes, settings)
         for name, value in facts:
             click.echo(f"{name:<15} {shown(value)}")
+
+
+def _refuse_others(context: click.Context) -> None:
+    """Raise click.UsageError if an option was given that says nothing without a task.
+
+    The bound of pixels is no value of the command, but has done its work.
+    """
+    for name in context.params.keys() - _WITHOUT_TASK:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = name.replace("value_", "").replace("_", "-")
+            raise click.UsageError(f"--{option} needs a --task to say something of.")
 
 
 def _images(scenes: Scenes) -> Iterator[tuple[str, str]]:
@@ -66,8 +97,10 @@ def _images(scenes: Scenes) -> Iterator[tuple[str, str]]:
         yield "left out", listed(scenes.left_out)
 
 
-def _of_one(scenes: Scenes, scene: str | None) -> Iterator[tuple[str, str]]:
-    """Yield what is known of one image, and what each task would do with it."""
+def _of_one(
+    scenes: Scenes, scene: str | None, axes: str, settings: Settings | None
+) -> Iterator[tuple[str, str]]:
+    """Yield what is known of one image, and what a task, or each, would do with it."""
     from memnet_core.errors import ImageError
     from memnet_core.io import provenance_of
     from memnet_core.tasks import TASKS
@@ -77,11 +110,14 @@ def _of_one(scenes: Scenes, scene: str | None) -> Iterator[tuple[str, str]]:
         yield "collection", f"{scenes.title}, image {scenes.names[number]}"
         if scenes.left_out:
             yield "left out", listed(scenes.left_out)
-    with scenes.open(number) as source:
+    with scenes.open(number, axes) as source:
         yield from _facts(source)
         with suppress(ImageError):  # its pixels can be read, whatever else is missing
             if made := provenance_of(source.path):
                 yield "made by", _told(made)
+        if settings:
+            yield from _planned(source, settings)
+            return
         for task in TASKS.values():
             yield from _found(source, task) if task.estimable else _offered(task)
 
@@ -137,10 +173,45 @@ def _values(source: ImageFile) -> str:
     return f"{source.dtype}, {low:g} to {high:g}{sample}"
 
 
+def _planned(source: ImageFile, settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield all that is decided for an image."""
+    from memnet_core.devices import select_device
+    from memnet_core.errors import NothingToDo
+    from memnet_core.restoration.decision import decide
+    from memnet_core.restoration.judging import judge
+    from memnet_core.tasks import find_task
+
+    task = find_task(settings.task)
+    yield "task", f"{task.name}: {task.title}"
+    judged = judge(source, settings)
+    levels = dict.fromkeys(task.label(c.level) for c in judged.channels)
+    yield "level", "; ".join([" and ".join(levels), *judged.remarks])
+    try:
+        decision = decide(source, settings, judged)
+    except NothingToDo as error:
+        yield "would be done", f"nothing: {error}"
+        return
+    card = decision.entry().card
+    card.architecture.check_exit_block(settings.exit_block)
+    yield "model", f"{decision.model} ({card.serves})"
+    yield "planes", _COLOURS[decision.colours]
+    if card.takes_strength:
+        yield "strength", f"{decision.strength:g}"
+    ranges = dict.fromkeys(str(c.scaling) for c in decision.channels if c.scaling)
+    yield "range", " and ".join(ranges) or "of each plane"
+    if decision.coding and decision.consistency:
+        yield "held to", "the intervals of the JPEG"
+    yield "device", str(select_device(settings.device))
+    remarks = [told for told in decision.remarks if told not in judged.remarks]
+    if remarks:
+        yield "remarks", "; ".join(remarks)
+
+
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
     from memnet_core.errors import LevelError, MemnetError
-    from memnet_core.restoration.decision import decide, judge
+    from memnet_core.restoration.decision import decide
+    from memnet_core.restoration.judging import judge
     from memnet_core.restoration.settings import Settings
 
     settings = Settings(task=task.name)

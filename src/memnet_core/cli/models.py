@@ -79,6 +79,7 @@ def _print_card(card: Card) -> None:
             f"{network.multiply_adds() / 1e3:.0f} K multiply-adds a pixel, "
             f"halo {network.radius()} px"
         ),
+        "strength": "can be chosen, --strength" if card.takes_strength else "",
         "description": card.description,
         "licence": card.licence,
     }
@@ -89,6 +90,7 @@ def _print_card(card: Card) -> None:
             f"{training.hardware}"
         )
         facts["started from"] = training.started_from
+        facts["taught by"] = training.teacher
         facts["command"] = training.command
     for name, value in facts.items():
         if value:

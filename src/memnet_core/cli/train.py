@@ -139,6 +139,24 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "
 )
 @click.option("--learning-rate", type=float)
 @click.option(
+    "--teacher",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Learn from the answers of a network, too: a model of this program, or the "
+    "weights (.npz) of FFDNet, DnCNN or SMFANet+; for sr one for each scale.",
+)
+@click.option(
+    "--teacher-share",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Part of these answers in what is learned.  [default: 0.5]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "bfloat16", "float32"]),
+    help="What to compute in.  [default: auto, bfloat16 where that is faster]",
+)
+@click.option(
     "--checkpointing",
     "activation_checkpointing",
     is_flag=True,

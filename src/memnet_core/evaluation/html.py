@@ -7,7 +7,7 @@ import io
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from memnet_core.evaluation.report import gain
+from memnet_core.evaluation.report import figure, gain, what_is_scored
 from memnet_core.tasks import find_task
 from memnet_core.text import plotted, shown
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.evaluation.run import Evaluation
+    from memnet_core.evaluation.results import Evaluation
     from memnet_core.model.file import Card
 
 __all__ = ["as_html"]
@@ -46,6 +46,8 @@ def as_html(card: Card, evaluations: Sequence[Evaluation]) -> str:
     return environment.get_template("page.html.j2").render(
         card=card,
         gain=gain,
+        figure=figure,
+        what_is_scored=what_is_scored,
         symbol=find_task(card.task).symbol,
         evaluations=evaluations,
         plot=_plot(card, evaluations),
@@ -69,11 +71,12 @@ def _plot(card: Card, evaluations: Sequence[Evaluation]) -> str:
     gains: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for evaluation in evaluations:
         mean = evaluation.mean
-        own = f"{card.name}, {evaluation.dataset}"
+        dataset = f"{evaluation.dataset}{' (RGB)' if evaluation.colours else ''}"
+        own = f"{card.name}, {dataset}"
         gains[own].append((evaluation.level, mean.psnr - mean.input_psnr))
         for system, (psnr, _) in evaluation.published.items():
             if round(psnr - mean.input_psnr, 2) > 0.01:
-                label = f"{system}, {evaluation.dataset} (published)"
+                label = f"{system}, {dataset} (published)"
                 gains[label].append((evaluation.level, psnr - mean.input_psnr))
     for label, points in gains.items():
         style = "o--" if label.endswith("(published)") else "o-"

@@ -1,4 +1,8 @@
-"""The paper's protocol for one image (section 4): what is degraded, what is scored."""
+"""The protocol for one image: what is degraded, what is scored.
+
+Of gray planes it is the paper's (section 4). Colours are scored by all three channels,
+and by their luminance beside.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,21 @@ import numpy as np
 
 from memnet_core.bicubic import modcrop
 from memnet_core.metrics import psnr, ssim
+from memnet_core.pixels import scored_luminance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.tasks import Task
 
-__all__ = ["degraded_input", "reference", "scores", "smallest_side"]
+__all__ = [
+    "colour_scores",
+    "degraded_input",
+    "noise",
+    "reference",
+    "scores",
+    "smallest_side",
+]
 
 _SSIM_WINDOW = 11
 
@@ -25,7 +37,7 @@ def reference(plane: NDArray[Any], task: Task, level: float) -> NDArray[Any]:
 
     Parameters
     ----------
-    plane : ndarray, shape (H, W)
+    plane : ndarray, shape (H, W) or (H, W, 3)
         Clean pixels in [0, 255].
     task, level
         Both sides are cropped to multiples of what they have to be.
@@ -51,10 +63,22 @@ def degraded_input(
     task, level
         How it is degraded.
     seed, number : int
-        Determine the noise: the seed of the evaluation and the number of the image.
+        As for `noise`.
     """
-    rng = np.random.default_rng([seed, number, round(1000 * level)])
-    return task.degrade(clean, level, rng)
+    return task.degrade(clean, level, noise(level, seed=seed, number=number))
+
+
+def noise(level: float, *, seed: int, number: int) -> np.random.Generator:
+    """Return the source of an image's noise.
+
+    Parameters
+    ----------
+    level : float
+        How the image is degraded.
+    seed, number : int
+        The seed of the evaluation and the number of the image.
+    """
+    return np.random.default_rng([seed, number, round(1000 * level)])
 
 
 def scores(
@@ -73,9 +97,42 @@ def scores(
     task, level
         What was done.
     """
+    clean, image = _counted(clean, image, task, level)
+    return psnr(clean, image), ssim(clean, image)
+
+
+def colour_scores(
+    clean: NDArray[Any], image: NDArray[Any], task: Task, level: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return PSNR in dB and SSIM of colours, and those of their luminance.
+
+    The PSNR of colours is that of the mean squared error over all three channels, their
+    SSIM the mean of the channels'. Luminance is not rounded.
+
+    Parameters
+    ----------
+    clean : ndarray, shape (H, W, 3)
+        A reference.
+    image, task, level
+        As for `scores`.
+    """
+    clean, image = _counted(clean, image, task, level)
+    luminances = [
+        scored_luminance(p, full_range=task.full_range) for p in (clean, image)
+    ]
+    return (psnr(clean, image), ssim(clean, image)), (
+        psnr(*luminances),
+        ssim(*luminances),
+    )
+
+
+def _counted(
+    clean: NDArray[Any], image: NDArray[Any], task: Task, level: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what is compared: rounded and shaved as the task says."""
     if task.rounded:
         image = np.clip(np.floor(np.asarray(image) + 0.5), 0, 255)
     if shave := task.shave(level):
         window = np.s_[shave:-shave, shave:-shave]
         clean, image = clean[window], image[window]
-    return psnr(clean, image), ssim(clean, image)
+    return clean, image

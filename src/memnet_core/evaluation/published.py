@@ -1,12 +1,17 @@
-"""Figures of the paper's Tables 3-5: what other systems reach on the known sets."""
+"""What other systems reach on the known sets.
+
+For gray planes these are the figures of the paper's Tables 3-5, for colours those that
+QGAC (ECCV 2020) and FBCNN (ICCV 2021) published.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["KnownSet", "input_scores", "known_set", "published"]
+__all__ = ["Figures", "KnownSet", "input_scores", "known_set", "published"]
 
-_Figures = dict[str, tuple[float, float]]
+Figures = tuple[float, float | None]
+"""PSNR in dB and SSIM, where it was published."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class _Table:
     systems : tuple of str
         Its columns.
     rows : str
-        A line for each set and level: PSNR and SSIM by column, ``-`` for none.
+        A line for each set and level: PSNR and SSIM, or PSNR alone, by column, ``-``
+        for none.
     input : str
         The column of the degraded images, if there is one.
     """
@@ -104,7 +110,20 @@ LIVE1 20 30.07/.8512 31.29/.8733 31.46/.8769 31.59/.8802 31.83/.8846
     ),
 }
 
-_MEASURED_INPUTS = {
+_COLOUR_TABLES: dict[int, _Table] = {
+    5: _Table(
+        ("JPEG", "QGAC", "FBCNN"),
+        """
+LIVE1 10 25.69 27.62 27.77
+LIVE1 20 28.06 29.88 30.11
+LIVE1 40 30.28 32.05 32.34
+""",
+        input="JPEG",
+    ),
+}
+"""PSNR over RGB of JPEGs with 4:2:0 chroma; by the table of the same task for gray."""
+
+_MEASURED_INPUTS: dict[tuple[int, str], dict[float, Figures]] = {
     (3, "14 images"): {
         30.0: (18.59, 0.3256),
         50.0: (14.15, 0.1863),
@@ -120,7 +139,9 @@ def known_set(folder_name: str) -> KnownSet | None:
     return _SETS.get("".join(c for c in folder_name.lower() if c.isalnum()))
 
 
-def published(table: int, name: str) -> dict[float, _Figures]:
+def published(
+    table: int, name: str, *, colours: bool = False
+) -> dict[float, dict[str, Figures]]:
     """Return PSNR in dB and SSIM of all systems on a set, by level.
 
     Parameters
@@ -129,30 +150,35 @@ def published(table: int, name: str) -> dict[float, _Figures]:
         Number of the table in the paper.
     name : str
         Name of a `KnownSet`.
+    colours : bool
+        Whether those over all three colours are wanted, of the same task.
 
     Returns
     -------
-    dict of float to dict of str to (float, float)
-        Nothing where the paper has no figures.
+    dict of float to dict of str to (float, float or None)
+        Nothing where there are no figures.
     """
-    if table not in _TABLES:
+    tables = _COLOUR_TABLES if colours else _TABLES
+    if table not in tables:
         return {}
-    systems = _TABLES[table].systems
-    tables: dict[float, _Figures] = {}
-    for line in _TABLES[table].rows.strip().splitlines():
+    systems = tables[table].systems
+    figures: dict[float, dict[str, Figures]] = {}
+    for line in tables[table].rows.strip().splitlines():
         *names, level = line.split()[: -len(systems)]
         if " ".join(names) != name:
             continue
         cells = line.split()[-len(systems) :]
-        tables[float(level)] = {
-            system: (float(cell.split("/")[0]), float(cell.split("/")[1]))
+        figures[float(level)] = {
+            system: _figures(cell)
             for system, cell in zip(systems, cells, strict=True)
             if cell != "-"
         }
-    return tables
+    return figures
 
 
-def input_scores(table: int, name: str) -> dict[float, tuple[float, float]]:
+def input_scores(
+    table: int, name: str, *, colours: bool = False
+) -> dict[float, Figures]:
     """Return PSNR in dB and SSIM of the degraded images of a set, by level.
 
     The paper does not score noisy images: their PSNR is that of any other images, and
@@ -160,14 +186,20 @@ def input_scores(table: int, name: str) -> dict[float, tuple[float, float]]:
 
     Parameters
     ----------
-    table, name
+    table, name, colours
         As for `published`.
     """
-    measured = _MEASURED_INPUTS.get((table, name), {})
-    system = _TABLES[table].input if table in _TABLES else ""
+    tables = _COLOUR_TABLES if colours else _TABLES
+    measured = {} if colours else _MEASURED_INPUTS.get((table, name), {})
+    system = tables[table].input if table in tables else ""
     stated = {
         level: figures[system]
-        for level, figures in published(table, name).items()
+        for level, figures in published(table, name, colours=colours).items()
         if system in figures
     }
     return measured | stated
+
+
+def _figures(cell: str) -> Figures:
+    psnr, _, ssim = cell.partition("/")
+    return float(psnr), float(ssim) if ssim else None

@@ -15,10 +15,10 @@ from memnet_core.text import shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memnet_core.evaluation.run import Evaluation
+    from memnet_core.evaluation.results import Evaluation, ImageScore, Luminance
     from memnet_core.model.file import Card
 
-__all__ = ["as_csv", "as_json", "as_text", "gain"]
+__all__ = ["as_csv", "as_json", "as_text", "figure", "gain", "what_is_scored"]
 
 _FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
 
@@ -28,12 +28,16 @@ def as_text(card: Card, evaluation: Evaluation) -> str:
     label = find_task(card.task).label(evaluation.level)
     title = f"{shown(evaluation.dataset)}, {label}: {card.name}"
     width = max(24, *(len(shown(row.image)) + 2 for row in evaluation.images))
-    lines = [title, f"{'image':<{width}}{'input':<18}{'restored':<18}gain"]
+    header = f"{'image':<{width}}{'input':<18}{'restored':<18}gain"
+    if evaluation.colours:
+        title += f", {what_is_scored(evaluation)}"
+        header += f"    {'luminance input':<18}{'restored':<18}gain"
+    lines = [title, header]
     for row in (*evaluation.images, evaluation.mean):
-        lines.append(
-            f"{shown(row.image):<{width}}{_cell(row.input_psnr, row.input_ssim):<18}"
-            f"{_cell(row.psnr, row.ssim):<18}{gain(row.psnr, row.input_psnr)}"
-        )
+        line = f"{shown(row.image):<{width}}{_columns(row)}"
+        if row.luminance:
+            line = f"{line:<{width + 44}}{_columns(row.luminance)}"
+        lines.append(line)
     if left_out := len(evaluation.images) - len(evaluation.counted):
         lines.append(
             f"(mean without {left_out} of {len(evaluation.images)} images that are "
@@ -46,16 +50,28 @@ def as_text(card: Card, evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
+def what_is_scored(evaluation: Evaluation) -> str:
+    """Return in words what scores are of, and how colours were restored."""
+    if not evaluation.colours:
+        return "gray"
+    return f"RGB, colours restored: {evaluation.colours}"
+
+
 def as_csv(evaluations: Sequence[Evaluation]) -> str:
-    """Return one line for each image and level, and one for each mean."""
+    """Return one line for each image and level, and one for each mean.
+
+    Colours have columns for their luminance, too, which are empty for gray planes.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["dataset", "level", "image", *_FIELDS])
+    beside = [f"luminance_{field}" for field in _FIELDS]
+    writer.writerow(["dataset", "level", "image", *_FIELDS, "colours", *beside])
     for evaluation in evaluations:
         for row in (*evaluation.images, evaluation.mean):
-            values = [getattr(row, field) for field in _FIELDS]
             names = [shown(evaluation.dataset), f"{row.level:g}", shown(row.image)]
-            writer.writerow([*names, *values])
+            values = [getattr(row, field) for field in _FIELDS]
+            luminance = [getattr(row.luminance, field, "") for field in _FIELDS]
+            writer.writerow([*names, *values, evaluation.colours, *luminance])
     return text.getvalue()
 
 
@@ -65,9 +81,14 @@ def as_json(card: Card, evaluations: Sequence[Evaluation]) -> str:
         {
             "dataset": evaluation.dataset,
             "level": evaluation.level,
+            "colours": evaluation.colours or None,
             "images": [asdict(row) for row in evaluation.images],
             "published": evaluation.published,
-            "mean": {field: getattr(evaluation.mean, field) for field in _FIELDS},
+            "mean": {
+                field: value
+                for field, value in asdict(evaluation.mean).items()
+                if field in (*_FIELDS, "luminance")
+            },
         }
         for evaluation in evaluations
     ]
@@ -75,8 +96,18 @@ def as_json(card: Card, evaluations: Sequence[Evaluation]) -> str:
     return json.dumps(_finite({"model": model, "evaluations": rows}), indent=2)
 
 
-def _cell(psnr: float, ssim: float) -> str:
-    return f"{psnr:.2f} / {ssim:.4f}"
+def _columns(row: ImageScore | Luminance) -> str:
+    before, after = _cell(row.input_psnr, row.input_ssim), _cell(row.psnr, row.ssim)
+    return f"{before:<18}{after:<18}{gain(row.psnr, row.input_psnr)}"
+
+
+def _cell(psnr: float, ssim: float | None) -> str:
+    return f"{figure(psnr, 2)} / {figure(ssim, 4)}"
+
+
+def figure(value: float | None, digits: int) -> str:
+    """Return a score with its decimals, or a dash for one that was not published."""
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def gain(psnr: float, before: float) -> str:

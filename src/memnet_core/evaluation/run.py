@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from memnet_core.evaluation.protocol import (
     smallest_side,
 )
 from memnet_core.evaluation.published import input_scores, known_set, published
+from memnet_core.evaluation.results import Crop, Evaluation, ImageScore, Luminance
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -27,17 +27,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.evaluation.published import Figures
     from memnet_core.model.file import Card
+    from memnet_core.restoration.source import ArraySource
     from memnet_core.restoration.stream import Engine
     from memnet_core.tasks import Task
 
 __all__ = [
-    "Crop",
-    "Evaluation",
-    "ImageScore",
+    "Sample",
+    "Scoring",
     "default_levels",
     "evaluate",
     "restored_plane",
+    "scored",
 ]
 
 _CROPS = 3
@@ -45,80 +47,79 @@ _CROP_SIDE = 256
 
 
 @dataclass(frozen=True)
-class ImageScore:
-    """PSNR in dB and SSIM of one image, degraded and restored."""
-
-    image: str
-    level: float
-    input_psnr: float
-    input_ssim: float
-    psnr: float
-    ssim: float
-
-
-@dataclass(frozen=True)
-class Crop:
-    """The centre of an image, degraded and restored, uint8 of shape (H, W)."""
-
-    image: str
-    degraded: NDArray[np.uint8]
-    restored: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of a model on a folder at one level.
+class Sample:
+    """A clean image and what is to be restored to it.
 
     Attributes
     ----------
-    dataset : str
-        Name of the folder.
-    level : float
-        Quality, deviation or scale.
-    images : tuple of ImageScore
-        One for each plane.
-    published : dict of str to (float, float)
-        PSNR and SSIM of other systems, for known sets.
-    crops : tuple of Crop
-        Centres of the first images.
+    clean : ndarray, shape (H, W) or (H, W, 3)
+        A reference, in [0, 255].
+    degraded : ndarray of float, of the same shape
+        What is scored beside the result; it may leave [0, 255].
+    source : ArraySource, optional
+        What a file holds of it, for colours.
     """
 
-    dataset: str
-    level: float
-    images: tuple[ImageScore, ...]
-    published: dict[str, tuple[float, float]]
-    crops: tuple[Crop, ...]
+    clean: NDArray[Any]
+    degraded: NDArray[np.float64]
+    source: ArraySource | None = None
+
+
+class Scoring(Protocol):
+    """How images are degraded, restored and scored: as gray planes or in colour."""
 
     @property
-    def counted(self) -> tuple[ImageScore, ...]:
-        """The images that means are over: those with a PSNR before and after.
+    def task(self) -> Task:
+        """What is restored."""
 
-        A blank image that is not changed at all has none; where all are like that, they
-        are counted.
-        """
-        rows = tuple(
-            row
-            for row in self.images
-            if math.isfinite(row.input_psnr) and math.isfinite(row.psnr)
+    @property
+    def colours(self) -> bool:
+        """Whether planes are read and scored in colour."""
+
+    def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
+        """Degrade the clean plane of a number."""
+
+    def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
+        """Return pixels in [0, 255], and how colours were restored."""
+
+    def scores(
+        self, clean: NDArray[Any], image: NDArray[Any], level: float
+    ) -> tuple[tuple[float, float], ...]:
+        """Return PSNR and SSIM; of colours a second time, for their luminance."""
+
+
+@dataclass(frozen=True)
+class _Gray:
+    """Gray planes by the paper's protocol: the network's output as it is."""
+
+    task: Task
+    engine: Engine
+    seed: int
+    colours: bool = False
+
+    def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
+        clean = reference(plane, self.task, level)
+        return Sample(
+            clean,
+            degraded_input(clean, self.task, level, seed=self.seed, number=number),
         )
-        return rows or self.images
 
-    @property
-    def mean(self) -> ImageScore:
-        """Means over the images that are counted."""
-        names = ("input_psnr", "input_ssim", "psnr", "ssim")
-        rows = self.counted
-        means = {
-            name: sum(getattr(r, name) for r in rows) / len(rows) for name in names
-        }
-        return ImageScore("mean", self.level, **means)
+    def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
+        value = self.task.map_value(level)
+        return restored_plane(self.engine, sample.degraded, value), ""
+
+    def scores(
+        self, clean: NDArray[Any], image: NDArray[Any], level: float
+    ) -> tuple[tuple[float, float], ...]:
+        return (scores(clean, image, self.task, level),)
 
 
-def default_levels(card: Card, folder: Path) -> tuple[float, ...]:
+def default_levels(
+    card: Card, folder: Path, *, colours: bool = False
+) -> tuple[float, ...]:
     """Return the levels to score a model at: published, standard, or its own."""
     task = find_task(card.task)
-    known = known_set(folder.name)
-    tables = published(task.table, known.name) if known else {}
+    tables = _published(folder, task, colours)
     for levels in (tuple(tables), task.standard_levels):
         if covered := tuple(level for level in levels if card.levels.covers(level)):
             return covered
@@ -133,7 +134,7 @@ def evaluate(
     *,
     seed: int = 0,
 ) -> Iterator[Evaluation]:
-    """Score a model by the paper's protocol, level by level.
+    """Score a model on gray planes by the paper's protocol, level by level.
 
     Parameters
     ----------
@@ -162,53 +163,86 @@ def evaluate(
     EvaluationError
         If a known set is not the published one; nothing is restored then.
     """
+    yield from scored(_Gray(find_task(card.task), engine, seed), card, folder, levels)
+
+
+def scored(
+    scoring: Scoring, card: Card, folder: Path, levels: Sequence[float] | None
+) -> Iterator[Evaluation]:
+    """Score a model in some way; see `evaluate`."""
     folder = Path(os.path.abspath(folder))
-    chosen = default_levels(card, folder) if levels is None else levels
-    task = find_task(card.task)
-    _check_levels(card, task, chosen)
-    planes = _planes(folder, task)
-    _check_sides(folder, planes, task, chosen)
+    task, colours = scoring.task, scoring.colours
+    tables = _published(folder, task, colours)
+    if levels is None:
+        levels = default_levels(card, folder, colours=colours)
+    _check_levels(card, task, levels)
+    planes = _planes(folder, task, colours)
+    _check_sides(folder, planes, task, levels)
     known = known_set(folder.name)
-    expected = input_scores(task.table, known.name) if known else {}
-    checked = [level for level in chosen if level in expected] or [*expected][:1]
+    expected = input_scores(task.table, known.name, colours=colours) if known else {}
+    checked = [level for level in levels if level in expected] or [*expected][:1]
     baselines = {
         level: [
-            scores(clean, degraded, task, level)
-            for clean, degraded in _inputs(planes, task, level, seed)
+            scoring.scores(sample.clean, sample.degraded, level)
+            for sample in _samples(scoring, planes, level)
         ]
-        for level in {*chosen, *checked}
+        for level in {*levels, *checked}
     }
     for level in checked:
-        _check_baseline(folder, task, level, baselines[level], expected[level])
-    tables = published(task.table, known.name) if known else {}
-    for level in chosen:
+        found = [first for first, *_ in baselines[level]]
+        _check_baseline(folder, task, level, found, expected[level])
+    for level in levels:
         images: list[ImageScore] = []
         crops: list[Crop] = []
-        inputs = _inputs(planes, task, level, seed)
-        for (name, _), before, (clean, degraded) in zip(
-            planes, baselines[level], inputs, strict=True
+        modes: dict[str, None] = {}
+        for (name, _), before, sample in zip(
+            planes, baselines[level], _samples(scoring, planes, level), strict=True
         ):
-            restored = restored_plane(engine, degraded, task.map_value(level))
-            after = scores(clean, restored, task, level)
-            images.append(ImageScore(name, level, *before, *after))
+            restored, mode = scoring.restored(sample, level)
+            after = scoring.scores(sample.clean, restored, level)
+            images.append(_image_score(name, level, before, after))
+            modes[mode] = None
             if len(crops) < _CROPS:
-                crops.append(Crop(name, _centre(degraded), _centre(restored)))
+                crops.append(Crop(name, _centre(sample.degraded), _centre(restored)))
         yield Evaluation(
-            folder.name, level, tuple(images), tables.get(level, {}), tuple(crops)
+            folder.name,
+            level,
+            tuple(images),
+            tables.get(level, {}),
+            tuple(crops),
+            ", ".join(modes),
         )
 
 
-def _centre(plane: NDArray[Any]) -> NDArray[np.uint8]:
-    top, left = (max(side - _CROP_SIDE, 0) // 2 for side in plane.shape)
-    cropped = plane[top : top + _CROP_SIDE, left : left + _CROP_SIDE]
+def _image_score(
+    name: str,
+    level: float,
+    before: tuple[tuple[float, float], ...],
+    after: tuple[tuple[float, float], ...],
+) -> ImageScore:
+    first, *second = [(*b, *a) for b, a in zip(before, after, strict=True)]
+    luminance = Luminance(*second[0]) if second else None
+    return ImageScore(name, level, *first, luminance)
+
+
+def _centre(image: NDArray[Any]) -> NDArray[np.uint8]:
+    top, left = (max(side - _CROP_SIDE, 0) // 2 for side in image.shape[:2])
+    cropped = image[top : top + _CROP_SIDE, left : left + _CROP_SIDE]
     pixels: NDArray[np.uint8] = np.clip(np.rint(cropped), 0, 255).astype(np.uint8)
     return pixels
 
 
-def _planes(folder: Path, task: Task) -> list[tuple[str, NDArray[Any]]]:
-    planes = read_clean_images(folder, full_range=task.full_range)
+def _published(
+    folder: Path, task: Task, colours: bool
+) -> dict[float, dict[str, Figures]]:
     known = known_set(folder.name)
-    if known is None or not published(task.table, known.name):
+    return published(task.table, known.name, colours=colours) if known else {}
+
+
+def _planes(folder: Path, task: Task, colours: bool) -> list[tuple[str, NDArray[Any]]]:
+    planes = read_clean_images(folder, full_range=task.full_range, colours=colours)
+    known = known_set(folder.name)
+    if known is None or not _published(folder, task, colours):
         return planes
     if len(planes) != known.images:
         raise EvaluationError(
@@ -225,12 +259,11 @@ def _halved(plane: NDArray[Any]) -> NDArray[Any]:
     return np.clip(np.floor(half + 0.5), 0, 255).astype(np.uint8)
 
 
-def _inputs(
-    planes: list[tuple[str, NDArray[Any]]], task: Task, level: float, seed: int
-) -> Iterator[tuple[NDArray[Any], NDArray[np.float64]]]:
+def _samples(
+    scoring: Scoring, planes: list[tuple[str, NDArray[Any]]], level: float
+) -> Iterator[Sample]:
     for number, (_, plane) in enumerate(planes):
-        clean = reference(plane, task, level)
-        yield clean, degraded_input(clean, task, level, seed=seed, number=number)
+        yield scoring.sample(plane, level, number)
 
 
 def restored_plane(
@@ -281,7 +314,7 @@ def _check_sides(
     """Refuse images on which SSIM is not defined."""
     needed, level = max((smallest_side(task, level), level) for level in levels)
     for name, plane in planes:
-        if min(plane.shape) < needed:
+        if min(plane.shape[:2]) < needed:
             raise ImageError(
                 f"{folder / name} has {plane.shape[0]}×{plane.shape[1]} px; at "
                 f"{task.label(level)} each side needs {needed} px to be "
@@ -294,14 +327,19 @@ def _check_baseline(
     task: Task,
     level: float,
     rows: list[tuple[float, float]],
-    expected: tuple[float, float],
+    expected: Figures,
 ) -> None:
     """Refuse a known set whose degraded images do not score as they have to."""
-    found = np.mean(rows, axis=0)
-    if np.any(np.abs(found - expected) > task.slack):
+    psnr, ssim = np.mean(rows, axis=0)
+    differs = abs(psnr - expected[0]) > task.slack[0]
+    found, wanted = f"{psnr:.2f} dB", f"{expected[0]:.2f} dB as published"
+    if expected[1] is not None:
+        differs |= abs(ssim - expected[1]) > task.slack[1]
+        found += f" (SSIM {ssim:.4f})"
+        wanted += f" (SSIM {expected[1]:.4f})"
+    if differs:
         raise EvaluationError(
-            f"The degraded images of {folder} at {task.label(level)} score "
-            f"{found[0]:.2f} dB (SSIM {found[1]:.4f}), not {expected[0]:.2f} dB as "
-            f"published (SSIM {expected[1]:.4f}): these are other images; rename the "
-            "folder to score it as a set of your own."
+            f"The degraded images of {folder} at {task.label(level)} score {found}, "
+            f"not {wanted}: these are other images; rename the folder to score it as a "
+            "set of your own."
         )

@@ -67,7 +67,10 @@ class CurvePoint(_Strict):
 
 
 class TrainingSummary(_Strict):
-    """How a model came to be; `value_range` is as in `memnet train --range`."""
+    """How a model came to be; `value_range` is as in `memnet train --range`.
+
+    `teacher` names the networks whose answers it learned from, beside clean images.
+    """
 
     data: Text
     steps: Number
@@ -76,6 +79,7 @@ class TrainingSummary(_Strict):
     hardware: Text
     command: Text
     started_from: Text = ""
+    teacher: Text = ""
     curve: tuple[CurvePoint, ...] = ()
     value_range: str = ""
 
@@ -134,6 +138,11 @@ class Card(_Strict):
         except LevelError as error:
             raise ValueError(str(error).removesuffix(".")) from error
         return self
+
+    @property
+    def takes_strength(self) -> bool:
+        """Whether the strength of what it does can be chosen."""
+        return self.architecture.level_map and TASKS[self.task].graded
 
     @property
     def serves(self) -> str:

@@ -39,7 +39,7 @@ _RIDGE = 1e-3
 _LARGEST = 1.5 / 255
 """Beyond it, an answer is no pattern, but to a brightness unknown from training."""
 
-_NOISY_WEIGHT = 3.0
+_NOISY_WEIGHT = 10.0
 """What counts a flat area with noise, of which there are fewer, beside one without."""
 
 
@@ -77,7 +77,7 @@ def flat_answers(model: MemNet, task: Task, levels: Levels) -> NDArray[np.float3
 
 
 def without_pattern(model: MemNet, task: Task, levels: Levels) -> MemNet:
-    """Return a network that leaves flat areas flat.
+    """Return a network that leaves flat areas flat, on the CPU.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def without_pattern(model: MemNet, task: Task, levels: Levels) -> MemNet:
     levels : Levels
         What it was trained for.
     """
-    mended = copy.deepcopy(model).eval()
+    mended = copy.deepcopy(model).cpu().eval()
     brightness = torch.linspace(0, 1, _BRIGHTNESSES)
     exact, whole = _Probe(_collapsed(mended)), _Probe(mended)
     clean, noisy = [], []

@@ -15,6 +15,7 @@ from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from memnet_core.model.network import MemNet
+    from memnet_core.tasks import Grain
 
 __all__ = [
     "Entry",
@@ -102,12 +103,18 @@ def find_model(name_or_file: str) -> Entry:
 
 
 def model_for(
-    task: str, level: float, *, nearest: bool = False, colours: bool = False
+    task: str,
+    level: float,
+    *,
+    nearest: bool = False,
+    colours: bool = False,
+    grain: Grain = "white",
 ) -> Entry:
     """Return the installed model that was trained for a task and level.
 
-    Of several, one for gray planes or for colours as they are wanted, the one for the
-    narrowest range of levels, and the user's before those that ship with the package.
+    Of several, one for the grain of the noise, one for gray planes or for colours as
+    they are wanted, the one for the narrowest range of levels, and the user's before
+    those that ship with the package.
 
     Parameters
     ----------
@@ -119,6 +126,8 @@ def model_for(
         Whether to accept the model whose levels come closest.
     colours : bool
         Whether one that restores colours together is to be preferred.
+    grain : str
+        Noise of which grain it is to remove, if there is the choice.
 
     Raises
     ------
@@ -134,11 +143,19 @@ def model_for(
         )
     covering = [entry for entry in entries if entry.card.levels.covers(level)]
     if covering:
-        return min(covering, key=lambda e: (_is_colour(e) != colours, _range_width(e)))
+        return min(
+            covering,
+            key=lambda e: (
+                e.card.grain != grain,
+                _is_colour(e) != colours,
+                _range_width(e),
+            ),
+        )
     best = min(
         entries,
         key=lambda e: (
             abs(e.card.levels.nearest(level) - level),
+            e.card.grain != grain,
             _is_colour(e) != colours,
         ),
     )
@@ -158,12 +175,13 @@ def choose_model(
     *,
     nearest: bool = False,
     colours: bool = False,
+    grain: Grain = "white",
 ) -> Entry:
     """Return the model of a name, if it serves, or else the one for a task and level.
 
     Parameters
     ----------
-    task, level, nearest, colours
+    task, level, nearest, colours, grain
         As for `model_for`.
     name : str, optional
         Name or file of a model.
@@ -176,7 +194,7 @@ def choose_model(
         If there is no such model.
     """
     if name is None:
-        return model_for(task, level, nearest=nearest, colours=colours)
+        return model_for(task, level, nearest=nearest, colours=colours, grain=grain)
     entry = find_model(name)
     if entry.card.task != task:
         raise LevelError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from memnet_core.errors import UsageError
+from memnet_core.jpeg_intervals import FROM_YCC
 from memnet_core.pixels import add_luminance, full_range_luminance
 
 if TYPE_CHECKING:
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
     from memnet_core.restoration.settings import Channels
 
-__all__ = ["ColourMode", "colour_mode", "from_planes", "to_planes"]
+__all__ = ["ColourMode", "add_chroma", "colour_mode", "from_planes", "to_planes"]
 
-ColourMode = Literal["single", "luminance", "each", "joint"]
+ColourMode = Literal["single", "luminance", "chroma", "each", "joint"]
 """One sample, or what becomes of three; ``single`` also serves gray pictures in colour,
-whose every sample changes by the same."""
+whose every sample changes by the same. ``chroma`` restores luminance, and the chroma of
+a JPEG at its own, lower resolution."""
 
 
 def colour_mode(
@@ -79,7 +81,7 @@ def to_planes(
     if mode == "joint":
         planes = np.moveaxis(colours, -1, 0)
         return planes[None]
-    if mode == "luminance":
+    if mode in ("luminance", "chroma"):
         planes = full_range_luminance(colours)[None]
     elif mode == "single":
         planes = colours[None, ..., 0]
@@ -98,7 +100,7 @@ def from_planes(
     colours : ndarray, shape (h, w, 1 or 3)
         The colours that `to_planes` was given.
     change : ndarray, shape (P, image_channels, h, w)
-        What is to be added to its planes.
+        What is to be added to its planes; of ``chroma`` to luminance only.
     mode : str
         How they were restored.
     """
@@ -107,3 +109,21 @@ def from_planes(
         changed: NDArray[np.float64] = colours + np.moveaxis(planes, 0, -1)
         return changed
     return add_luminance(colours, planes[0])
+
+
+def add_chroma(
+    colours: NDArray[np.float64], change: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return colours of another chroma and the same luminance.
+
+    Parameters
+    ----------
+    colours : ndarray, shape (h, w, 3)
+        Values on any scale.
+    change : ndarray, shape (h, w, 2)
+        What is to be added to the blue and the red difference.
+    """
+    changed = colours.copy()
+    for n in range(2):
+        changed += change[..., n, None] * FROM_YCC[n + 1]
+    return changed

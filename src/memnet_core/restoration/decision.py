@@ -6,35 +6,25 @@ result wherever they come from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from memnet_core.errors import ImageError, ModelError, NothingToDo, UsageError
+from memnet_core.errors import ModelError, NothingToDo
+from memnet_core.jpeg_chroma import Chroma
 from memnet_core.jpeg_intervals import JpegCoding
 from memnet_core.model.zoo import Entry, choose_model, find_model, installed
 from memnet_core.restoration.colour import ColourMode, colour_mode
-from memnet_core.restoration.holes import Filled
-from memnet_core.restoration.photons import (
-    MILDEST,
-    check_noise,
-    is_of_photons,
-    mean_level,
-    noise_of,
-)
-from memnet_core.restoration.sample import sampled_blocks, sampled_planes
-from memnet_core.restoration.scaling import (
-    Linear,
-    Scaling,
-    Stabilized,
-    scaling_of,
-    stabilized_of,
-)
+from memnet_core.restoration.judging import Channel, Judged, judge
+from memnet_core.restoration.photons import MILDEST, check_noise
+from memnet_core.restoration.sample import sampled_blocks
+from memnet_core.restoration.scaling import Linear, scaling_of
 from memnet_core.restoration.settings import Precision
-from memnet_core.tasks import LevelFound, find_task
+from memnet_core.restoration.strength import check_strength, strength_in_words
+from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,41 +34,13 @@ if TYPE_CHECKING:
     from memnet_core.tasks import Task
 
 __all__ = [
-    "Channel",
     "Decision",
-    "Judged",
     "check_model",
     "decide",
-    "judge",
     "plane_scaling",
 ]
 
 _GRAY_CHECK_ROWS = 256
-
-_JUDGED = 1024
-"""Values from which on what they spread over says something of their noise."""
-
-
-class Channel(BaseModel):
-    """What was found out about one channel.
-
-    Attributes
-    ----------
-    level : float
-        Degradation level.
-    scaling : Linear or Stabilized, optional
-        What becomes 0 and 1; None where every plane has its own.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    level: FiniteFloat
-    scaling: Scaling | None
-
-    @property
-    def is_stabilized(self) -> bool:
-        """Whether noise of photons is made the same everywhere."""
-        return isinstance(self.scaling, Stabilized)
 
 
 class Decision(BaseModel):
@@ -97,10 +59,10 @@ class Decision(BaseModel):
         Which planes of colours the network sees.
     remarks : tuple of str
         How level and range were found, and what else has to be said.
-    exit_block, tta, precision
+    strength, exit_block, tta, precision, consistency
         As in `memnet_core.restoration.settings.Settings`.
     coding : JpegCoding, optional
-        The JPEG coding that the result must not contradict.
+        How a JPEG codes the source, as far as it matters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,9 +73,11 @@ class Decision(BaseModel):
     channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
     colours: ColourMode
     remarks: tuple[str, ...] = ()
+    strength: float = 1.0
     exit_block: int | None = None
     tta: bool = False
     precision: Precision = "float32"
+    consistency: bool = True
     coding: JpegCoding | None = None
 
     @field_validator("task")
@@ -132,6 +96,12 @@ class Decision(BaseModel):
         """How many times higher and wider the result is."""
         return find_task(self.task).scale(self.level)
 
+    def applied(self, level: float) -> float:
+        """Return the level that the network is told where it found one."""
+        if self.strength == 1:
+            return level
+        return find_task(self.task).at_strength(level, self.strength)
+
     def entry(self) -> Entry:
         """Return the model.
 
@@ -147,59 +117,6 @@ class Decision(BaseModel):
                 "install that one, or begin anew."
             )
         return entry
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What was found out about an input.
-
-    Attributes
-    ----------
-    channels : tuple of Channel
-        One for each channel of the source.
-    remarks : tuple of str
-        How level and range were found.
-    """
-
-    channels: tuple[Channel, ...]
-    remarks: tuple[str, ...]
-
-    def strongest(self, task: Task) -> float:
-        """Return the level of the channel that needs most."""
-        return max((c.level for c in self.channels), key=task.map_value)
-
-
-def judge(source: Source, settings: Settings) -> Judged:
-    """Find out range and level of an input by a sample of its planes.
-
-    Parameters
-    ----------
-    source : Source
-        Any input.
-    settings : Settings
-        What was asked for.
-
-    Raises
-    ------
-    ImageError
-        If the planes are no image, or the sample holds values that cannot be restored.
-    LevelError
-        If the level cannot be found out, or is none.
-    """
-    if 0 in source.shape or source.dtype.kind not in "buif":
-        raise ImageError(
-            f"Pixels of type {source.dtype} and shape {source.shape} cannot be "
-            "restored; convert them to integers or floats."
-        )
-    task = find_task(settings.task)
-    if settings.level is not None:
-        task.check(settings.level)
-    check_noise(task, settings)
-    judged = [_judged(source, n, task, settings) for n in range(source.channels)]
-    return Judged(
-        channels=tuple(channel for channel, _ in judged),
-        remarks=tuple(dict.fromkeys(remark for _, told in judged for remark in told)),
-    )
 
 
 def decide(
@@ -246,9 +163,12 @@ def decide(
         colours=coloured,
     )
     card = entry.card
+    check_strength(settings, card)
     if not card.levels.covers(strongest):
         nearest = card.levels.nearest(strongest)
         remarks.append(f"beyond {task.symbol} {nearest:g}, the nearest of the model")
+    if settings.strength != 1:
+        remarks.append(strength_in_words(settings.strength, strongest, card))
     mode = colour_mode(
         source.shape[-1] - (source.shape[-1] in (2, 4)),
         settings.channels,
@@ -257,7 +177,11 @@ def decide(
     )
     if mode in ("each", "joint") and grayish:
         mode = "single"
-    keeps = settings.consistency and task.undoes_jpeg
+    coding = _coding(source) if task.undoes_jpeg else None
+    is_open = settings.channels is None and mode == "luminance" and not grayish
+    if is_open and coding and coding.is_subsampled:
+        mode = "chroma"
+        remarks.append("chroma restored at its own resolution")
     return Decision(
         task=task.name,
         model=card.name if entry.is_shipped else str(Path(entry.path).absolute()),
@@ -265,10 +189,12 @@ def decide(
         channels=judged.channels,
         colours=mode,
         remarks=tuple(remarks),
+        strength=settings.strength,
         exit_block=settings.exit_block,
         tta=settings.tta,
         precision=settings.precision,
-        coding=source.jpeg_coding if keeps and source.dtype == np.uint8 else None,
+        consistency=settings.consistency,
+        coding=coding if settings.consistency or mode == "chroma" else None,
     )
 
 
@@ -289,6 +215,9 @@ def check_model(settings: Settings) -> None:
         nearest=settings.nearest or level is None,
     )
     entry.card.architecture.check_exit_block(settings.exit_block)
+    entries = [entry] if settings.model else installed()[0]
+    if not any(e.card.takes_strength for e in entries if e.card.task == settings.task):
+        check_strength(settings, entry.card)
 
 
 def plane_scaling(source: Source, plane: int) -> Linear:
@@ -302,66 +231,14 @@ def plane_scaling(source: Source, plane: int) -> Linear:
     return scaling_of(sampled_blocks(source, [plane]), source.dtype, "plane")
 
 
-def _judged(
-    source: Source, channel: int, task: Task, settings: Settings
-) -> tuple[Channel, list[str]]:
-    """Return level and scaling of a channel, and how they were found."""
-    remarks = []
-    planes = sampled_planes(source, channel)
-    blocks = sampled_blocks(source, planes)
-    line = noise_of(blocks, task, settings)
-    photons = bool(line and is_of_photons(line, source.dtype, settings))
-    choice = settings.value_range
-    if photons and choice == "auto":
-        choice = "percentile"
-    scaling = scaling_of(blocks, source.dtype, choice)
-    if line and photons:
-        even = stabilized_of(scaling, line)
-        level = round(even.level, 1)
-        remarks += [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
-        return Channel(level=level, scaling=even), remarks
-    if settings.value_range == "plane":
-        remarks.append("each plane by its own percentiles")
-    found = LevelFound(settings.level) if settings.level is not None else None
-    if found is None:
-        filled = Filled(source, (scaling.low + scaling.high) / 2)
-        middle = sampled_blocks(filled, [planes[len(planes) // 2]])
-        normalized = [
-            plane
-            for block in middle
-            for plane in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
-        ]
-        found = task.estimate(normalized, source.jpeg_tables)
-        if line and line.is_clear:
-            found = mean_level(blocks, scaling, line)
-        remarks.append(found.remark)
-    if task.noisy and source.dtype.itemsize > 1 and settings.value_range != "plane":
-        _check_range(blocks, scaling, found.level)
-        noise = found.level / 255 * (scaling.high - scaling.low)
-        remarks.append(f"σ {found.level:g} of 255, {noise:.3g} in values of the image")
-    kept = None if settings.value_range == "plane" else scaling
-    return Channel(level=found.level, scaling=kept), remarks
-
-
-def _check_range(blocks: list[NDArray[Any]], scaling: Linear, level: float) -> None:
-    """Raise UsageError if all that an image holds is little beside its noise.
-
-    Then black and white lie so far from its values that a restoration smooths all of
-    them away.
-    """
-    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
-    if values.size < _JUDGED:
-        return
-    ends = np.percentile(values.astype(np.float64), (0.1, 99.9))
-    low, high = (float(end) for end in ends)
-    spread = 255 * (high - low) / (scaling.high - scaling.low)
-    # A range by percentiles is as wide as it can be, whatever the noise.
-    if 0 < spread < min(level, 254):
-        raise UsageError(
-            f"The values of the image, mostly {low:g} to {high:g}, make up "
-            f"{spread:.1f} of 255 levels of the range {scaling}, fewer than the noise "
-            f"of σ {level:g}; choose --range auto, or a range that suits them."
-        )
+def _coding(source: Source) -> JpegCoding | None:
+    """Return how a JPEG codes the pixels, as far as these bear it out."""
+    coding = source.jpeg_coding
+    if coding is None or source.dtype != np.uint8:
+        return None
+    if coding.is_subsampled and not Chroma(source, coding).is_explained():
+        return replace(coding, sampling=coding.sampling[:1])
+    return coding
 
 
 def _check_need(

@@ -184,10 +184,11 @@ def _coefficients(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]
 def _saturated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return where the highest value is, if more often than the one below it."""
     finite: NDArray[np.float64] = plane[np.isfinite(plane)]
-    top = float(finite.max(initial=-np.inf))
-    below = float(finite[finite < top].max(initial=-np.inf))
-    often = np.count_nonzero(finite == top)
-    if often < max(_TIED, 2 * np.count_nonzero(finite == below)):
+    top = finite.max(initial=-np.inf)
+    lower: NDArray[np.float64] = np.where(finite == top, -np.inf, finite)
+    below = lower.max(initial=-np.inf)
+    often = int(np.count_nonzero(finite == top))
+    if often < max(_TIED, 2 * int(np.count_nonzero(finite == below))):
         return np.zeros(plane.shape, bool)
     saturated: NDArray[np.bool_] = plane == top
     return saturated

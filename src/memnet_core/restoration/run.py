@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memnet_core.errors import DeviceError, NotFinite, OutOfMemory
 from memnet_core.events import Notice, Progress
+from memnet_core.jpeg_chroma import Chroma
 from memnet_core.jpeg_intervals import BLOCK, consistent_colours
 from memnet_core.pixels import to_dtype, without_alpha
-from memnet_core.restoration.colour import from_planes, to_planes
+from memnet_core.restoration.colour import add_chroma, from_planes, to_planes
 from memnet_core.restoration.decision import plane_scaling
 from memnet_core.restoration.enlarged import Enlarged
+from memnet_core.restoration.halves import ChromaPlanes, RestoredSamples
 from memnet_core.restoration.holes import Filled, is_blank
+from memnet_core.restoration.rows import Rows
 from memnet_core.restoration.turns import TURNS, mean_of_turns
 from memnet_core.restoration.windows import Region, bands, window
 
@@ -83,7 +86,9 @@ def restore(
         )
         before = done
         events = job.run(sink, wanted.rows, wanted.columns)
-        if job.is_blank(wanted.rows, wanted.columns):
+        if prepared.decision.strength == 0:
+            events = job.repeat(sink, wanted.rows, wanted.columns)
+        elif job.is_blank(wanted.rows, wanted.columns):
             blank += 1
             events = job.repeat(sink, wanted.rows, wanted.columns)
         for event in events:
@@ -115,10 +120,18 @@ class _Plane:
         scale = self.prepared.scale
         self.base: Source = Enlarged(self.filled, scale) if scale > 1 else self.filled
         self.dtype = self.source.dtype
+        self.chroma: Chroma | None = None
+        decision = self.prepared.decision
+        coding, is_carried = (
+            decision.coding,
+            decision.colours in ("single", "luminance"),
+        )
+        if coding and coding.is_subsampled and not is_carried:
+            self.chroma = Chroma(self.filled, coding)
         task = self.prepared.task
         self.beyond, self.map_value = (
             task.spread(self.level),
-            task.map_value(self.level),
+            task.map_value(self.prepared.decision.applied(self.level)),
         )
 
     def is_blank(self, rows: slice, columns: slice) -> bool:
@@ -210,8 +223,11 @@ class _Plane:
 
     @property
     def _images(self) -> int:
-        """How many images of the plane the network sees at once."""
-        return 3 if self.prepared.decision.colours == "each" else 1
+        """How many images of the plane the network sees at once.
+
+        Both planes of chroma are half of one, or less.
+        """
+        return {"each": 3, "chroma": 2}.get(self.prepared.decision.colours, 1)
 
     def _restored(
         self, engine: Engine, rows: slice, columns: slice
@@ -220,7 +236,7 @@ class _Plane:
         whole, beside = self._aligned(rows, 0), self._aligned(columns, 1)
         seen, across = self._window(engine, rows, 0), self._window(engine, columns, 1)
         inner = slice(beside.start - across.start, beside.stop - across.start)
-        waiting, ready = _Rows(seen.start), _Rows(seen.start)
+        waiting, ready = Rows(seen.start), Rows(seen.start)
         step = engine.strip_rows(across.stop - across.start, self._images)
         strips = self._strips(engine, seen, across, step, waiting)
         length = seen.stop - seen.start
@@ -235,6 +251,7 @@ class _Plane:
                 for out in engine.stream(strips, length, self.map_value)
             )
         )
+        samples = self._samples(engine, whole, beside)
         top, bottom, worked = whole.start, seen.start, 0
         for work, output in outputs:
             worked += work
@@ -249,6 +266,7 @@ class _Plane:
                     restored[..., inner],
                     complete,
                     beside,
+                    samples,
                 )
                 top = complete.stop
                 kept = slice(
@@ -279,15 +297,43 @@ class _Plane:
         coding = self.prepared.decision.coding
         if coding is None:
             return part
-        return coding.aligned(part, self.base.shape[1 + axis], axis)
+        return coding.aligned(part, self.base.shape[1 + axis], axis, self._cell(axis))
+
+    def _cell(self, axis: int) -> int:
+        """Return how many pixels a sample of the blocks has that are restored."""
+        coding = self.prepared.decision.coding
+        return coding.cell(axis) if coding and self.chroma else 1
 
     def _complete(self, bottom: int, rows: slice) -> int:
         """Return up to where the blocks of some rows end above `bottom`."""
         coding = self.prepared.decision.coding
         if coding is None or bottom >= rows.stop:
             return int(min(bottom, rows.stop))
-        lacking = coding.missing(slice(rows.start, bottom), self.base.shape[1], 0)[1]
-        return bottom - (BLOCK - lacking if lacking else 0)
+        cell = self._cell(0)
+        done = slice(rows.start, bottom)
+        lacking = coding.missing(done, self.base.shape[1], 0, cell)[1]
+        return bottom - (BLOCK * cell - lacking if lacking else 0)
+
+    def _samples(
+        self, engine: Engine, rows: slice, columns: slice
+    ) -> RestoredSamples | None:
+        """Begin to restore the chroma of a part at its own resolution."""
+        if self.chroma is None or self.prepared.decision.colours != "chroma":
+            return None
+        gray = (self.scaling.low + self.scaling.high) / 2
+        cells = self.chroma.cells(rows, columns, 1)
+        alone = {"colours": "single", "coding": None}
+        decision = self.prepared.decision.model_copy(update=alone)
+        streams = []
+        for difference in range(2):
+            planes = ChromaPlanes(self.chroma, self.source.shape[0], difference, gray)
+            job = replace(
+                self,
+                prepared=replace(self.prepared, decision=decision),
+                source=planes,
+            )
+            streams.append(pixels for _, pixels in job._restored(engine, *cells))
+        return RestoredSamples(streams, cells[0].start, gray)
 
     def _strips(
         self,
@@ -295,7 +341,7 @@ class _Plane:
         rows: slice,
         columns: slice,
         step: int,
-        waiting: _Rows,
+        waiting: Rows,
     ) -> Iterator[NDArray[np.float32]]:
         """Read a window strip by strip, as the network sees it."""
         for top in range(rows.start, rows.stop, step):
@@ -319,6 +365,7 @@ class _Plane:
         restored: NDArray[np.float32],
         rows: slice,
         columns: slice,
+        samples: RestoredSamples | None,
     ) -> NDArray[Any]:
         """Return pixels of which the network made `restored`, in the result's dtype."""
         values = self._planes(before, self.prepared.engine)
@@ -327,40 +374,23 @@ class _Plane:
         colours = without_alpha(pixels)
         mode, coding = self.prepared.decision.colours, self.prepared.decision.coding
         changed = from_planes(colours, change, mode)
-        if coding:
+        if samples and self.chroma:
+            cells = self.chroma.cells(rows, columns, 1)
+            moved = samples.take(cells[0]) - self.chroma.read(self.plane, *cells)
+            moved = self.chroma.enlarged(moved, rows, columns)
+            changed = add_chroma(changed, moved)
+        if coding and self.prepared.decision.consistency:
             height, width = self.base.shape[1:3]
             missing = coding.missing(rows, height, 0), coding.missing(columns, width, 1)
             chroma = mode in ("each", "joint")
             changed = consistent_colours(
                 colours, changed, coding, missing, chroma=chroma
             )
+            if self.chroma:
+                changed = self.chroma.held(self.plane, changed, rows, columns)
         colours[...] = changed
         result = to_dtype(pixels, self.dtype)
         if self.filled.found:
             original = self._original(rows, columns)
             result = np.where(np.isfinite(original), result, original)
         return result
-
-
-class _Rows:
-    """Rows that were read and wait for what the network makes of them."""
-
-    def __init__(self, start: int) -> None:
-        self._start = start
-        self._strips: deque[NDArray[Any]] = deque()
-
-    def put(self, strip: NDArray[Any]) -> None:
-        """Add the rows that follow."""
-        self._strips.append(strip)
-
-    def take(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return rows, and forget those before `bottom`."""
-        found = []
-        while self._strips and self._start < bottom:
-            strip = self._strips.popleft()
-            used = min(bottom - self._start, len(strip))
-            found.append(strip[max(top - self._start, 0) : used])
-            if used < len(strip):
-                self._strips.appendleft(strip[used:])
-            self._start += used
-        return np.concatenate(found) if found else np.empty((0, 0, 1))

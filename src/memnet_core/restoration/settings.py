@@ -5,12 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Channels", "NoiseChoice", "Precision", "RangeChoice", "Settings"]
+from memnet_core.errors import UsageError
+
+__all__ = [
+    "MOST_STRENGTH",
+    "Channels",
+    "NoiseChoice",
+    "Precision",
+    "RangeChoice",
+    "Settings",
+]
 
 Channels = Literal["luminance", "each", "joint"]
 Precision = Literal["float32", "bfloat16", "float16"]
 NoiseChoice = Literal["auto", "gaussian"] | tuple[float, float]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
+
+MOST_STRENGTH = 1.5
+"""Beyond it pictures lose more of their own than of what was done to them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +47,9 @@ class Settings:
         takes it to have the variance A · mean + B, as photons make it, and evens it out
         before the network; ``auto`` finds that out beyond 8 bits, unless the level is
         given.
+    strength : float
+        How much of the level the network is told, from 0, which leaves everything as it
+        is, to 1.5; other than 1 only with a model that has a level map.
     model : str, optional
         Name or file of the model; by default the one that was trained for the level.
     nearest : bool
@@ -50,6 +65,11 @@ class Settings:
     consistency : bool
         Whether a restored JPEG is held to what its file says of it: every DCT
         coefficient stays in its quantisation interval.
+
+    Raises
+    ------
+    UsageError
+        If there is no such strength.
     """
 
     task: str
@@ -57,6 +77,7 @@ class Settings:
     channels: Channels | None = None
     value_range: RangeChoice = "auto"
     noise: NoiseChoice = "auto"
+    strength: float = 1.0
     model: str | None = None
     nearest: bool = False
     device: str = "auto"
@@ -64,3 +85,10 @@ class Settings:
     tta: bool = False
     precision: Precision = "float32"
     consistency: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= MOST_STRENGTH:
+            raise UsageError(
+                f"There is no strength of {self.strength:g}; give a number from 0 to "
+                f"{MOST_STRENGTH:g}."
+            )

@@ -136,6 +136,8 @@ class Task(ABC):
         What of colours is restored by default: ``luminance`` or ``each`` channel.
     noisy : bool
         Whether levels are deviations of noise in grey levels of 255.
+    graded : bool
+        Whether it can be done by half, as a strength says.
     undoes_jpeg : bool
         Whether the result must not contradict the JPEG file it was made of.
     field : LevelField
@@ -172,6 +174,7 @@ class Task(ABC):
     estimable: ClassVar[bool] = True
     channels: ClassVar[Literal["luminance", "each"]] = "luminance"
     noisy: ClassVar[bool] = False
+    graded: ClassVar[bool] = True
     undoes_jpeg: ClassVar[bool] = False
     field: ClassVar[LevelField]
     recipe_levels: ClassVar[Mapping[str, Levels]]
@@ -226,6 +229,13 @@ class Task(ABC):
     def map_value(self, level: float) -> float:
         """Return what the plane of a level map holds for a level, in [0, 1]."""
 
+    def at_strength(self, level: float, strength: float) -> float:
+        """Return the level whose `map_value` is `strength` times that of another.
+
+        Strength 0 is no degradation; the level may lie beyond `bounds`.
+        """
+        return strength * level
+
     def spread(self, level: float) -> float:
         """Return how far degraded values leave [0, 1] in training, as fractions."""
         return 0.25
@@ -269,6 +279,16 @@ class Task(ABC):
         ndarray of float, of the same shape
             Degraded pixels on the same scale, which may leave [0, 255].
         """
+
+    def captured(
+        self, plane: NDArray[Any], level: float, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Return what a file holds before anything is restored.
+
+        It is what `degrade` makes, with the same arguments; for super-resolution not
+        yet enlarged.
+        """
+        return self.degrade(plane, level, rng)
 
     def period(self, level: float) -> int:
         """Return after how many pixels the grid of the degradation repeats."""

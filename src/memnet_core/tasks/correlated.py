@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,13 @@ from memnet_core.tasks.denoise import Denoise
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CorrelatedDenoise", "correlated_noise"]
+__all__ = [
+    "HOT_MEAN",
+    "CorrelatedDenoise",
+    "NoiseKind",
+    "correlated_noise",
+    "draw_noise_kind",
+]
 
 _MARGIN = 6
 """Pixels that the widest blur reaches, and some."""
@@ -20,6 +26,9 @@ _WIDTHS = (0.3, 1.1)
 _WHITE_SHARE = 0.25
 _ROWS_SHARE = 0.2
 _HOT_SHARE = 0.2
+
+HOT_MEAN = 6.0
+"""By how many deviations a hot pixel is brighter, on average."""
 
 
 class CorrelatedDenoise(Denoise):
@@ -44,11 +53,7 @@ class CorrelatedDenoise(Denoise):
 def correlated_noise(
     shape: tuple[int, ...], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return noise of unit deviation and a grain drawn at random.
-
-    A quarter is white; the rest is blurred by a Gaussian of 0.3 to 1.1 pixels, which
-    may differ along rows and columns. At times rows have an offset of their own, or one
-    pixel in some thousand is hot.
+    """Return noise of unit deviation and a kind drawn at random.
 
     Parameters
     ----------
@@ -57,20 +62,55 @@ def correlated_noise(
     rng : numpy.random.Generator
         Source of the noise.
     """
+    down, across, rows, hot = draw_noise_kind(rng)
     noise = rng.standard_normal(shape)
-    if rng.random() >= _WHITE_SHARE:
-        width = rng.uniform(*_WIDTHS)
-        other = rng.uniform(*_WIDTHS) if rng.random() < 0.2 else width
-        noise = _blurred(noise, width, other)
+    if down:
+        noise = _blurred(noise, down, across)
     noise /= noise.std()
-    if rng.random() < _ROWS_SHARE:
-        rows = rng.standard_normal((shape[0], *(1,) * (len(shape) - 1)))
-        share = rng.uniform(0.1, 0.5)
-        noise = np.sqrt(1 - share**2) * noise + share * rows
-    if rng.random() < _HOT_SHARE:
-        hot = rng.random(shape) < 10 ** rng.uniform(-4, -2.5)
-        noise[hot] += rng.exponential(6, int(hot.sum()))
+    if rows:
+        offsets = rng.standard_normal((shape[0], *(1,) * (len(shape) - 1)))
+        noise = np.sqrt(1 - rows**2) * noise + rows * offsets
+    if hot:
+        is_hot = rng.random(shape) < hot
+        noise[is_hot] += rng.exponential(HOT_MEAN, int(is_hot.sum()))
     return noise
+
+
+class NoiseKind(NamedTuple):
+    """What noise is like.
+
+    Attributes
+    ----------
+    down, across : float
+        Deviations in pixels of the Gaussian that it was blurred by along columns and
+        rows; 0 if it is white.
+    rows : float
+        Share of the offsets that whole rows have.
+    hot : float
+        Fraction of the pixels that are hot.
+    """
+
+    down: float
+    across: float
+    rows: float
+    hot: float
+
+
+def draw_noise_kind(rng: np.random.Generator) -> NoiseKind:
+    """Draw what noise is like.
+
+    A quarter is white; the rest is blurred by a Gaussian of 0.3 to 1.1 pixels, which
+    may differ along rows and columns. At times rows have an offset of their own, or one
+    pixel in some thousand is hot.
+    """
+    down = across = 0.0
+    if rng.random() >= _WHITE_SHARE:
+        down = across = rng.uniform(*_WIDTHS)
+        if rng.random() < 0.2:
+            across = rng.uniform(*_WIDTHS)
+    rows = rng.uniform(0.1, 0.5) if rng.random() < _ROWS_SHARE else 0.0
+    hot = 10 ** rng.uniform(-4, -2.5) if rng.random() < _HOT_SHARE else 0.0
+    return NoiseKind(down, across, rows, hot)
 
 
 def _blurred(

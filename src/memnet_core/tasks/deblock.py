@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
     from memnet_core.tasks.base import Tables
 
-__all__ = ["Deblock", "QualityEstimate", "estimate_quality", "jpeg", "luminance_table"]
+__all__ = [
+    "Deblock",
+    "QualityEstimate",
+    "chroma_table",
+    "draw_whole_chroma",
+    "estimate_quality",
+    "jpeg",
+    "jpeg_file",
+    "luminance_table",
+]
 
 _UNIT = 16
 """Pixels after which JPEG repeats: blocks of 8×8 samples, of chroma every other one."""
@@ -46,6 +55,15 @@ _STANDARD_LUMINANCE = np.array([
     72, 92, 95, 98, 112, 100, 103,  99,
 ], np.int64)
 # fmt: on
+
+# Table K.2: coarse but for the lowest frequencies.
+_STANDARD_CHROMA = np.full((8, 8), 99, np.int64)
+_STANDARD_CHROMA[:4, :4] = [
+    [17, 18, 24, 47],
+    [18, 21, 26, 66],
+    [24, 26, 56, 99],
+    [47, 66, 99, 99],
+]
 
 
 class Deblock(Task):
@@ -79,6 +97,14 @@ class Deblock(Task):
         factor = 50 / level if level < 50 else 2 - level / 50
         return math.log(1 + factor) / math.log(51)
 
+    def at_strength(self, level: float, strength: float) -> float:
+        """Return the quality of so much stronger compression; see `Task.at_strength`.
+
+        It is no whole number.
+        """
+        factor = math.pow(51, strength * self.map_value(level)) - 1
+        return 50 / factor if factor > 1 else 50 * (2 - factor)
+
     def estimate(
         self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
     ) -> LevelFound:
@@ -99,7 +125,7 @@ class Deblock(Task):
     ) -> NDArray[np.float64]:
         """Compress as JPEG, which rounds and clips; see `Task.degrade`."""
         pixels = np.clip(np.rint(plane), 0, 255).astype(np.uint8)
-        is_whole = plane.ndim == 3 and rng.random() < _WHOLE_CHROMA_SHARE
+        is_whole = plane.ndim == 3 and draw_whole_chroma(rng)
         compressed = jpeg(pixels, round(level), subsampled=not is_whole)
         return compressed.astype(np.float64)
 
@@ -135,8 +161,22 @@ class QualityEstimate:
 
 def luminance_table(quality: int) -> NDArray[np.int64]:
     """Return the 64 luminance steps that libjpeg uses at a quality of 1 to 100."""
+    return _scaled(_STANDARD_LUMINANCE, quality)
+
+
+def chroma_table(quality: int) -> NDArray[np.int64]:
+    """Return the 64 steps of both chroma planes, as `luminance_table` does."""
+    return _scaled(_STANDARD_CHROMA.ravel(), quality)
+
+
+def _scaled(standard: NDArray[np.int64], quality: int) -> NDArray[np.int64]:
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return np.clip((_STANDARD_LUMINANCE * scale + 50) // 100, 1, 255)
+    return np.clip((standard * scale + 50) // 100, 1, 255)
+
+
+def draw_whole_chroma(rng: np.random.Generator) -> bool:
+    """Draw whether a colour JPEG to learn from keeps all samples of chroma."""
+    return bool(rng.random() < _WHOLE_CHROMA_SHARE)
 
 
 def estimate_quality(table: Sequence[int]) -> QualityEstimate:
@@ -164,6 +204,23 @@ def jpeg(
 
     Parameters
     ----------
+    pixels, quality, subsampled
+        As for `jpeg_file`.
+    """
+    from PIL import Image
+
+    file = io.BytesIO(jpeg_file(pixels, quality, subsampled=subsampled))
+    with Image.open(file) as image:
+        return np.asarray(image)
+
+
+def jpeg_file(
+    pixels: NDArray[np.uint8], quality: int, *, subsampled: bool = True
+) -> bytes:
+    """Return pixels as the content of a baseline JPEG file.
+
+    Parameters
+    ----------
     pixels : ndarray of uint8, shape (H, W) or (H, W, 3)
         Gray or RGB pixels; 8×8 blocks begin at the upper left corner.
     quality : int
@@ -176,5 +233,4 @@ def jpeg(
     buffer = io.BytesIO()
     chroma = "4:2:0" if subsampled else "4:4:4"
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=chroma)
-    with Image.open(buffer) as image:
-        return np.asarray(image)
+    return buffer.getvalue()

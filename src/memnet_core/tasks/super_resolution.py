@@ -36,6 +36,7 @@ class SuperResolution(Task):
     whole = True
     ranges = False
     estimable = False
+    graded = False
     field = LevelField(label="scale", value=2, low=2, high=16, offered=True)
     recipe_levels: ClassVar = {
         "fast": Levels.listed(2, 3, 4),
@@ -64,11 +65,16 @@ class SuperResolution(Task):
         self, plane: NDArray[Any], level: float, rng: np.random.Generator
     ) -> NDArray[np.float64]:
         """Shrink and enlarge by bicubic interpolation; see `Task.degrade`."""
-        clean = plane.astype(np.float64)
+        height, width = plane.shape[:2]
+        return imresize(self.captured(plane, level, rng), (height, width))
+
+    def captured(
+        self, plane: NDArray[Any], level: float, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Shrink by bicubic interpolation; see `Task.captured`."""
         height, width = plane.shape[:2]
         scale = int(level)
-        small = imresize(clean, (height // scale, width // scale))
-        return imresize(small, (height, width))
+        return imresize(plane.astype(np.float64), (height // scale, width // scale))
 
     def period(self, level: float) -> int:
         """Return the side of a pixel of the small image."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -47,6 +48,11 @@ def _task_name(name: str) -> str:
         return find_task(name).name
     except UsageError as error:
         raise ValueError(str(error)) from error
+
+
+def _several(value: object) -> object:
+    """Return a single path as one of several."""
+    return (value,) if isinstance(value, (str, Path)) else value
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
@@ -123,6 +129,16 @@ class TrainingConfig(BaseModel):
     stride : int, optional
         Patches on a grid of this stride, every one once in an epoch; by default they
         are drawn at random.
+    teacher : tuple of Path
+        Files of networks to learn from, too; see `memnet_core.training.teachers`. One,
+        or for super-resolution one for each scale.
+    teacher_share : float
+        Part of a teacher's answer in the target, the rest being the clean image; plain
+        patches are learned from clean images alone.
+    batches : str
+        ``device``: images stay on the device, and batches are made there; ``workers``:
+        a thread of the CPU makes them; ``auto``: the former on a GPU, and with a
+        teacher.
     optimizer : str
         ``muon`` (for convolutions, AdamW for the rest), ``adamw`` or ``sgd`` (momentum
         0.9).
@@ -148,6 +164,12 @@ class TrainingConfig(BaseModel):
         Fraction of the run from which BatchNorm uses fixed, recalibrated statistics.
     recalibration_batches : int
         Batches over which statistics are taken anew.
+    precision : str
+        ``bfloat16``: convolutions are computed in it until BatchNorm is fixed, weights
+        and their updates in float32; ``float32``; ``auto``: the former on GPUs and CPUs
+        that are faster so.
+    compile : bool
+        Whether PyTorch compiles the network first, which takes minutes.
     activation_checkpointing : bool
         Whether to compute activations twice and keep few, for deep networks on small
         cards.
@@ -184,6 +206,9 @@ class TrainingConfig(BaseModel):
     plain_share: Fraction = 0.0
     dim_share: Fraction = 0.0
     stride: Count | None
+    teacher: Annotated[tuple[Folder, ...], BeforeValidator(_several)] = ()
+    teacher_share: Fraction = 0.0
+    batches: Literal["auto", "device", "workers"] = "auto"
     optimizer: Literal["muon", "adamw", "sgd"]
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)]
@@ -198,6 +223,8 @@ class TrainingConfig(BaseModel):
     average_decay: Fraction
     freeze_norm_from: Fraction
     recalibration_batches: Count = 30
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    compile: bool = False
     activation_checkpointing: bool = False
     validations: Count | None = None
     report_every: Positive = 15.0
@@ -226,6 +253,15 @@ class TrainingConfig(BaseModel):
             self.plain_share or self.dim_share or self.luminance == "both"
         ):
             raise ValueError("patches on a grid are taken as they are")
+        if self.stride and self.batches == "device":
+            raise ValueError("patches on a grid are made by batches: workers")
+        if bool(self.teacher) != (self.teacher_share > 0):
+            raise ValueError("a teacher and its share of the target go together")
+        if self.teacher and (self.pairs or self.stride or self.batches == "workers"):
+            raise ValueError(
+                "a teacher needs clean images, patches that are drawn (no stride), and "
+                "batches that are made on the device"
+            )
         self._check_levels()
         self._check_phases()
         return self

@@ -57,9 +57,10 @@ def export(config: TrainingConfig, validated: Validated, command: str = "") -> C
             steps=validated.step,
             megapixels=round(validated.megapixels, 1),
             minutes=round(validated.minutes, 1),
-            hardware=describe_hardware(),
+            hardware=describe_hardware(validated.model.fenet.weight.device),
             command=command,
             started_from=config.start or "",
+            teacher=_taught_by(config),
             curve=validated.curve,
             value_range=(
                 chosen
@@ -68,3 +69,9 @@ def export(config: TrainingConfig, validated: Validated, command: str = "") -> C
             ),
         ),
     )
+
+
+def _taught_by(config: TrainingConfig) -> str:
+    """Return whose answers a model learned, and what their share was."""
+    names = ", ".join(path.name for path in config.teacher)
+    return f"{names} ({config.teacher_share:g} of the target)" if names else ""

@@ -6,7 +6,6 @@ import copy
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,13 +20,16 @@ from memnet_core.model.network import MemNet
 from memnet_core.model.zoo import find_model
 from memnet_core.training import distributed
 from memnet_core.training.data import training_images, validation_images
+from memnet_core.training.device_batches import sampler_on
 from memnet_core.training.events import Event, Finished, Progress, StepDone, Validated
+from memnet_core.training.hardware import is_reduced
 from memnet_core.training.loss import (
     charbonnier,
     euclidean,
     memnet_loss,
     squared_error,
 )
+from memnet_core.training.meter import Meter
 from memnet_core.training.normalization import norms, recalibrate, synchronize
 from memnet_core.training.optimization import (
     clip_gradients,
@@ -36,7 +38,7 @@ from memnet_core.training.optimization import (
     make_optimizer,
     moving_average,
 )
-from memnet_core.training.samples import GridPatches, make_sampler
+from memnet_core.training.samples import GridPatches
 from memnet_core.training.state import (
     STATE_FILE,
     Origin,
@@ -87,13 +89,14 @@ class Trainer:
     def __init__(self, config: TrainingConfig, device: str = "auto") -> None:
         self.config = config
         self._device = select_device(distributed.local_device(device))
+        self._is_reduced = is_reduced(config.precision, self._device)
         if uneven := [p.batch for p in config.phases if p.batch % distributed.world()]:
             raise TrainingError(
                 f"A batch of {uneven[0]} patches cannot be shared evenly by "
                 f"{distributed.world()} processes; change their number or the phases."
             )
         images = training_images(config)
-        self._sampler = make_sampler(config, images)
+        self._sampler = sampler_on(self._device, config, images)
         self.images = self._sampler.images
         unseen = validation_images(config) or images
         self._validation = Validation(config, unseen, self._device)
@@ -131,6 +134,8 @@ class Trainer:
         if distributed.world() > 1:
             synchronize(self._model)
             self._forward = DistributedDataParallel(self._model)
+        if config.compile:
+            self._forward = torch.compile(self._forward)  # type: ignore[assignment]
 
     @property
     def step(self) -> int:
@@ -157,7 +162,7 @@ class Trainer:
             If the loss or the gradients are no longer finite.
         """
         pause = math.inf if stop_at is None else stop_at
-        reported, validated = _Meter(), _Meter()
+        reported, validated = Meter(), Meter()
         saved = clock = time.monotonic()
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="memnet-sampler") as pool:
@@ -165,7 +170,7 @@ class Trainer:
                 while True:
                     if self._validation_due():
                         yield self._validated(validated.loss)
-                        validated = _Meter()
+                        validated = Meter()
                         clock = time.monotonic()
                     if self._fraction(self._step) >= 1 or self._step >= pause:
                         break
@@ -180,7 +185,7 @@ class Trainer:
                     yield StepDone(self._step)
                     if reported.seconds >= self.config.report_every:
                         yield self._progress(reported)
-                        reported = _Meter()
+                        reported = Meter()
                     if now - saved >= self.config.save_every:
                         self._save_state()
                         saved = now
@@ -238,7 +243,9 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
         clean = clean.to(self._device)
-        prediction = self._forward(degraded.to(self._device))
+        reduced = self._is_reduced and not self._norm_frozen
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=reduced):
+            prediction = self._forward(degraded.to(self._device))
         loss = self._loss(prediction, clean, self._error(fraction))
         if not math.isfinite(float(loss.detach())):
             raise diverged(f"The loss is no longer finite at step {self._step}")
@@ -304,7 +311,7 @@ class Trainer:
             curve=tuple(self._curve),
         )
 
-    def _progress(self, meter: _Meter) -> Progress:
+    def _progress(self, meter: Meter) -> Progress:
         fraction = self._fraction(self._step)
         if self.config.minutes is not None:
             left = self.config.minutes - self._seconds / 60
@@ -341,7 +348,8 @@ class Trainer:
 
     def _load_state(self) -> str:
         """Go on from the saved state; return what there is to remark."""
-        state = read_state(self._state_file, self._device)
+        # Optimisers count steps on the CPU, where reading the count waits for no GPU.
+        state = read_state(self._state_file, torch.device("cpu"))
         remark = self._origin.check(state)
         try:
             self._model.load_state_dict(state["model"])
@@ -360,29 +368,6 @@ class Trainer:
         self._validations = state["validations"]
         self._best = state["best"]
         return remark
-
-
-@dataclass
-class _Meter:
-    """Sums between two reports, or two validations."""
-
-    steps: int = 0
-    loss_sum: float = 0.0
-    patches: int = 0
-    pixels: int = 0
-    seconds: float = 0.0
-
-    def add(self, loss: float, clean: Tensor, seconds: float) -> None:
-        self.steps += 1
-        self.loss_sum += loss
-        self.patches += len(clean) * distributed.world()
-        self.pixels += clean[:, 0].numel() * distributed.world()
-        self.seconds += seconds
-
-    @property
-    def loss(self) -> float:
-        """Mean loss, or NaN before the first step."""
-        return self.loss_sum / self.steps if self.steps else math.nan
 
 
 def _initial_model(config: TrainingConfig) -> MemNet:

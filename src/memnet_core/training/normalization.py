@@ -49,6 +49,7 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         """Normalise; in training mode every process has to take part."""
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(x)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
         count = x.numel() // x.shape[1] * torch.distributed.get_world_size()
         mean = _sum_over_processes(x.sum((0, 2, 3))) / count
         centred = x - mean[:, None, None]

@@ -94,6 +94,9 @@ _ON_A_GRID = {"luminance": "studio", "plain_share": 0.0}
 
 _LENGTHS = ("minutes", "steps", "epochs")
 
+_TEACHER_SHARE = 0.5
+"""Of the target: what a teacher says where nothing else is said."""
+
 _MOST_BYTES = 2**20
 """Of a file of settings; those of a run have one or two thousand."""
 
@@ -131,6 +134,8 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
     if any(given.get(length) is not None for length in _LENGTHS):
         settings |= {length: given.get(length) for length in _LENGTHS}
     settings["architecture"] = recipe["architecture"] | given["architecture"]
+    if settings.get("teacher") and settings.get("teacher_share") is None:
+        settings["teacher_share"] = _TEACHER_SHARE
     if "levels" not in settings and given["task"] in tuple(TASKS):
         kind = "pairs" if given.get("pairs") else given["recipe"]
         if levels := TASKS[given["task"]].recipe_levels.get(kind):

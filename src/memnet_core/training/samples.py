@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from memnet_core.bicubic import modcrop
-from memnet_core.training.variety import dim_patch, plain_patch, studio_range
+from memnet_core.training.variety import Variety, draw_variety
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -27,12 +27,36 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GridPatches",
+    "Place",
     "RandomPatches",
     "Sampler",
     "degraded_window",
     "make_sampler",
     "network_planes",
 ]
+
+
+class Place(NamedTuple):
+    """Where a sample comes from.
+
+    Attributes
+    ----------
+    image : int
+        Number of the image.
+    level : float
+        How it is degraded.
+    top, left, side : int
+        Square of pixels around the patch.
+    turn : int
+        One of the eight flips and rotations.
+    """
+
+    image: int
+    level: float
+    top: int
+    left: int
+    side: int
+    turn: int
 
 
 class Sampler(Protocol):
@@ -96,9 +120,18 @@ class RandomPatches:
         Task, levels, phases and seed.
     images : TrainingImages
         What to draw from.
+    margin : callable, optional
+        By level, how many pixels around a patch are needed beside what its degradation
+        depends on.
     """
 
-    def __init__(self, config: TrainingConfig, images: TrainingImages) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        images: TrainingImages,
+        margin: Callable[[float], int] | None = None,
+    ) -> None:
+        self._least_margin = margin
         self._task = config.kind
         self._levels = config.levels
         self._seed = config.seed
@@ -134,48 +167,67 @@ class RandomPatches:
         JPEG's blocks begin anywhere in the patch; the pixels of the small image begin
         with it; and what a border does to a degradation stays outside of it.
         """
-        index = int(np.searchsorted(self._cumulated, rng.random(), side="right"))
+        image, level, top, left, side, turn = self._place(patch, rng)
+        clean, degraded = (
+            _turned(plane[top : top + side, left : left + side], turn)
+            for plane in self._pairs[image]
+        )
+        if self._paired:
+            return degraded, clean, None
+        clean = self._variety(clean, side, rng).of(clean)
+        start = self._start(level, rng)
+        pair = degraded_window(clean, start, patch, self._task, level, rng)
+        return *pair, self._task.map_value(level) if self._level_map else None
+
+    def _place(self, patch: int, rng: np.random.Generator) -> Place:
+        """Draw where a sample comes from."""
+        image = int(np.searchsorted(self._cumulated, rng.random(), side="right"))
         level = self._task.draw_level(self._levels, rng)
         side = self._region(patch, level)
         grid = self._task.multiple(level) if self._paired else 1
         top, left = (
             grid * int(rng.integers(0, (size - side) // grid + 1))
-            for size in self._pairs[index][0].shape[:2]
+            for size in self._pairs[image][0].shape[:2]
         )
-        turn = int(rng.integers(8))
-        clean, degraded = (
-            _turned(plane[top : top + side, left : left + side], turn)
-            for plane in self._pairs[index]
-        )
-        if self._paired:
-            return degraded, clean, None
-        if clean.dtype == np.uint8:
-            clean = self._varied(clean, rng)
-        # Where sides have to be multiples, so do the places of patches; otherwise the
-        # grid of the degradation may begin at any pixel.
-        phases = self._task.period(level) // self._task.multiple(level)
-        margin = self._task.margin(level)
-        phase = rng.integers(0, phases, 2)
-        start = (margin + int(phase[0]), margin + int(phase[1]))
-        pair = degraded_window(clean, start, patch, self._task, level, rng)
-        return *pair, self._task.map_value(level) if self._level_map else None
+        return Place(image, level, top, left, side, int(rng.integers(8)))
 
-    def _varied(
-        self, clean: NDArray[np.uint8], rng: np.random.Generator
-    ) -> NDArray[np.uint8]:
-        """Return a plain or a dim picture at times, and studio range for some."""
-        if rng.random() < self._plain_share:
-            clean = plain_patch(clean, rng)
-        elif self._dim_share and rng.random() < self._dim_share:
-            clean = dim_patch(clean, rng)
-        return studio_range(clean) if rng.random() < self._studio_share else clean
+    def _variety(
+        self, clean: NDArray[Any], side: int, rng: np.random.Generator
+    ) -> Variety:
+        """Draw what becomes of a square of an image, if that has 8 bits."""
+        if clean.dtype != np.uint8:
+            return Variety()
+        return draw_variety(
+            (side, side, *clean.shape[2:]),
+            rng,
+            plain=self._plain_share,
+            dim=self._dim_share,
+            studio=self._studio_share,
+        )
+
+    def _start(self, level: float, rng: np.random.Generator) -> tuple[int, int]:
+        """Draw where in its region a patch begins.
+
+        Where sides have to be multiples, so do the places of patches; otherwise the
+        grid of the degradation may begin at any pixel.
+        """
+        phases = self._task.period(level) // self._task.multiple(level)
+        margin = self._margin(level)
+        phase = rng.integers(0, phases, 2)
+        return margin + int(phase[0]), margin + int(phase[1])
 
     def _region(self, patch: int, level: float) -> int:
         """Return the side of what has to be cropped for a patch."""
         if self._paired:
             return patch
-        period, margin = self._task.period(level), self._task.margin(level)
-        return math.ceil((patch + period - 1) / period) * period + 2 * margin
+        period = self._task.period(level)
+        whole = math.ceil((patch + period - 1) / period) * period
+        return whole + 2 * self._margin(level)
+
+    def _margin(self, level: float) -> int:
+        """Return how many pixels around a patch are cropped, too."""
+        margin = self._task.margin(level)
+        return max(margin, self._least_margin(level)) if self._least_margin else margin
 
 
 class GridPatches:

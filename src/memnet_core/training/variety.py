@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -10,7 +10,66 @@ from PIL import Image, ImageDraw, ImageFont
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["dim_patch", "plain_patch", "studio_range"]
+__all__ = ["Variety", "dim_patch", "draw_variety", "plain_patch", "studio_range"]
+
+_TONES = np.arange(256, dtype=np.uint8)
+
+
+class Variety(NamedTuple):
+    """What becomes of a photograph of 8 bits, whoever has its pixels.
+
+    Attributes
+    ----------
+    picture : ndarray of uint8, shape (H, W) or (H, W, 3), optional
+        What is taken instead.
+    table : ndarray of uint8, shape (256,), optional
+        What becomes of each of its tones.
+    is_plain : bool
+        Whether it is flat, cut off or drawn.
+    """
+
+    picture: NDArray[np.uint8] | None = None
+    table: NDArray[np.uint8] | None = None
+    is_plain: bool = False
+
+    def of(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Return what becomes of a photograph."""
+        if self.picture is not None:
+            return self.picture
+        return plane if self.table is None else self.table[plane]
+
+
+def draw_variety(
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    *,
+    plain: float,
+    dim: float,
+    studio: float,
+) -> Variety:
+    """Draw what becomes of a photograph.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the photograph, (H, W) or (H, W, 3).
+    rng : numpy.random.Generator
+        Decides on all of it.
+    plain, dim, studio : float
+        Shares of those for which a plain picture is taken, of the others that become
+        dim, and of all that are mapped to studio range.
+    """
+    variety = Variety()
+    if rng.random() < plain:
+        variety = _draw_plain(shape, rng)
+    elif dim and rng.random() < dim:
+        variety = Variety(table=dim_patch(_TONES, rng))
+    if rng.random() < studio:
+        made = studio_range(variety.of(_TONES))
+        if variety.picture is not None:
+            return variety._replace(picture=made)
+        return variety._replace(table=made)
+    return variety
 
 
 def studio_range(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -31,15 +90,20 @@ def plain_patch(
     rng : numpy.random.Generator
         Decides on a flat area, the photograph cut off at white or black, or a drawing.
     """
+    return _draw_plain(plane.shape, rng).of(plane)
+
+
+def _draw_plain(shape: tuple[int, ...], rng: np.random.Generator) -> Variety:
     kind = rng.integers(3)
     if kind == 0:
-        return np.full_like(plane, _tone(plane, rng))
+        flat = np.full(shape, _tone(shape, rng), np.uint8)
+        return Variety(picture=flat, is_plain=True)
     if kind == 1:
         gain, pivot = rng.uniform(1.2, 3), rng.choice((0, 255))
-        stretched = pivot + gain * (plane.astype(np.float64) - (255 - pivot) / 2)
-        cut: NDArray[np.uint8] = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
-        return cut
-    return _drawing(plane, rng)
+        stretched = pivot + gain * (_TONES.astype(np.float64) - (255 - pivot) / 2)
+        cut = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+        return Variety(table=cut, is_plain=True)
+    return Variety(picture=_drawing(shape, rng), is_plain=True)
 
 
 def dim_patch(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -62,26 +126,26 @@ def dim_patch(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
     return darkened
 
 
-def _tone(plane: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, ...]:
+def _tone(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, ...]:
     """Return a grey level, often white or black, or a colour for a coloured plane."""
     tone = int(rng.choice((0, 255, int(rng.integers(256)))))
-    if plane.ndim == 2:
+    if len(shape) == 2:
         return (tone,)
     return (
         tuple(rng.integers(0, 256, 3).tolist()) if rng.random() < 0.5 else (tone,) * 3
     )
 
 
-def _drawing(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return boxes, lines and letters on a flat ground, of a plane's shape."""
-    height, width = plane.shape[:2]
-    mode = "L" if plane.ndim == 2 else "RGB"
-    picture = Image.new(mode, (width, height), _tone(plane, rng))
+def _drawing(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return boxes, lines and letters on a flat ground."""
+    height, width = shape[:2]
+    mode = "L" if len(shape) == 2 else "RGB"
+    picture = Image.new(mode, (width, height), _tone(shape, rng))
     draw = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(2, 8))):
         x0, x1 = sorted(int(x) for x in rng.integers(0, width, 2))
         y0, y1 = sorted(int(y) for y in rng.integers(0, height, 2))
-        tone, thickness = _tone(plane, rng), int(rng.integers(1, 4))
+        tone, thickness = _tone(shape, rng), int(rng.integers(1, 4))
         kind = rng.integers(4)
         if kind == 0:
             draw.rectangle((x0, y0, x1, y1), fill=tone)

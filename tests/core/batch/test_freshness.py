@@ -41,7 +41,7 @@ FORMATS = ["png", "tiff", "ome-zarr"]
 @pytest.fixture(autouse=True)
 def models(install: Callable[..., Path]) -> None:
     """Install models of three tasks."""
-    install("blocks", 5, 75)
+    install("blocks", 5, 75, level_map=True)
     install("noise", 5, 75, task="denoise")
     install("larger", 2, 4, task="sr")
 
@@ -114,6 +114,7 @@ def test_result_of_an_older_source_is_said_and_redone_if_asked(
             {"consistency": False, "value_range": (0, 200)},
             "it was made with other settings (consistency, value range)",
         ),
+        ({"strength": 0.5}, "it was made with other settings (strength)"),
         ({"axes": "YXC"}, "it was made with other settings (axes)"),
         ({"model": "second"}, "it was made with another model (blocks)"),
     ],

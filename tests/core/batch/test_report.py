@@ -70,7 +70,8 @@ def test_report_tells_settings_models_and_what_became_of_each_file(
         "status": "done",
         "message": "",
         "level": 10,
-        "remark": "q 10 by its quantisation table",
+        "remark": "q 10 by its quantisation table; chroma restored at its own "
+        "resolution",
         "model": "low",
         "shape": [9, 11, 3],
         "dtype": "uint8",

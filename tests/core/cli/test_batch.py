@@ -67,6 +67,7 @@ def test_folder_is_restored_and_each_file_has_a_line(
             {"level": 10, "channels": "luminance"},
         ),
         ("--scale 2", "sr", {"level": 2}),
+        ("--sigma 10 --strength 0.5", "denoise", {"level": 10, "strength": 0.5}),
         ("--q 10 --tta", "deblock", {"level": 10, "tta": True}),
         ("--q 10 --exit-block 1", "deblock", {"level": 10, "exit_block": 1}),
         (
@@ -84,7 +85,7 @@ def test_options_do_what_they_name(
     task: str,
     settings: dict[str, Any],
 ) -> None:
-    install("model", 2, 16, task=task)
+    install("model", 2, 16, task=task, level_map="strength" in settings)
     source = picture("a.png")
     result = memnet(
         *("batch", "--task", task, *options.split(), "--device", "cpu", source, "out")
@@ -173,7 +174,7 @@ def test_remarks_are_on_the_line_of_the_file(
     )
     assert said[1].endswith("; not kept: palette (expanded)")
     said = lines(memnet("batch", "--task", "deblock", "b.jpg", "auto"))
-    assert said[1].endswith("in N s; q 12 by its quantisation table")
+    assert "in N s; q 12 by its quantisation table; chroma restored" in said[1]
 
 
 def test_second_run_skips_what_exists_and_overwrite_redoes_it(

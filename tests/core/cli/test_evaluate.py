@@ -37,6 +37,7 @@ def test_shipped_model_scores_as_its_card_says(
         (["deblock", ".", "--csv", "no/where.csv"], 2, "create it first"),
         (["deblock", ".", "--csv", "/proc/s.csv"], 2, "s.csv cannot be written"),
         (["deblock", ".", "--seed", -1], 2, "-1 is not in the range"),
+        (["deblock", ".", "--gray", "--channels", "each"], 2, "leave --gray out"),
     ],
     ids=str,
 )
@@ -92,3 +93,47 @@ def test_file_that_cannot_be_replaced_is_reported_in_one_sentence(
     result = memnet("evaluate", "deblock", "mine", "--levels", 10, "--csv", name)
     assert result.exit_code == 2
     assert "cannot be written: File name too long" in " ".join(result.output.split())
+
+
+def test_colours_are_scored_where_model_and_pictures_have_some_or_as_asked(
+    memnet: Callable[..., Result],
+    picture: Callable[..., Path],
+    install: Callable[..., Path],
+) -> None:
+    for name, shape in (("coloured", (32, 40, 3)), ("gray", (32, 40))):
+        Path(name).mkdir()
+        picture(f"{name}/a.png", *shape)
+    install("mine", 10, 20)
+    install("mine-color", 10, 20, image_channels=3)
+
+    def scored(model: str, folder: str, *arguments: str) -> str:
+        result = memnet("evaluate", model, folder, "--levels", 10, *arguments)
+        assert result.exit_code == 0, result.output
+        title = result.output.splitlines()[0]
+        return title.partition(", colours restored: ")[2]
+
+    assert scored("mine-color", "coloured") == "joint"
+    assert scored("mine-color", "gray") == ""
+    assert scored("mine-color", "coloured", "--gray") == ""
+    assert scored("mine-color", "coloured", "--channels", "each") == "each"
+    assert scored("mine", "coloured") == ""
+    assert scored("mine", "coloured", "--colour") == "luminance"
+    assert scored("mine", "coloured", "--channels", "each") == "each"
+
+
+def test_page_of_colours_shows_both_scores_and_coloured_pictures(
+    memnet: Callable[..., Result], picture: Callable[..., Path]
+) -> None:
+    Path("mine").mkdir()
+    picture("mine/a.png", 32, 40, 3)
+    result = memnet(
+        *("evaluate", "deblock", "mine", "--levels", 10, "--colour"),
+        *("--html", "s.html", "--json", "s.json"),
+    )
+    assert result.exit_code == 0, result.output
+    [found] = json.loads(Path("s.json").read_text())["evaluations"]
+    page = Path("s.html").read_text(encoding="utf-8")
+    for scores in (found["mean"], found["mean"]["luminance"]):
+        assert f"<td>{scores['input_psnr']:.2f}</td>" in page
+        assert f"<td>{scores['psnr']:.2f}</td>" in page
+    assert "Scores of RGB, colours restored: luminance" in page

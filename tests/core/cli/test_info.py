@@ -34,7 +34,10 @@ def test_jpeg_tells_its_quality_and_the_model_for_it(
     assert told["axes"] == "YXS 9×11×3"
     assert told["values"].startswith("uint8, ")
     assert told["JPEG quality"] == "q 10 by its quantisation table, values 0 to 255"
-    assert told["deblock"] == "model 'low' would serve"
+    assert told["deblock"].split(", ") == [
+        "model 'low' would serve",
+        "chroma restored at its own resolution",
+    ]
     assert told["sr"] == "as --scale says, by no model yet"
 
 
@@ -195,3 +198,64 @@ def test_bound_of_pixels_is_told_and_can_be_raised(
     assert "--max-pixels or MEMNET_MAX_PIXELS raises that" in refused.output
     raised = memnet(command, path, *arguments, *task, "--max-pixels", "99")
     assert raised.exit_code == 0, raised.output
+
+
+def test_what_batch_would_do_is_told_before_and_after(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("map", 5, 40, level_map=True)
+    options = ["--task", "deblock", "--channels", "each", "--strength", 1.5]
+    options += ["--device", "cpu"]
+    path = picture("a.jpg", 33, 40, 3, quality=10)
+    told = facts(memnet("info", path, *options))
+    model = Path(told["model"].removesuffix(" (deblock q 5-40)"))
+    del told["axes"], told["values"], told["metadata"], told["format"], told["model"]
+    remark = (
+        "strength 1.5, as q 3.65, beyond what the model is trained for (deblock q 5-40)"
+    )
+    assert told == {
+        "task": "deblock: Remove JPEG blocks",
+        "level": "q 10; q 10 by its quantisation table",
+        "planes": "each by itself",
+        "strength": "1.5",
+        "range": "0 to 255",
+        "held to": "the intervals of the JPEG",
+        "device": "cpu",
+        "remarks": remark,
+    }
+    result = memnet("batch", *options, path, "out")
+    assert f"; q 10 by its quantisation table; {remark}" in result.stderr
+    made = facts(memnet("info", "out/a.png"))["made by"]
+    assert "values 0 to 255" in made
+    assert f"model {model.stem} (" in made
+    assert made.endswith("channels each, strength 1.5")
+
+
+@pytest.mark.usefixtures("models_folder")
+def test_task_that_would_be_refused_or_idle_is_told_so(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("gray", 5, 40)
+    strong, mild = picture("a.jpg", quality=10), picture("b.jpg", quality=90)
+    idle = facts(memnet("info", mild, "--task", "deblock"))["would be done"]
+    assert idle.startswith("nothing: needs none: q 90 is milder than q 40")
+    for options, reason in (
+        (["--channels", "joint"], "The model restores gray planes, not colours"),
+        (["--strength", "0.5"], "The model 'gray' is not told the level"),
+        (["--exit-block", "9"], "Exit block 9 does not exist"),
+    ):
+        result = memnet("info", strong, "--task", "deblock", *options)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"Error: {reason}")
+
+
+def test_options_that_say_nothing_without_a_task_are_refused(
+    memnet: Command, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = picture("a.png")
+    for option, value in (("--q", "10"), ("--strength", "1"), ("--range", "0,9")):
+        result = memnet("info", path, option, value)
+        assert result.exit_code == 2
+        assert f"{option} needs a --task" in result.stderr
+    monkeypatch.setenv("MEMNET_MAX_PIXELS", "1")
+    assert memnet("info", path, "--max-pixels", 999).exit_code == 0

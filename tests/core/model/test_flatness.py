@@ -67,7 +67,7 @@ def test_a_pattern_is_taken_out(
         level_map=level_map,
         image_channels=image_channels,
     )
-    levels, task = Levels.between(5, 50), find_task("denoise")
+    levels, task = Levels.between(5, 50), find_task("deblock")
     with torch.no_grad():
         model.fusion.fill_(1 / 2)
         model.reconnet.conv.weight.mul_(1e-3)

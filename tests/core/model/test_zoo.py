@@ -42,6 +42,7 @@ def write_model(
         folder: Path = models_folder,
         file: str | None = None,
         colours: bool = False,
+        grain: str = "white",
     ) -> Path:
         shape = Architecture(
             memory_blocks=1,
@@ -55,6 +56,7 @@ def write_model(
             tiny_model(shape),
             name=name,
             task=task,
+            grain=grain,
             levels=Levels(values=levels or (30,), continuous=continuous),
             version="1.0",
             licence="BSD-3-Clause",
@@ -211,6 +213,16 @@ def test_users_model_serves_before_a_shipped_one_of_the_same_width(
     write_model("shipped", 20, 40, folder=shipped_folder)
     added = write_model("user", 25, 45)
     assert model_for("denoise", 30).path == added
+
+
+def test_model_for_the_grain_of_the_noise_serves_where_there_is_one(
+    write_model: WriteModel,
+) -> None:
+    write_model("white", 20, 40)
+    write_model("shared", 10, 60, grain="correlated")
+    assert model_for("denoise", 30).card.name == "white"
+    assert model_for("denoise", 30, grain="correlated").card.name == "shared"
+    assert model_for("denoise", 15, grain="white").card.name == "shared"
 
 
 def test_colours_are_restored_by_a_model_for_colours_where_one_serves(

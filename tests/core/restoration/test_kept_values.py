@@ -12,7 +12,7 @@ from memnet_core import restore as restored
 from memnet_core.errors import UsageError
 from memnet_core.events import Notice
 from memnet_core.io import open_image
-from memnet_core.jpeg_intervals import JpegCoding
+from memnet_core.jpeg_intervals import TO_YCC, JpegCoding
 from memnet_core.restoration.decision import decide
 from memnet_core.restoration.holes import Filled
 from memnet_core.restoration.prepare import prepare
@@ -149,14 +149,23 @@ def test_sigma_is_said_in_values_of_the_image() -> None:
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-@pytest.mark.parametrize("colours", ["single", "luminance"])
+@pytest.mark.parametrize(
+    ("colours", "sampling"),
+    [
+        ("single", ((1, 1),)),
+        ("luminance", ((1, 1),) * 3),
+        ("each", ((1, 1),) * 3),
+        ("each", ((2, 2), (1, 1), (1, 1))),
+        ("chroma", ((2, 2), (1, 1), (1, 1))),
+        ("chroma", ((2, 1), (1, 1), (1, 1))),
+    ],
+)
 def test_a_region_of_a_jpeg_is_that_part_of_the_whole(
-    prepared_with: Prepare, orientation: int, colours: Any
+    prepared_with: Prepare, orientation: int, colours: Any, sampling: Any
 ) -> None:
-    samples = 3 if colours == "luminance" else 1
-    stack = np.random.default_rng(1).integers(30, 220, (1, 69, 75, samples))
+    stack = np.random.default_rng(1).integers(30, 220, (1, 69, 75, len(sampling)))
     stack = stack.astype(np.uint8)
-    coding = JpegCoding((TABLE,), ((1, 1),) * samples, orientation)
+    coding = JpegCoding((TABLE,), sampling, orientation)
     prepared = prepared_with(
         task="deblock",
         level=20,
@@ -196,3 +205,18 @@ def test_a_jpeg_file_is_not_contradicted_unless_that_is_asked_for(
                 pass
             errors.append(np.mean((result[0, ..., 0] - clean.astype(float)) ** 2))
     assert errors[0] < errors[1]
+
+
+def test_colour_blotches_of_a_jpeg_go(tmp_path: Path) -> None:
+    y, x = np.mgrid[:64, :80]
+    inside = (x - 40) ** 2 + (y - 32) ** 2 < 400
+    clean = np.where(inside[..., None], (190, 60, 80), (70, 120, 150)).astype(np.uint8)
+    Image.fromarray(clean).save(tmp_path / "disc.jpg", quality=10)
+    errors = []
+    for channels in ("luminance", None):
+        result = restored(
+            tmp_path / "disc.jpg", "deblock", channels=channels, device="cpu"
+        )
+        chroma = (result.pixels - clean.astype(float)) @ TO_YCC[1:].T
+        errors.append(np.mean(chroma**2))
+    assert errors[1] < 0.9 * errors[0]

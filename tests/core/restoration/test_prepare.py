@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from memnet_core.errors import (
     LevelError,
@@ -15,7 +16,7 @@ from memnet_core.errors import (
     NothingToDo,
     UsageError,
 )
-from memnet_core.io import Image, Metadata, in_memory
+from memnet_core.io import Image, Metadata, in_memory, open_image
 from memnet_core.model.file import load_model
 from memnet_core.restoration.decision import Decision, check_model, decide
 from memnet_core.restoration.prepare import Models, carried_out, prepare
@@ -203,6 +204,36 @@ def test_colours_choose_the_model_for_colour_unless_told(
     decision = decide(gray, settings)
     assert decision.colours in ("single", "luminance")
     assert Path(decision.model).stem == ("together" if channels == "joint" else "gray")
+
+
+@pytest.mark.parametrize(
+    ("subsampling", "settings", "colours"),
+    [
+        ("4:2:0", {}, "chroma"),
+        ("4:2:2", {}, "chroma"),
+        ("4:2:0", {"consistency": False}, "chroma"),
+        ("4:2:0", {"channels": "luminance"}, "luminance"),
+        ("4:2:0", {"channels": "each"}, "each"),
+        ("4:4:4", {}, "luminance"),
+    ],
+)
+def test_chroma_of_a_jpeg_is_restored_at_its_own_resolution(
+    install: Install,
+    tmp_path: Path,
+    subsampling: str,
+    settings: dict[str, Any],
+    colours: str,
+) -> None:
+    install("blocks", 5, 75)
+    y, x = np.mgrid[:40, :48]
+    waves = [100 + 60 * np.sin(angle) for angle in (x / 5, y / 4, (x + y) / 7)]
+    picture = PillowImage.fromarray(np.stack(waves, axis=-1).astype(np.uint8))
+    picture.save(tmp_path / "a.jpg", quality=30, subsampling=subsampling)
+    with open_image(tmp_path / "a.jpg") as file:
+        decision = decide(file, Settings(task="deblock", **settings))
+    assert decision.colours == colours
+    remark = "chroma restored at its own resolution"
+    assert (remark in decision.remarks) == (colours == "chroma")
 
 
 def test_decision_survives_json(install: Install) -> None:

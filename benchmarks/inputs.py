@@ -1,0 +1,137 @@
+"""What benchmarks/quality.py measures: images, levels, and how they are scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from peer_networks import SHARED
+
+from memnet_core.clean_images import read_clean_images
+from memnet_core.evaluation.colour import colour_sample
+from memnet_core.evaluation.protocol import (
+    colour_scores,
+    degraded_input,
+    reference,
+    scores,
+)
+from memnet_core.evaluation.run import Sample
+from memnet_core.pixels import rgb2ycbcr_luminance
+from memnet_core.tasks import TASKS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from memnet_core.tasks import Task
+
+__all__ = ["BENCHMARKS", "Benchmark"]
+
+BENCH = SHARED / "data" / "bench"
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A task on a set of images; pictures show the middle level.
+
+    Attributes
+    ----------
+    title : str
+        What tables and pictures call it.
+    task : Task
+        What is restored.
+    folder : str
+        Folder of the clean images.
+    levels : tuple of int
+        What is scored.
+    middle : int
+        The level of pictures.
+    input_name : str
+        What the degraded images are called.
+    colours : bool
+        Whether colours are degraded, restored and scored.
+    reads_colours : bool
+        Whether colours are read, for systems that see them, and luminance is scored.
+    """
+
+    title: str
+    task: Task
+    folder: str
+    levels: tuple[int, ...]
+    middle: int
+    input_name: str
+    colours: bool = False
+    reads_colours: bool = False
+
+    @property
+    def dataset(self) -> str:
+        """What cards call the set: its folder and, for colours, what is scored."""
+        return f"{self.folder} (RGB)" if self.colours else self.folder
+
+    def planes(self) -> list[NDArray[Any]]:
+        """Return the clean images, (H, W) or (H, W, 3)."""
+        images = read_clean_images(
+            BENCH / self.folder,
+            full_range=self.task.full_range,
+            colours=self.colours or self.reads_colours,
+        )
+        return [plane for _, plane in images]
+
+    def sample(self, plane: NDArray[Any], level: int, number: int = 0) -> Sample:
+        """Degrade a clean image of `planes`."""
+        task = self.task
+        if self.colours:
+            return colour_sample(plane, task, level, seed=SEED, number=number)
+        source = None
+        if self.reads_colours:
+            small = colour_sample(plane, task, level, seed=SEED, number=number)
+            source, plane = small.source, rgb2ycbcr_luminance(plane)
+        clean = reference(plane, task, level)
+        degraded = degraded_input(clean, task, level, seed=SEED, number=number)
+        return Sample(clean, degraded, source)
+
+    def scores(
+        self, sample: Sample, image: NDArray[Any], level: int
+    ) -> tuple[float, float]:
+        """Return PSNR in dB and SSIM of an image."""
+        if self.colours:
+            return colour_scores(sample.clean, image, self.task, level)[0]
+        return scores(sample.clean, image, self.task, level)
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "deblock": Benchmark(
+        "JPEG deblocking", TASKS["deblock"], "classic5", (5, 10, 20, 40), 20, "JPEG"
+    ),
+    "denoise": Benchmark(
+        "Denoising", TASKS["denoise"], "S14", (30, 50, 70), 50, "Noisy"
+    ),
+    "sr": Benchmark(
+        "Super-resolution",
+        TASKS["sr"],
+        "Set5",
+        (2, 3, 4),
+        3,
+        "Bicubic",
+        reads_colours=True,
+    ),
+    "deblock-color": Benchmark(
+        "JPEGs in colour",
+        TASKS["deblock"],
+        "Set5",
+        (10, 20, 40),
+        20,
+        "JPEG",
+        colours=True,
+    ),
+    "denoise-color": Benchmark(
+        "Denoising in colour",
+        TASKS["denoise"],
+        "Set5",
+        (30, 50, 70),
+        50,
+        "Noisy",
+        colours=True,
+    ),
+}
+"""By what PEERS calls them."""
