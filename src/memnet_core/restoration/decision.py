@@ -19,7 +19,7 @@ from memnet_core.jpeg_intervals import JpegCoding
 from memnet_core.model.zoo import Entry, choose_model, find_model, installed
 from memnet_core.restoration.colour import ColourMode, colour_mode
 from memnet_core.restoration.judging import Channel, Judged, judge
-from memnet_core.restoration.photons import MILDEST, check_noise
+from memnet_core.restoration.photons import check_noise, mildest
 from memnet_core.restoration.sample import sampled_blocks
 from memnet_core.restoration.scaling import Linear, scaling_of
 from memnet_core.restoration.settings import Precision
@@ -150,7 +150,7 @@ def decide(
     strongest = judged.strongest(task)
     photons = any(channel.is_stabilized for channel in judged.channels)
     if settings.level is None and not settings.nearest:
-        _check_need(task, strongest, settings.model, MILDEST if photons else 1.0)
+        _check_need(task, strongest, settings.model, photons=photons)
     grayish = settings.channels != "luminance" and _is_gray(source)
     coloured = settings.channels == "joint" or (
         settings.channels is None and source.shape[-1] > 2 and not grayish
@@ -241,16 +241,16 @@ def _coding(source: Source) -> JpegCoding | None:
     return coding
 
 
-def _check_need(
-    task: Task, level: float, model: str | None, share: float = 1.0
-) -> None:
-    """Raise NothingToDo if a level is milder than a share of what models serve."""
+def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -> None:
+    """Raise NothingToDo if a level is milder than models serve, or nearly serve."""
     entries = [find_model(model)] if model else installed()[0]
     cards = [e.card for e in entries if e.card.task == task.name]
     served = [v for card in cards for v in card.levels.values]
     if not served:
         return
-    least = min(served, key=task.map_value) * share
+    least = min(served, key=task.map_value)
+    if photons:
+        least = mildest(least)
     if task.map_value(level) < task.map_value(least):
         raise NothingToDo(
             f"needs none: {task.symbol} {level:g} is milder than {task.symbol} "

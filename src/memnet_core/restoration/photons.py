@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from memnet_core.restoration.settings import Settings
     from memnet_core.tasks import Task
 
-__all__ = ["MILDEST", "check_noise", "is_of_photons", "mean_level", "noise_of"]
+__all__ = ["check_noise", "is_of_photons", "mean_level", "mildest", "noise_of"]
 
-MILDEST = 0.5
-"""Share of the mildest σ that a model serves down to which it removes noise of photons.
-That for 5 to 75 gains 2 dB at σ 4 (1000 photo-electrons), at 2 between 0 and -3 dB."""
+_SHARE = 0.5
+"""Share of the mildest σ that a model serves, down to which it is taken for photons.
+A blind one for 5 to 75 gains 2 dB at σ 4 (1000 photo-electrons), loses 3 dB at 2."""
 
 
 def check_noise(task: Task, settings: Settings) -> None:
@@ -120,3 +120,8 @@ def mean_level(
     noise = line.deviation(float(values.mean(dtype=np.float64)))
     level = round(min(255 * noise / (scaling.high - scaling.low), 255.0), 1)
     return LevelFound(level, f"σ estimated as {level:.1f}, a mean of dark and bright")
+
+
+def mildest(served: float) -> float:
+    """Return down to which σ a model that serves `served` removes noise of photons."""
+    return max(_SHARE * served, min(served, 1.0))
