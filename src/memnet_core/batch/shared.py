@@ -356,8 +356,9 @@ def _request(job: Job, settings: Settings) -> dict[str, Any]:
     """Return what decides over the result, as JSON gives it back."""
     asked = asdict(settings)
     del asked["device"]
-    if isinstance(asked["value_range"], tuple):
-        asked["value_range"] = [*asked["value_range"]]
+    for name, value in asked.items():
+        if isinstance(value, tuple):
+            asked[name] = [*value]
     return {
         "memnet": __version__,
         "source": os.path.abspath(job.source),

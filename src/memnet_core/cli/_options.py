@@ -76,6 +76,22 @@ def parse_range(text: str) -> str | tuple[float, float]:
     return low, high
 
 
+def parse_noise(text: str) -> str | tuple[float, float]:
+    """Return ``auto``, ``gaussian``, or gain and constant."""
+    if text in ("auto", "gaussian"):
+        return text
+    try:
+        gain, constant = (float(part) for part in text.split(","))
+    except ValueError:
+        gain = constant = 0.0
+    if not (gain > 0 and math.isfinite(gain) and math.isfinite(constant)):
+        raise click.BadParameter(
+            f"{text!r} is neither 'auto' nor 'gaussian', nor A,B of the variance "
+            "A·mean + B with A above 0."
+        )
+    return gain, constant
+
+
 def _axes(text: str) -> str:
     """Return letters of axes in upper case."""
     axes = text.upper()
@@ -141,6 +157,15 @@ _OPTIONS = (
         show_default=True,
         help="Which values are black and white: all that the type holds, or what the "
         "image holds mostly (auto: beyond 8 bits), or each plane.",
+    ),
+    click.option(
+        "--noise",
+        type=parse_noise,
+        metavar="auto|gaussian|A,B",
+        default="auto",
+        show_default=True,
+        help="denoise: the same everywhere (gaussian), or of variance A·mean + B, as "
+        "photons make it (auto: if it grows beyond 8 bits and no --sigma is given).",
     ),
     click.option(
         "--axes",

@@ -177,7 +177,8 @@ def _planned(source: ImageFile, settings: Settings) -> Iterator[tuple[str, str]]
     """Yield all that is decided for an image."""
     from memnet_core.devices import select_device
     from memnet_core.errors import NothingToDo
-    from memnet_core.restoration.decision import decide, judge
+    from memnet_core.restoration.decision import decide
+    from memnet_core.restoration.judging import judge
     from memnet_core.tasks import find_task
 
     task = find_task(settings.task)
@@ -209,7 +210,8 @@ def _planned(source: ImageFile, settings: Settings) -> Iterator[tuple[str, str]]
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
     from memnet_core.errors import LevelError, MemnetError
-    from memnet_core.restoration.decision import decide, judge
+    from memnet_core.restoration.decision import decide
+    from memnet_core.restoration.judging import judge
     from memnet_core.restoration.settings import Settings
 
     settings = Settings(task=task.name)
@@ -221,7 +223,11 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
         yield task.quantity, f"unknown: {error}"
         return
     ranges = dict.fromkeys(str(channel.scaling) for channel in judged.channels)
-    found = (*judged.remarks, f"values {' and '.join(ranges)}")
+    noise = [r for r in judged.remarks if r.startswith("noise: ")]
+    if noise:
+        yield "noise", " and ".join(r.removeprefix("noise: ") for r in noise)
+    remarks = [remark for remark in judged.remarks if remark not in noise]
+    found = (*remarks, f"values {' and '.join(ranges)}")
     yield task.quantity, ", ".join(found)
     try:
         decision = decide(source, settings, judged)

@@ -35,6 +35,8 @@ class Provenance(BaseModel):
         One for each channel.
     ranges : tuple of (float, float), optional
         What became black and white in each channel; nothing if each plane had its own.
+    photons : tuple of (float, float, float), optional
+        Gain, black and read noise of channels whose noise was made the same everywhere.
     options : dict
         What was asked for besides, as far as it is not the default.
     source : Fingerprint, optional
@@ -49,6 +51,7 @@ class Provenance(BaseModel):
     sha256: str
     levels: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
     ranges: tuple[tuple[FiniteFloat, FiniteFloat] | None, ...] = ()
+    photons: tuple[tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None, ...] = ()
     options: dict[str, Any] = {}
     source: Fingerprint | None = None
 

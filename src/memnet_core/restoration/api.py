@@ -14,7 +14,13 @@ from memnet_core.io import Image, in_memory, open_image
 from memnet_core.restoration.origin import provenance
 from memnet_core.restoration.prepare import prepare
 from memnet_core.restoration.run import restore as run
-from memnet_core.restoration.settings import Channels, Precision, RangeChoice, Settings
+from memnet_core.restoration.settings import (
+    Channels,
+    NoiseChoice,
+    Precision,
+    RangeChoice,
+    Settings,
+)
 from memnet_core.restoration.source import ArraySink
 from memnet_core.tasks import find_task
 
@@ -36,6 +42,7 @@ def restore(
     channels: Channels | None = ...,
     strength: float = ...,
     value_range: RangeChoice = ...,
+    noise: NoiseChoice = ...,
     model: str | None = ...,
     nearest: bool = ...,
     device: str = ...,
@@ -58,6 +65,7 @@ def restore(
     channels: Channels | None = ...,
     strength: float = ...,
     value_range: RangeChoice = ...,
+    noise: NoiseChoice = ...,
     model: str | None = ...,
     nearest: bool = ...,
     device: str = ...,

@@ -6,24 +6,25 @@ result wherever they come from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from memnet_core.errors import ImageError, ModelError, NothingToDo, UsageError
+from memnet_core.errors import ModelError, NothingToDo
 from memnet_core.jpeg_chroma import Chroma
 from memnet_core.jpeg_intervals import JpegCoding
 from memnet_core.model.zoo import Entry, choose_model, find_model, installed
 from memnet_core.restoration.colour import ColourMode, colour_mode
-from memnet_core.restoration.holes import Filled
-from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+from memnet_core.restoration.judging import Channel, Judged, judge
+from memnet_core.restoration.photons import check_noise, mildest
+from memnet_core.restoration.sample import sampled_blocks
 from memnet_core.restoration.scaling import Linear, scaling_of
 from memnet_core.restoration.settings import Precision
 from memnet_core.restoration.strength import check_strength, strength_in_words
-from memnet_core.tasks import LevelFound, find_task
+from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,36 +34,13 @@ if TYPE_CHECKING:
     from memnet_core.tasks import Task
 
 __all__ = [
-    "Channel",
     "Decision",
-    "Judged",
     "check_model",
     "decide",
-    "judge",
     "plane_scaling",
 ]
 
 _GRAY_CHECK_ROWS = 256
-
-_JUDGED = 1024
-"""Values from which on what they spread over says something of their noise."""
-
-
-class Channel(BaseModel):
-    """What was found out about one channel.
-
-    Attributes
-    ----------
-    level : float
-        Degradation level.
-    scaling : Linear, optional
-        What becomes 0 and 1; None where every plane has its own.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    level: FiniteFloat
-    scaling: Linear | None
 
 
 class Decision(BaseModel):
@@ -141,58 +119,6 @@ class Decision(BaseModel):
         return entry
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What was found out about an input.
-
-    Attributes
-    ----------
-    channels : tuple of Channel
-        One for each channel of the source.
-    remarks : tuple of str
-        How level and range were found.
-    """
-
-    channels: tuple[Channel, ...]
-    remarks: tuple[str, ...]
-
-    def strongest(self, task: Task) -> float:
-        """Return the level of the channel that needs most."""
-        return max((c.level for c in self.channels), key=task.map_value)
-
-
-def judge(source: Source, settings: Settings) -> Judged:
-    """Find out range and level of an input by a sample of its planes.
-
-    Parameters
-    ----------
-    source : Source
-        Any input.
-    settings : Settings
-        What was asked for.
-
-    Raises
-    ------
-    ImageError
-        If the planes are no image, or the sample holds values that cannot be restored.
-    LevelError
-        If the level cannot be found out, or is none.
-    """
-    if 0 in source.shape or source.dtype.kind not in "buif":
-        raise ImageError(
-            f"Pixels of type {source.dtype} and shape {source.shape} cannot be "
-            "restored; convert them to integers or floats."
-        )
-    task = find_task(settings.task)
-    if settings.level is not None:
-        task.check(settings.level)
-    judged = [_judged(source, n, task, settings) for n in range(source.channels)]
-    return Judged(
-        channels=tuple(channel for channel, _ in judged),
-        remarks=tuple(dict.fromkeys(remark for _, told in judged for remark in told)),
-    )
-
-
 def decide(
     source: Source, settings: Settings, judged: Judged | None = None
 ) -> Decision:
@@ -222,8 +148,9 @@ def decide(
     task = find_task(settings.task)
     remarks = [*judged.remarks]
     strongest = judged.strongest(task)
+    photons = any(channel.is_stabilized for channel in judged.channels)
     if settings.level is None and not settings.nearest:
-        _check_need(task, strongest, settings.model)
+        _check_need(task, strongest, settings.model, photons=photons)
     grayish = settings.channels != "luminance" and _is_gray(source)
     coloured = settings.channels == "joint" or (
         settings.channels is None and source.shape[-1] > 2 and not grayish
@@ -232,7 +159,7 @@ def decide(
         task.name,
         strongest,
         settings.model,
-        nearest=settings.nearest,
+        nearest=settings.nearest or photons,
         colours=coloured,
     )
     card = entry.card
@@ -279,9 +206,10 @@ def check_model(settings: Settings) -> None:
     MemnetError
         If none is for the task or the level that is given, or has the exit block.
     """
-    level = settings.level
+    level, task = settings.level, find_task(settings.task)
+    check_noise(task, settings)
     entry = choose_model(
-        find_task(settings.task).name,
+        task.name,
         0.0 if level is None else level,
         settings.model,
         nearest=settings.nearest or level is None,
@@ -313,69 +241,20 @@ def _coding(source: Source) -> JpegCoding | None:
     return coding
 
 
-def _judged(
-    source: Source, channel: int, task: Task, settings: Settings
-) -> tuple[Channel, list[str]]:
-    """Return level and scaling of a channel, and how they were found."""
-    remarks = []
-    planes = sampled_planes(source, channel)
-    blocks = sampled_blocks(source, planes)
-    scaling = scaling_of(blocks, source.dtype, settings.value_range)
-    if settings.value_range == "plane":
-        remarks.append("each plane by its own percentiles")
-    found = LevelFound(settings.level) if settings.level is not None else None
-    if found is None:
-        filled = Filled(source, (scaling.low + scaling.high) / 2)
-        middle = sampled_blocks(filled, [planes[len(planes) // 2]])
-        normalized = [
-            plane
-            for block in middle
-            for plane in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
-        ]
-        found = task.estimate(normalized, source.jpeg_tables)
-        remarks.append(found.remark)
-    if task.noisy and source.dtype.itemsize > 1 and settings.value_range != "plane":
-        _check_range(blocks, scaling, found.level)
-        noise = found.level / 255 * (scaling.high - scaling.low)
-        remarks.append(f"σ {found.level:g} of 255, {noise:.3g} in values of the image")
-    kept = None if settings.value_range == "plane" else scaling
-    return Channel(level=found.level, scaling=kept), remarks
-
-
-def _check_range(blocks: list[NDArray[Any]], scaling: Linear, level: float) -> None:
-    """Raise UsageError if all that an image holds is little beside its noise.
-
-    Then black and white lie so far from its values that a restoration smooths all of
-    them away.
-    """
-    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
-    if values.size < _JUDGED:
-        return
-    ends = np.percentile(values.astype(np.float64), (0.1, 99.9))
-    low, high = (float(end) for end in ends)
-    spread = 255 * (high - low) / (scaling.high - scaling.low)
-    # A range by percentiles is as wide as it can be, whatever the noise.
-    if 0 < spread < min(level, 254):
-        raise UsageError(
-            f"The values of the image, mostly {low:g} to {high:g}, make up "
-            f"{spread:.1f} of 255 levels of the range {scaling}, fewer than the noise "
-            f"of σ {level:g}; choose --range auto, or a range that suits them."
-        )
-
-
-def _check_need(task: Task, level: float, model: str | None) -> None:
-    """Raise NothingToDo if a level that was found is milder than all models serve."""
+def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -> None:
+    """Raise NothingToDo if a level is milder than models serve, or nearly serve."""
     entries = [find_model(model)] if model else installed()[0]
     cards = [e.card for e in entries if e.card.task == task.name]
-    served = [task.map_value(v) for card in cards for v in card.levels.values]
-    if served and task.map_value(level) < min(served):
-        mildest = min(
-            (v for card in cards for v in card.levels.values), key=task.map_value
-        )
+    served = [v for card in cards for v in card.levels.values]
+    if not served:
+        return
+    least = min(served, key=task.map_value)
+    if photons:
+        least = mildest(least)
+    if task.map_value(level) < task.map_value(least):
         raise NothingToDo(
             f"needs none: {task.symbol} {level:g} is milder than {task.symbol} "
-            f"{mildest:g}, the mildest that a model serves (--nearest applies it "
-            "all the same)"
+            f"{least:g}, the mildest that is served (--nearest applies it all the same)"
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from memnet_core._version import __version__
 from memnet_core.io.provenance import Provenance
+from memnet_core.restoration.scaling import Stabilized
 from memnet_core.restoration.settings import Settings
 from memnet_core.tasks import find_task
 
@@ -59,6 +60,10 @@ def provenance(
         What it is made of.
     """
     ranges = [c.scaling and (c.scaling.low, c.scaling.high) for c in decision.channels]
+    noises = [
+        (s.gain, s.black, s.read_noise) if isinstance(s, Stabilized) else None
+        for s in (channel.scaling for channel in decision.channels)
+    ]
     return Provenance(
         memnet=__version__,
         task=decision.task,
@@ -66,6 +71,7 @@ def provenance(
         sha256=decision.checksum,
         levels=tuple(channel.level for channel in decision.channels),
         ranges=tuple(ranges),
+        photons=tuple(noises) if any(noises) else (),
         options=asked_for(settings, axes),
         source=source,
     )

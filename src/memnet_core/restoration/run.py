@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.restoration.prepare import Prepared
-    from memnet_core.restoration.scaling import Linear
+    from memnet_core.restoration.scaling import Scaling
     from memnet_core.restoration.source import Sink, Source
     from memnet_core.restoration.stream import Engine
 
@@ -112,7 +112,7 @@ class _Plane:
     source: Source
     plane: int
     level: float
-    scaling: Linear
+    scaling: Scaling
 
     def __post_init__(self) -> None:
         middle = (self.scaling.low + self.scaling.high) / 2
@@ -348,15 +348,16 @@ class _Plane:
             strip = slice(top, min(top + step, rows.stop))
             pixels = self.base.read(self.plane, strip, columns)
             waiting.put(pixels)
-            yield self._normalized(pixels, engine)
+            planes = self._planes(pixels, engine)
+            yield self.scaling.forward(planes, self.beyond)
 
-    def _normalized(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float32]:
+    def _planes(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float64]:
+        """Return the values of which the network sees something."""
         colours = without_alpha(pixels).astype(np.float64)
         mode = self.prepared.decision.colours
         if mode == "single":
             colours = colours[..., :1]
-        planes = to_planes(colours, mode, engine.image_channels)
-        return self.scaling.forward(planes, self.beyond)
+        return to_planes(colours, mode, engine.image_channels)
 
     def _pixels(
         self,
@@ -367,8 +368,8 @@ class _Plane:
         samples: RestoredSamples | None,
     ) -> NDArray[Any]:
         """Return pixels of which the network made `restored`, in the result's dtype."""
-        normalized = self._normalized(before, self.prepared.engine)
-        change = self.scaling.change(normalized, restored)
+        values = self._planes(before, self.prepared.engine)
+        change = self.scaling.change(values, restored, self.beyond)
         pixels = before.astype(np.float64)
         colours = without_alpha(pixels)
         mode, coding = self.prepared.decision.colours, self.prepared.decision.coding

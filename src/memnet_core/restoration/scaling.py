@@ -1,29 +1,34 @@
 """How the values of an image become the network's [0, 1], and back.
 
-A scaling is chosen once for every channel of an input. Here it is linear; one that
-stabilises the variance of photon noise would be another class with the same methods.
+A scaling is chosen once for every channel of an input: a linear one, or one after which
+noise of photons is the same everywhere. Another would be a class with the same methods.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from memnet_core.errors import ImageError, UsageError
+from memnet_core.restoration.anscombe import electrons_of, mean_electrons, stabilized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from memnet_core.restoration.noise import NoiseLine
     from memnet_core.restoration.settings import RangeChoice
 
-__all__ = ["Linear", "scaling_of"]
+__all__ = ["Linear", "Scaling", "Stabilized", "scaling_of", "stabilized_of"]
 
 _PERCENTILES = (0.1, 99.9)
+
+_NOISE = 4
+"""Standard deviations below black that may be noise; what is lower stands for none."""
 
 
 class Linear(BaseModel):
@@ -52,16 +57,98 @@ class Linear(BaseModel):
         return np.clip(mapped, -beyond, 1 + beyond).astype(np.float32)
 
     def change(
-        self, before: NDArray[np.float32], after: NDArray[np.float32]
+        self,
+        values: NDArray[np.float64],
+        after: NDArray[np.float32],
+        beyond: float = math.inf,
     ) -> NDArray[np.float64]:
-        """Return what to add to values, where the network made `after` of `before`.
+        """Return what to add to values, of which the network made `after`.
 
-        A network that changes nothing so gives back every value exactly.
+        A network that changes nothing of what `forward` showed it, with the same
+        `beyond`, so gives back every value exactly.
         """
+        before = self.forward(values, beyond)
         return (after.astype(np.float64) - before) * (self.high - self.low)
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}"
+
+
+class Stabilized(BaseModel):
+    """Two values that become 0 and 1, on a scale where noise is the same everywhere.
+
+    A camera is taken to show `black` and noise of a deviation of `read_noise` in the
+    dark, and for every photo-electron `gain` more. Means go back as means, so that
+    counts are kept; see `memnet_core.restoration.anscombe`.
+
+    Attributes
+    ----------
+    low, high : float
+        In the unit of the pixels.
+    gain, black, read_noise : float
+        In the unit of the pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["anscombe"] = "anscombe"
+    low: FiniteFloat
+    high: FiniteFloat
+    gain: Annotated[FiniteFloat, Field(gt=0)]
+    black: FiniteFloat
+    read_noise: Annotated[FiniteFloat, Field(ge=0)]
+
+    @property
+    def level(self) -> float:
+        """Standard deviation of the noise that the network sees, in levels of 255."""
+        zero, one = self._ends
+        return float(255 / (one - zero))
+
+    def forward(
+        self, values: NDArray[np.float64], beyond: float = math.inf
+    ) -> NDArray[np.float32]:
+        """Map values of any shape to [-beyond, 1 + beyond]."""
+        zero, one = self._ends
+        mapped = (self._stabilized(values) - zero) / (one - zero)
+        clipped: NDArray[np.float64] = np.clip(mapped, -beyond, 1 + beyond)
+        return clipped.astype(np.float32)
+
+    def change(
+        self,
+        values: NDArray[np.float64],
+        after: NDArray[np.float32],
+        beyond: float = math.inf,
+    ) -> NDArray[np.float64]:
+        """Return what to add to values, of which the network made `after`.
+
+        What lies beyond the network's reach is added to what it made of the rest. A
+        value that it left as it was stays exactly.
+        """
+        zero, one = self._ends
+        read = self.read_noise / self.gain
+        means = after.astype(np.float64) * (one - zero) + zero
+        restored = self.black + self.gain * mean_electrons(means, read)
+        reach = beyond * (one - zero)
+        seen = electrons_of(np.array([zero - reach, one + reach]), read)
+        shown = np.clip(values, *(self.black + self.gain * seen))
+        unchanged = after == self.forward(values, beyond)
+        return np.where(unchanged, 0.0, restored - shown)
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+    @property
+    def _ends(self) -> NDArray[np.float64]:
+        """What becomes 0 and 1, stabilised."""
+        return self._stabilized(np.array([self.low, self.high]))
+
+    def _stabilized(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        electrons = (values - self.black) / self.gain
+        return stabilized(electrons, self.read_noise / self.gain)
+
+
+Scaling = Annotated[Linear | Stabilized, Field(discriminator="kind")]
+"""Any of them, told apart by `kind`."""
 
 
 def scaling_of(
@@ -112,3 +199,27 @@ def scaling_of(
                 "choose the range 'auto' or two values."
             )
     return Linear(low=0.0, high=1.0)
+
+
+def stabilized_of(scaling: Linear, line: NoiseLine) -> Stabilized:
+    """Return the scaling between the same values that makes noise the same everywhere.
+
+    Parameters
+    ----------
+    scaling : Linear
+        Which values are to become 0 and 1; those so far below black that they are no
+        noise, such as zeros beside a mosaic, do not count.
+    line : NoiseLine
+        The noise; its gain is positive.
+    """
+    # There is no noise below the value at which its variance ends.
+    black = max(line.dark, -line.constant / line.gain)
+    read_noise = line.deviation(black)
+    low = max(scaling.low, black - _NOISE * read_noise)
+    return Stabilized(
+        low=low,
+        high=max(scaling.high, low + line.gain),
+        gain=line.gain,
+        black=black,
+        read_noise=read_noise,
+    )

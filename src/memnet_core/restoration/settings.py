@@ -7,10 +7,18 @@ from typing import Literal
 
 from memnet_core.errors import UsageError
 
-__all__ = ["MOST_STRENGTH", "Channels", "Precision", "RangeChoice", "Settings"]
+__all__ = [
+    "MOST_STRENGTH",
+    "Channels",
+    "NoiseChoice",
+    "Precision",
+    "RangeChoice",
+    "Settings",
+]
 
 Channels = Literal["luminance", "each", "joint"]
 Precision = Literal["float32", "bfloat16", "float16"]
+NoiseChoice = Literal["auto", "gaussian"] | tuple[float, float]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
 
 MOST_STRENGTH = 1.5
@@ -34,6 +42,11 @@ class Settings:
         depends on task and model.
     value_range : str or (float, float)
         Which values become 0 and 1; see `memnet_core.restoration.scaling`.
+    noise : str or (float, float)
+        Denoising: ``gaussian`` takes noise to be the same everywhere; a pair (A, B)
+        takes it to have the variance A · mean + B, as photons make it, and evens it out
+        before the network; ``auto`` finds that out beyond 8 bits, unless the level is
+        given.
     strength : float
         How much of the level the network is told, from 0, which leaves everything as it
         is, to 1.5; other than 1 only with a model that has a level map.
@@ -63,6 +76,7 @@ class Settings:
     level: float | None = None
     channels: Channels | None = None
     value_range: RangeChoice = "auto"
+    noise: NoiseChoice = "auto"
     strength: float = 1.0
     model: str | None = None
     nearest: bool = False

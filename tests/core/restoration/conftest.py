@@ -23,7 +23,8 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
     """Prepare the random network of an architecture for a task."""
     from memnet_core.model.file import Card
     from memnet_core.model.zoo import Entry
-    from memnet_core.restoration.decision import Channel, Decision
+    from memnet_core.restoration.decision import Decision
+    from memnet_core.restoration.judging import Channel
     from memnet_core.restoration.prepare import Prepared
     from memnet_core.restoration.scaling import Linear
     from memnet_core.restoration.stream import Engine

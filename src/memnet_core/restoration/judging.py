@@ -1,0 +1,176 @@
+"""What is found out about an input by a sample of it: range, noise and level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, FiniteFloat
+
+from memnet_core.errors import ImageError, UsageError
+from memnet_core.restoration.holes import Filled
+from memnet_core.restoration.photons import (
+    check_noise,
+    is_of_photons,
+    mean_level,
+    noise_of,
+)
+from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+from memnet_core.restoration.scaling import (
+    Linear,
+    Scaling,
+    Stabilized,
+    scaling_of,
+    stabilized_of,
+)
+from memnet_core.tasks import LevelFound, find_task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from memnet_core.restoration.settings import Settings
+    from memnet_core.restoration.source import Source
+    from memnet_core.tasks import Task
+
+__all__ = ["Channel", "Judged", "judge"]
+
+_JUDGED = 1024
+"""Values from which on what they spread over says something of their noise."""
+
+
+class Channel(BaseModel):
+    """What was found out about one channel.
+
+    Attributes
+    ----------
+    level : float
+        Degradation level.
+    scaling : Linear or Stabilized, optional
+        What becomes 0 and 1; None where every plane has its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: FiniteFloat
+    scaling: Scaling | None
+
+    @property
+    def is_stabilized(self) -> bool:
+        """Whether noise of photons is made the same everywhere."""
+        return isinstance(self.scaling, Stabilized)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found out about an input.
+
+    Attributes
+    ----------
+    channels : tuple of Channel
+        One for each channel of the source.
+    remarks : tuple of str
+        How level and range were found.
+    """
+
+    channels: tuple[Channel, ...]
+    remarks: tuple[str, ...]
+
+    def strongest(self, task: Task) -> float:
+        """Return the level of the channel that needs most."""
+        return max((c.level for c in self.channels), key=task.map_value)
+
+
+def judge(source: Source, settings: Settings) -> Judged:
+    """Find out range and level of an input by a sample of its planes.
+
+    Parameters
+    ----------
+    source : Source
+        Any input.
+    settings : Settings
+        What was asked for.
+
+    Raises
+    ------
+    ImageError
+        If the planes are no image, or the sample holds values that cannot be restored.
+    LevelError
+        If the level cannot be found out, or is none.
+    """
+    if 0 in source.shape or source.dtype.kind not in "buif":
+        raise ImageError(
+            f"Pixels of type {source.dtype} and shape {source.shape} cannot be "
+            "restored; convert them to integers or floats."
+        )
+    task = find_task(settings.task)
+    if settings.level is not None:
+        task.check(settings.level)
+    check_noise(task, settings)
+    judged = [_judged(source, n, task, settings) for n in range(source.channels)]
+    return Judged(
+        channels=tuple(channel for channel, _ in judged),
+        remarks=tuple(dict.fromkeys(remark for _, told in judged for remark in told)),
+    )
+
+
+def _judged(
+    source: Source, channel: int, task: Task, settings: Settings
+) -> tuple[Channel, list[str]]:
+    """Return level and scaling of a channel, and how they were found."""
+    remarks = []
+    planes = sampled_planes(source, channel)
+    blocks = sampled_blocks(source, planes)
+    line = noise_of(blocks, task, settings)
+    photons = bool(line and is_of_photons(line, source.dtype, settings))
+    choice = settings.value_range
+    if photons and choice == "auto":
+        choice = "percentile"
+    scaling = scaling_of(blocks, source.dtype, choice)
+    if line and photons:
+        even = stabilized_of(scaling, line)
+        level = round(even.level, 1)
+        remarks += [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
+        return Channel(level=level, scaling=even), remarks
+    if settings.value_range == "plane":
+        remarks.append("each plane by its own percentiles")
+    found = LevelFound(settings.level) if settings.level is not None else None
+    if found is None:
+        filled = Filled(source, (scaling.low + scaling.high) / 2)
+        middle = sampled_blocks(filled, [planes[len(planes) // 2]])
+        normalized = [
+            plane
+            for block in middle
+            for plane in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
+        ]
+        found = task.estimate(normalized, source.jpeg_tables)
+        if line and line.is_clear:
+            found = mean_level(blocks, scaling, line)
+        remarks.append(found.remark)
+    if task.noisy and source.dtype.itemsize > 1 and settings.value_range != "plane":
+        _check_range(blocks, scaling, found.level)
+        noise = found.level / 255 * (scaling.high - scaling.low)
+        remarks.append(f"σ {found.level:g} of 255, {noise:.3g} in values of the image")
+    kept = None if settings.value_range == "plane" else scaling
+    return Channel(level=found.level, scaling=kept), remarks
+
+
+def _check_range(blocks: list[NDArray[Any]], scaling: Linear, level: float) -> None:
+    """Raise UsageError if all that an image holds is little beside its noise.
+
+    Then black and white lie so far from its values that a restoration smooths all of
+    them away.
+    """
+    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    if values.size < _JUDGED:
+        return
+    ends = np.percentile(values.astype(np.float64), (0.1, 99.9))
+    low, high = (float(end) for end in ends)
+    spread = 255 * (high - low) / (scaling.high - scaling.low)
+    # A range by percentiles is as wide as it can be, whatever the noise.
+    if 0 < spread < min(level, 254):
+        raise UsageError(
+            f"The values of the image, mostly {low:g} to {high:g}, make up "
+            f"{spread:.1f} of 255 levels of the range {scaling}, fewer than the noise "
+            f"of σ {level:g}; choose --range auto, or a range that suits them."
+        )
