@@ -168,6 +168,14 @@ _OPTIONS = (
         "photons make it (auto: if it grows beyond 8 bits and no --sigma is given).",
     ),
     click.option(
+        "--noise-grain",
+        type=click.Choice(["auto", "white", "correlated"]),
+        default="auto",
+        show_default=True,
+        help="denoise: whether neighbouring pixels share the noise, as resizing and "
+        "drift correction make it (auto: found out).",
+    ),
+    click.option(
         "--axes",
         type=_axes,
         default="",

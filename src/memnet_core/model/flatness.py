@@ -27,7 +27,7 @@ __all__ = ["flat_answers", "without_pattern"]
 _BRIGHTNESSES = 18
 """Flat areas that are measured, from black to white."""
 
-_SIDE = 112
+_SIDE = 160
 """Pixels along the sides of flat areas with noise; the border is not measured."""
 
 _BORDER = 32
@@ -97,12 +97,12 @@ def without_pattern(model: MemNet, task: Task, levels: Levels) -> MemNet:
     for level in standing:
         value = task.map_value(level)
         clean.append(exact(_flat(mended, brightness, value), brightness))
-        if task.noisy and level in standing[::2]:
+        if task.noisy and level in standing[-3:]:
             shades = torch.tensor([0.1, 0.5, 0.9])
-            noise = rng.normal(0, level / 255, (1, 1, _SIDE, _SIDE))
+            channels = mended.architecture.image_channels
+            noise = rng.normal(0, level / 255, (1, channels, _SIDE, _SIDE))
             for sign in (1, -1):
                 images = _flat(mended, shades, value, _SIDE)
-                channels = mended.architecture.image_channels
                 images[:, :channels] += torch.from_numpy(sign * noise).float()
                 noisy.append(whole(images, shades))
     rows = [(answers, 1.0) for answers in clean]

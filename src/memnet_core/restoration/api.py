@@ -16,6 +16,7 @@ from memnet_core.restoration.prepare import prepare
 from memnet_core.restoration.run import restore as run
 from memnet_core.restoration.settings import (
     Channels,
+    GrainChoice,
     NoiseChoice,
     Precision,
     RangeChoice,
@@ -43,6 +44,7 @@ def restore(
     strength: float = ...,
     value_range: RangeChoice = ...,
     noise: NoiseChoice = ...,
+    noise_grain: GrainChoice = ...,
     model: str | None = ...,
     nearest: bool = ...,
     device: str = ...,
@@ -66,6 +68,7 @@ def restore(
     strength: float = ...,
     value_range: RangeChoice = ...,
     noise: NoiseChoice = ...,
+    noise_grain: GrainChoice = ...,
     model: str | None = ...,
     nearest: bool = ...,
     device: str = ...,

@@ -161,6 +161,7 @@ def decide(
         settings.model,
         nearest=settings.nearest or photons,
         colours=coloured,
+        grain=judged.grain,
     )
     card = entry.card
     check_strength(settings, card)

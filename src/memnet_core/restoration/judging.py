@@ -24,7 +24,8 @@ from memnet_core.restoration.scaling import (
     scaling_of,
     stabilized_of,
 )
-from memnet_core.tasks import LevelFound, find_task
+from memnet_core.tasks import LevelFound, NoiseFound, estimate_noise, find_task
+from memnet_core.tasks.grain import Grain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +39,9 @@ __all__ = ["Channel", "Judged", "judge"]
 _JUDGED = 1024
 """Values from which on what they spread over says something of their noise."""
 
+_ALIKE = 1.5
+"""Factor that a σ which is given and one that is found may differ by."""
+
 
 class Channel(BaseModel):
     """What was found out about one channel.
@@ -48,12 +52,15 @@ class Channel(BaseModel):
         Degradation level.
     scaling : Linear or Stabilized, optional
         What becomes 0 and 1; None where every plane has its own.
+    grain : str
+        Whether neighbouring pixels share the noise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     level: FiniteFloat
     scaling: Scaling | None
+    grain: Grain = "white"
 
     @property
     def is_stabilized(self) -> bool:
@@ -75,6 +82,11 @@ class Judged:
 
     channels: tuple[Channel, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def grain(self) -> Grain:
+        """Grain of the noise: ``correlated`` if a channel's is, which serves all."""
+        return max((c.grain for c in self.channels), key=["white", "correlated"].index)
 
     def strongest(self, task: Task) -> float:
         """Return the level of the channel that needs most."""
@@ -127,32 +139,66 @@ def _judged(
     if photons and choice == "auto":
         choice = "percentile"
     scaling = scaling_of(blocks, source.dtype, choice)
-    if line and photons:
-        even = stabilized_of(scaling, line)
-        level = round(even.level, 1)
+    even = stabilized_of(scaling, line) if line and photons else scaling
+    grain = _noise_of_grain(source, planes, even, task, settings)
+    shared = ["noise shared by neighbours"] if grain else []
+    kind: Grain = "correlated" if grain else "white"
+    if line and isinstance(even, Stabilized):
+        level = round(grain.sigma if grain else even.level, 1)
         remarks += [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
-        return Channel(level=level, scaling=even), remarks
+        return Channel(level=level, scaling=even, grain=kind), remarks + shared
     if settings.value_range == "plane":
         remarks.append("each plane by its own percentiles")
-    found = LevelFound(settings.level) if settings.level is not None else None
-    if found is None:
-        filled = Filled(source, (scaling.low + scaling.high) / 2)
-        middle = sampled_blocks(filled, [planes[len(planes) // 2]])
-        normalized = [
-            plane
-            for block in middle
-            for plane in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
-        ]
-        found = task.estimate(normalized, source.jpeg_tables)
+    if settings.level is not None:
+        found = LevelFound(settings.level)
+    elif grain:
+        found = LevelFound(round(grain.sigma, 1), f"σ estimated as {grain.sigma:.1f}")
+    else:
+        seen = _seen(source, planes, scaling)
+        found = task.estimate(seen, source.jpeg_tables)
         if line and line.is_clear:
             found = mean_level(blocks, scaling, line)
-        remarks.append(found.remark)
+    remarks += [found.remark] if found.remark else []
     if task.noisy and source.dtype.itemsize > 1 and settings.value_range != "plane":
         _check_range(blocks, scaling, found.level)
         noise = found.level / 255 * (scaling.high - scaling.low)
         remarks.append(f"σ {found.level:g} of 255, {noise:.3g} in values of the image")
     kept = None if settings.value_range == "plane" else scaling
-    return Channel(level=found.level, scaling=kept), remarks
+    return Channel(level=found.level, scaling=kept, grain=kind), remarks + shared
+
+
+def _seen(
+    source: Source, planes: list[int], scaling: Linear | Stabilized
+) -> list[NDArray[np.float32]]:
+    """Return a sample of the middle plane as the network sees it, by sample."""
+    filled = Filled(source, (scaling.low + scaling.high) / 2)
+    middle = sampled_blocks(filled, [planes[len(planes) // 2]])
+    return [
+        plane
+        for block in middle
+        for plane in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
+    ]
+
+
+def _noise_of_grain(
+    source: Source,
+    planes: list[int],
+    scaling: Linear | Stabilized,
+    task: Task,
+    settings: Settings,
+) -> NoiseFound | None:
+    """Return the noise if neighbouring pixels are to be taken to share it.
+
+    Texture reads like such noise; so noise that is given has to be about as strong.
+    """
+    if not task.noisy or settings.noise_grain == "white":
+        return None
+    found = estimate_noise(_seen(source, planes, scaling))
+    if settings.noise_grain == "correlated":
+        return found
+    given = settings.level
+    alike = given is None or found.sigma / _ALIKE < given < found.sigma * _ALIKE
+    return found if found.grain == "correlated" and alike else None
 
 
 def _check_range(blocks: list[NDArray[Any]], scaling: Linear, level: float) -> None:

@@ -10,6 +10,7 @@ from memnet_core.errors import UsageError
 __all__ = [
     "MOST_STRENGTH",
     "Channels",
+    "GrainChoice",
     "NoiseChoice",
     "Precision",
     "RangeChoice",
@@ -18,6 +19,7 @@ __all__ = [
 
 Channels = Literal["luminance", "each", "joint"]
 Precision = Literal["float32", "bfloat16", "float16"]
+GrainChoice = Literal["auto", "white", "correlated"]
 NoiseChoice = Literal["auto", "gaussian"] | tuple[float, float]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
 
@@ -50,6 +52,9 @@ class Settings:
     strength : float
         How much of the level the network is told, from 0, which leaves everything as it
         is, to 1.5; other than 1 only with a model that has a level map.
+    noise_grain : str
+        Denoising: whether neighbouring pixels share the noise (``correlated``) or not
+        (``white``), which decides on the model; ``auto`` finds that out.
     model : str, optional
         Name or file of the model; by default the one that was trained for the level.
     nearest : bool
@@ -77,6 +82,7 @@ class Settings:
     channels: Channels | None = None
     value_range: RangeChoice = "auto"
     noise: NoiseChoice = "auto"
+    noise_grain: GrainChoice = "auto"
     strength: float = 1.0
     model: str | None = None
     nearest: bool = False

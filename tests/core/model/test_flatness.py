@@ -40,13 +40,15 @@ def test_rows_and_columns_of_flat_areas_do_not_differ(entry: Entry) -> None:
         return
     shades = torch.tensor([0.1, 0.5, 0.9])
     for sigma in (5, 15, 50):
-        noise = torch.randn(112, 112, generator=torch.Generator().manual_seed(1))
+        channels = card.architecture.image_channels
+        shape, seed = (channels, 112, 112), torch.Generator().manual_seed(1)
+        noise = torch.randn(shape, generator=seed)
         cells = []
         for sign in (1, -1):
             images = shades[:, None, None, None] + sign * sigma / 255 * noise
             planes = images
             if card.architecture.level_map:
-                level = torch.full_like(images, task.map_value(sigma))
+                level = torch.full_like(images[:, :1], task.map_value(sigma))
                 planes = torch.cat([images, level], dim=1)
             with torch.inference_mode():
                 output = model(planes).output[..., 32:-32, 32:-32] * 255

@@ -289,3 +289,50 @@ def test_what_no_model_serves_is_known_before_the_first_file(
     install("noise", 5, 75, task="denoise")
     with pytest.raises(MemnetError):
         check_model(settings)
+
+
+def shared_noise(*shape: int, sigma: float) -> Any:
+    """Give a gray picture with noise that was blurred by 0.8 pixels."""
+    from skimage.filters import gaussian
+
+    blur: Any = gaussian
+    noise = blur(np.random.default_rng(0).standard_normal(shape), 0.8, mode="wrap")
+    return 0.5 + sigma / 255 * noise / noise.std()
+
+
+def test_noise_that_neighbours_share_has_its_own_model_and_its_true_level(
+    install: Install,
+) -> None:
+    install("white", 1, 75, task="denoise")
+    install("shared", 1, 75, task="denoise", grain="correlated")
+    pixels = (255 * shared_noise(192, 192, sigma=20)).astype(np.uint8)
+    found = decide(source(pixels), Settings(task="denoise"))
+    assert found.model.endswith("shared.safetensors")
+    assert found.level == pytest.approx(20, rel=0.1)
+    assert "noise shared by neighbours" in found.remarks
+    for level in (None, 15, 70):
+        plain = (255 * noisy(192, 192, sigma=20)).astype(np.uint8)
+        decision = decide(source(plain), Settings(task="denoise", level=level))
+        assert decision.model.endswith("white.safetensors")
+
+
+def test_grain_that_is_given_decides(install: Install) -> None:
+    install("white", 1, 75, task="denoise")
+    install("shared", 1, 75, task="denoise", grain="correlated")
+    image = source((255 * shared_noise(192, 192, sigma=20)).astype(np.uint8))
+    models = {
+        choice: decide(image, Settings(task="denoise", noise_grain=choice)).model
+        for choice in ("white", "correlated")
+    }
+    assert models["white"].endswith("white.safetensors")
+    assert models["correlated"].endswith("shared.safetensors")
+
+
+def test_texture_is_not_taken_for_noise_of_another_strength(install: Install) -> None:
+    install("white", 1, 75, task="denoise")
+    install("shared", 1, 75, task="denoise", grain="correlated")
+    image = source((255 * shared_noise(192, 192, sigma=20)).astype(np.uint8))
+    near = decide(image, Settings(task="denoise", level=25))
+    far = decide(image, Settings(task="denoise", level=60))
+    assert near.model.endswith("shared.safetensors")
+    assert far.model.endswith("white.safetensors")
