@@ -237,6 +237,8 @@ def _coding(source: Source) -> JpegCoding | None:
     coding = source.jpeg_coding
     if coding is None or source.dtype != np.uint8:
         return None
+    if len(coding.sampling) > source.shape[-1]:
+        return None  # colours that are read as planes of their own
     if coding.is_subsampled and not Chroma(source, coding).is_explained():
         return replace(coding, sampling=coding.sampling[:1])
     return coding
