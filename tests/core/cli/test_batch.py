@@ -126,7 +126,7 @@ def test_input_that_needs_nothing_is_skipped_and_no_failure(
     assert result.exit_code == 0
     assert lines(result)[-2:] == [
         "[2/2] skipped in/b.jpg: needs none: q 95 is milder than q 20, the mildest "
-        "that a model serves (--nearest applies it all the same)",
+        "that is served (--nearest applies it all the same)",
         "1 restored, 1 skipped in N s (N Mpx/s).",
     ]
     assert names("out") == ["a.png"]

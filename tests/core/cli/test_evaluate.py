@@ -117,7 +117,7 @@ def test_colours_are_scored_where_model_and_pictures_have_some_or_as_asked(
     assert scored("mine-color", "coloured", "--gray") == ""
     assert scored("mine-color", "coloured", "--channels", "each") == "each"
     assert scored("mine", "coloured") == ""
-    assert scored("mine", "coloured", "--colour") == "luminance"
+    assert scored("mine", "coloured", "--colour") == "chroma"
     assert scored("mine", "coloured", "--channels", "each") == "each"
 
 
@@ -136,4 +136,4 @@ def test_page_of_colours_shows_both_scores_and_coloured_pictures(
     for scores in (found["mean"], found["mean"]["luminance"]):
         assert f"<td>{scores['input_psnr']:.2f}</td>" in page
         assert f"<td>{scores['psnr']:.2f}</td>" in page
-    assert "Scores of RGB, colours restored: luminance" in page
+    assert "Scores of RGB, colours restored: chroma" in page

@@ -189,7 +189,7 @@ def test_small_pictures_are_enlarged_in_colour(
 
 @pytest.mark.parametrize(
     ("image_channels", "channels", "mode"),
-    [(3, None, "joint"), (1, None, "luminance"), (1, "each", "each")],
+    [(3, None, "joint"), (1, None, "chroma"), (1, "each", "each")],
 )
 def test_jpegs_are_restored_as_the_product_restores_files(
     folder: Path,
