@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODELS = ("deblock", "denoise", "sr", "deblock-color", "denoise-color")
 ROUNDS = 3
+_WITH_CHROMA = 1.5
+"""Planes that are restored of a JPEG whose chroma is halved both ways."""
 
 
 @dataclass
@@ -97,7 +99,9 @@ def on_planes(entry: Entry, levels: Sequence[int]) -> System:
     )
 
 
-def on_colours(entry: Entry, levels: Sequence[int], channels: Channels) -> System:
+def on_colours(
+    entry: Entry, levels: Sequence[int], channels: Channels | None
+) -> System:
     """Return a model on colours, as the product restores files."""
     card = entry.card
     asked = Settings(
@@ -106,15 +110,15 @@ def on_colours(entry: Entry, levels: Sequence[int], channels: Channels) -> Syste
         channels=channels,
         device="cpu",
     )
-    joint = channels == "joint"
+    by_itself = channels in (None, "joint")
     return System(
-        name=f"MemNet {card.name}" + ("" if joint else f" ({channels})"),
+        name=f"MemNet {card.name}" + ("" if by_itself else f" ({channels})"),
         restore=lambda sample, level: restored_colours(
             sample, replace(asked, level=level)
         )[0],
         levels=tuple(level for level in levels if card.levels.covers(level)),
         multiply_adds=card.architecture.multiply_adds()
-        * (3 if channels == "each" else 1),
+        * {"each": 3.0, None: _WITH_CHROMA}.get(channels, 1.0),
         is_ours=True,
     )
 
@@ -126,9 +130,11 @@ def ours(benchmark: Benchmark, entry: Entry) -> list[System]:
     if not benchmark.colours:
         gray = not is_for_colours(entry)
         return [on_planes(entry, benchmark.levels)] if gray else []
-    ways: tuple[Channels, ...] = ("luminance", "each")
+    ways: tuple[Channels | None, ...] = ("luminance", "each")
     if is_for_colours(entry):
         ways = ("joint",)
+    elif benchmark.task.undoes_jpeg:
+        ways = (None, *ways)
     return [on_colours(entry, benchmark.levels, way) for way in ways]
 
 
