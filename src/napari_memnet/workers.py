@@ -162,7 +162,6 @@ class Work(QObject):  # type: ignore[misc]
         self._quiet = quiet
         self.is_question = False
         self._running[id(self)] = self
-        self.destroyed.connect(partial(self._running.pop, id(self), None))
         self._stop = threading.Event()
         self._fraction = fraction
         self._bar = progress(total=1000, desc=title)
@@ -175,6 +174,9 @@ class Work(QObject):  # type: ignore[misc]
         self._worker.yielded.connect(self._on_event)
         self._worker.returned.connect(self._on_outcome)
         self._worker.finished.connect(self._on_finished)
+        # Also where the owner has been deleted meanwhile. What is connected to
+        # `destroyed` may be gone itself when both are garbage, and Qt then crashes.
+        self._worker.finished.connect(partial(self._running.pop, id(self), None))
         self._worker.start()
 
     def cancel(self) -> None:
@@ -212,7 +214,6 @@ class Work(QObject):  # type: ignore[misc]
 
     def _on_finished(self) -> None:
         self._bar.close()
-        self._running.pop(id(self), None)
         self.ended.emit()
 
 
