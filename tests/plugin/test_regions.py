@@ -314,7 +314,7 @@ def test_planes_of_a_dask_layer_are_computed_one_at_a_time() -> None:
     sizes.clear()
     result, _ = restored(layer, settings_for(value_range=(0.0, 250.0)))
     expected, _ = restored(Image(pixels), settings_for(value_range=(0.0, 250.0)))
-    # To look whether they can be restored, at the middle for the grain, to restore them.
+    # To see whether they can be restored, the middle for the grain, to restore them.
     assert sizes == [(1, 20, 24)] * 9
     np.testing.assert_array_equal(result.data, expected.data)
 
