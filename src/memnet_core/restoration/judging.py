@@ -140,7 +140,9 @@ def _judged(
         choice = "percentile"
     scaling = scaling_of(blocks, source.dtype, choice)
     even = stabilized_of(scaling, line) if line and photons else scaling
-    grain = _noise_of_grain(source, planes, even, task, settings)
+    is_open = task.noisy and settings.noise_grain != "white"
+    seen = _seen(source, planes, even) if is_open or settings.level is None else []
+    grain = _noise_of_grain(seen, settings) if is_open else None
     shared = ["noise shared by neighbours"] if grain else []
     kind: Grain = "correlated" if grain else "white"
     if line and isinstance(even, Stabilized):
@@ -154,7 +156,6 @@ def _judged(
     elif grain:
         found = LevelFound(round(grain.sigma, 1), f"σ estimated as {grain.sigma:.1f}")
     else:
-        seen = _seen(source, planes, scaling)
         found = task.estimate(seen, source.jpeg_tables)
         if line and line.is_clear:
             found = mean_level(blocks, scaling, line)
@@ -181,19 +182,13 @@ def _seen(
 
 
 def _noise_of_grain(
-    source: Source,
-    planes: list[int],
-    scaling: Linear | Stabilized,
-    task: Task,
-    settings: Settings,
+    seen: list[NDArray[np.float32]], settings: Settings
 ) -> NoiseFound | None:
     """Return the noise if neighbouring pixels are to be taken to share it.
 
     Texture reads like such noise; so noise that is given has to be about as strong.
     """
-    if not task.noisy or settings.noise_grain == "white":
-        return None
-    found = estimate_noise(_seen(source, planes, scaling))
+    found = estimate_noise(seen)
     if settings.noise_grain == "correlated":
         return found
     given = settings.level

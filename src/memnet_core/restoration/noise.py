@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memnet_core.tasks.grain import NORMAL_MEDIAN
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -59,9 +61,6 @@ _ROUNDS = 30
 
 _LEAST = 0.02
 """Part of the median variance that a line is taken to stay above."""
-
-_NORMAL_MEDIAN = 0.6745
-"""Median of the magnitude of a normal variable with unit deviation."""
 
 _CLEAR_MISFIT = 0.3
 """Cameras have a misfit of 0.03 to 0.15, an EMCCD of few photons up to 0.28; texture of
@@ -250,7 +249,7 @@ def _fitted(
         line = np.linalg.lstsq(scaled, variance * sure * np.sqrt(weight), rcond=None)[0]
         expected = np.maximum(design @ line, _LEAST * np.median(variance))
         off = np.abs(variance - expected) * sure
-        spread = max(float(np.median(off)) / _NORMAL_MEDIAN, 1.0)
+        spread = max(float(np.median(off)) / NORMAL_MEDIAN, 1.0)
         weight = np.minimum(1, _HUBER * spread / np.maximum(off, 1e-9))
     covariance = np.linalg.pinv(scaled.T @ scaled)
     return NoiseLine(

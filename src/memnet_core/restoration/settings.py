@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from memnet_core.errors import UsageError
+from memnet_core.tasks.grain import Grain
 
 __all__ = [
     "MOST_STRENGTH",
@@ -19,7 +20,7 @@ __all__ = [
 
 Channels = Literal["luminance", "each", "joint"]
 Precision = Literal["float32", "bfloat16", "float16"]
-GrainChoice = Literal["auto", "white", "correlated"]
+GrainChoice = Literal["auto"] | Grain
 NoiseChoice = Literal["auto", "gaussian"] | tuple[float, float]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
 

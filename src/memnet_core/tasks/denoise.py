@@ -8,6 +8,7 @@ import numpy as np
 
 from memnet_core.errors import LevelError
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
+from memnet_core.tasks.grain import NORMAL_MEDIAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from memnet_core.tasks.base import Tables
 
 __all__ = ["Denoise", "estimate_sigma", "gaussian_noise"]
-
-_NORMAL_MEDIAN = 0.6744897501960817
-"""Median of the magnitude of a normal variable with unit deviation."""
 
 
 class Denoise(Task):
@@ -124,4 +122,4 @@ def estimate_sigma(plane: NDArray[np.float32]) -> float:
     magnitudes = np.abs(diagonal[diagonal != 0])
     if not magnitudes.size:
         return 0.0
-    return float(np.median(magnitudes)) / _NORMAL_MEDIAN * 255
+    return float(np.median(magnitudes)) / NORMAL_MEDIAN * 255

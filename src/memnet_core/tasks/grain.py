@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Grain", "NoiseFound", "estimate_noise"]
+__all__ = ["NORMAL_MEDIAN", "Grain", "NoiseFound", "estimate_noise"]
 
 Grain = Literal["white", "correlated"]
 """How neighbouring pixels' noise goes together: not at all, or more or less."""
 
-_NORMAL_MEDIAN = 0.6744897501960817
+NORMAL_MEDIAN = 0.6744897501960817
 """Median of the magnitude of a normal variable with unit deviation."""
 
 _CORRELATED_FROM = 1.6
@@ -56,7 +56,7 @@ def estimate_noise(planes: Sequence[NDArray[np.float32]]) -> NoiseFound:
     if not found:
         return NoiseFound("white", 0.0)
     fine, coarse = (
-        float(np.median(np.concatenate(band))) / _NORMAL_MEDIAN * 255
+        float(np.median(np.concatenate(band))) / NORMAL_MEDIAN * 255
         for band in zip(*found, strict=True)
     )
     ratio = coarse / fine
