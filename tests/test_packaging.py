@@ -43,7 +43,9 @@ def sbom() -> ModuleType:
 def test_recipe_needs_what_the_wheel_needs(recipe: Any) -> None:
     declared = set()
     for requirement in PROJECT["project"]["dependencies"]:
-        name, bound = re.fullmatch(r"([\w.-]+)(.*)", requirement).groups()
+        found = re.fullmatch(r"([\w.-]+)(.*)", requirement)
+        assert found
+        name, bound = found.groups()
         declared.add(f"{CONDA_NAMES.get(name, name.lower())} {bound}")
     python, *run = recipe["requirements"]["run"]
     assert {*run} == declared

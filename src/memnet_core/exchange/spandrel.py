@@ -15,9 +15,9 @@ from spandrel import (
     Architecture,
     ArchSupport,
     ImageModelDescriptor,
-    KeyCondition,
     SizeRequirements,
 )
+from spandrel.util import KeyCondition
 
 from memnet_core.errors import UsageError
 from memnet_core.exchange.state_dict import architecture_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     Install = Callable[..., Path]
     Planes = Callable[..., Tensor]
 
-LACKING = torch.library.Library("torchvision", "FRAGMENT")
+LACKING: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
 """For what a torchvision that was built for GPUs lacks where there are none."""
 
 
 def imported(name: str) -> Any:
-    """Import a module that needs torchvision, or skip these tests."""
+    """Import a module that needs torchvision."""
     with contextlib.suppress(RuntimeError):  # operator torchvision::nms does not exist
-        return pytest.importorskip(name, exc_type=ImportError)
+        return importlib.import_module(name)
     for operator in ("nms", "qnms"):
         LACKING.define(f"{operator}(Tensor dets, Tensor scores, float at) -> Tensor")
     for module in [each for each in sys.modules if each.startswith("torchvision")]:
@@ -37,6 +38,8 @@ def imported(name: str) -> Any:
     return importlib.import_module(name)
 
 
+if importlib.util.find_spec("spandrel") is None:
+    pytest.skip("needs the extra spandrel", allow_module_level=True)
 spandrel = imported("spandrel")
 ours = imported("memnet_core.exchange.spandrel")
 
