@@ -180,7 +180,7 @@ def decide(
         mode = "single"
     coding = _coding(source) if task.undoes_jpeg else None
     is_open = settings.channels is None and mode == "luminance" and not grayish
-    if is_open and coding and coding.is_subsampled:
+    if is_open and coding and coding.has_chroma:
         mode = "chroma"
         remarks.append("chroma restored at its own resolution")
     return Decision(
@@ -239,7 +239,7 @@ def _coding(source: Source) -> JpegCoding | None:
         return None
     if len(coding.sampling) > source.shape[-1]:
         return None  # colours that are read as planes of their own
-    if coding.is_subsampled and not Chroma(source, coding).is_explained():
+    if coding.has_chroma and not Chroma(source, coding).is_explained():
         return replace(coding, sampling=coding.sampling[:1])
     return coding
 

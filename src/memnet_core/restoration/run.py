@@ -126,7 +126,7 @@ class _Plane:
             decision.coding,
             decision.colours in ("single", "luminance"),
         )
-        if coding and coding.is_subsampled and not is_carried:
+        if coding and coding.has_chroma and not is_carried:
             self.chroma = Chroma(self.filled, coding)
         task = self.prepared.task
         self.beyond, self.map_value = (
@@ -382,10 +382,7 @@ class _Plane:
         if coding and self.prepared.decision.consistency:
             height, width = self.base.shape[1:3]
             missing = coding.missing(rows, height, 0), coding.missing(columns, width, 1)
-            chroma = mode in ("each", "joint")
-            changed = consistent_colours(
-                colours, changed, coding, missing, chroma=chroma
-            )
+            changed = consistent_colours(colours, changed, coding, missing)
             if self.chroma:
                 changed = self.chroma.held(self.plane, changed, rows, columns)
         colours[...] = changed
