@@ -23,7 +23,7 @@ from pathlib import Path
 
 import click
 import yaml
-from inputs import SHARED
+from peer_networks import SHARED
 
 from memnet_core.evaluation.run import evaluate
 from memnet_core.model.file import load_model
@@ -76,16 +76,8 @@ def train(variant: Variant, folder: Path, steps: int) -> float:
     settings.write_text(
         yaml.safe_dump({"validations": 1, "report_every": 60} | variant.settings)
     )
-    words = [
-        "--out",
-        folder / "run",
-        "--task",
-        variant.task,
-        "--levels",
-        str(level),
-        "--steps",
-        str(steps),
-    ]
+    words: list[str | Path] = ["--out", folder / "run", "--task", variant.task]
+    words += ["--levels", str(level), "--steps", str(steps)]
     words += ["--data", TRAIN / "CID22", "--data", TRAIN / "CLIC2025"]
     words += ["--val", TRAIN / "BSDS500_val", "--config", settings]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
