@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -19,7 +20,9 @@ from PIL import Image
 
 import memnet_core
 from memnet_core.metrics import psnr
-from memnet_core.restoration.settings import Channels
+
+if TYPE_CHECKING:
+    from memnet_core.restoration.settings import Channels
 
 WAYS: tuple[Channels | None, ...] = ("luminance", "each", None)
 
