@@ -176,6 +176,14 @@ _OPTIONS = (
         "drift correction make it (auto: found out).",
     ),
     click.option(
+        "--hot-pixels",
+        type=click.Choice(["auto", "keep"]),
+        default="auto",
+        show_default=True,
+        help="denoise: replace single pixels that are far too bright where noise is of "
+        "photons (auto), or leave them.",
+    ),
+    click.option(
         "--axes",
         type=_axes,
         default="",

@@ -12,6 +12,7 @@ __all__ = [
     "MOST_STRENGTH",
     "Channels",
     "GrainChoice",
+    "HotPixels",
     "NoiseChoice",
     "Precision",
     "RangeChoice",
@@ -21,6 +22,7 @@ __all__ = [
 Channels = Literal["luminance", "each", "joint"]
 Precision = Literal["float32", "bfloat16", "float16"]
 GrainChoice = Literal["auto"] | Grain
+HotPixels = Literal["auto", "keep"]
 NoiseChoice = Literal["auto", "gaussian"] | tuple[float, float]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
 
@@ -56,6 +58,9 @@ class Settings:
     noise_grain : str
         Denoising: whether neighbouring pixels share the noise (``correlated``) or not
         (``white``), which decides on the model; ``auto`` finds that out.
+    hot_pixels : str
+        Denoising: ``auto`` replaces single pixels that are far too bright, where noise
+        is of photons; ``keep`` leaves them.
     model : str, optional
         Name or file of the model; by default the one that was trained for the level.
     nearest : bool
@@ -84,6 +89,7 @@ class Settings:
     value_range: RangeChoice = "auto"
     noise: NoiseChoice = "auto"
     noise_grain: GrainChoice = "auto"
+    hot_pixels: HotPixels = "auto"
     strength: float = 1.0
     model: str | None = None
     nearest: bool = False
