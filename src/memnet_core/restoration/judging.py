@@ -137,7 +137,7 @@ def _judged(
     planes = sampled_planes(source, channel)
     blocks = sampled_blocks(source, planes)
     line = noise_of(blocks, task, settings)
-    photons = bool(line and is_of_photons(line, source.dtype, settings))
+    photons = bool(line and is_of_photons(line, blocks, source, settings))
     choice = settings.value_range
     if photons and choice == "auto":
         choice = "percentile"

@@ -23,7 +23,7 @@ Channels = Literal["luminance", "each", "joint"]
 Precision = Literal["float32", "bfloat16", "float16"]
 GrainChoice = Literal["auto"] | Grain
 HotPixels = Literal["auto", "keep"]
-NoiseChoice = Literal["auto", "gaussian"] | tuple[float, float]
+NoiseChoice = Literal["auto", "gaussian", "photons"] | tuple[float, float]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
 
 MOST_STRENGTH = 1.5
@@ -50,8 +50,9 @@ class Settings:
     noise : str or (float, float)
         Denoising: ``gaussian`` takes noise to be the same everywhere; a pair (A, B)
         takes it to have the variance A · mean + B, as photons make it, and evens it out
-        before the network; ``auto`` finds that out beyond 8 bits, unless the level is
-        given.
+        before the network; ``photons`` estimates that line, and takes it however sure
+        it is; ``auto`` only beyond doubt, and with 8 bits only of dark gray pictures,
+        unless the level is given.
     strength : float
         How much of the level the network is told, from 0, which leaves everything as it
         is, to 1.5; other than 1 only with a model that has a level map.
