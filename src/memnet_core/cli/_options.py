@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "max_pixels",
     "optional_restoration_options",
+    "residual",
     "restoration_options",
     "settings_of",
 ]
@@ -44,6 +45,14 @@ max_pixels = click.option(
     expose_value=False,
     callback=_bound_pixels,
     help="Pixels that a file of little data may claim to hold.  [default: 180000000]",
+)
+
+
+residual = click.option(
+    "--residual",
+    is_flag=True,
+    help="Also write what was removed, in the source's values: NAME.residual.tif, of "
+    "type float32, beside each result.",
 )
 
 
