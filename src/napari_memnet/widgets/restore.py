@@ -18,6 +18,7 @@ from napari_memnet.widgets.copy_bar import CopyBar
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.form import RestorationForm
 from napari_memnet.widgets.layer_run import LayerRun
+from napari_memnet.widgets.preset_bar import PresetBar
 from napari_memnet.widgets.preview import Preview
 from napari_memnet.widgets.status import Status
 from napari_memnet.words import in_window
@@ -96,7 +97,9 @@ class RestoreWidget(DockWidget):
             },
             self._tell,
         )
-        super().__init__(self.form, switches.native, self.seen, self.run, self.copy)
+        self.presets = PresetBar(self.form, self._tell)
+        bars = self.copy, self.presets
+        super().__init__(self.form, switches.native, self.seen, self.run, *bars)
         self._switches = switches
         self.preview = Preview(viewer, self._request, self)
         self.preview.told.connect(self.seen.setText)
