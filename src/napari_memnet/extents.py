@@ -32,7 +32,7 @@ def areas(viewer: Viewer) -> list[tuple[str, Any]]:
     ]
 
 
-def within(viewer: Viewer, layer: Image, region: Region, area: str | Shapes) -> Region:
+def within(viewer: Viewer, layer: Image, region: Region, area: Any) -> Region:
     """Return the part of a region that lies in an area.
 
     Parameters

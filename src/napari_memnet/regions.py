@@ -248,10 +248,11 @@ def restore_layers(
             for event in events:
                 if isinstance(event, Progress):
                     done = number * event.total + event.done
-                    event = Progress(done, len(parts) * event.total)
+                    yield Progress(done, len(parts) * event.total)
                 elif isinstance(event, Restored):
-                    event = LayerBegun(number, event)
-                yield event
+                    yield LayerBegun(number, event)
+                else:
+                    yield event
         except MemnetError as error:
             if len(parts) == 1:
                 raise
@@ -307,6 +308,8 @@ class _RegionSink:
 def _provenance(
     prepared: Prepared, source: LayerSource, settings: Settings
 ) -> dict[str, Any]:
+    from memnet_core.restoration.origin import provenance
+
     card, decision = prepared.entry.card, prepared.decision
     return {
         "memnet": __version__,
@@ -320,4 +323,5 @@ def _provenance(
         "channels": [channel.model_dump() for channel in decision.channels],
         "region": [[part.start, part.stop] for part in source.region.slices],
         "settings": asdict(settings),
+        "provenance": str(provenance(decision, settings)),
     }

@@ -88,7 +88,7 @@ class ResultStore:
                 "another folder in the preferences."
             ) from error
         atexit.register(shutil.rmtree, self.path, ignore_errors=True)
-        self._levels = [
+        self._levels: list[Any] = [
             zarr.create_array(
                 store=self.path / str(number),
                 shape=size,
