@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from memnet_core._version import __version__
 
 if TYPE_CHECKING:
+    from memnet_core.adaptation.api import adapt
     from memnet_core.errors import MemnetError
     from memnet_core.evaluation.colour import evaluate_colours
     from memnet_core.evaluation.run import evaluate
@@ -26,6 +27,7 @@ __all__ = [
     "MemNet",
     "MemnetError",
     "__version__",
+    "adapt",
     "evaluate",
     "evaluate_colours",
     "find_model",
@@ -44,6 +46,7 @@ _HOMES = {
     "Image": "io",
     "MemNet": "model.network",
     "MemnetError": "errors",
+    "adapt": "adaptation.api",
     "evaluate": "evaluation.run",
     "evaluate_colours": "evaluation.colour",
     "find_model": "model.zoo",
