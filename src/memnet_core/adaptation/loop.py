@@ -20,7 +20,7 @@ from memnet_core.adaptation.objectives import (
     neighbour_targets,
     noisy_pairs,
 )
-from memnet_core.adaptation.trials import tested
+from memnet_core.adaptation.trials import losses_of
 from memnet_core.training.events import Progress, StepDone
 from memnet_core.training.loss import memnet_loss
 from memnet_core.training.meter import Meter
@@ -144,7 +144,7 @@ def learned(
     side = patch_side(clips, objective, model.architecture.unshuffle)
     pupil = _Pupil(model, _Patches(clips, objective, side, seed), device)
     began = time.monotonic()
-    lowest = tested(pupil.model, trials, device).loss
+    lowest = losses_of(pupil.model, trials, device).mean
     count = _tests(minutes, time.monotonic() - began)
     best = model
     curve = [Point(0.0, math.nan, lowest)]
@@ -161,7 +161,7 @@ def learned(
         fraction = minute / minutes if minutes else pupil.steps / (steps or 1)
         yield StepDone(pupil.steps)
         if fraction >= len(curve) / count:
-            held_out = tested(pupil.model, trials, device).loss
+            held_out = losses_of(pupil.model, trials, device).mean
             curve.append(Point(minute, since.loss, held_out))
             yield Retested(pupil.steps, curve[-1], is_best=held_out < lowest)
             if held_out < lowest:
@@ -170,7 +170,8 @@ def learned(
         if reported.seconds >= _REPORT_EVERY:
             yield _progress(reported, pupil, minute, min(fraction, 1.0))
             reported = Meter()
-    return Learned(best.cpu().eval(), tuple(curve), pupil.steps, megapixels)
+    best = copy.deepcopy(best).cpu().eval()
+    return Learned(best, tuple(curve), pupil.steps, megapixels)
 
 
 def _tests(minutes: float | None, seconds: float) -> int:

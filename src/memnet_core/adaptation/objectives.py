@@ -123,7 +123,7 @@ def blind_spots(frames: Tensor, generator: torch.Generator) -> Lesson:
     Parameters
     ----------
     frames : Tensor, shape (N, C, h, w)
-        Noisy frames, on the CPU; both sides are at least 3.
+        Noisy frames, on the CPU; both sides are at least 5.
     generator : torch.Generator
         Decides where blind spots are, and which value each gets instead.
     """
@@ -134,14 +134,14 @@ def blind_spots(frames: Tensor, generator: torch.Generator) -> Lesson:
     step = torch.randint(1, side**2, shape, generator=generator)
     # Steps are counted from the middle on, so that none leads nowhere.
     step = (step + side**2 // 2) % side**2
-    rows = _reflected(torch.arange(height)[:, None] + step // side - _REACH, height)
-    columns = _reflected(torch.arange(width) + step % side - _REACH, width)
+    rows = _inside(torch.arange(height)[:, None], step // side - _REACH, height)
+    columns = _inside(torch.arange(width), step % side - _REACH, width)
     index = (rows * width + columns).expand_as(frames).flatten(2)
     moved = frames.flatten(2).gather(2, index).view_as(frames)
     return Lesson(torch.where(blind, moved, frames), frames, blind.to(frames.dtype))
 
 
-def _reflected(places: Tensor, size: int) -> Tensor:
-    """Return places along an axis, those beyond its ends turned back."""
-    places = places.abs()
-    return torch.minimum(places, 2 * (size - 1) - places)
+def _inside(places: Tensor, step: Tensor, size: int) -> Tensor:
+    """Return places after a step, the other way where it would lead outside."""
+    after = places + step
+    return torch.where((after >= 0) & (after < size), after, places - step)

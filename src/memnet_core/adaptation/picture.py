@@ -12,9 +12,11 @@ from memnet_core.errors import ModelError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from matplotlib.figure import Figure
+
     from memnet_core.adaptation.outcome import Adapted
 
-__all__ = ["draw"]
+__all__ = ["draw", "drawn"]
 
 _SHOWN = (0.5, 99.8)
 """Percentiles of the restored frame that are black and white."""
@@ -38,10 +40,33 @@ def draw(adapted: Adapted, path: Path) -> Path:
     ModelError
         If the file cannot be written.
     """
+    figure = drawn(adapted, (12, 3.4), (1, 4))
+    try:
+        with replaced_when_complete(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=80)
+    except OSError as error:
+        raise ModelError(f"Cannot write {path}: {error.strerror}.") from error
+    return path
+
+
+def drawn(
+    adapted: Adapted, inches: tuple[float, float], grid: tuple[int, int]
+) -> Figure:
+    """Return three frames and the losses.
+
+    Parameters
+    ----------
+    adapted : Adapted
+        What became of adapting.
+    inches : (float, float)
+        Width and height.
+    grid : (int, int)
+        Rows and columns of the four parts.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure((12, 3.4), layout="constrained")
-    *frames, losses = figure.subplots(1, 4)
+    figure = Figure(inches, layout="constrained")
+    *frames, losses = figure.subplots(*grid).flat
     low, high = np.percentile(adapted.exhibit.before, _SHOWN)
     named = {
         "held-out frame": adapted.exhibit.noisy,
@@ -59,9 +84,4 @@ def draw(adapted: Adapted, path: Path) -> Path:
     losses.set(xlabel="minutes", ylabel="loss / variance of the noise")
     losses.legend()
     losses.grid(alpha=0.3)
-    try:
-        with replaced_when_complete(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=80)
-    except OSError as error:
-        raise ModelError(f"Cannot write {path}: {error.strerror}.") from error
-    return path
+    return figure

@@ -15,10 +15,10 @@ from memnet_core.adaptation.loop import learned, patch_side
 from memnet_core.adaptation.outcome import Adapted, Exhibit, is_better
 from memnet_core.adaptation.trials import (
     Fall,
+    losses_of,
     motion,
     restored,
     stein,
-    tested,
     trial_of,
 )
 from memnet_core.devices import select_device
@@ -94,22 +94,11 @@ def adapting(
         f"Adapting {card.name} ({card.serves}) on {device}: "
         f"{', '.join(decision.remarks)}."
     )
-    rng = np.random.default_rng(request.seed)
-    plan = planned(series, *source.shape[1:3], rng)
-    total = len(plan.training) + len(plan.held_out)
-    planes = card.architecture.image_channels
-    fewest = 2 if request.objective == "noise2noise" else 1
-    parts: tuple[list[Clip], list[Clip]] = ([], [])
-    for done, spot in enumerate([*plan.training, *plan.held_out]):
-        part = parts[done >= len(plan.training)]
-        found = clips_at(source, decision, planes, spot)
-        part += [clip for clip in found if len(clip.frames) >= fewest]
-        yield Reading(done + 1, total)
-    clips, held_out = parts
+    clips, held_out = yield from _read(source, series, decision, request, card)
     _check_size(clips, held_out, request.objective, card)
     generator = torch.Generator().manual_seed(request.seed)
     trials = [trial_of(clip, request.objective, generator) for clip in held_out]
-    before = tested(model.to(device), trials, device)
+    before = losses_of(model.to(device), trials, device)
     moves = motion(model, trials, device)
     single = all(len(clip.frames) == 1 for clip in held_out)
     is_white = all(channel.grain == "white" for channel in decision.channels)
@@ -130,7 +119,7 @@ def adapting(
     levels = _levels(card, [channel.level for channel in decision.channels])
     kind = CORRELATED if card.grain == "correlated" else find_task(card.task)
     mended = without_pattern(result.result.model, kind, levels).to(device)
-    fall = Fall.between(before, tested(mended, trials, device))
+    fall = Fall.between(before, losses_of(mended, trials, device))
     errors = None
     if is_misled and is_white:
         errors = Fall.between(
@@ -150,6 +139,27 @@ def adapting(
         exhibit=exhibit,
         path=path,
     )
+
+
+def _read(
+    source: Source,
+    series: NDArray[np.int64],
+    decision: Decision,
+    request: Request,
+    card: Card,
+) -> Generator[Reading, None, tuple[list[Clip], list[Clip]]]:
+    """Read what is learned from, and what is held out."""
+    rng = np.random.default_rng(request.seed)
+    plan = planned(series, *source.shape[1:3], rng)
+    spots = [*plan.training, *plan.held_out]
+    fewest = 2 if request.objective == "noise2noise" else 1
+    parts: tuple[list[Clip], list[Clip]] = ([], [])
+    for done, spot in enumerate(spots):
+        found = clips_at(source, decision, card.architecture.image_channels, spot)
+        part = parts[done >= len(plan.training)]
+        part += [clip for clip in found if len(clip.frames) >= fewest]
+        yield Reading(done + 1, len(spots))
+    return parts
 
 
 def _check_noise(decision: Decision, objective: Objective) -> None:

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Fall",
+    "Losses",
     "Motion",
-    "Tested",
     "Trial",
+    "losses_of",
     "motion",
     "restored",
     "stein",
-    "tested",
     "trial_of",
 ]
 
@@ -70,21 +70,15 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Tested:
-    """Held-out losses; 1 is the variance of the noise.
+class Losses:
+    """Losses of all cells of all trials; 1 is the variance of the noise."""
 
-    Attributes
-    ----------
-    losses : ndarray
-        Of all cells of all trials.
-    """
-
-    losses: NDArray[np.float64]
+    cells: NDArray[np.float64]
 
     @property
-    def loss(self) -> float:
+    def mean(self) -> float:
         """Mean of the losses."""
-        return float(self.losses.mean())
+        return float(self.cells.mean())
 
 
 @dataclass(frozen=True)
@@ -104,11 +98,11 @@ class Fall:
     error: float
 
     @classmethod
-    def between(cls, before: Tested, after: Tested) -> Fall:
+    def between(cls, before: Losses, after: Losses) -> Fall:
         """Return the change from one test to another on the same trials."""
-        differences = before.losses - after.losses
+        differences = before.cells - after.cells
         error = float(differences.std() / np.sqrt(differences.size))
-        return cls(before.loss, after.loss, error)
+        return cls(before.mean, after.mean, error)
 
     @property
     def is_sure(self) -> bool:
@@ -144,7 +138,7 @@ def trial_of(clip: Clip, objective: Objective, generator: torch.Generator) -> Tr
     return Trial(clip, neighbour_targets(frames, choice))
 
 
-def tested(model: MemNet, trials: Sequence[Trial], device: torch.device) -> Tested:
+def losses_of(model: MemNet, trials: Sequence[Trial], device: torch.device) -> Losses:
     """Try a network in evaluation mode.
 
     Parameters
@@ -161,12 +155,12 @@ def tested(model: MemNet, trials: Sequence[Trial], device: torch.device) -> Test
         shown, target, weight = trial.lesson
         output = restored(model, shown, trial.clip.level, device)
         losses.append(_cells((output - target).square(), weight, trial.clip.level))
-    return Tested(np.concatenate(losses))
+    return Losses(np.concatenate(losses))
 
 
 def stein(
     model: MemNet, trials: Sequence[Trial], device: torch.device, seed: int
-) -> Tested:
+) -> Losses:
     """Estimate the squared error of a network from noisy frames alone.
 
     Stein's unbiased estimate for white Gaussian noise, with the divergence by one
@@ -176,13 +170,13 @@ def stein(
     Parameters
     ----------
     model, trials, device
-        As for `tested`; the first frame of each clip is looked at.
+        As for `losses_of`; the first frame of each clip is looked at.
     seed : int
         Determines the directions; the same for networks that are to be compared.
 
     Returns
     -------
-    Tested
+    Losses
         Estimates, which can be negative.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -195,7 +189,7 @@ def stein(
         divergence = noise * (nudged - plain) / _NUDGE
         errors = (plain - frame).square() - level**2 + 2 * divergence
         losses.append(_cells(errors, torch.ones_like(errors[:, :1]), level))
-    return Tested(np.concatenate(losses))
+    return Losses(np.concatenate(losses))
 
 
 @torch.no_grad()
