@@ -97,7 +97,11 @@ class Score(_Strict):
 
 
 class Card(_Strict):
-    """Everything that is to be known of a model without loading its weights."""
+    """Everything that is to be known of a model without loading its weights.
+
+    `adapted_to` names the data of a user that a model was adapted to; such a model is
+    taken only where it is asked for by its name or file.
+    """
 
     format: Literal[1, 2] = 2
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
@@ -108,6 +112,7 @@ class Card(_Strict):
     version: Text
     licence: Text
     description: Text = ""
+    adapted_to: Text = ""
     training: TrainingSummary | None = None
     scores: tuple[Score, ...] = ()
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

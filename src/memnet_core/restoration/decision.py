@@ -16,7 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from memnet_core.errors import ModelError, NothingToDo
 from memnet_core.jpeg_chroma import Chroma
 from memnet_core.jpeg_intervals import JpegCoding
-from memnet_core.model.zoo import Entry, choose_model, find_model, installed
+from memnet_core.model.zoo import (
+    Entry,
+    choose_model,
+    find_model,
+    for_anything,
+    installed,
+)
 from memnet_core.restoration.colour import ColourMode, colour_mode
 from memnet_core.restoration.judging import Channel, Judged, judge
 from memnet_core.restoration.photons import check_noise, mildest
@@ -248,7 +254,7 @@ def _coding(source: Source) -> JpegCoding | None:
 
 def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -> None:
     """Raise NothingToDo if a level is milder than models serve, or nearly serve."""
-    entries = [find_model(model)] if model else installed()[0]
+    entries = [find_model(model)] if model else for_anything(task.name)
     cards = [e.card for e in entries if e.card.task == task.name]
     served = [v for card in cards for v in card.levels.values]
     if not served:

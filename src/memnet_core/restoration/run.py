@@ -13,7 +13,7 @@ from memnet_core.events import Notice, Progress
 from memnet_core.jpeg_chroma import Chroma
 from memnet_core.jpeg_intervals import BLOCK, consistent_colours
 from memnet_core.pixels import to_dtype, without_alpha
-from memnet_core.restoration.colour import add_chroma, from_planes, to_planes
+from memnet_core.restoration.colour import add_chroma, from_planes, seen_planes
 from memnet_core.restoration.decision import plane_scaling
 from memnet_core.restoration.enlarged import Enlarged
 from memnet_core.restoration.halves import ChromaPlanes, RestoredSamples
@@ -356,11 +356,8 @@ class _Plane:
 
     def _planes(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float64]:
         """Return the values of which the network sees something."""
-        colours = without_alpha(pixels).astype(np.float64)
         mode = self.prepared.decision.colours
-        if mode == "single":
-            colours = colours[..., :1]
-        return to_planes(colours, mode, engine.image_channels)
+        return seen_planes(pixels, mode, engine.image_channels)
 
     def _pixels(
         self,
