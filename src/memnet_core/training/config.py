@@ -245,7 +245,7 @@ class TrainingConfig(BaseModel):
             raise ValueError("a grid of patches needs clean images and a single phase")
         if self.stride is None and (self.epochs or self.schedule == "steps"):
             raise ValueError("only patches on a grid (stride) are counted in epochs")
-        if self.pairs and self.architecture.level_map:
+        if self.pairs and self.architecture.level_map and not self.kind.noisy:
             raise ValueError("pairs tell no level; a level_map needs clean images")
         if self.grain == "correlated" and self.task != "denoise":
             raise ValueError("only noise has a grain; give the task denoise")
