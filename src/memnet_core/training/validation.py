@@ -62,7 +62,6 @@ class Validation:
     def __init__(
         self, config: TrainingConfig, images: TrainingImages, device: torch.device
     ) -> None:
-        task = config.kind
         self._alpha = config.alpha
         self._device = device
         phase = config.phases[-1]
