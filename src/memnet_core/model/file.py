@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "CARD_KEY",
     "Card",
     "CurvePoint",
     "Score",
@@ -44,7 +45,7 @@ __all__ = [
     "tensors_sha256",
 ]
 
-_METADATA_KEY = "memnet"
+CARD_KEY = "memnet"
 _SINCE_FORMAT_2 = {"image_channels": 1, "level_map": False}
 """What the architecture of files of format 1, which do not say it, was."""
 
@@ -201,7 +202,7 @@ def save_model(path: Path | str, model: MemNet, **card: Any) -> Card:
     )
     try:
         with replaced_when_complete(path) as temporary:
-            data = save(tensors, {_METADATA_KEY: written.model_dump_json()})
+            data = save(tensors, {CARD_KEY: written.model_dump_json()})
             temporary.write_bytes(data)
     except OSError as error:
         raise ModelError(
@@ -229,7 +230,7 @@ def read_card(path: Path | str) -> Card:
 
 def _card_of(path: Path, header: dict[str, Any]) -> Card:
     metadata = header.get("__metadata__")
-    card = metadata.get(_METADATA_KEY) if isinstance(metadata, dict) else None
+    card = metadata.get(CARD_KEY) if isinstance(metadata, dict) else None
     if not isinstance(card, str):
         raise ModelError(
             f"{path} is a safetensors file without a MemNet card; "
