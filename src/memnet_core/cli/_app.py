@@ -20,6 +20,7 @@ from memnet_core.cli._display import (
     shown_cause,
 )
 from memnet_core.cli.about import bug_report, version_option
+from memnet_core.cli.adapt import adapt
 from memnet_core.cli.analyze import analyze
 from memnet_core.cli.batch import batch
 from memnet_core.cli.evaluate import evaluate
@@ -139,7 +140,7 @@ def main(*, debug: bool) -> None:
 
 _COMMANDS = (
     *(batch, restore, info, models),
-    *(train, evaluate, analyze, reproduce),
+    *(train, adapt, evaluate, analyze, reproduce),
     bug_report,
 )
 for command in _COMMANDS:
