@@ -204,8 +204,8 @@ def _size(plan: Plan) -> str:
     if plan.factor == 1:
         return "At the paper's size."
     return (
-        f"Scaled down by {plan.factor}: a {plan.factor}th of the paper's 64 filters "
-        f"and of its 64 patches a step, seed {plan.seed}; steps and megapixels below."
+        f"Scaled down by {plan.factor}: 1/{plan.factor} of the paper's 64 filters and "
+        f"64 patches a step, seed {plan.seed}; steps and megapixels below."
     )
 
 
