@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.metrics import psnr, ssim
 from napari_memnet.layers import layer_planes
+from napari_memnet.placement import shared_windows
+from napari_memnet.stores import LARGEST_PLANE
 from napari_memnet.view import current_index
 
 if TYPE_CHECKING:
@@ -17,50 +19,74 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
     from napari.viewer import Viewer
-    from numpy.typing import NDArray
 
     from memnet_core.restoration.scaling import Linear
-    from napari_memnet.layers import LayerPlanes, Region
+    from napari_memnet.layers import LayerPlanes
 
-__all__ = ["Scores", "Stack", "scores", "scores_along", "stack_of"]
+    _Window = tuple[LayerPlanes, int, tuple[slice, slice]]
+
+__all__ = ["Scores", "Stack", "plane_at", "scores", "scores_along", "stack_of"]
 
 _SMALLEST = 11
 
 
 @dataclass(frozen=True)
 class Scores:
-    """PSNR in dB and SSIM of one plane, and the values that count as 0 and 255."""
+    """PSNR in dB and SSIM of one plane, and the values that count as 0 and 255.
+
+    Width and height are those of what was compared, in pixels.
+    """
 
     psnr: float
     ssim: float
     low: float
     high: float
+    width: int
+    height: int
 
 
-def scores(reference: Image, plane: Region, layer: Image, other: Region) -> Scores:
-    """Compare the plane of a layer with that of a reference.
+def scores(
+    reference: Image, plane: int, layers: Sequence[tuple[Image, int | None]]
+) -> tuple[Scores | None, ...]:
+    """Compare planes of layers with that of a reference, where all of them are.
 
     Parameters
     ----------
     reference : Image
         The clean image.
-    plane : Region
+    plane : int
         Its plane.
-    layer : Image
-        What is scored, such as one restored slice of a stack.
-    other : Region
-        Its plane, which lies at the same place.
+    layers : sequence of (Image, int or None)
+        What is scored, such as one restored slice of a stack, and its plane, which
+        lies at the same place; None if it has none there.
 
     Raises
     ------
     ImageError, UsageError
-        If the shapes differ, or the plane is too small for SSIM.
+        If the shapes differ, or what they share is too small for SSIM.
     """
-    clean, scored = layer_planes(reference), layer_planes(layer)
-    _check(reference, clean, layer, scored)
-    number = clean.numbers(plane)[0]
-    values = _values(clean, clean.channel(number))
-    return _scored(values, clean, number, scored, scored.numbers(other)[0])
+    clean = layer_planes(reference)
+    windows = _windows(reference, [layer for layer, _ in layers])
+    values = _values(clean, clean.channel(plane))
+    whole = clean, plane, windows[0]
+    return tuple(
+        None
+        if number is None
+        else _scored(values, whole, (layer_planes(layer), number, window))
+        for (layer, number), window in zip(layers, windows[1:], strict=True)
+    )
+
+
+def plane_at(viewer: Viewer, layer: Image, world: Sequence[float]) -> int | None:
+    """Return the plane of a layer at a point of the world, if it has one there."""
+    point = np.array(viewer.dims.point, np.float64)[-layer.ndim :]
+    shared = min(len(point), len(world))
+    point[-shared:] = world[-shared:]
+    at = np.rint(np.asarray(layer.world_to_data(point)))[:-2].astype(int)
+    sizes = layer_planes(layer).region.shape[:-2]
+    if any(not 0 <= i < size for i, size in zip(at, sizes, strict=True)):
+        return None
+    return int(np.ravel_multi_index(tuple(at), sizes)) if sizes else 0
 
 
 @dataclass(frozen=True)
@@ -77,12 +103,15 @@ class Stack:
         Number of the plane of the clean image for each slice.
     others : tuple of (LayerPlanes, tuple of int or None)
         Of each layer that is scored the planes; None where it has none.
+    windows : tuple of (slice, slice)
+        What all of them show: of the clean image, then of each layer.
     """
 
     clean: LayerPlanes
     axis: int
     places: tuple[int, ...]
     others: tuple[tuple[LayerPlanes, tuple[int | None, ...]], ...]
+    windows: tuple[tuple[slice, slice], ...]
 
 
 def stack_of(viewer: Viewer, reference: Image, layers: Sequence[Image]) -> Stack:
@@ -112,14 +141,16 @@ def stack_of(viewer: Viewer, reference: Image, layers: Sequence[Image]) -> Stack
     for position in range(sizes[axis]):
         index = (*shown[:axis], position, *shown[axis + 1 :])
         points.append((index[:-2], reference.data_to_world(index)))
-    others = []
-    for layer in layers:
-        planes = layer_planes(layer)
-        _check(reference, clean, layer, planes)
-        places = tuple(_plane_at(viewer, layer, planes, world) for _, world in points)
-        others.append((planes, places))
+    windows = _windows(reference, layers)
+    others = tuple(
+        (
+            layer_planes(layer),
+            tuple(plane_at(viewer, layer, world) for _, world in points),
+        )
+        for layer in layers
+    )
     numbers = tuple(int(np.ravel_multi_index(at, sizes)) for at, _ in points)
-    return Stack(clean, axis, numbers, tuple(others))
+    return Stack(clean, axis, numbers, others, tuple(windows))
 
 
 def scores_along(
@@ -137,42 +168,36 @@ def scores_along(
         channel = stack.clean.channel(number)
         if channel not in known:
             known[channel] = _values(stack.clean, channel)
-        found = [
-            None
-            if (other := places[position]) is None
-            else _scored(known[channel], stack.clean, number, planes, other)
-            for planes, places in stack.others
-        ]
-        yield position, tuple(found)
-
-
-def _plane_at(
-    viewer: Viewer, layer: Image, planes: LayerPlanes, world: Sequence[float]
-) -> int | None:
-    """Return the plane of a layer at a point of the world, if it has one there."""
-    point = np.array(viewer.dims.point, np.float64)[-layer.ndim :]
-    shared = min(len(point), len(world))
-    point[-shared:] = world[-shared:]
-    at = np.rint(np.asarray(layer.world_to_data(point)))[:-2].astype(int)
-    sizes = planes.region.shape[:-2]
-    if any(not 0 <= i < size for i, size in zip(at, sizes, strict=True)):
-        return None
-    return int(np.ravel_multi_index(tuple(at), sizes)) if sizes else 0
-
-
-def _check(
-    reference: Image, clean: LayerPlanes, layer: Image, scored: LayerPlanes
-) -> None:
-    """Check that planes of a layer can be scored against a clean image."""
-    if clean.shape[1:] != scored.shape[1:]:
-        raise UsageError(
-            f"{layer.name!r} has planes of the shape {scored.shape[1:]}, the clean "
-            f"image {reference.name!r} {clean.shape[1:]}; choose layers of one shape."
+        whole = stack.clean, number, stack.windows[0]
+        yield (
+            position,
+            tuple(
+                None
+                if (other := places[position]) is None
+                else _scored(known[channel], whole, (planes, other, window))
+                for (planes, places), window in zip(
+                    stack.others, stack.windows[1:], strict=True
+                )
+            ),
         )
-    if min(clean.shape[1:3]) < _SMALLEST:
+
+
+def _windows(reference: Image, layers: Sequence[Image]) -> list[tuple[slice, slice]]:
+    """Return what all layers show, if that can be scored."""
+    windows = shared_windows(reference, layers)
+    rows, columns = windows[0]
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    if min(height, width) < _SMALLEST:
         raise ImageError(
-            f"SSIM needs {_SMALLEST}×{_SMALLEST} px; {reference.name!r} is smaller."
+            f"SSIM needs {_SMALLEST}×{_SMALLEST} px; {width}×{height} px of "
+            f"{reference.name!r} are compared."
         )
+    if height * width > LARGEST_PLANE:
+        raise UsageError(
+            f"The planes of {reference.name!r} are too large to be scored; restore "
+            "what is seen, which is scored where it lies."
+        )
+    return windows
 
 
 def _values(clean: LayerPlanes, channel: int) -> Linear:
@@ -184,19 +209,15 @@ def _values(clean: LayerPlanes, channel: int) -> Linear:
     return scaling_of(sample, clean.dtype, "auto")
 
 
-def _scored(
-    values: Linear, clean: LayerPlanes, number: int, scored: LayerPlanes, other: int
-) -> Scores:
-    """Score a plane against a clean one."""
+def _scored(values: Linear, clean: _Window, scored: _Window) -> Scores:
+    """Score a window of a plane against that of a clean one."""
     first, second = (
-        255 * values.forward(_whole(planes, n).astype(np.float64))
-        for planes, n in ((clean, number), (scored, other))
+        255 * values.forward(planes.read(number, *window).astype(np.float64))
+        for planes, number, window in (clean, scored)
     )
     channels = range(first.shape[-1])
     similarity = np.mean([ssim(first[..., c], second[..., c]) for c in channels])
-    return Scores(psnr(first, second), float(similarity), values.low, values.high)
-
-
-def _whole(planes: LayerPlanes, number: int) -> NDArray[Any]:
-    _, height, width, _ = planes.shape
-    return planes.read(number, slice(0, height), slice(0, width))
+    height, width = first.shape[:2]
+    return Scores(
+        psnr(first, second), float(similarity), values.low, values.high, width, height
+    )

@@ -10,7 +10,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QTimer
 
 from memnet_core.errors import MemnetError
-from napari_memnet.comparison import scores
+from napari_memnet.comparison import plane_at, scores
 from napari_memnet.layers import layer_planes, origin
 from napari_memnet.removed import removed_layer
 from napari_memnet.together import source_of
@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_memnet.layers import Region
-
 __all__ = ["CompareWidget"]
 
 _BLINK_MS = 600
 _NONE = "none"
+_NAMES = ("before", "after")
 
 
 class CompareWidget(DockWidget):
@@ -267,23 +266,28 @@ class CompareWidget(DockWidget):
         if scored is None:
             self.figures.setText("")
             return
-        reference, layers = scored
-        lines = []
-        for name, layer in zip(("before", "after"), layers, strict=True):
-            try:
-                found = scores(
-                    reference, self._plane(reference), layer, self._plane(layer)
-                )
-            except MemnetError as error:
-                lines.append(f"{name}: {error}")
-            else:
-                lines.append(f"{name}: {found.psnr:.2f} dB, SSIM {found.ssim:.4f}")
-                lines.append(f"(values {found.low:g} to {found.high:g}, this plane)")
-        self.figures.setText("\n".join(dict.fromkeys(lines)))
+        try:
+            self.figures.setText(self._figures(*scored))
+        except MemnetError as error:
+            self.figures.setText(str(error))
 
-    def _plane(self, layer: Image) -> Region:
-        """Return the plane of a layer where the sliders are in the world."""
-        return layer_planes(layer).region.at(current_index(self._viewer, layer))
+    def _figures(self, reference: Image, layers: list[Image]) -> str:
+        """Return the scores of the plane where the sliders are."""
+        world = reference.data_to_world(current_index(self._viewer, reference))
+        planes = [plane_at(self._viewer, x, world) for x in (reference, *layers)]
+        assert planes[0] is not None
+        found = scores(reference, planes[0], list(zip(layers, planes[1:], strict=True)))
+        lines, compared = [], ""
+        for name, layer, score in zip(_NAMES, layers, found, strict=True):
+            if score is None:
+                lines.append(f"{name}: the sliders are beside {layer.name!r}.")
+                continue
+            lines.append(f"{name}: {score.psnr:.2f} dB, SSIM {score.ssim:.4f}")
+            compared = (
+                f"(values {score.low:g} to {score.high:g}, "
+                f"{score.width}×{score.height} px of this plane)"
+            )
+        return "\n".join(filter(None, [*lines, compared]))
 
 
 def _is_stack(layer: Image) -> bool:

@@ -152,7 +152,7 @@ def test_figures_are_those_of_the_plane_that_is_shown(
         lines = widget.figures.text().splitlines()
         for line, name, pixels in (
             (lines[0], "before", NOISY),
-            (lines[2], "after", BETTER),
+            (lines[1], "after", BETTER),
         ):
             expected = psnr(CLEAN[plane], pixels[plane])
             similarity = ssim(CLEAN[plane], pixels[plane])
@@ -186,11 +186,38 @@ def test_a_slice_is_scored_at_its_place_in_the_stack(
     widget.reference.value = viewer.layers["clean"]
     viewer.dims.set_current_step(0, 1)
     expected = f"after: {psnr(CLEAN[1], BETTER[1]):.2f} dB"
-    assert widget.figures.text().splitlines()[2].startswith(expected)
+    assert widget.figures.text().splitlines()[1].startswith(expected)
     viewer.dims.set_current_step(0, 0)
     told = widget.figures.text()
     assert f"before: {psnr(CLEAN[0], NOISY[0]):.2f} dB" in told
-    assert "after: The sliders are beside the layer 'slice'." in told
+    assert "after: the sliders are beside 'slice'." in told
+
+
+def test_a_part_is_scored_at_its_place_and_before_is_scored_there_too(
+    widget: CompareWidget, viewer: Any, wait: Any
+) -> None:
+    made = viewer.add_image(
+        BETTER[:, 5:25, 10:38],
+        name="part",
+        scale=(1, 2, 2),
+        translate=(0, 2 * 5, 2 * 10),
+    )
+    widget.result.value = made
+    widget.reference.value = viewer.layers["clean"]
+    shown = viewer.dims.current_step[0]
+    clean, noisy, better = (x[shown, 5:25, 10:38] for x in (CLEAN, NOISY, BETTER))
+    before, after, compared = widget.figures.text().splitlines()
+    assert before.startswith(f"before: {psnr(clean, noisy):.2f} dB")
+    assert after.startswith(f"after: {psnr(clean, better):.2f} dB")
+    assert "28×20 px of this plane" in compared
+    widget.plot.button.click()
+    wait(lambda: not widget.plot.is_running)
+    scored = widget.plot.found[shown][1]
+    assert scored is not None
+    assert scored.psnr == pytest.approx(psnr(clean, better))
+    made.translate = (0, 2000, 0)
+    widget._show_figures()
+    assert "no pixel of 'clean' in common" in widget.figures.text()
 
 
 def test_what_was_removed_is_a_layer_on_demand(
