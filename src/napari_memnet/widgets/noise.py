@@ -33,7 +33,7 @@ class NoiseFields:
             choices=[
                 ("automatic", "auto"),
                 ("same everywhere", "gaussian"),
-                ("photons: grows with the signal", "photons"),
+                ("of photons", "photons"),
             ],
             tooltip="Photons make more noise in bright places; it is evened out "
             "before the network, and counts are kept. “Automatic” does so where it "
@@ -43,7 +43,7 @@ class NoiseFields:
             label="grain",
             choices=[
                 ("automatic", "auto"),
-                ("white: each pixel its own", "white"),
+                ("each pixel its own", "white"),
                 ("shared by neighbours", "correlated"),
             ],
             tooltip="Resizing, demosaicing and drift correction make neighbours share "
