@@ -182,7 +182,8 @@ def _judged(
         found = LevelFound(round(grain.sigma, 1), f"σ estimated as {grain.sigma:.1f}")
     else:
         found = task.estimate(seen, source.jpeg_tables)
-        if line and line.is_clear:
+        is_wide = source.dtype.itemsize > 1
+        if line and (line.is_likely if is_wide else line.is_clear):
             found = mean_level(blocks, scaling, line)
     remarks += [found.remark] if found.remark else []
     if task.noisy and source.dtype.itemsize > 1 and settings.value_range != "plane":

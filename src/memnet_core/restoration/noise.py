@@ -66,6 +66,9 @@ _CLEAR_MISFIT = 0.3
 """Cameras have a misfit of 0.03 to 0.15, an EMCCD of few photons up to 0.28; texture of
 clean pictures, if there is more of it in bright parts, of 0.2 to 0.5."""
 
+_LIKELY_MISFIT = 0.6
+"""Up to which noise still grows, if not along a line; clean pictures have up to 0.9."""
+
 _HUBER = 1.345
 """Standard deviations up to which a class counts in full (95 % efficiency)."""
 
@@ -104,9 +107,16 @@ class NoiseLine:
     @property
     def is_clear(self) -> bool:
         """Whether noise grows with the signal, beyond doubt and enough to matter."""
-        grows = self.deviation(self.bright) > _CLEAR_RATIO * self.deviation(self.dark)
-        is_sure = self.gain > _CLEAR_ERRORS * self.error
-        return grows and is_sure and self.misfit < _CLEAR_MISFIT
+        return self._grows(_CLEAR_MISFIT)
+
+    @property
+    def is_likely(self) -> bool:
+        """Whether noise grows with the signal, if not surely along this line."""
+        return self._grows(_LIKELY_MISFIT)
+
+    def _grows(self, misfit: float) -> bool:
+        ratio = self.deviation(self.bright) > _CLEAR_RATIO * self.deviation(self.dark)
+        return ratio and self.gain > _CLEAR_ERRORS * self.error and self.misfit < misfit
 
     def __str__(self) -> str:
         """Say it in words."""
