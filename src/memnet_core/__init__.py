@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from memnet_core._version import __version__
 
 if TYPE_CHECKING:
+    from memnet_core.adaptation.api import adapt
     from memnet_core.analysis.residual import Residual, residual_of
     from memnet_core.errors import MemnetError
     from memnet_core.evaluation.colour import evaluate_colours
@@ -28,6 +29,7 @@ __all__ = [
     "MemnetError",
     "Residual",
     "__version__",
+    "adapt",
     "evaluate",
     "evaluate_colours",
     "find_model",
@@ -48,6 +50,7 @@ _HOMES = {
     "MemNet": "model.network",
     "MemnetError": "errors",
     "Residual": "analysis.residual",
+    "adapt": "adaptation.api",
     "evaluate": "evaluation.run",
     "evaluate_colours": "evaluation.colour",
     "find_model": "model.zoo",

@@ -101,7 +101,7 @@ def parse_noise(text: str) -> str | tuple[float, float]:
     return gain, constant
 
 
-def _axes(text: str) -> str:
+def parse_axes(text: str) -> str:
     """Return letters of axes in upper case."""
     axes = text.upper()
     if axes and (not {"Y", "X"} <= set(axes) <= set("TZCYXS") or _repeats(axes)):
@@ -204,7 +204,7 @@ _OPTIONS = (
     ),
     click.option(
         "--axes",
-        type=_axes,
+        type=parse_axes,
         default="",
         metavar="LETTERS",
         help="Axes of stacks, out of TZCYXS, if their files tell them wrongly.",

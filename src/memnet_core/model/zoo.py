@@ -18,16 +18,19 @@ if TYPE_CHECKING:
     from memnet_core.tasks import Grain
 
 __all__ = [
+    "MODEL_SUFFIX",
     "Entry",
     "add_model",
     "choose_model",
     "find_model",
+    "for_anything",
     "installed",
     "model_for",
     "user_folder",
 ]
 
-_SUFFIX = ".safetensors"
+MODEL_SUFFIX = ".safetensors"
+
 _SHIPPED = Path(__file__).parent / "weights"
 _TRIAL = 32
 """Side in pixels of the picture that an added model is tried on."""
@@ -48,7 +51,7 @@ class Entry:
     @property
     def hides_shipped(self) -> bool:
         """Whether it is taken instead of a model of the same name that ships."""
-        shipped = _SHIPPED / f"{self.card.name}{_SUFFIX}"
+        shipped = _SHIPPED / f"{self.card.name}{MODEL_SUFFIX}"
         return not self.is_shipped and shipped.exists()
 
 
@@ -67,7 +70,7 @@ def installed() -> tuple[list[Entry], list[ModelError]]:
     problems: list[ModelError] = []
     for folder in (user_folder(), _SHIPPED):
         try:
-            paths = sorted(folder.glob(f"[!.]*{_SUFFIX}"))
+            paths = sorted(folder.glob(f"[!.]*{MODEL_SUFFIX}"))
         except OSError as error:
             reason = f"Cannot read the folder {folder}: {error.strerror}."
             problems.append(ModelError(reason))
@@ -93,13 +96,22 @@ def find_model(name_or_file: str) -> Entry:
         if entry.card.name == name_or_file:
             return entry
     path = Path(name_or_file)
-    if os.path.exists(path) or path.suffix == _SUFFIX or len(path.parts) > 1:
+    if os.path.exists(path) or path.suffix == MODEL_SUFFIX or len(path.parts) > 1:
         return Entry(path, read_card(path))
     names = ", ".join(sorted({entry.card.name for entry in entries})) or "none"
     raise ModelError(
         f"There is no model {name_or_file!r}; installed: {names}. "
         "Give one of these or a model file."
     )
+
+
+def for_anything(task: str) -> list[Entry]:
+    """Return the installed models for a task but those adapted to one user's data."""
+    return [
+        entry
+        for entry in installed()[0]
+        if entry.card.task == task and not entry.card.adapted_to
+    ]
 
 
 def model_for(
@@ -114,7 +126,7 @@ def model_for(
 
     Of several, one for the grain of the noise, one for gray planes or for colours as
     they are wanted, the one for the narrowest range of levels, and the user's before
-    those that ship with the package.
+    those that ship with the package. One that was adapted to some data is none of them.
 
     Parameters
     ----------
@@ -136,7 +148,7 @@ def model_for(
     NotCovered
         If none covers the level; the message names the nearest.
     """
-    entries = [entry for entry in installed()[0] if entry.card.task == task]
+    entries = for_anything(task)
     symbol = find_task(task).symbol
     if not entries:
         raise LevelError(
@@ -226,7 +238,7 @@ def add_model(file: Path) -> Entry:
     model, card = load_model(file)
     _try(file, model)
     folder = user_folder()
-    target = folder / f"{card.name}{_SUFFIX}"
+    target = folder / f"{card.name}{MODEL_SUFFIX}"
     if os.path.exists(target):
         raise ModelError(
             f"There is already a model {card.name!r} in {folder}; delete that file "

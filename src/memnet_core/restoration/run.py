@@ -13,7 +13,7 @@ from memnet_core.events import Notice, Progress
 from memnet_core.jpeg_chroma import Chroma
 from memnet_core.jpeg_intervals import BLOCK, consistent_colours
 from memnet_core.pixels import to_dtype, without_alpha
-from memnet_core.restoration.colour import add_chroma, from_planes, to_planes
+from memnet_core.restoration.colour import add_chroma, from_planes, seen_planes
 from memnet_core.restoration.decision import plane_scaling
 from memnet_core.restoration.enlarged import Enlarged
 from memnet_core.restoration.halves import ChromaPlanes, RestoredSamples
@@ -128,7 +128,7 @@ class _Plane:
         decision = self.prepared.decision
         coding = decision.coding
         is_carried = decision.colours in ("single", "luminance")
-        if coding and coding.is_subsampled and not is_carried:
+        if coding and coding.has_chroma and not is_carried:
             self.chroma = Chroma(self.filled, coding)
         task = self.prepared.task
         self.beyond, self.map_value = (
@@ -356,11 +356,8 @@ class _Plane:
 
     def _planes(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float64]:
         """Return the values of which the network sees something."""
-        colours = without_alpha(pixels).astype(np.float64)
         mode = self.prepared.decision.colours
-        if mode == "single":
-            colours = colours[..., :1]
-        return to_planes(colours, mode, engine.image_channels)
+        return seen_planes(pixels, mode, engine.image_channels)
 
     def _pixels(
         self,
@@ -385,10 +382,7 @@ class _Plane:
         if coding and self.prepared.decision.consistency:
             height, width = self.base.shape[1:3]
             missing = coding.missing(rows, height, 0), coding.missing(columns, width, 1)
-            chroma = mode in ("each", "joint")
-            changed = consistent_colours(
-                colours, changed, coding, missing, chroma=chroma
-            )
+            changed = consistent_colours(colours, changed, coding, missing)
             if self.chroma:
                 changed = self.chroma.held(self.plane, changed, rows, columns)
         colours[...] = changed

@@ -36,7 +36,7 @@ from napari_memnet.widgets.status import Status
 from napari_memnet.words import NEAREST, RANGE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from magicgui.widgets.bases import Widget
     from napari.layers import Image
@@ -88,9 +88,13 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         Whether value ranges can come from a layer.
     first, last : sequence of Widget
         Fields of the owner's, above and below those of the form.
+    kept : mapping of str to Widget, optional
+        Those of them that are remembered, too, by name.
 
     Attributes
     ----------
+    kept : dict of str to Widget
+        Fields that are remembered, by name.
     changed : Signal
         Something was edited.
     ready : Signal
@@ -107,6 +111,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         for_layers: bool,
         first: Sequence[Widget] = (),
         last: Sequence[Widget] = (),
+        kept: Mapping[str, Widget] | None = None,
     ) -> None:
         super().__init__()
         self._name = name
@@ -212,7 +217,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         layout.addWidget(self._fields.native)
         layout.addWidget(self.about)
         finish_fields(self._fields)
-        self._kept = {
+        self.kept: dict[str, Any] = {
             "task": self.task,
             "automatic": self.automatic,
             **{f"level {name}": field for name, field in self.levels.items()},
@@ -224,6 +229,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             "channels": self.channels,
             "depth": self.exit_block,
             **self.noise.by_name,
+            **(kept or {}),
         }
 
         chosen = preferences()
@@ -292,11 +298,11 @@ class RestorationForm(QWidget):  # type: ignore[misc]
 
     def _remember(self) -> None:
         if self.is_ready:
-            remember(self._name, {key: x.value for key, x in self._kept.items()})
+            remember(self._name, {key: x.value for key, x in self.kept.items()})
 
     def _take(self, values: dict[str, Any]) -> None:
         """Choose what can be chosen of some values; models may have gone since."""
-        for key, field in self._kept.items():
+        for key, field in self.kept.items():
             if key in values:
                 with suppress(ValueError, TypeError):
                     field.value = values[key]
@@ -369,7 +375,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         if self._preferred_device in self.device.choices:
             self.device.value = self._preferred_device
         self._show_models()
-        self._initial = {key: field.value for key, field in self._kept.items()}
+        self._initial = {key: field.value for key, field in self.kept.items()}
         self._take(recall(self._name))
         models_changed.connect(self._show_models)
         self.ready.emit()

@@ -262,7 +262,7 @@ def test_sigma_of_noise_that_surely_grows_is_that_of_all_of_it(
     assert line
     assert (line.is_likely, line.is_clear) == (True, False)
     low, high = np.percentile(noisy, (0.1, 99.9))
-    true = 255 * np.std(noisy - 500 - 12 * clean) / (high - low)
+    true = 255 * np.std(noisy - 500.0 - 12 * clean) / (high - low)
     settings = Settings(task="denoise", noise="gaussian")
     assert decide(source(noisy), settings).level == pytest.approx(true, rel=0.25)
 
