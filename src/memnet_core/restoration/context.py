@@ -135,8 +135,8 @@ def _moved_to(
     here: NDArray[np.float64], there: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
     """Register a plane to another one; None if it shows something else."""
+    from skimage import transform
     from skimage.registration import phase_cross_correlation
-    from skimage.transform import AffineTransform, warp
 
     if not np.isfinite(there).all():
         return None
@@ -148,6 +148,7 @@ def _moved_to(
     if min(np.ptp(first), np.ptp(second)) == 0:
         return there
     correlate: Any = phase_cross_correlation
+    made: Any = transform
     (down, across), _, _ = correlate(
         first, second, upsample_factor=_STEPS, normalization=None
     )
@@ -155,8 +156,8 @@ def _moved_to(
         return None
     if down == across == 0:
         return there
-    back = AffineTransform(translation=(-across, -down))
-    moved: NDArray[np.float64] = warp(
+    back = made.AffineTransform(translation=(-across, -down))
+    moved: NDArray[np.float64] = made.warp(
         there, back, order=3, mode="reflect", preserve_range=True, clip=False
     )
     return moved

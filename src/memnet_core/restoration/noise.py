@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["NoiseLine", "noise_line"]
+__all__ = ["NoiseLine", "noise_line", "noise_points"]
 
 _FEWEST = 150
 """Coefficients in a class: its variance is then sure to 12 %."""
@@ -146,6 +146,31 @@ def noise_line(blocks: Sequence[NDArray[Any]]) -> NoiseLine | None:
     NoiseLine or None
         None where there are too few pixels, or no noise.
     """
+    mean, variance, count = noise_points(blocks)
+    if len(mean) < 2:
+        return None
+    return _fitted(mean, variance, count)
+
+
+def noise_points(
+    blocks: Sequence[NDArray[Any]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the points that `noise_line` lays a line through.
+
+    Parameters
+    ----------
+    blocks : sequence of ndarray, shape (h, w, S)
+        As for `noise_line`.
+
+    Returns
+    -------
+    ndarray
+        Mean of each class of brightness that holds noise, rising.
+    ndarray
+        Variance of its noise.
+    ndarray
+        Number of coefficients that tell it.
+    """
     found = [
         _coefficients(block[..., sample].astype(np.float64))
         for block in blocks
@@ -153,7 +178,7 @@ def noise_line(blocks: Sequence[NDArray[Any]]) -> NoiseLine | None:
         if min(block.shape[:2]) >= _SMALLEST
     ]
     if not found:
-        return None
+        return np.empty(0), np.empty(0), np.empty(0)
     columns = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     order = np.argsort(columns[0], kind="stable")
     _, means, squares, activity = (column[order] for column in columns)
@@ -163,9 +188,7 @@ def noise_line(blocks: Sequence[NDArray[Any]]) -> NoiseLine | None:
     ]
     mean, variance, count = np.array(points).reshape(-1, 3).T
     noisy = variance > 0
-    if noisy.sum() < 2:
-        return None
-    return _fitted(mean[noisy], variance[noisy], count[noisy])
+    return mean[noisy], variance[noisy], count[noisy]
 
 
 def _coefficients(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from scipy.ndimage import shift
+from skimage import transform
 from skimage.filters import gaussian
 
 from memnet_core import restore
@@ -44,6 +44,12 @@ def scene(side: int = 128) -> NDArray[np.float64]:
     return np.asarray(40 * blur(drawn, 1.2) + 0.5)
 
 
+def moved(plane: NDArray[np.float64], down: float, across: float) -> Any:
+    made: Any = transform
+    back = made.AffineTransform(translation=(-across, -down))
+    return made.warp(plane, back, order=3, mode="reflect", clip=False)
+
+
 def photographed(electrons: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, READ, electrons.shape)
@@ -51,7 +57,7 @@ def photographed(electrons: NDArray[np.float64], seed: int) -> NDArray[np.float6
 
 
 def movie(*moves: tuple[float, float]) -> NDArray[np.float64]:
-    frames = [shift(scene(), move, mode="reflect") for move in moves]
+    frames = [moved(scene(), *move) for move in moves]
     return np.stack([photographed(frame, n) for n, frame in enumerate(frames)])
 
 

@@ -175,7 +175,7 @@ def test_noise_is_the_same_everywhere_if_asked_for(
 def small(pixels: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Convert to 8 bits, from the lowest to the highest value."""
     low, high = pixels.min(), pixels.max()
-    return np.rint((pixels - low) / (high - low) * 255).astype(np.uint8)
+    return np.asarray(np.rint((pixels - low) / (high - low) * 255), np.uint8)
 
 
 def test_8_bits_that_are_mostly_dark_are_counts_of_photons(install: Install) -> None:
