@@ -19,7 +19,7 @@ from memnet_core.restoration.sample import sampled_blocks, sampled_planes
 from memnet_core.restoration.scaling import scaling_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -114,6 +114,7 @@ def clean_planes(
     full_range: bool,
     value_range: RangeChoice = "auto",
     colours: bool = False,
+    mappings: Sequence[Callable[[NDArray[np.float64]], NDArray[Any]]] | None = None,
 ) -> Iterator[NDArray[Any]]:
     """Yield an image as gray or as coloured planes.
 
@@ -130,6 +131,9 @@ def clean_planes(
     colours : bool
         Whether to keep all three colours, also of gray images; `full_range` does not
         matter then.
+    mappings : sequence of callable, optional
+        For each channel, what maps values of other than 8 bits to about [0, 1]; by
+        default that follows from `value_range`.
 
     Yields
     ------
@@ -145,11 +149,15 @@ def clean_planes(
         raise ImageError(
             f"Pixels of type {source.dtype} and shape {source.shape} are no image."
         )
-    samples = [
-        sampled_blocks(source, sampled_planes(source, channel))
-        for channel in range(source.channels)
-    ]
-    scalings = [scaling_of(blocks, source.dtype, value_range) for blocks in samples]
+    is_by_plane = mappings is None and value_range == "plane"
+    if mappings is None:
+        samples = [
+            sampled_blocks(source, sampled_planes(source, channel))
+            for channel in range(source.channels)
+        ]
+        mappings = [
+            scaling_of(blocks, source.dtype, value_range).forward for blocks in samples
+        ]
     rows, columns = (slice(0, side) for side in source.shape[1:3])
     for plane in range(source.shape[0]):
         pixels = without_alpha(np.asarray(source.read(plane, rows, columns)))
@@ -161,10 +169,10 @@ def clean_planes(
                 yield gray(pixels) if pixels.shape[-1] == 3 else pixels[..., 0].copy()
             continue
         check_finite(pixels)
-        scaling = scalings[source.channel(plane)]
-        if value_range == "plane":
-            scaling = scaling_of([pixels], source.dtype, value_range)
-        values = scaling.forward(pixels.astype(np.float64))
+        mapping = mappings[source.channel(plane)]
+        if is_by_plane:
+            mapping = scaling_of([pixels], source.dtype, value_range).forward
+        values = mapping(pixels.astype(np.float64))
         if colours:
             yield 255 * _three(values)
         else:

@@ -18,7 +18,7 @@ __all__ = ["models"]
 
 @click.group()
 def models() -> None:
-    """List, describe, add, import and export models."""
+    """List, describe, add, rename, delete, import and export models."""
 
 
 @models.command("list")
@@ -67,6 +67,33 @@ def add(*, file: Path) -> None:
             "the file to have that one back.",
             err=True,
         )
+
+
+@models.command("rename")
+@click.argument("name")
+@click.argument("new")
+def rename(*, name: str, new: str) -> None:
+    """Give the added model NAME the name NEW."""
+    from memnet_core.model.own import rename_model
+
+    entry = rename_model(name, new)
+    click.echo(f"Renamed {name!r} to {new!r}, {shown(entry.path)}.")
+
+
+@models.command("delete")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(*, name: str, yes: bool) -> None:
+    """Delete the added model NAME, after a question."""
+    from memnet_core.model.own import delete_model, own_model
+
+    entry = own_model(name)
+    told = f"{name!r} ({entry.card.serves}), {shown(entry.path)}"
+    if not yes and not click.confirm(f"Delete {told}?", err=True):
+        click.echo("Kept.")
+        return
+    delete_model(name)
+    click.echo(f"Deleted {told}.")
 
 
 models.add_command(export_model)

@@ -60,8 +60,9 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "
 )
 @click.option(
     "--recipe",
-    type=click.Choice(["fast", "paper"]),
-    help="What learns most in a minute, or the paper's protocol.  [default: fast]",
+    type=click.Choice(["fast", "tune", "paper"]),
+    help="What learns most in a minute; a trained model (--init, or the one that "
+    "ships) made to suit other images; the paper's protocol.  [default: fast]",
 )
 @click.option(
     "--config",
@@ -89,7 +90,12 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the run, such as runs/NAME.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run in --out; with a greater --minutes, --steps or --epochs "
+    "than it had, make it longer.",
+)
 @click.option(
     "--init",
     "start",
@@ -176,7 +182,7 @@ def train(
     """Train a model on clean images, or on pairs of images.
 
     Ctrl-C saves the run; the same command with --resume goes on with it. The best
-    model so far is always in the folder of the run.
+    model so far is always in the folder of the run, which can be made longer later.
     """
     from memnet_core.training.distributed import joined_processes
 
@@ -218,8 +224,9 @@ def _config(
     if not ("out" in given or "out" in settings):
         raise UsageError("Give the folder of the run with --out, such as runs/NAME.")
     folder = Path(given.get("out") or settings["out"])
-    if resume and set(given) <= {"out"} and not settings:
-        return config_of_run(folder)
+    lengths = given.keys() - {"out"}
+    if resume and lengths <= {"minutes", "steps", "epochs"} and not settings:
+        return config_of_run(folder, **{name: given[name] for name in lengths})
     config = config_from(settings, given)
     if not resume and (folder / STATE_FILE).exists():
         raise TrainingError(

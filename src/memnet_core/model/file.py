@@ -8,6 +8,7 @@ import json
 import stat
 import struct
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -28,11 +29,11 @@ from memnet_core.tasks import TASKS, Grain, Levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from torch import Tensor
 
 __all__ = [
+    "CARD_KEY",
     "Card",
     "CurvePoint",
     "Score",
@@ -44,7 +45,7 @@ __all__ = [
     "tensors_sha256",
 ]
 
-_METADATA_KEY = "memnet"
+CARD_KEY = "memnet"
 _SINCE_FORMAT_2 = {"image_channels": 1, "level_map": False}
 """What the architecture of files of format 1, which do not say it, was."""
 
@@ -167,12 +168,12 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_model(path: Path, model: MemNet, **card: Any) -> Card:
+def save_model(path: Path | str, model: MemNet, **card: Any) -> Card:
     """Write a model file, whole or not at all.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         Where to write; what is there is replaced.
     model : MemNet
         The network; its weights are stored as float32.
@@ -191,6 +192,7 @@ def save_model(path: Path, model: MemNet, **card: Any) -> Card:
     """
     from safetensors.torch import save
 
+    path = Path(path)
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in copy.deepcopy(model).float().state_dict().items()
@@ -200,7 +202,7 @@ def save_model(path: Path, model: MemNet, **card: Any) -> Card:
     )
     try:
         with replaced_when_complete(path) as temporary:
-            data = save(tensors, {_METADATA_KEY: written.model_dump_json()})
+            data = save(tensors, {CARD_KEY: written.model_dump_json()})
             temporary.write_bytes(data)
     except OSError as error:
         raise ModelError(
@@ -209,12 +211,12 @@ def save_model(path: Path, model: MemNet, **card: Any) -> Card:
     return written
 
 
-def read_card(path: Path) -> Card:
+def read_card(path: Path | str) -> Card:
     """Read the card of a model file without reading its weights.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         A model file.
 
     Raises
@@ -222,12 +224,13 @@ def read_card(path: Path) -> Card:
     ModelError
         If the file is missing, a pickle, no safetensors file, or without a valid card.
     """
+    path = Path(path)
     return _card_of(path, read_header(path))
 
 
 def _card_of(path: Path, header: dict[str, Any]) -> Card:
     metadata = header.get("__metadata__")
-    card = metadata.get(_METADATA_KEY) if isinstance(metadata, dict) else None
+    card = metadata.get(CARD_KEY) if isinstance(metadata, dict) else None
     if not isinstance(card, str):
         raise ModelError(
             f"{path} is a safetensors file without a MemNet card; "
@@ -244,12 +247,12 @@ def _card_of(path: Path, header: dict[str, Any]) -> Card:
         ) from error
 
 
-def load_model(path: Path) -> tuple[MemNet, Card]:
+def load_model(path: Path | str) -> tuple[MemNet, Card]:
     """Load a model file into a network in evaluation mode.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         A model file.
 
     Returns
@@ -268,6 +271,7 @@ def load_model(path: Path) -> tuple[MemNet, Card]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    path = Path(path)
     header = read_header(path)
     card = _card_of(path, header)
     with torch.device("meta"):

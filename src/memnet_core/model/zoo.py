@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from memnet_core.tasks import Grain
 
 __all__ = [
+    "MODEL_SUFFIX",
     "Entry",
     "add_model",
     "choose_model",
@@ -28,7 +29,8 @@ __all__ = [
     "user_folder",
 ]
 
-_SUFFIX = ".safetensors"
+MODEL_SUFFIX = ".safetensors"
+
 _SHIPPED = Path(__file__).parent / "weights"
 _TRIAL = 32
 """Side in pixels of the picture that an added model is tried on."""
@@ -49,7 +51,7 @@ class Entry:
     @property
     def hides_shipped(self) -> bool:
         """Whether it is taken instead of a model of the same name that ships."""
-        shipped = _SHIPPED / f"{self.card.name}{_SUFFIX}"
+        shipped = _SHIPPED / f"{self.card.name}{MODEL_SUFFIX}"
         return not self.is_shipped and shipped.exists()
 
 
@@ -68,7 +70,7 @@ def installed() -> tuple[list[Entry], list[ModelError]]:
     problems: list[ModelError] = []
     for folder in (user_folder(), _SHIPPED):
         try:
-            paths = sorted(folder.glob(f"[!.]*{_SUFFIX}"))
+            paths = sorted(folder.glob(f"[!.]*{MODEL_SUFFIX}"))
         except OSError as error:
             reason = f"Cannot read the folder {folder}: {error.strerror}."
             problems.append(ModelError(reason))
@@ -94,7 +96,7 @@ def find_model(name_or_file: str) -> Entry:
         if entry.card.name == name_or_file:
             return entry
     path = Path(name_or_file)
-    if os.path.exists(path) or path.suffix == _SUFFIX or len(path.parts) > 1:
+    if os.path.exists(path) or path.suffix == MODEL_SUFFIX or len(path.parts) > 1:
         return Entry(path, read_card(path))
     names = ", ".join(sorted({entry.card.name for entry in entries})) or "none"
     raise ModelError(
@@ -236,7 +238,7 @@ def add_model(file: Path) -> Entry:
     model, card = load_model(file)
     _try(file, model)
     folder = user_folder()
-    target = folder / f"{card.name}{_SUFFIX}"
+    target = folder / f"{card.name}{MODEL_SUFFIX}"
     if os.path.exists(target):
         raise ModelError(
             f"There is already a model {card.name!r} in {folder}; delete that file "

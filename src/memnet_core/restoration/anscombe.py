@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["electrons_of", "mean_electrons", "stabilized"]
+__all__ = ["electrons_of", "mean_electrons", "mean_stabilized", "stabilized"]
 
 _FEW = 30.0
 """Mean electrons from which on the closed form is right to 0.02 of one."""
@@ -65,6 +65,19 @@ def mean_electrons(means: NDArray[np.float64], read: float) -> NDArray[np.float6
     root = math.sqrt(3 / 2)
     many = d**2 / 4 + root / (4 * d) - 11 / (8 * d**2) + 5 * root / (8 * d**3)
     return np.where(means > known[-1], many - 1 / 8 - read**2, few)
+
+
+def mean_stabilized(electrons: NDArray[np.float64], read: float) -> NDArray[np.float64]:
+    """Return the means of the transforms of counts with these means.
+
+    `mean_electrons` leads back, for few electrons exactly and for many to 0.02 of one.
+    The transform of the mean itself would be taken for a quarter of an electron more.
+    """
+    known, few = _table(read)
+    low = np.interp(electrons, few, known)
+    low += np.minimum(electrons, 0) * (2 / _corner(read))
+    high = stabilized(electrons - 1 / 4, read)
+    return np.where(electrons > _FEW, high, low)
 
 
 def _corner(read: float) -> float:

@@ -17,6 +17,7 @@ from memnet_core.restoration.run import restore as run
 from memnet_core.restoration.settings import (
     Channels,
     GrainChoice,
+    HotPixels,
     NoiseChoice,
     Precision,
     RangeChoice,
@@ -45,6 +46,7 @@ def restore(
     value_range: RangeChoice = ...,
     noise: NoiseChoice = ...,
     noise_grain: GrainChoice = ...,
+    hot_pixels: HotPixels = ...,
     model: str | None = ...,
     nearest: bool = ...,
     device: str = ...,
@@ -69,6 +71,7 @@ def restore(
     value_range: RangeChoice = ...,
     noise: NoiseChoice = ...,
     noise_grain: GrainChoice = ...,
+    hot_pixels: HotPixels = ...,
     model: str | None = ...,
     nearest: bool = ...,
     device: str = ...,

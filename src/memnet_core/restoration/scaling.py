@@ -13,7 +13,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.restoration.anscombe import electrons_of, mean_electrons, stabilized
+from memnet_core.restoration.anscombe import (
+    electrons_of,
+    mean_electrons,
+    mean_stabilized,
+    stabilized,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +60,10 @@ class Linear(BaseModel):
         """Map values of any shape to [-beyond, 1 + beyond]."""
         mapped = (values - self.low) / (self.high - self.low)
         return np.clip(mapped, -beyond, 1 + beyond).astype(np.float32)
+
+    def forward_mean(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Map values without noise to what the network is to make of noisy ones."""
+        return self.forward(values)
 
     def change(
         self,
@@ -99,6 +108,11 @@ class Stabilized(BaseModel):
     read_noise: Annotated[FiniteFloat, Field(ge=0)]
 
     @property
+    def constant(self) -> float:
+        """Variance that the noise would have at a mean of zero."""
+        return self.read_noise**2 - self.gain * self.black
+
+    @property
     def level(self) -> float:
         """Standard deviation of the noise that the network sees, in levels of 255."""
         zero, one = self._ends
@@ -112,6 +126,14 @@ class Stabilized(BaseModel):
         mapped = (self._stabilized(values) - zero) / (one - zero)
         clipped: NDArray[np.float64] = np.clip(mapped, -beyond, 1 + beyond)
         return clipped.astype(np.float32)
+
+    def forward_mean(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Map values without noise to what the network is to make of noisy ones."""
+        zero, one = self._ends
+        electrons = (values - self.black) / self.gain
+        means = mean_stabilized(electrons, self.read_noise / self.gain)
+        mapped: NDArray[np.float64] = (means - zero) / (one - zero)
+        return mapped.astype(np.float32)
 
     def change(
         self,

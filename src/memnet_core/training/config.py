@@ -161,7 +161,8 @@ class TrainingConfig(BaseModel):
     average_decay : float
         Decay of the exponential moving average of the weights; 0 for none.
     freeze_norm_from : float
-        Fraction of the run from which BatchNorm uses fixed, recalibrated statistics.
+        Fraction of the run from which BatchNorm uses fixed, recalibrated statistics; 0
+        where a run starts from a model keeps those of that model.
     recalibration_batches : int
         Batches over which statistics are taken anew.
     precision : str
@@ -182,7 +183,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    recipe: Literal["fast", "paper"]
+    recipe: Literal["fast", "tune", "paper"]
     task: TaskName
     data: tuple[Folder, ...] = ()
     pairs: tuple[Folder, Folder] | None = None
@@ -245,7 +246,7 @@ class TrainingConfig(BaseModel):
             raise ValueError("a grid of patches needs clean images and a single phase")
         if self.stride is None and (self.epochs or self.schedule == "steps"):
             raise ValueError("only patches on a grid (stride) are counted in epochs")
-        if self.pairs and self.architecture.level_map:
+        if self.pairs and self.architecture.level_map and not self.kind.noisy:
             raise ValueError("pairs tell no level; a level_map needs clean images")
         if self.grain == "correlated" and self.task != "denoise":
             raise ValueError("only noise has a grain; give the task denoise")
@@ -291,6 +292,11 @@ class TrainingConfig(BaseModel):
     def kind(self) -> Task:
         """What is learnt: the task, with the grain of its noise."""
         return CORRELATED if self.grain == "correlated" else find_task(self.task)
+
+    @property
+    def tunes(self) -> bool:
+        """Whether a trained network is changed with care, its statistics kept."""
+        return self.start is not None and self.freeze_norm_from == 0
 
     def phase(self, fraction: float) -> Phase:
         """Return the phase at a fraction of the run in [0, 1]."""

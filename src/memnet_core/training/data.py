@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from memnet_core.bicubic import imresize
 from memnet_core.clean_images import read_clean_images
 from memnet_core.errors import TrainingError
+from memnet_core.training.pairs import read_pairs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,12 +35,15 @@ class TrainingImages:
         What the network is to restore.
     degraded : list of ndarray, shape (H, W), optional
         What it is to restore them from, where that is not made on the fly.
+    levels : list of float
+        Of the degraded ones, where the network is told them.
     use : str
         What they are for.
     """
 
     clean: list[NDArray[Any]]
     degraded: list[NDArray[Any]] | None = None
+    levels: list[float] = field(default_factory=list)
     use: Literal["train", "validate"] = "train"
 
     def fitted(self, side: int) -> tuple[TrainingImages, str]:
@@ -76,7 +79,8 @@ class TrainingImages:
             )
         clean = [_extended(self.clean[n], side) for n in kept]
         degraded = self.degraded and [_extended(self.degraded[n], side) for n in kept]
-        fitted = replace(self, clean=clean, degraded=degraded)
+        levels = [self.levels[n] for n in kept] if self.levels else []
+        fitted = replace(self, clean=clean, degraded=degraded, levels=levels)
         return fitted, " ".join(remarks)
 
     @property
@@ -140,36 +144,11 @@ def _read_clean(
 
 
 def _read_pairs(low: Path, high: Path, config: TrainingConfig) -> TrainingImages:
-    """Read pairs of the same name; small images are enlarged by interpolation."""
-    task = config.kind
-    degraded, clean = (
-        dict(
-            read_clean_images(
-                folder,
-                full_range=task.full_range,
-                value_range=config.value_range,
-                colours=config.architecture.image_channels == 3,
-            )
-        )
-        for folder in (low, high)
+    pairs = read_pairs(low, high, config)
+    levels = [pair.level for pair in pairs if pair.level is not None]
+    return TrainingImages(
+        [pair.clean for pair in pairs], [pair.degraded for pair in pairs], levels
     )
-    if lonely := sorted(set(degraded) ^ set(clean)):
-        raise TrainingError(
-            f"{lonely[0]} is in one of {low} and {high} only; pairs have the same "
-            "name and number of planes in both folders."
-        )
-    scale = task.scale(config.levels.values[0])
-    for name, plane in degraded.items():
-        height, width = (scale * side for side in plane.shape[:2])
-        if (height, width) != clean[name].shape[:2]:
-            raise TrainingError(
-                f"{name} has {clean[name].shape[0]}×{clean[name].shape[1]} px in "
-                f"{high}, not {height}×{width} px as its partner in {low} asks for."
-            )
-        if scale > 1:
-            large = imresize(plane.astype(np.float64), (height, width))
-            degraded[name] = large.astype(np.float32)
-    return TrainingImages([clean[name] for name in degraded], list(degraded.values()))
 
 
 def _extended(plane: NDArray[Any], side: int) -> NDArray[Any]:

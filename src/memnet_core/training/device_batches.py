@@ -96,7 +96,8 @@ class DevicePatches(RandomPatches):
             places = [sample.place for sample in samples]
             resident = (self._degraded, self._clean)
             degraded, clean = (r.crops(places) / 255 for r in resident)
-            return degraded, clean
+            told = [self._told(place.image) for place in places]
+            return self._with_levels(degraded, told), clean
         entropy = np.random.SeedSequence([self._seed, step, chosen[0]])
         generator = torch.Generator(self._device)
         generator.manual_seed(int(entropy.generate_state(1, np.uint32)[0]))
@@ -110,11 +111,16 @@ class DevicePatches(RandomPatches):
         degraded, clean = (
             torch.cat(planes)[order] / 255 for planes in zip(*parts, strict=True)
         )
-        if self._level_map:
-            values = [self._task.map_value(sample.place.level) for sample in samples]
-            plane = sent(_column(values), self._device).expand_as(degraded[:, :1])
-            degraded = torch.cat([degraded, plane], 1)
-        return degraded, clean
+        told = [self._task.map_value(sample.place.level) for sample in samples]
+        return self._with_levels(degraded, told), clean
+
+    def _with_levels(self, degraded: Tensor, told: Sequence[float | None]) -> Tensor:
+        """Put the level's plane behind the others, if there is one."""
+        if not self._level_map:
+            return degraded
+        values = [value or 0.0 for value in told]
+        plane = sent(_column(values), self._device).expand_as(degraded[:, :1])
+        return torch.cat([degraded, plane], 1)
 
     def _made(
         self, samples: Sequence[_Sample], patch: int, generator: torch.Generator

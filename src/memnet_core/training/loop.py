@@ -119,8 +119,9 @@ class Trainer:
         self._step = 0
         self._pixels = 0
         self._seconds = 0.0
-        self._norm_frozen = False
-        self._validations = 0
+        self._norm_frozen = config.tunes
+        # What a trained model does already is the first point of its curve.
+        self._validations = -1 if config.tunes else 0
         self._best = -math.inf
         self._curve: list[CurvePoint] = []
         self._updating = False
@@ -364,8 +365,12 @@ class Trainer:
         self._step = state["step"]
         self._pixels = state["pixels"]
         self._seconds = state["seconds"]
-        self._norm_frozen = state["norm_frozen"]
-        self._validations = state["validations"]
+        fraction = self._fraction(self._step)
+        # A run that has become longer may be back where statistics are not fixed yet.
+        is_late = fraction >= self.config.freeze_norm_from
+        self._norm_frozen = state["norm_frozen"] and is_late
+        done = int(fraction * self.config.validation_count)
+        self._validations = min(state["validations"], done)
         self._best = state["best"]
         return remark
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import reprlib
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -14,6 +15,7 @@ from memnet_core.errors import TrainingError
 from memnet_core.tasks import TASKS, Levels
 from memnet_core.training.config import TrainingConfig, validated_config
 from memnet_core.training.plain_yaml import load_plain
+from memnet_core.training.tuning import start_card
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +63,16 @@ _FAST: dict[str, Any] = {
 }
 """Many small steps first and larger batches late, with Muon and one cosine."""
 
+_TUNE: dict[str, Any] = _FAST | {
+    "phases": [{"until": 1.0, "patch": 48, "batch": 8}],
+    "learning_rate": 2e-3,
+    "warmup_steps": 50,
+    "squared_error_from": 0.0,
+    "freeze_norm_from": 0.0,
+}
+"""From a trained model: smaller steps, its normalisation kept, squared error, of which
+the mean of noisy images is the best."""
+
 _PAPER: dict[str, Any] = {
     "architecture": {
         "memory_blocks": 6,
@@ -87,7 +99,7 @@ _PAPER: dict[str, Any] = {
 }
 """Section 4.1-4.2 of the paper, which does not say how many epochs it took."""
 
-_RECIPES = {"fast": _FAST, "paper": _PAPER}
+_RECIPES = {"fast": _FAST, "tune": _TUNE, "paper": _PAPER}
 
 _ON_A_GRID = {"luminance": "studio", "plain_share": 0.0}
 """What recipes say of patches that are drawn does not go with those of a grid."""
@@ -110,11 +122,15 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
         Settings, named as in `TrainingConfig`; later ones take precedence, and all of
         them do before the recipe. An architecture may be given in part. A model that
         is trained on pairs serves every level of its task, unless levels are given.
+        The recipe ``tune`` takes the architecture, the task and the levels of the model
+        that it starts from, which is one that ships unless it is given.
 
     Raises
     ------
     TrainingError
         If a setting is unknown, missing, or out of range.
+    ModelError
+        If the recipe is ``tune``, and there is no model to start from.
     """
     given: dict[str, Any] = {"recipe": "fast", "task": "deblock"}
     for layer in layers:
@@ -124,9 +140,11 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
         given |= {**layer, "architecture": shape}
     if given["recipe"] not in tuple(_RECIPES):
         raise TrainingError(
-            f"Training setting recipe: give 'fast' or 'paper', not "
+            f"Training setting recipe: give 'fast', 'tune' or 'paper', not "
             f"{reprlib.repr(given['recipe'])}."
         )
+    if given["recipe"] == "tune":
+        given = _of_model(given, is_task_given=any("task" in layer for layer in layers))
     recipe = _RECIPES[given["recipe"]]
     if given.get("stride"):
         recipe = recipe | _ON_A_GRID
@@ -143,6 +161,21 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
     if "name" not in settings and "out" in settings:
         settings["name"] = os.path.basename(os.path.abspath(settings["out"]))
     return validated_config(**settings)
+
+
+def _of_model(given: dict[str, Any], *, is_task_given: bool) -> dict[str, Any]:
+    """Return settings with what follows from the model that is tuned."""
+    task = given["task"] if is_task_given or not given.get("start") else None
+    card = start_card(given.get("start"), task, given.get("grain") or "white")
+    levels = {} if given.get("pairs") else {"levels": card.levels}
+    return {
+        "start": card.name,
+        "grain": card.grain,
+        **levels,
+        **given,
+        "task": card.task,
+        "architecture": asdict(card.architecture) | given["architecture"],
+    }
 
 
 def _part(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -232,17 +265,32 @@ def write_config(config: TrainingConfig) -> None:
         ) from error
 
 
-def config_of_run(out: Path) -> TrainingConfig:
+def config_of_run(out: Path, **length: float) -> TrainingConfig:
     """Return the configuration of the run in a folder, wherever that has moved.
+
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    **length
+        The whole length that it is to have now, if not that of before.
 
     Raises
     ------
     TrainingError
-        If there is none.
+        If there is no run, or it was as long before or longer.
     """
     path = out / CONFIG_FILE
     if not path.exists():
         raise TrainingError(
             f"{out} holds no run to resume; start one without --resume."
         )
-    return validated_config(**{**read_settings(path), "out": out})
+    settings = {**read_settings(path), "out": out}
+    for name, value in length.items():
+        before = settings.get(name)
+        if isinstance(before, (int, float)) and value <= before:
+            raise TrainingError(
+                f"The run in {out} has {before:g} {name} already; give more, the "
+                "whole length, to make it longer."
+            )
+    return validated_config(**settings | length)

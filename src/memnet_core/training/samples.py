@@ -150,6 +150,7 @@ class RandomPatches:
         )
         fitted, self.remark = images.fitted(largest)
         self.images = len(fitted.clean)
+        self._image_levels = fitted.levels
         self._pairs = [*zip(fitted.clean, fitted.degraded or fitted.clean, strict=True)]
         areas = np.array([math.prod(c.shape[:2]) for c, _ in self._pairs], np.float64)
         self._cumulated = np.cumsum(areas) / areas.sum()
@@ -173,7 +174,7 @@ class RandomPatches:
             for plane in self._pairs[image]
         )
         if self._paired:
-            return degraded, clean, None
+            return degraded, clean, self._told(image)
         clean = self._variety(clean, side, rng).of(clean)
         start = self._start(level, rng)
         pair = degraded_window(clean, start, patch, self._task, level, rng)
@@ -190,6 +191,11 @@ class RandomPatches:
             for size in self._pairs[image][0].shape[:2]
         )
         return Place(image, level, top, left, side, int(rng.integers(8)))
+
+    def _told(self, image: int) -> float | None:
+        """Return what the level's plane holds for a pair, if there is one."""
+        levels = self._image_levels
+        return self._task.map_value(levels[image]) if levels else None
 
     def _variety(
         self, clean: NDArray[Any], side: int, rng: np.random.Generator

@@ -24,6 +24,13 @@ __all__ = ["STATE_FILE", "Origin", "read_state", "write_state"]
 
 STATE_FILE = "last.pt"
 
+_LENGTHS = ("minutes", "steps", "epochs")
+
+_LONGER = (
+    "The run is longer than it was: it goes on as if it had been from the beginning, "
+    "with larger steps than the last ones, which at first make it worse. "
+)
+
 _MAGIC = b"memnet-state-1 "
 _ZIP = b"PK\3\4"
 
@@ -52,7 +59,7 @@ class Origin:
         }
 
     def check(self, state: dict[str, Any]) -> str:
-        """Check that a state is of this run.
+        """Check that a state is of this run, which may have become longer.
 
         Returns
         -------
@@ -77,6 +84,8 @@ class Origin:
             for name in TrainingConfig.model_fields
             if getattr(saved, name) != getattr(self._config, name)
         ]
+        if is_longer := _is_longer(saved, self._config):
+            different = [n for n in different if n not in (*_LENGTHS, "validations")]
         if different:
             raise TrainingError(
                 f"{out} holds a run with other settings ({', '.join(different)}); "
@@ -90,12 +99,19 @@ class Origin:
                 )
         now = torch.get_num_threads()
         before = state.get("threads") or now
+        remark = _LONGER if is_longer else ""
         if before == now or self._config.minutes is not None:
-            return ""
-        return (
+            return remark
+        return remark + (
             f"The run had {before} threads and has {now} now, which can change the "
             f"last digits of its weights; OMP_NUM_THREADS={before} avoids that."
         )
+
+
+def _is_longer(saved: TrainingConfig, now: TrainingConfig) -> bool:
+    """Whether a run has the same kind of length as before, and more of it."""
+    pairs = [(getattr(saved, name), getattr(now, name)) for name in _LENGTHS]
+    return any(before and after and after > before for before, after in pairs)
 
 
 class _Progress(BaseModel):

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
 
+    _Scored = tuple[NDArray[Any], NDArray[Any], float]
+    """Degraded, clean, and what the level's plane holds, if there is one."""
+
 __all__ = ["RESERVED_STEPS", "Validation"]
 
 RESERVED_STEPS = 2**40
@@ -59,7 +62,6 @@ class Validation:
     def __init__(
         self, config: TrainingConfig, images: TrainingImages, device: torch.device
     ) -> None:
-        task = config.kind
         self._alpha = config.alpha
         self._device = device
         phase = config.phases[-1]
@@ -70,11 +72,8 @@ class Validation:
             for n in range(_LOSS_BATCHES)
         ]
         self._pairs = _pairs(config, images)
-        self._level_values = {
-            task.label(level): task.map_value(level) for level in _levels(config)
-        }
         self.input_psnr = {
-            label: _mean([psnr(clean, degraded) for degraded, clean in pairs])
+            label: _mean([psnr(clean, degraded) for degraded, clean, _ in pairs])
             for label, pairs in self._pairs.items()
         }
 
@@ -97,10 +96,10 @@ class Validation:
         shown = list(self._pairs)[len(self._pairs) // 2]
         for label, pairs in self._pairs.items():
             values = []
-            for degraded, clean in pairs:
+            for degraded, clean, told in pairs:
                 planes = network_planes(degraded)[None]
                 if model.architecture.level_map:
-                    level = torch.full_like(planes[:, :1], self._level_values[label])
+                    level = torch.full_like(planes[:, :1], told)
                     planes = torch.cat([planes, level], 1)
                 output = model(planes.to(self._device)).output[0]
                 image = 255 * output.cpu().numpy().transpose(1, 2, 0)
@@ -114,22 +113,23 @@ class Validation:
         return means, tuple(examples)
 
 
-def _pairs(
-    config: TrainingConfig, images: TrainingImages
-) -> dict[str, list[tuple[NDArray[Any], NDArray[Any]]]]:
+def _pairs(config: TrainingConfig, images: TrainingImages) -> dict[str, list[_Scored]]:
     """Return degraded and clean centres of images, by level."""
     clean = [_centre(plane, _SIDE) for plane in images.clean[:_IMAGES]]
+    task = config.kind
     if images.degraded is not None:
         degraded = [_centre(plane, _SIDE) for plane in images.degraded[:_IMAGES]]
-        return {"pairs": list(zip(degraded, clean, strict=True))}
-    task = config.kind
-    pairs = {}
+        told = [task.map_value(level) for level in images.levels[:_IMAGES]]
+        told = told or [0.0] * len(clean)
+        return {"pairs": list(zip(degraded, clean, told, strict=True))}
+    pairs: dict[str, list[_Scored]] = {}
     for level in _levels(config):
         rng = np.random.default_rng(config.seed)
         cropped = [modcrop(plane, task.multiple(level)) for plane in clean]
-        made = [(task.degrade(plane, level, rng), plane) for plane in cropped]
+        value = task.map_value(level)
+        made = [(task.degrade(plane, level, rng), plane, value) for plane in cropped]
         # A blank image that a JPEG keeps as it is has an infinite PSNR.
-        pairs[task.label(level)] = [pair for pair in made if not np.array_equal(*pair)]
+        pairs[task.label(level)] = [p for p in made if not np.array_equal(*p[:2])]
         if not pairs[task.label(level)]:
             raise TrainingError(
                 f"At {task.label(level)} the images to validate on stay as they are; "

@@ -40,8 +40,8 @@ def picture(folder: Path, write_picture: Callable[..., Path]) -> Callable[..., P
 def memnet(folder: Path) -> Callable[..., Result]:
     """Run the command in the folder; bugs are raised."""
 
-    def memnet(*arguments: object) -> Result:
-        result = CliRunner().invoke(main, [*map(str, arguments)])
+    def memnet(*arguments: object, answer: str | None = None) -> Result:
+        result = CliRunner().invoke(main, [*map(str, arguments)], input=answer)
         if result.exit_code == EXIT_BUG:
             raise AssertionError(result.stderr) from result.exception
         return result

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memnet_core.model.file import Score, TrainingSummary, read_card
+from memnet_core.model.file import Score, TrainingSummary, load_model, read_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,3 +150,64 @@ def test_file_that_is_no_model_is_not_added(
     assert result.stderr.startswith("Error: ")
     assert told in result.stderr
     assert list(models_folder.iterdir()) == []
+
+
+def test_renamed_model_keeps_its_weights_and_loads(
+    memnet: Command, install: Install, models_folder: Path
+) -> None:
+    before = read_card(install("low", 5, 20))
+    result = memnet("models", "rename", "low", "mine.2")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "Renamed 'low' to 'mine.2'" in result.stdout
+    assert [p.name for p in models_folder.iterdir()] == ["mine.2.safetensors"]
+    _, card = load_model(models_folder / "mine.2.safetensors")
+    assert (card.name, card.sha256) == ("mine.2", before.sha256)
+    assert card.levels == before.levels
+
+
+@pytest.mark.parametrize(
+    ("new", "told"),
+    [
+        ("high", "There is already a model 'high'"),
+        ("shipped", "There is already a model 'shipped'"),
+        ("../x", "'../x' is no name of a model"),
+    ],
+)
+def test_name_that_is_none_or_taken_is_refused(
+    memnet: Command, install: Install, models_folder: Path, new: str, told: str
+) -> None:
+    install("low", 5, 20)
+    install("high", 5, 20)
+    shutil.move(install("shipped", 5, 20), models_folder.with_name("shipped"))
+    result = memnet("models", "rename", "low", new)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert memnet("models", "list").stdout.count("low ") == 1
+
+
+def test_model_is_deleted_after_a_question(
+    memnet: Command, install: Install, models_folder: Path
+) -> None:
+    path = install("low", 5, 20)
+    declined = memnet("models", "delete", "low", answer="n\n")
+    assert "Delete 'low' (deblock q 5-20)" in declined.stderr
+    assert declined.stdout == "Kept.\n"
+    assert path.exists()
+    assert memnet("models", "delete", "low", answer="y\n").exit_code == 0
+    assert not path.exists()
+    install("low", 5, 20)
+    assert memnet("models", "delete", "low", "--yes").exit_code == 0
+    assert list(models_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("delete", "low"), ("rename", "low", "other")])
+def test_shipped_models_stay(
+    memnet: Command, install: Install, models_folder: Path, command: tuple[str, ...]
+) -> None:
+    shutil.move(install("low", 5, 20), models_folder.with_name("shipped"))
+    result = memnet("models", *command)
+    assert result.exit_code == 2
+    assert "ships with the package, and stays" in result.stderr
+    assert "low " in memnet("models", "list").stdout
+    unknown = memnet("models", "delete", "lwo")
+    assert "There is no model 'lwo' of your own" in unknown.stderr

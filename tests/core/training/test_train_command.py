@@ -135,6 +135,23 @@ def test_paused_run_is_resumed_by_its_folder_alone(
     assert training.command.count("memnet ") == 2
 
 
+def test_finished_run_is_made_longer_by_its_folder_and_a_length(
+    clean_images: Path, settings: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "one"
+    common = ["--data", clean_images, "--config", settings, *TINY]
+    assert memnet("--out", out, "--steps", 4, *common).exit_code == 0
+    same = memnet("--out", out, "--resume", "--steps", 4)
+    assert same.exit_code == 2
+    assert "has 4 steps already" in same.output
+    longer = memnet("--out", out, "--resume", "--steps", 8)
+    assert longer.exit_code == 0, longer.output
+    assert "from step 4" in longer.output
+    assert read_state(out / "last.pt", CPU)["step"] == 8
+    # What it is now is what is resumed later.
+    assert memnet("--out", out, "--resume").exit_code == 0
+
+
 def test_run_with_relative_folders_is_resumed_from_anywhere(
     clean_images: Path,
     settings: Path,
