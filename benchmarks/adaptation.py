@@ -2,8 +2,8 @@
 
     python benchmarks/adaptation.py --out docs
 
-writes adaptation.csv and adaptation.png, the picture of the run on a movie, and prints
-the table as Markdown. The movie is of lysosomes (../shared/data/micro), six of its
+writes adaptation.png, the picture of the run on a movie, and prints a table as
+Markdown. The movie is of lysosomes (../shared/data/micro), six of its
 frames averaged, so that it moves on as the real one does and has little noise; other
 scenes are those of benchmarks/microscopy.py, and stay. PSNR is over the range of the
 truth, of three frames that were held out, or of the single one.
@@ -12,7 +12,6 @@ truth, of three frames that were held out, or of the single one.
 from __future__ import annotations
 
 import argparse
-import csv
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -126,18 +125,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path())
     parser.add_argument("--steps", type=int, default=100)
     chosen = parser.parse_args()
-    rows = []
     for number, case in enumerate(CASES):
-        rows.append(measured(case, chosen.steps, chosen.out))
+        row = measured(case, chosen.steps, chosen.out)
         if not number:
-            print(f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
-        print(f"| {' | '.join(rows[-1].values())} |", flush=True)
-    with (chosen.out / "adaptation.csv").open(
-        "w", newline="", encoding="utf-8"
-    ) as file:
-        table = csv.DictWriter(file, rows[0])
-        table.writeheader()
-        table.writerows(rows)
+            print(f"| {' | '.join(row)} |\n|{'---|' * len(row)}")
+        print(f"| {' | '.join(row.values())} |", flush=True)
 
 
 if __name__ == "__main__":
