@@ -100,8 +100,8 @@ def train(viewer: Any, folder: Path) -> None:
 
 
 def adapt(viewer: Any) -> None:
-    still = skimage.data.camera()[100:228, 160:288] / 255 * 20
-    frames = 100 + 2 * np.random.default_rng(0).poisson(still, (8, *still.shape))
+    still = skimage.data.camera()[100:212, 160:272] / 255 * 20
+    frames = 100 + 2 * np.random.default_rng(0).poisson(still, (6, *still.shape))
     layer = viewer.add_image(frames.astype(np.uint16), name="dim camera")
     viewer.reset_view()
     dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Adapt to a layer")
