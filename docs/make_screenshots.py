@@ -88,9 +88,9 @@ def batch(viewer: Any, folder: Path) -> None:
 
 def train(viewer: Any, folder: Path) -> None:
     dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Train a model")
-    widget.data.value = clean_pictures(folder / "clean")
-    widget.out.value = folder
-    widget.minutes.value = 3
+    widget.form.data.value = clean_pictures(folder / "clean")
+    widget.form.out.value = folder
+    widget.form.minutes.value = 3
     widget.start()
     until(lambda: widget.run.work is None)
     shoot(viewer, "plugin-train")
