@@ -30,6 +30,7 @@ __all__ = ["CompareWidget"]
 
 _BLINK_MS = 600
 _NONE = "none"
+_SAME = "Nothing to compare yet: restore an image, or choose two that differ."
 
 
 class CompareWidget(DockWidget):
@@ -70,6 +71,7 @@ class CompareWidget(DockWidget):
             step=0.01,
             tooltip="Where the line is; it can be dragged in the image, too.",
         )
+        self.hint = Status("What is missing")
         self.figures = Status("Scores")
         self._fields = Container(
             widgets=[
@@ -83,7 +85,7 @@ class CompareWidget(DockWidget):
         )
         self._fields.margins = (0, 0, 0, 0)
         finish_fields(self._fields)
-        super().__init__(self._fields.native, self.figures)
+        super().__init__(self._fields.native, self.hint, self.figures)
         self._pair: tuple[Image, Image] | None = None
         self._visible: dict[Image, bool] = {}
         self._curtain: Curtain | None = None
@@ -110,6 +112,7 @@ class CompareWidget(DockWidget):
         )
         self.position.visible = False
         self._choose_latest()
+        self._show_hint()
 
     def close_down(self) -> None:
         """End the blinking and the split view."""
@@ -142,8 +145,13 @@ class CompareWidget(DockWidget):
             field.reset_choices()
         if len(self.source.choices) > before and not self._pair:
             self._choose_latest()
+        self._show_hint()
+
+    def _show_hint(self) -> None:
+        self.hint.setText(_SAME if self.source.value == self.result.value else "")
 
     def _on_layers_chosen(self) -> None:
+        self._show_hint()
         self._show()
         self._show_figures()
 

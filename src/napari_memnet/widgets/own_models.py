@@ -26,6 +26,7 @@ class OwnModels(QWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
+        self._is_ready = False
         self.more = PushButton(
             text=_FOLDED, tooltip="Rename or delete models that you trained or added."
         )
@@ -59,8 +60,13 @@ class OwnModels(QWidget):  # type: ignore[misc]
         self.model.changed.connect(self._show_card)
         self.rename.changed.connect(self._rename)
         self.delete.changed.connect(self._delete)
-        models_changed.connect(self.refresh)
         self._show()
+
+    def begin(self) -> None:
+        """Offer models from now on; reading them imports PyTorch."""
+        self._is_ready = True
+        models_changed.connect(self.refresh)
+        self.refresh()
 
     def refresh(self) -> None:
         """Offer the models that there are now."""
@@ -72,11 +78,13 @@ class OwnModels(QWidget):  # type: ignore[misc]
         models_changed.disconnect(self.refresh, missing_ok=True)
 
     def _names(self, *_: object) -> list[str]:
-        return [entry.card.name for entry in own_models()]
+        entries = own_models() if self._is_ready else []
+        return [entry.card.name for entry in entries]
 
     def _chosen(self) -> Entry | None:
-        entries = {entry.card.name: entry for entry in own_models()}
-        return entries.get(self.model.value)
+        chosen = self.model.value
+        found = [x for x in own_models() if x.card.name == chosen] if chosen else []
+        return found[0] if found else None
 
     def _show(self) -> None:
         is_open = self.more.native.isChecked()

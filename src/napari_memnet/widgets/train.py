@@ -38,8 +38,10 @@ class TrainWidget(DockWidget):
         self.form = TrainForm(viewer)
         self.run = RunBar("Train")
         self.curves = Curves(viewer.theme)
+        self.curves.hide()
         self.own = OwnModels()
         super().__init__(self.form, self.run, self.curves, self.own)
+        self.form.ready.connect(self.own.begin)
         self.run.requested.connect(self.start)
         viewer.events.theme.connect(self._on_theme)
         self._forget()
@@ -52,6 +54,7 @@ class TrainWidget(DockWidget):
             self.run.status.setText(str(error))
             return
         self.curves.clear()
+        self.curves.show()
         self._forget()
         work = Work(
             train(request),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container, FloatSpinBox, LineEdit, Select
+from napari.qt.threading import create_worker
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from memnet_core.errors import UsageError
@@ -33,15 +35,15 @@ __all__ = ["TrainForm"]
 _FOLDER, _PAIRS, _LAYERS = "folder", "pairs", "layers"
 _CLEAN_PAIR, _NOISY_PAIR, _RUN = "clean pair", "noisy pair", "run"
 _SOURCES = [
-    ("clean images in a folder", _FOLDER),
-    ("pairs in two folders", _PAIRS),
+    ("clean image files", _FOLDER),
+    ("pairs of files", _PAIRS),
     ("clean open layers", _LAYERS),
-    ("a noisy layer and a clean one", _CLEAN_PAIR),
-    ("two noisy layers of the same", _NOISY_PAIR),
-    ("a run of before, for longer", _RUN),
+    ("noisy and clean layer", _CLEAN_PAIR),
+    ("two noisy layers", _NOISY_PAIR),
+    ("an earlier run", _RUN),
 ]
-_BY_DATA = ("a shipped model if images are few", None)
-_ANEW = ("nothing, learn all anew", NOTHING)
+_BY_DATA = ("automatic", None)
+_ANEW = ("nothing", NOTHING)
 _MISSING = "Give the model a name, and choose what to learn from."
 
 
@@ -52,10 +54,18 @@ class TrainForm(QWidget):  # type: ignore[misc]
     ----------
     viewer : Viewer
         The viewer, whose layers can be learned from.
+
+    Attributes
+    ----------
+    ready : Signal
+        The models are known.
     """
+
+    ready = Signal()
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        self.is_ready = False
         self._viewer = viewer
         self.task = ComboBox(
             label="task",
@@ -68,7 +78,8 @@ class TrainForm(QWidget):  # type: ignore[misc]
             choices=_SOURCES,
             tooltip="Clean images are degraded while the model learns. Pairs are "
             "images that are degraded already, and clean ones of the same; to remove "
-            "noise, two noisy images of the same serve as well.",
+            "noise, two noisy images of the same serve as well. An earlier run learns "
+            "for longer.",
         )
         self.data = folder_field("clean images", "What the model learns from.")
         self.low = folder_field("degraded", "One half of each pair.")
@@ -112,7 +123,8 @@ class TrainForm(QWidget):  # type: ignore[misc]
             label="start from",
             choices=[_BY_DATA, _ANEW],
             tooltip="A model that is trained already learns from few images, and in "
-            "minutes; it is not changed itself.",
+            "minutes; it is not changed itself. “automatic” takes the one that ships "
+            "where images are few.",
         )
         self.recipe = ComboBox(
             label="recipe",
@@ -125,7 +137,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
             value=30,
             min=0.1,
             max=100000,
-            tooltip="How long it learns; a run of before, how much longer.",
+            tooltip="How long it learns; an earlier run, how much longer.",
         )
         self.name = LineEdit(
             label="model name",
@@ -167,9 +179,11 @@ class TrainForm(QWidget):  # type: ignore[misc]
         )
         for event in self._layer_events:
             event.connect(self._on_layers)
-        models_changed.connect(self._offer)
         self._offer()
         self._show_fields()
+        self._search = create_worker(_load)
+        self._search.returned.connect(self._on_ready)
+        self._search.start()
 
     def request(self) -> TrainingRequest:
         """Return what the fields say.
@@ -261,8 +275,15 @@ class TrainForm(QWidget):  # type: ignore[misc]
         task = TASKS[self.task.value]
         offered = task.standard_levels if task.field.offered else ()
         self.level.choices = [(f"{task.symbol}{v:g}", v) for v in offered]
-        names = [entry.card.name for entry in models_for(task.name)]
-        self.start.choices = [_BY_DATA, _ANEW, *((name, name) for name in names)]
+        if self.is_ready:
+            names = [entry.card.name for entry in models_for(task.name)]
+            self.start.choices = [_BY_DATA, _ANEW, *((name, name) for name in names)]
+
+    def _on_ready(self) -> None:
+        self.is_ready = True
+        self._offer()
+        models_changed.connect(self._offer)
+        self.ready.emit()
 
     def _show_fields(self) -> None:
         source = self.source.value
@@ -287,3 +308,8 @@ class TrainForm(QWidget):  # type: ignore[misc]
         }
         for field, is_shown in shown.items():
             field.visible = is_shown
+
+
+def _load() -> None:
+    """Import what reads models, and PyTorch with it, which takes seconds."""
+    import memnet_core.model.zoo  # noqa: F401

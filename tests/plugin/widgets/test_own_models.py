@@ -30,6 +30,7 @@ def widget(
     widget = OwnModels()
     qtbot.addWidget(widget)
     widget.show()
+    widget.begin()
     widget.more.native.click()
     yield widget
     widget.close_down()

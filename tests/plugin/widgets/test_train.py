@@ -60,6 +60,7 @@ def widget(
     widget.form.minutes.min = 0.01
     widget.form.minutes.value = 0.05
     widget.form.name.value = "mine"
+    wait(lambda: widget.form.is_ready)
     yield widget
     widget.close()
     wait(lambda: widget.run.work is None)
