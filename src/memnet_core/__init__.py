@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from memnet_core._version import __version__
 
 if TYPE_CHECKING:
+    from memnet_core.adaptation.api import adapt
+    from memnet_core.analysis.residual import Residual, residual_of
     from memnet_core.errors import MemnetError
     from memnet_core.evaluation.colour import evaluate_colours
     from memnet_core.evaluation.run import evaluate
@@ -25,13 +27,16 @@ __all__ = [
     "Image",
     "MemNet",
     "MemnetError",
+    "Residual",
     "__version__",
+    "adapt",
     "evaluate",
     "evaluate_colours",
     "find_model",
     "load_model",
     "open_image",
     "read_card",
+    "residual_of",
     "restore",
     "save_image",
     "save_model",
@@ -44,12 +49,15 @@ _HOMES = {
     "Image": "io",
     "MemNet": "model.network",
     "MemnetError": "errors",
+    "Residual": "analysis.residual",
+    "adapt": "adaptation.api",
     "evaluate": "evaluation.run",
     "evaluate_colours": "evaluation.colour",
     "find_model": "model.zoo",
     "load_model": "model.file",
     "open_image": "io",
     "read_card": "model.file",
+    "residual_of": "analysis.residual",
     "restore": "restoration.api",
     "save_image": "io",
     "save_model": "model.file",

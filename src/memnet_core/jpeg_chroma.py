@@ -1,8 +1,8 @@
-"""The chroma of a JPEG that holds it at half the resolution of luminance.
+"""The chroma of a JPEG, which may have half the resolution of luminance.
 
-Decoders enlarge it: a pixel is three quarters of its sample and one quarter of the next
-one. The mean over a cell of pixels so is the sample with an eighth of either neighbour,
-which is undone here to find the sample itself.
+Then decoders enlarge it: a pixel is three quarters of its sample and one quarter of the
+next one. The mean over a cell of pixels so is the sample with an eighth of either
+neighbour, which is undone here to find the sample itself.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Chroma:
     source : Pixels
         The decoded colours, whole numbers in [0, 255].
     coding : JpegCoding
-        How they were coded; its chroma is subsampled.
+        How they were coded; it has chroma.
 
     Attributes
     ----------
@@ -251,12 +251,9 @@ class Chroma:
         split = self._split(self._pixels(plane, seen), seen)
         black, white = split <= 0, split >= 255
         clipped = np.asarray((black | white).any(axis=(1, 3, 4)))
-        spread = np.pad(clipped, 1)
-        near = [
-            spread[y : y + clipped.shape[0], x : x + clipped.shape[1]]
-            for y in range(3)
-            for x in range(3)
-        ]
+        for n, axis in enumerate(self._axes):
+            if axis.cell > 1:  # samples are found from their neighbours, too
+                clipped = _with_neighbours(clipped, n)
         inner = tuple(
             slice(p.start - s.start, p.stop - s.start)
             for p, s in zip(cells, seen, strict=True)
@@ -264,7 +261,7 @@ class Chroma:
         dark, bright = (
             np.asarray(ends.all(axis=(1, 3, 4)))[inner] for ends in (black, white)
         )
-        return np.asarray(np.stack(near).any(axis=0))[inner], (dark, bright)
+        return clipped[inner], (dark, bright)
 
 
 def _chroma(colours: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -272,6 +269,15 @@ def _chroma(colours: NDArray[np.float64]) -> NDArray[np.float64]:
     red, green, blue = (colours[..., n, None] * TO_YCC[1:, n] for n in range(3))
     chroma: NDArray[np.float64] = red + green + blue
     return chroma
+
+
+def _with_neighbours(found: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """Return what is found there or next to it along an axis."""
+    along = np.moveaxis(found, axis, 0)
+    result = along.copy()
+    result[1:] |= along[:-1]
+    result[:-1] |= along[1:]
+    return np.moveaxis(result, 0, axis)
 
 
 def _undone(

@@ -86,21 +86,18 @@ class JpegCoding:
     orientation: int = 1
 
     @property
-    def is_full_chroma(self) -> bool:
-        """Whether chroma is coded at the resolution of luminance."""
-        return len(self.sampling) == 3 and len(set(self.sampling)) == 1
-
-    @property
-    def is_subsampled(self) -> bool:
-        """Whether chroma has half the columns of luminance, and maybe half the rows."""
-        return self.sampling in _SUBSAMPLED
+    def has_chroma(self) -> bool:
+        """Whether the grid of the samples of chroma is known: 4:4:4, 4:2:2, 4:2:0."""
+        is_full = len(self.sampling) == 3 and len(set(self.sampling)) == 1
+        return is_full or self.sampling in _SUBSAMPLED
 
     def cell(self, axis: int) -> int:
         """Return how many pixels along an axis share a sample of chroma, 1 or 2."""
-        if not self.is_subsampled:
+        if not self.has_chroma:
             return 1
         is_turned = self.orientation in (5, 6, 7, 8)
-        return self.sampling[0][0 if (axis == 1) != is_turned else 1]
+        along = 0 if (axis == 1) != is_turned else 1
+        return self.sampling[0][along] // self.sampling[1][along]
 
     def is_flipped(self, axis: int) -> bool:
         """Whether blocks are counted from the end of an axis of pixels as read."""
@@ -242,10 +239,10 @@ def consistent_colours(
     restored: NDArray[np.float64],
     coding: JpegCoding,
     missing: tuple[tuple[int, int], tuple[int, int]],
-    *,
-    chroma: bool,
 ) -> NDArray[np.float64]:
-    """Return restored pixels that do not contradict a JPEG file.
+    """Return restored pixels whose luminance does not contradict a JPEG file.
+
+    For chroma see `memnet_core.jpeg_chroma`.
 
     Parameters
     ----------
@@ -257,9 +254,6 @@ def consistent_colours(
         How the file codes them.
     missing : pair of (int, int)
         As in `consistent`.
-    chroma : bool
-        Whether chroma was changed, too. It is held to its intervals where it is coded
-        at full resolution; for 4:2:0 and 4:2:2 see `memnet_core.jpeg_chroma`.
     """
     black, white = decoded <= 0, decoded >= 255
     if decoded.shape[-1] == 1:
@@ -278,19 +272,6 @@ def consistent_colours(
     before, after = (pixels @ TO_YCC[0] - 128 for pixels in (decoded, restored))
     held = consistent(np.rint(before), clipped, after, coding.steps(0), missing, still)
     changed += (held - after)[..., None]
-    if not (chroma and coding.is_full_chroma):
-        return changed
-    for component in (1, 2):
-        before, after = (pixels @ TO_YCC[component] for pixels in (decoded, restored))
-        held = consistent_chroma(
-            before,
-            after,
-            coding.steps(component),
-            missing,
-            still,
-            clipped[0] | clipped[1],
-        )
-        changed += (held - after)[..., None] * FROM_YCC[component]
     return changed
 
 

@@ -138,6 +138,8 @@ class LayerPlanes:
     ----------
     region : Region
         All of the layer.
+    channel_axis : int, optional
+        As given.
     jpeg_coding : JpegCoding, optional
         How that JPEG codes the pixels.
     """
@@ -154,7 +156,7 @@ class LayerPlanes:
         self.dtype = np.dtype(data.dtype)
         self.jpeg_tables = jpeg_tables
         self.jpeg_coding: JpegCoding | None = None
-        self._channel_axis = channel_axis
+        self.channel_axis = channel_axis
         sizes = tuple(int(size) for size in data.shape)
         self.region = Region.whole(sizes[:-1] if rgb else sizes)
         self._edges = _chunk_edges(data, self.region.shape)
@@ -170,12 +172,12 @@ class LayerPlanes:
     @property
     def channels(self) -> int:
         """Number of channels."""
-        axis = self._channel_axis
+        axis = self.channel_axis
         return 1 if axis is None else self.region.shape[axis]
 
     def channel(self, plane: int) -> int:
         """Return the channel of a plane."""
-        axis = self._channel_axis
+        axis = self.channel_axis
         return 0 if axis is None else plane_index(plane, self.region.shape)[axis]
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +14,7 @@ from memnet_core._version import __version__
 from memnet_core.errors import MemnetError
 from memnet_core.events import EventsWithResult, Progress
 from napari_memnet.layers import LayerPlanes, layer_planes, told_tables
+from napari_memnet.stores import MEMORY_LIMIT, ResultStore, is_for_disk
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from napari_memnet.layers import Region
 
 __all__ = [
-    "MEMORY_LIMIT",
+    "LayerBegun",
     "LayerFailed",
     "LayerRestored",
     "LayerSource",
@@ -40,9 +38,6 @@ __all__ = [
     "restore_layers",
     "restore_region",
 ]
-
-MEMORY_LIMIT = 2 * 2**30
-"""Bytes beyond which a result goes to a Zarr array on disk."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +96,8 @@ class Restored:
 
     Attributes
     ----------
-    data : array
-        A NumPy array, or a dask array over a Zarr array on disk.
+    data : array or list of array
+        A NumPy array; a Zarr array on disk; or those of several levels.
     region : Region
         Which part of the source it is.
     scale : int
@@ -118,6 +113,14 @@ class Restored:
     scale: int
     task: str
     provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LayerBegun:
+    """The result of the layer of a number is there and fills as pixels come."""
+
+    number: int
+    restored: Restored
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def restore_region(
     *,
     decision: Decision | None = None,
     memory_limit: int = MEMORY_LIMIT,
-) -> Generator[Prepared | Progress | Notice, None, Restored]:
+) -> Generator[Prepared | Restored | Progress | Notice, None, Restored]:
     """Restore a region; closing the generator cancels and leaves nothing behind.
 
     The result is the part of the restored layer that it stands for.
@@ -160,8 +163,9 @@ def restore_region(
 
     Yields
     ------
-    Prepared, Progress, Notice
-        First what it is restored with, then progress after every strip of rows.
+    Prepared, Restored, Progress, Notice
+        First what it is restored with, then a result that goes to disk, which fills
+        from there on, and progress after every strip of rows.
 
     Raises
     ------
@@ -188,23 +192,26 @@ def restore_region(
         for part in source.region.slices[-2:]
     )
     sink = _RegionSink(source, numbers, scale, memory_limit)
-    try:
-        yield from restore(planes, sink, prepared, CoreRegion(numbers, rows, columns))
-        data = sink.finished()
-    except BaseException:
-        sink.discard()
-        raise
-    return Restored(
-        data=data,
+    restored = Restored(
+        data=sink.data,
         region=source.region,
         scale=scale,
         task=prepared.task.name,
         provenance=_provenance(prepared, source, settings)
-        | ({"store": str(sink.store)} if sink.store else {}),
+        | ({"store": str(sink.store.path)} if sink.store else {}),
     )
+    try:
+        if sink.store:
+            yield restored
+        yield from restore(planes, sink, prepared, CoreRegion(numbers, rows, columns))
+    except BaseException:
+        if sink.store:
+            sink.store.discard()
+        raise
+    return restored
 
 
-def progress_of(event: Prepared | Progress | Notice) -> float | None:
+def progress_of(event: object) -> float | None:
     """Return how much is done after an event of `restore_region`."""
     return event.fraction if isinstance(event, Progress) else None
 
@@ -221,7 +228,7 @@ def restore_layers(
 
     Yields
     ------
-    Prepared, Progress, Notice, LayerRestored
+    Prepared, LayerBegun, Progress, Notice, LayerRestored
         As `restore_region`, with the progress of all, and each result as it is done.
 
     Returns
@@ -241,8 +248,11 @@ def restore_layers(
             for event in events:
                 if isinstance(event, Progress):
                     done = number * event.total + event.done
-                    event = Progress(done, len(parts) * event.total)
-                yield event
+                    yield Progress(done, len(parts) * event.total)
+                elif isinstance(event, Restored):
+                    yield LayerBegun(number, event)
+                else:
+                    yield event
         except MemnetError as error:
             if len(parts) == 1:
                 raise
@@ -258,65 +268,48 @@ class _RegionSink:
     def __init__(
         self, source: LayerSource, numbers: list[int], scale: int, memory_limit: int
     ) -> None:
-        self.store: Path | None = None
         planes, region = source.planes, source.region
         *leading, height, width = region.shape
         samples = planes.shape[-1:] if planes.rgb else ()
         shape = (*leading, height * scale, width * scale, *samples)
-        self._rgb = planes.rgb
-        self._places = {
-            number: np.unravel_index(place, tuple(leading)) if leading else ()
+        self._rgb, dtype = planes.rgb, planes.dtype
+        self._places: dict[int, tuple[int, ...]] = {
+            number: tuple(int(i) for i in np.unravel_index(place, tuple(leading)))
+            if leading
+            else ()
             for place, number in enumerate(numbers)
         }
         self._corner = tuple(scale * start for start in region.start[-2:])
-        size = int(np.prod(shape, dtype=np.int64)) * planes.dtype.itemsize
-        if size > memory_limit:
-            self._data = self._on_disk(shape, len(leading), planes.dtype)
+        self.store: ResultStore | None = None
+        if is_for_disk(shape, dtype, rgb=self._rgb, memory_limit=memory_limit):
+            self.store = ResultStore(shape, dtype, rgb=self._rgb)
+            self.data = self.store.data
         else:
-            self._data = np.empty(shape, planes.dtype)
+            self.data = np.empty(shape, dtype)
 
     def write(
         self, plane: int, rows: slice, columns: slice, pixels: NDArray[Any]
     ) -> None:
         """Put a window at its place in the region."""
-        top, left = self._corner
-        where = (
-            *self._places[plane],
-            slice(rows.start - top, rows.stop - top),
-            slice(columns.start - left, columns.stop - left),
+        top, left = (
+            part.start - first
+            for part, first in zip((rows, columns), self._corner, strict=True)
         )
-        self._data[where] = pixels if self._rgb else pixels[..., 0]
-
-    def finished(self) -> Any:
-        """Return the data, lazily where they are on disk."""
-        if self.store is None:
-            return self._data
-        import dask.array
-
-        return dask.array.from_zarr(self._data)
-
-    def discard(self) -> None:
-        """Remove what is on disk."""
-        if self.store is not None:
-            shutil.rmtree(self.store, ignore_errors=True)
-
-    def _on_disk(
-        self, shape: tuple[int, ...], leading: int, dtype: np.dtype[Any]
-    ) -> Any:
-        import zarr
-
-        self.store = Path(tempfile.mkdtemp(prefix="memnet-", suffix=".zarr"))
-        atexit.register(shutil.rmtree, self.store, ignore_errors=True)
-        # Strips are written as they come, so a chunk has few rows of one plane.
-        chunks = (1,) * leading + (min(256, shape[leading]), *shape[leading + 1 :])
-        return zarr.create_array(
-            store=self.store, shape=shape, chunks=chunks, dtype=dtype
-        )
+        height, width = pixels.shape[:2]
+        place = self._places[plane]
+        pixels = pixels if self._rgb else pixels[..., 0]
+        if self.store:
+            self.store.write(place, top, left, pixels)
+        else:
+            where = slice(top, top + height), slice(left, left + width)
+            self.data[(*place, *where)] = pixels
 
 
 def _provenance(
     prepared: Prepared, source: LayerSource, settings: Settings
 ) -> dict[str, Any]:
+    from memnet_core.restoration.origin import provenance
+
     card, decision = prepared.entry.card, prepared.decision
     return {
         "memnet": __version__,
@@ -330,4 +323,5 @@ def _provenance(
         "channels": [channel.model_dump() for channel in decision.channels],
         "region": [[part.start, part.stop] for part in source.region.slices],
         "settings": asdict(settings),
+        "provenance": str(provenance(decision, settings)),
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 
+from napari_memnet.extents import window_of
 from napari_memnet.layers import origin, place_of, twin_attributes
 from napari_memnet.together import belong, made_of, place
 
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["add_result", "name_of", "restored_already", "result_layer"]
 
 
-def add_result(viewer: Viewer, layer: Image, restored: Restored) -> None:
-    """Add a restored region to a viewer, in step with its source."""
-    made = viewer.add_layer(Layer.create(*result_layer(layer, restored)))
+def add_result(viewer: Viewer, layer: Image, restored: Restored) -> Image:
+    """Add a restored region to a viewer, in step with its source; return its layer."""
+    made: Image = viewer.add_layer(Layer.create(*result_layer(layer, restored)))
     if layer in viewer.layers:
         belong(viewer.layers, layer, made)
         place(viewer.layers, layer, made)
+    return made
 
 
 def restored_already(layer: Image, region: Region, settings: Settings) -> Image | None:
@@ -45,7 +47,8 @@ def name_of(layer: Image, restored: Restored) -> str:
     from memnet_core.tasks import find_task
 
     task, told = find_task(restored.task), restored.provenance
-    place = place_of(layer, restored.region)
+    places = place_of(layer, restored.region), window_of(layer, restored.region)
+    place = ", ".join(filter(None, places))
     return (
         f"{layer.name}{f', {place},' if place else ''} {task.result} "
         f"{task.label(told['level'])} by {told['model']}"
@@ -69,6 +72,7 @@ def result_layer(layer: Image, restored: Restored) -> tuple[Any, dict[str, Any],
     """
     name = name_of(layer, restored)
     attributes = twin_attributes(layer, name, restored.region.start, restored.scale)
+    attributes["multiscale"] = isinstance(restored.data, list)
     attributes["metadata"]["memnet"] = restored.provenance | {
         "source": {"layer": layer.name, "path": layer.source.path}
     }

@@ -15,9 +15,12 @@ class Preferences:
     ----------
     device : str
         ``auto`` or the name of a device.
+    folder : str
+        Where results go that are too large for memory; empty for the temporary folder.
     """
 
     device: str = "auto"
+    folder: str = ""
 
 
 def preferences() -> Preferences:
@@ -27,4 +30,6 @@ def preferences() -> Preferences:
     except ImportError:
         return Preferences()
     chosen = get_plugin_settings().get("napari-memnet")
-    return Preferences() if chosen is None else Preferences(chosen.inference.device)
+    if chosen is None:
+        return Preferences()
+    return Preferences(chosen.inference.device, chosen.inference.folder)

@@ -12,12 +12,15 @@ from napari_memnet.layers import Region, layer_planes, origin
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+    from numpy.typing import NDArray
 
 __all__ = [
     "LARGEST_SIDE",
     "current_index",
     "image_layers",
     "is_preview",
+    "seen_sides",
+    "touched",
     "visible_region",
 ]
 
@@ -57,30 +60,70 @@ def current_index(viewer: Viewer, layer: Image) -> tuple[int, ...]:
     return index
 
 
+def seen_sides(viewer: Viewer, layer: Image) -> tuple[slice, slice]:
+    """Return which rows and columns a rectangle around the canvas touches.
+
+    They can lie beside the layer. `corner_pixels` of a multiscale layer would not do:
+    napari makes them larger, up to whole chunks, and leaves them so while it can.
+    """
+    camera, canvas = viewer.scene.camera, viewer.canvas
+    sides = np.asarray(canvas.size, np.float64)
+    if canvas.grid.enabled:
+        sides /= canvas.grid.actual_shape(len(viewer.layers))
+    reach = sides / 2 / camera.zoom
+    center = np.asarray(camera.center)[-2:]
+    rows, columns = (
+        (middle - r, middle + r) for middle, r in zip(center, reach, strict=True)
+    )
+    corners = [(row, column) for row in rows for column in columns]
+    return touched(viewer, layer, np.array(corners))
+
+
+def touched(
+    viewer: Viewer, layer: Image, points: NDArray[np.float64]
+) -> tuple[slice, slice]:
+    """Return rows and columns of the box around points of the world.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where its sliders are counts for axes that the points do not have.
+    layer : Image
+        The layer in whose pixels is counted; they can lie beside it.
+    points : ndarray, shape (N, K)
+        Along the last K axes of the world.
+    """
+    world = np.tile(np.asarray(viewer.dims.point)[-layer.ndim :], (len(points), 1))
+    shared = min(points.shape[1], layer.ndim)
+    world[:, -shared:] = points[:, -shared:]
+    indices = np.array([layer.world_to_data(point) for point in world])[:, -2:]
+    # A pixel reaches half a pixel to each side of its index.
+    begin = np.floor(indices.min(axis=0) + 0.5).astype(int)
+    end = np.maximum(np.ceil(indices.max(axis=0) + 0.5).astype(int), begin + 1)
+    return slice(int(begin[0]), int(end[0])), slice(int(begin[1]), int(end[1]))
+
+
 def visible_region(
-    layer: Image, index: tuple[int, ...], largest: int = LARGEST_SIDE
+    viewer: Viewer, layer: Image, index: tuple[int, ...], largest: int = LARGEST_SIDE
 ) -> Region:
     """Return the part of a plane that is seen, or the middle of it if that is large.
 
     Parameters
     ----------
+    viewer : Viewer
+        What is seen.
     layer : Image
-        The layer; its ``corner_pixels`` tell what is seen.
+        The layer.
     index : tuple of int
         The plane.
     largest : int
         Most rows and columns.
     """
     whole = layer_planes(layer).region
-    factors = np.ones(layer.ndim)
-    if layer.multiscale:
-        factors = np.asarray(layer.downsample_factors[layer.data_level])
-    corners = np.asarray(layer.corner_pixels) * factors
     sides = []
-    for axis in (-2, -1):
-        size = whole.shape[axis]
-        begin = int(np.clip(corners[0, axis], 0, size - 1))
-        end = int(np.clip(corners[1, axis] + factors[axis], begin + 1, size))
+    for seen, size in zip(seen_sides(viewer, layer), whole.shape[-2:], strict=True):
+        begin = min(max(seen.start, 0), size - 1)
+        end = min(max(seen.stop, begin + 1), size)
         surplus = max(end - begin - largest, 0)
         sides.append(slice(begin + surplus // 2, end - (surplus - surplus // 2)))
     return whole.at(index).with_planes(*sides)

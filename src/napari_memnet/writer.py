@@ -10,11 +10,20 @@ import numpy as np
 
 from memnet_core.errors import ImageError
 from napari_memnet.layers import LayerPlanes
+from napari_memnet.noted import NAMESPACE, provenance_line, to_note
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memnet_core.io import Calibration
 
-__all__ = ["write_ome_tiff", "write_ome_tiffs"]
+__all__ = [
+    "calibration_of",
+    "layer_axes",
+    "write_ome_tiff",
+    "write_ome_tiffs",
+    "written_each",
+]
 
 _DEFAULT_AXES = "TCZYX"
 _SUFFIX = ".ome.tif"
@@ -32,7 +41,8 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     data : array
         Pixels; of a multiscale layer the full resolution is written.
     attributes : dict
-        The layer's attributes; scale, units, axis labels and name are kept.
+        The layer's attributes; place, display and name are kept, and how it was
+        restored.
 
     Returns
     -------
@@ -50,7 +60,7 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     data = data[0] if attributes.get("multiscale") else data
     rgb = bool(attributes.get("rgb"))
     shape = tuple(int(size) for size in data.shape)
-    axes = _axes(attributes, len(shape) - rgb, path)
+    axes = layer_axes(attributes, len(shape) - rgb, path)
     planes = LayerPlanes(data, rgb)
     dtype = np.dtype(np.uint8) if planes.dtype.kind == "b" else planes.dtype
     whole = planes.region.slices[-2:]
@@ -61,7 +71,10 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
         axes=axes + "S" * rgb,
         sizes=shape,
         dtype=dtype,
-        calibration=_calibration(axes, attributes),
+        calibration=calibration_of(axes, attributes),
+        name=str(attributes.get("name") or ""),
+        notes={NAMESPACE: to_note(attributes, planes.region.shape)},
+        provenance=provenance_line(attributes),
     )
     return [path]
 
@@ -91,14 +104,41 @@ def write_ome_tiffs(
     """
     stem = _suffixed(path).removesuffix(".tiff").removesuffix(".tif")
     stem = stem.removesuffix(".ome")
+    return written_each(stem, layers, _SUFFIX, write_ome_tiff)
+
+
+def written_each(
+    stem: str,
+    layers: list[tuple[Any, dict[str, Any], str]],
+    suffix: str,
+    write: Callable[[str, Any, dict[str, Any]], list[str]],
+) -> list[str]:
+    """Write layers to places that are called by their names.
+
+    Parameters
+    ----------
+    stem : str
+        What the places begin with.
+    layers : list of (array, dict, str)
+        Pixels, attributes, and kind of each.
+    suffix : str
+        What they end with.
+    write : callable
+        Writes one of them.
+
+    Raises
+    ------
+    ImageError
+        If one of the places is taken.
+    """
     names = [_UNSAFE.sub("_", str(known["name"])) for _, known, _ in layers]
-    paths = [f"{stem} {name}{_SUFFIX}" for name in names]
+    paths = [f"{stem} {name}{suffix}" for name in names]
     for place in paths:
         # napari asked about the path that was chosen, which is none of these.
         if Path(place).exists() or paths.count(place) > 1:
             raise ImageError(f"{place} would be replaced; choose another name.")
     for place, (data, attributes, _) in zip(paths, layers, strict=True):
-        write_ome_tiff(place, data, attributes)
+        write(place, data, attributes)
     return paths
 
 
@@ -112,7 +152,7 @@ def _suffixed(path: str) -> str:
     return path + _SUFFIX
 
 
-def _axes(attributes: dict[str, Any], ndim: int, path: str) -> str:
+def layer_axes(attributes: dict[str, Any], ndim: int, path: str) -> str:
     """Return OME's letters for the axes: those that label them, or the usual ones.
 
     Raises
@@ -138,7 +178,7 @@ def _axes(attributes: dict[str, Any], ndim: int, path: str) -> str:
     return {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}[ndim]
 
 
-def _calibration(axes: str, attributes: dict[str, Any]) -> Calibration:
+def calibration_of(axes: str, attributes: dict[str, Any]) -> Calibration:
     """Return pixel sizes and time steps, as far as they say something."""
     from memnet_core.io import Calibration
 

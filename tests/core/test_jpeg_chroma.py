@@ -1,4 +1,4 @@
-"""Chroma that a JPEG holds at half the resolution of luminance."""
+"""Chroma of a JPEG at the resolution at which it was coded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from memnet_core.restoration.source import ArraySource
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SAMPLING = {"4:2:0": (2, 2), "4:2:2": (2, 1)}
+SAMPLING = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2)}
 DCT = np.array(
     [
         [

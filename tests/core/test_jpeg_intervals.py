@@ -74,7 +74,7 @@ def test_compressing_the_result_again_gives_the_coefficients_of_the_file(
         # Pillow's transform is one of integers: it rounds ties and near ties otherwise.
         sure = np.abs(np.abs(exact - np.rint(exact)) - 0.5) > 0.03
         result = consistent_colours(
-            decoded, restored(decoded), JpegCoding(tables), WHOLE, chroma=False
+            decoded, restored(decoded), JpegCoding(tables), WHOLE
         )
         found = multiples(result[..., 0], tables[0])
         assert np.array_equal(found[sure], np.rint(exact)[sure])
@@ -89,7 +89,7 @@ def test_fine_steps_are_recovered_but_for_what_rounding_hides(
         clean = scene(seed)
         decoded, tables = compressed(clean, quality=quality)
         result = consistent_colours(
-            decoded, restored(decoded), JpegCoding(tables), WHOLE, chroma=False
+            decoded, restored(decoded), JpegCoding(tables), WHOLE
         )
         exact = multiples(clean.astype(float), tables[0])
         wrong.append(np.mean(multiples(result[..., 0], tables[0]) != exact))
@@ -100,7 +100,7 @@ def test_pillow_writes_the_same_file_again_from_the_rounded_result() -> None:
     clean = scene(3)
     decoded, tables = compressed(clean, quality=10)
     result = consistent_colours(
-        decoded, restored(decoded, size=4), JpegCoding(tables), WHOLE, chroma=False
+        decoded, restored(decoded, size=4), JpegCoding(tables), WHOLE
     )
     rounded = np.rint(result[..., 0]).astype(np.uint8)
     again, _ = compressed(rounded, qtables=[list(tables[0])])
@@ -114,8 +114,8 @@ def test_pillow_writes_the_same_file_again_from_the_rounded_result() -> None:
 def test_doing_it_twice_changes_nothing_more() -> None:
     decoded, tables = compressed(scene(2), quality=30)
     coding = JpegCoding(tables)
-    once = consistent_colours(decoded, restored(decoded), coding, WHOLE, chroma=False)
-    twice = consistent_colours(decoded, once, coding, WHOLE, chroma=False)
+    once = consistent_colours(decoded, restored(decoded), coding, WHOLE)
+    twice = consistent_colours(decoded, once, coding, WHOLE)
     np.testing.assert_allclose(twice, once, atol=1e-9)
 
 
@@ -123,18 +123,14 @@ def test_what_contradicts_nothing_stays() -> None:
     clean = scene(4)
     decoded, tables = compressed(clean, quality=20)
     slight = decoded + 0.2 * (clean[..., None] - decoded)
-    result = consistent_colours(
-        decoded, slight, JpegCoding(tables), WHOLE, chroma=False
-    )
+    result = consistent_colours(decoded, slight, JpegCoding(tables), WHOLE)
     np.testing.assert_allclose(result, slight, atol=0.1)
 
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_black_and_white_stay(value: int) -> None:
     decoded, tables = compressed(np.full((24, 24), value, np.uint8), quality=10)
-    result = consistent_colours(
-        decoded, np.abs(decoded - 3), JpegCoding(tables), WHOLE, chroma=False
-    )
+    result = consistent_colours(decoded, np.abs(decoded - 3), JpegCoding(tables), WHOLE)
     np.testing.assert_array_equal(result, decoded)
 
 
@@ -164,7 +160,7 @@ def test_sides_that_are_no_multiple_of_the_block(shape: tuple[int, int]) -> None
         coding.missing(slice(0, width), width, 1),
     )
     made = restored(decoded)
-    result = consistent_colours(decoded, made, coding, missing, chroma=False)
+    result = consistent_colours(decoded, made, coding, missing)
     assert result.shape == decoded.shape
     assert np.mean((result - decoded) ** 2) < np.mean((made - decoded) ** 2)
 
@@ -184,7 +180,7 @@ def test_the_grid_turns_with_the_pixels(orientation: int) -> None:
             coding.missing(slice(0, height), height, 0),
             coding.missing(slice(0, width), width, 1),
         )
-        return consistent_colours(before, after, coding, missing, chroma=False)
+        return consistent_colours(before, after, coding, missing)
 
     expected = oriented(held(straight, decoded, made), orientation, 0, 1)
     found = held(
@@ -211,7 +207,7 @@ def test_luminance_of_colours_is_held_and_chroma_kept(subsampling: str) -> None:
     decoded, tables = compressed(clean, quality=40, subsampling=subsampling)
     coding = JpegCoding(tables, ((1, 1),) * 3)
     made = decoded + restored(np.zeros(decoded.shape[:2]))[..., None]
-    result = consistent_colours(decoded, made, coding, WHOLE, chroma=False)
+    result = consistent_colours(decoded, made, coding, WHOLE)
     weights = [0.299, 0.587, 0.114]
     held, seen = result @ weights, np.rint(decoded @ weights)
     unclipped = ((decoded > 0) & (decoded < 255)).all(axis=-1)
@@ -221,16 +217,3 @@ def test_luminance_of_colours_is_held_and_chroma_kept(subsampling: str) -> None:
     )
     chroma = [0.5, -0.418688, -0.081312]
     np.testing.assert_allclose(result @ chroma, decoded @ chroma, atol=1e-6)
-
-
-def test_chroma_at_full_resolution_is_held() -> None:
-    clean = np.stack([scene(1), scene(2), scene(3)], axis=-1)
-    decoded, tables = compressed(clean, quality=30, subsampling="4:4:4")
-    coding = JpegCoding(tables, ((1, 1),) * 3)
-    result = consistent_colours(decoded, restored(decoded), coding, WHOLE, chroma=True)
-    chroma = [0.5, -0.418688, -0.081312]
-    found, expected = (
-        multiples(128 + plane, tables[2])
-        for plane in (result @ chroma, np.rint(decoded @ chroma))
-    )
-    assert np.array_equal(found, expected)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -37,3 +38,17 @@ def test_citation_is_of_this_version() -> None:
 def test_unknown_names_are_refused_as_in_any_module() -> None:
     with pytest.raises(AttributeError, match="no attribute 'denoise'"):
         memnet_core.denoise  # noqa: B018
+
+
+def test_files_may_be_named_by_text(tmp_path: Path) -> None:
+    path = str(tmp_path / "image.tif")
+    pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    memnet_core.save_image(path, memnet_core.Image(pixels, "YX"))
+    with memnet_core.open_image(path) as opened:
+        assert opened.shape == (1, 3, 4, 1)
+    model = str(tmp_path / "model.safetensors")
+    shipped = memnet_core.find_model("sr")
+    network, card = memnet_core.load_model(str(shipped.path))
+    told = card.model_dump(exclude={"architecture", "sha256"})
+    memnet_core.save_model(model, network, **told)
+    assert memnet_core.read_card(model) == card

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from npe2 import PluginManifest
 
 from napari_memnet.settings import Preferences, preferences
@@ -95,10 +96,32 @@ def test_layers_are_saved_through_the_writer(
     assert path.exists()
 
 
+def test_what_was_saved_is_opened_by_the_reader_and_what_others_wrote_is_not(
+    make_napari_viewer: Any, npe2pm: Any, manifest: PluginManifest, tmp_path: Path
+) -> None:
+    npe2pm.register(manifest)
+    viewer = make_napari_viewer()
+    layer = viewer.add_image(np.zeros((3, 20, 24), np.uint16), scale=(2, 0.5, 0.5))
+    path = tmp_path / "out.ome.tif"
+    layer.save(str(path), plugin="napari-memnet")
+    (back,) = viewer.open(str(path), plugin="napari-memnet")
+    np.testing.assert_array_equal(back.scale, (2, 0.5, 0.5))
+    (folder,) = layer.save(str(tmp_path / "out.ome.zarr"), plugin="napari-memnet")
+    (back,) = viewer.open(folder, plugin="napari-memnet")
+    np.testing.assert_array_equal(back.scale, (2, 0.5, 0.5))
+    foreign = tmp_path / "foreign.ome.tif"
+    tifffile.imwrite(foreign, np.zeros((3, 20, 24), np.uint16), ome=True)
+    with pytest.raises(Exception, match=r"refused the file|failed"):
+        viewer.open(str(foreign), plugin="napari-memnet")
+    # Plain TIFFs are none of its business.
+    plain = [r.plugin_name for r in npe2pm.iter_compatible_readers(["a.tif"])]
+    assert "napari-memnet" not in plain
+
+
 def test_preferences_are_what_the_user_chose(
     plugin_settings: None, npe2pm: Any, manifest: PluginManifest
 ) -> None:
-    assert preferences() == Preferences("auto")
+    assert preferences() == Preferences("auto", "")
     npe2pm.register(manifest)
     from napari.settings import get_plugin_settings
 

@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 
     from memnet_core.analysis.gates import GateNorms
     from memnet_core.analysis.predictions import Prediction
+    from memnet_core.analysis.residual import Residual
     from memnet_core.analysis.spectra import Spectrum
 
-__all__ = ["Picture", "draw_gates", "draw_predictions", "draw_spectra", "save"]
+__all__ = [
+    "Picture",
+    "draw_gates",
+    "draw_predictions",
+    "draw_residuals",
+    "draw_spectra",
+    "save",
+]
 
 _COLOURS = dict(zip(KINDS, ("tab:blue", "tab:orange", "tab:red"), strict=True))
 
@@ -92,6 +100,33 @@ def _draw_bars(axes: Axes, gates: Sequence[GateNorms]) -> None:
     axes.set(title="mean norm by block", xlabel="memory block")
     axes.set_ylim(0, 1.4 * axes.get_ylim()[1])  # room for the legend
     axes.legend(fontsize="x-small")
+
+
+def draw_residuals(rows: Mapping[str, Residual]) -> Figure:
+    """Draw planes before and after, what was removed, and its correlation, by title."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((10, 2.7 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), 4, squeeze=False)
+    for line, (title, row) in zip(grid, rows.items(), strict=True):
+        low, high = np.percentile(row.after, (1, 99.8))
+        gray = {"cmap": "gray", "interpolation": "nearest"}
+        for axes, plane in zip(line, (row.before, row.after), strict=False):
+            axes.imshow(plane, vmin=low, vmax=max(high, low + 1e-9), **gray)
+        line[2].imshow(row.removed, vmin=-3, vmax=3, **gray)
+        reach = len(row.correlation) // 2 + 0.5
+        extent = (-reach, reach, reach, -reach)
+        drawn = line[3].imshow(
+            row.correlation, vmin=-0.3, vmax=0.3, cmap="RdBu_r", extent=extent
+        )
+        figure.colorbar(drawn, ax=line[3], shrink=0.8)
+        for axes in line[:3]:
+            axes.set(xticks=[], yticks=[])
+        line[0].set_ylabel(plotted(title), fontsize="small")
+    titles = ("before", "after", "removed, −3 to 3 σ", "correlation by pixels apart")
+    for axes, text in zip(grid[0], titles, strict=True):
+        axes.set_title(text, fontsize="medium")
+    return figure
 
 
 def draw_spectra(

@@ -20,6 +20,7 @@ from memnet_core.cli._display import (
     shown_cause,
 )
 from memnet_core.cli.about import bug_report, version_option
+from memnet_core.cli.adapt import adapt
 from memnet_core.cli.analyze import analyze
 from memnet_core.cli.batch import batch
 from memnet_core.cli.evaluate import evaluate
@@ -136,6 +137,6 @@ def main(*, debug: bool) -> None:
     """Restore noisy, blocky or too-small images with MemNet."""
 
 
-_COMMANDS = (batch, restore, info, models, train, evaluate, analyze, bug_report)
+_COMMANDS = (batch, restore, info, models, train, adapt, evaluate, analyze, bug_report)
 for command in _COMMANDS:
     main.add_command(command)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "max_pixels",
     "optional_restoration_options",
+    "residual",
     "restoration_options",
     "settings_of",
 ]
@@ -44,6 +45,14 @@ max_pixels = click.option(
     expose_value=False,
     callback=_bound_pixels,
     help="Pixels that a file of little data may claim to hold.  [default: 180000000]",
+)
+
+
+residual = click.option(
+    "--residual",
+    is_flag=True,
+    help="Also write what was removed, in the source's values: NAME.residual.tif, of "
+    "type float32, beside each result.",
 )
 
 
@@ -77,8 +86,8 @@ def parse_range(text: str) -> str | tuple[float, float]:
 
 
 def parse_noise(text: str) -> str | tuple[float, float]:
-    """Return ``auto``, ``gaussian``, or gain and constant."""
-    if text in ("auto", "gaussian"):
+    """Return ``auto``, ``gaussian``, ``photons``, or gain and constant."""
+    if text in ("auto", "gaussian", "photons"):
         return text
     try:
         gain, constant = (float(part) for part in text.split(","))
@@ -86,13 +95,13 @@ def parse_noise(text: str) -> str | tuple[float, float]:
         gain = constant = 0.0
     if not (gain > 0 and math.isfinite(gain) and math.isfinite(constant)):
         raise click.BadParameter(
-            f"{text!r} is neither 'auto' nor 'gaussian', nor A,B of the variance "
-            "A·mean + B with A above 0."
+            f"{text!r} is neither 'auto', 'gaussian' nor 'photons', nor A,B of the "
+            "variance A·mean + B with A above 0."
         )
     return gain, constant
 
 
-def _axes(text: str) -> str:
+def parse_axes(text: str) -> str:
     """Return letters of axes in upper case."""
     axes = text.upper()
     if axes and (not {"Y", "X"} <= set(axes) <= set("TZCYXS") or _repeats(axes)):
@@ -161,11 +170,12 @@ _OPTIONS = (
     click.option(
         "--noise",
         type=parse_noise,
-        metavar="auto|gaussian|A,B",
+        metavar="auto|gaussian|photons|A,B",
         default="auto",
         show_default=True,
         help="denoise: the same everywhere (gaussian), or of variance A·mean + B, as "
-        "photons make it (auto: if it grows beyond 8 bits and no --sigma is given).",
+        "photons make it, estimated (photons) or given (auto: estimated if it grows "
+        "beyond doubt and no --sigma is given).",
     ),
     click.option(
         "--noise-grain",
@@ -176,8 +186,16 @@ _OPTIONS = (
         "drift correction make it (auto: found out).",
     ),
     click.option(
+        "--hot-pixels",
+        type=click.Choice(["auto", "keep"]),
+        default="auto",
+        show_default=True,
+        help="denoise: replace single pixels that are far too bright where noise is of "
+        "photons (auto), or leave them.",
+    ),
+    click.option(
         "--axes",
-        type=_axes,
+        type=parse_axes,
         default="",
         metavar="LETTERS",
         help="Axes of stacks, out of TZCYXS, if their files tell them wrongly.",

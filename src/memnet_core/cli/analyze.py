@@ -32,6 +32,9 @@ _OUT = click.option(
 )
 _MODELS = click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 _DEVICE = click.option("--device", default="auto", show_default=True)
+_SMALLEST, _MOST_SHOWN = 32, 1024
+"""Pixels along a side that residuals are looked at with."""
+
 _SEED = click.option(
     "--seed",
     type=click.IntRange(0),
@@ -45,7 +48,8 @@ _SEED = click.option(
 def analyze() -> None:
     """Draw what the paper shows of its networks, for any MODEL (a name or file).
 
-    gates is its Fig. 5, spectra Fig. 4, predictions Fig. 6.
+    gates is its Fig. 5, spectra Fig. 4, predictions Fig. 6. residual looks at what was
+    removed from an image.
     """
 
 
@@ -198,6 +202,42 @@ def predictions(
     figure = draw_predictions(found, f"{data.name}, {task.label(level)}", systems)
     tables = {"predictions.csv": predictions_csv(found)}
     _write(out, "predictions", figure, tables, words)
+
+
+@analyze.command()
+@click.argument("before", metavar="SOURCE", type=click.Path(path_type=Path))
+@click.argument("after", metavar="RESULT", type=click.Path(path_type=Path))
+@click.option("--plane", type=click.IntRange(0), help="Which one.  [default: middle]")
+@_OUT
+def residual(*, before: Path, after: Path, plane: int | None, out: Path) -> None:
+    """Draw what was removed from SOURCE to give RESULT, and say whether it is noise.
+
+    It should be as strong as noise, white (neighbours do not correlate), and show no
+    structure of the image. Of a large plane the middle 1024×1024 pixels are looked at.
+    """
+    from memnet_core.analysis.figures import draw_residuals
+    from memnet_core.analysis.residual import residual_of
+    from memnet_core.io import open_image
+    from memnet_core.io.paired import paired_planes
+
+    with open_image(before) as source, open_image(after) as result:
+        count = source.shape[0]
+        number = count // 2 if plane is None else plane
+        if number >= count:
+            raise UsageError(f"{before} has no plane {number}, only 0 to {count - 1}.")
+        planes = paired_planes(source, result, number)
+    middle = tuple(_middle(length) for length in planes[0].shape[:2])
+    first, last = (pixels[middle][..., 0] for pixels in planes)
+    if min(first.shape) < _SMALLEST:
+        raise UsageError(f"{before} is too small to tell anything of its noise.")
+    found = residual_of(first, last)
+    title = f"{before.name}, plane {number}" if count > 1 else before.name
+    _write(out, "residual", draw_residuals({title: found}), {}, found.words())
+
+
+def _middle(length: int) -> slice:
+    start = max(0, length - _MOST_SHOWN) // 2
+    return slice(start, start + _MOST_SHOWN)
 
 
 def _load(

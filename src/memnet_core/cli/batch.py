@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memnet_core.cli._display import EXIT_FAILED, follow
-from memnet_core.cli._options import restoration_options, settings_of
+from memnet_core.cli._options import residual, restoration_options, settings_of
+from memnet_core.cli._residuals import check_residual, write_residuals
 from memnet_core.text import shown
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class _FormatName(_Names):
     show_default=True,
     help="Format of the results; auto is that of the input, but PNG for JPEG.",
 )
+@residual
 @click.option("--overwrite", is_flag=True, help="Redo results that exist.")
 @click.option(
     "--update",
@@ -109,6 +111,7 @@ def batch(
     output: Path,
     recursive: bool,
     file_format: str,
+    residual: bool,
     overwrite: bool,
     update: bool,
     dry_run: bool,
@@ -141,6 +144,7 @@ def batch(
     from memnet_core.errors import UsageError
 
     settings = settings_of(**options)
+    check_residual(settings, asked=residual)
     if overwrite and update:
         raise click.UsageError("--overwrite redoes everything; leave --update out.")
     _check_sharing(workers, scheduler, share, overwrite=overwrite)
@@ -182,6 +186,8 @@ def batch(
             jobs, settings, workers=workers or 0, scheduler=scheduler or ""
         )
     code = follow(run, resumes=not overwrite)
+    if residual:
+        code = write_residuals(run, code)
     if report:
         write_report(report, run)
     raise SystemExit(code or (EXIT_FAILED if found.unreadable else 0))

@@ -112,6 +112,7 @@ def _print_card(card: Card) -> None:
             f"halo {network.radius()} px"
         ),
         "strength": "can be chosen, --strength" if card.takes_strength else "",
+        "adapted to": card.adapted_to,
         "description": card.description,
         "licence": card.licence,
     }

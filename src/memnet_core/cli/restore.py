@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from memnet_core.cli._display import follow
-from memnet_core.cli._options import restoration_options, settings_of
+from memnet_core.cli._options import residual, restoration_options, settings_of
+from memnet_core.cli._residuals import check_residual, write_residuals
 
 __all__ = ["restore"]
 
@@ -19,9 +20,16 @@ __all__ = ["restore"]
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @restoration_options
+@residual
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 def restore(
-    *, source: Path, output: Path, overwrite: bool, axes: str, **options: Any
+    *,
+    source: Path,
+    output: Path,
+    residual: bool,
+    overwrite: bool,
+    axes: str,
+    **options: Any,
 ) -> None:
     """Restore the image IN to OUT, in the format of OUT's suffix."""
     from memnet_core.atomic import remove_abandoned
@@ -30,6 +38,7 @@ def restore(
     from memnet_core.io import format_of_suffix, probe
 
     settings = settings_of(**options)
+    check_residual(settings, asked=residual)
     try:
         format_of_suffix(output)
     except ImageError as error:
@@ -44,4 +53,6 @@ def restore(
     remove_abandoned(output.parent)  # which may put OUT back to its place
     if os.path.exists(output) and not overwrite:
         raise UsageError(f"{output} exists; replace it with --overwrite.")
-    raise SystemExit(follow(BatchRun(jobs, settings), resumes=False))
+    run = BatchRun(jobs, settings)
+    code = follow(run, resumes=False)
+    raise SystemExit(write_residuals(run, code) if residual else code)

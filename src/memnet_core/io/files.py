@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core.atomic import replaced_when_complete
@@ -18,7 +19,6 @@ from memnet_core.io.sink import FileSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from memnet_core.io.format import PlaneWriter
     from memnet_core.io.image import Image
@@ -35,13 +35,13 @@ __all__ = [
 
 
 def open_image(
-    path: Path, axes: str = "", *, scene: int | str | None = None
+    path: Path | str, axes: str = "", *, scene: int | str | None = None
 ) -> ImageFile:
     """Open a file for reading by windows; use the result in a ``with`` statement.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         A file of any of `memnet_core.io.FORMATS`, recognised by its content, or the
         folder of an OME-Zarr image or of a collection of them.
     axes : str
@@ -56,7 +56,7 @@ def open_image(
         If the file is missing, empty, damaged, or of a kind that is not supported,
         there is no such scene, or several and none is named, or the axes do not fit.
     """
-    return chosen_image(open_scenes(path), axes, scene)
+    return chosen_image(open_scenes(Path(path)), axes, scene)
 
 
 def open_scenes(path: Path) -> Scenes:
@@ -181,12 +181,12 @@ def create_scenes(
             sink.check_complete()
 
 
-def save_image(path: Path, image: Image) -> tuple[str, ...]:
+def save_image(path: Path | str, image: Image) -> tuple[str, ...]:
     """Write an image in the format of the suffix, whole or not at all.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         Where to write; what is there is replaced.
     image : Image
         What to write.
@@ -201,6 +201,7 @@ def save_image(path: Path, image: Image) -> tuple[str, ...]:
     ImageError
         As `create_image`.
     """
+    path = Path(path)
     kept = replace(image.metadata, dropped=())
     file = in_memory(path, replace(image, metadata=kept))
     count, height, width, _ = file.shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -22,6 +22,7 @@ __all__ = [
     "calibration_of_ome",
     "metadata_only",
     "new_ome_xml",
+    "note_of_ome",
     "updated_ome_xml",
 ]
 
@@ -54,6 +55,16 @@ def calibration_of_ome(xml: str, image: int = 0) -> Calibration | None:
         units=units,
         channel_names=known if len(known) == len(names) else (),
     )
+
+
+def note_of_ome(xml: str, namespace: str) -> str:
+    """Return the comment of a namespace in an OME-XML; empty if there is none."""
+    try:
+        found = _parsed(xml).findall(".//{*}CommentAnnotation")
+    except ElementTree.ParseError:
+        return ""
+    texts = [n.findtext("{*}Value") for n in found if n.get("Namespace") == namespace]
+    return next((text for text in texts if text), "")
 
 
 def updated_ome_xml(
@@ -175,6 +186,10 @@ class OmeImage:
         Steps, units and names of channels.
     description : str
         Free text.
+    name : str
+        Name of the image.
+    notes : mapping of str to str
+        Comments for programs, by their namespace.
     """
 
     axes: str
@@ -182,6 +197,8 @@ class OmeImage:
     dtype: np.dtype[np.generic]
     known: Calibration
     description: str = ""
+    name: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def new_ome_xml(*images: OmeImage) -> str:
@@ -202,6 +219,12 @@ def _add(xml: tifffile.OmeXml, image: OmeImage) -> None:
     described: dict[str, object] = {}
     if image.description:
         described["Description"] = image.description
+    if image.name:
+        described["Name"] = image.name
+    if image.notes:
+        described["CommentAnnotation"] = [
+            {"Namespace": space, "Value": text} for space, text in image.notes.items()
+        ]
     for axis, name in _PLACED.items():
         size, unit = known.spacing.get(axis), known.units.get(axis)
         if size and (unit or (size != 1 and axis != "T")):

@@ -41,7 +41,7 @@ from memnet_core.io.tiff_text import text_of
 from memnet_core.io.watched import Watched, unchanged_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -265,6 +265,9 @@ def write_ome_tiff(
     sizes: Sequence[int],
     dtype: np.dtype[Any],
     calibration: Calibration | None = None,
+    name: str = "",
+    notes: Mapping[str, str] | None = None,
+    provenance: str = "",
 ) -> None:
     """Write planes one by one to an OME-TIFF, whole or not at all.
 
@@ -283,6 +286,12 @@ def write_ome_tiff(
         Type of a sample.
     calibration : Calibration, optional
         Steps and units of axes, and names of channels.
+    name : str
+        Name of the image.
+    notes : mapping of str to str, optional
+        Comments for programs, by their namespace.
+    provenance : str
+        How the pixels were made, in one line of ASCII.
 
     Raises
     ------
@@ -303,8 +312,8 @@ def write_ome_tiff(
         )
     samples = sizes[-1] if axes.endswith("S") else 1
     known = calibration or Calibration()
-    xml = new_ome_xml(OmeImage(axes, sizes, dtype, known))
-    options = page_options(Metadata(), samples, dtype)
+    xml = new_ome_xml(OmeImage(axes, sizes, dtype, known, name=name, notes=notes or {}))
+    options = page_options(Metadata(provenance=provenance), samples, dtype)
     size = math.prod(sizes) * dtype.itemsize
     with (
         writing(path) as foreign,

@@ -8,6 +8,7 @@ import json
 import stat
 import struct
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -28,7 +29,6 @@ from memnet_core.tasks import TASKS, Grain, Levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -98,7 +98,11 @@ class Score(_Strict):
 
 
 class Card(_Strict):
-    """Everything that is to be known of a model without loading its weights."""
+    """Everything that is to be known of a model without loading its weights.
+
+    `adapted_to` names the data of a user that a model was adapted to; such a model is
+    taken only where it is asked for by its name or file.
+    """
 
     format: Literal[1, 2] = 2
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
@@ -109,6 +113,7 @@ class Card(_Strict):
     version: Text
     licence: Text
     description: Text = ""
+    adapted_to: Text = ""
     training: TrainingSummary | None = None
     scores: tuple[Score, ...] = ()
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -163,12 +168,12 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_model(path: Path, model: MemNet, **card: Any) -> Card:
+def save_model(path: Path | str, model: MemNet, **card: Any) -> Card:
     """Write a model file, whole or not at all.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         Where to write; what is there is replaced.
     model : MemNet
         The network; its weights are stored as float32.
@@ -187,6 +192,7 @@ def save_model(path: Path, model: MemNet, **card: Any) -> Card:
     """
     from safetensors.torch import save
 
+    path = Path(path)
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in copy.deepcopy(model).float().state_dict().items()
@@ -205,12 +211,12 @@ def save_model(path: Path, model: MemNet, **card: Any) -> Card:
     return written
 
 
-def read_card(path: Path) -> Card:
+def read_card(path: Path | str) -> Card:
     """Read the card of a model file without reading its weights.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         A model file.
 
     Raises
@@ -218,6 +224,7 @@ def read_card(path: Path) -> Card:
     ModelError
         If the file is missing, a pickle, no safetensors file, or without a valid card.
     """
+    path = Path(path)
     return _card_of(path, read_header(path))
 
 
@@ -240,12 +247,12 @@ def _card_of(path: Path, header: dict[str, Any]) -> Card:
         ) from error
 
 
-def load_model(path: Path) -> tuple[MemNet, Card]:
+def load_model(path: Path | str) -> tuple[MemNet, Card]:
     """Load a model file into a network in evaluation mode.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         A model file.
 
     Returns
@@ -264,6 +271,7 @@ def load_model(path: Path) -> tuple[MemNet, Card]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    path = Path(path)
     header = read_header(path)
     card = _card_of(path, header)
     with torch.device("meta"):

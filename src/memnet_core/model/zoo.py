@@ -23,6 +23,7 @@ __all__ = [
     "add_model",
     "choose_model",
     "find_model",
+    "for_anything",
     "installed",
     "model_for",
     "user_folder",
@@ -104,6 +105,15 @@ def find_model(name_or_file: str) -> Entry:
     )
 
 
+def for_anything(task: str) -> list[Entry]:
+    """Return the installed models for a task but those adapted to one user's data."""
+    return [
+        entry
+        for entry in installed()[0]
+        if entry.card.task == task and not entry.card.adapted_to
+    ]
+
+
 def model_for(
     task: str,
     level: float,
@@ -116,7 +126,7 @@ def model_for(
 
     Of several, one for the grain of the noise, one for gray planes or for colours as
     they are wanted, the one for the narrowest range of levels, and the user's before
-    those that ship with the package.
+    those that ship with the package. One that was adapted to some data is none of them.
 
     Parameters
     ----------
@@ -138,7 +148,7 @@ def model_for(
     NotCovered
         If none covers the level; the message names the nearest.
     """
-    entries = [entry for entry in installed()[0] if entry.card.task == task]
+    entries = for_anything(task)
     symbol = find_task(task).symbol
     if not entries:
         raise LevelError(

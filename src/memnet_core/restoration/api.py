@@ -10,13 +10,14 @@ import numpy as np
 
 from memnet_core.errors import UsageError
 from memnet_core.events import Progress
-from memnet_core.io import Image, in_memory, open_image
+from memnet_core.io import Image, ImageFile, in_memory, open_image
 from memnet_core.restoration.origin import provenance
 from memnet_core.restoration.prepare import prepare
 from memnet_core.restoration.run import restore as run
 from memnet_core.restoration.settings import (
     Channels,
     GrainChoice,
+    HotPixels,
     NoiseChoice,
     Precision,
     RangeChoice,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["restore"]
+__all__ = ["opened", "restore"]
 
 
 @overload
@@ -45,6 +46,7 @@ def restore(
     value_range: RangeChoice = ...,
     noise: NoiseChoice = ...,
     noise_grain: GrainChoice = ...,
+    hot_pixels: HotPixels = ...,
     model: str | None = ...,
     nearest: bool = ...,
     device: str = ...,
@@ -69,6 +71,7 @@ def restore(
     value_range: RangeChoice = ...,
     noise: NoiseChoice = ...,
     noise_grain: GrainChoice = ...,
+    hot_pixels: HotPixels = ...,
     model: str | None = ...,
     nearest: bool = ...,
     device: str = ...,
@@ -125,15 +128,7 @@ def restore(
     """
     found = None if level == "auto" else float(level)
     asked = Settings(task=find_task(task).name, level=found, **settings)
-    if isinstance(what, str | Path):
-        opened = open_image(Path(what), axes, scene=scene)
-    elif isinstance(what, Image):
-        opened = in_memory(Path("the image"), what, axes)
-    else:
-        array = np.asarray(what)
-        image = Image(array, axes or _axes_of(array))
-        opened = in_memory(Path("the array"), image)
-    with opened as source:
+    with opened(what, axes, scene) as source:
         prepared = prepare(source, asked)
         result = np.empty(prepared.result_shape(source.shape), source.dtype)
         for event in run(source, ArraySink(result), prepared):
@@ -143,6 +138,31 @@ def restore(
         source.metadata = replace(source.metadata, provenance=str(told))
         restored = source.image().with_stack(result, prepared.scale)
     return restored if isinstance(what, Image | Path | str) else restored.pixels
+
+
+def opened(
+    what: NDArray[Any] | Image | Path | str,
+    axes: str = "",
+    scene: int | str | None = None,
+) -> ImageFile:
+    """Return what is to be read, with its axes; use it in a ``with`` statement.
+
+    Parameters
+    ----------
+    what, axes, scene
+        As for `restore`.
+
+    Raises
+    ------
+    MemnetError
+        If it cannot be read, or is no image.
+    """
+    if isinstance(what, str | Path):
+        return open_image(Path(what), axes, scene=scene)
+    if isinstance(what, Image):
+        return in_memory(Path("the image"), what, axes)
+    array = np.asarray(what)
+    return in_memory(Path("the array"), Image(array, axes or _axes_of(array)))
 
 
 def _axes_of(array: NDArray[Any]) -> str:

@@ -8,14 +8,21 @@ import numpy as np
 
 from memnet_core.errors import UsageError
 from memnet_core.jpeg_intervals import FROM_YCC
-from memnet_core.pixels import add_luminance, full_range_luminance
+from memnet_core.pixels import add_luminance, full_range_luminance, without_alpha
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.restoration.settings import Channels
 
-__all__ = ["ColourMode", "add_chroma", "colour_mode", "from_planes", "to_planes"]
+__all__ = [
+    "ColourMode",
+    "add_chroma",
+    "colour_mode",
+    "from_planes",
+    "seen_planes",
+    "to_planes",
+]
 
 ColourMode = Literal["single", "luminance", "chroma", "each", "joint"]
 """One sample, or what becomes of three; ``single`` also serves gray pictures in colour,
@@ -55,6 +62,24 @@ def colour_mode(
             "'each' or 'luminance', or a model for colour."
         )
     return channels or ("joint" if image_channels == 3 else default)
+
+
+def seen_planes(
+    pixels: NDArray[Any], mode: ColourMode, image_channels: int
+) -> NDArray[np.float64]:
+    """Return the values of pixels of which the network sees something.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (h, w, S)
+        Of any dtype, also with alpha.
+    mode, image_channels
+        As for `to_planes`.
+    """
+    colours = without_alpha(pixels).astype(np.float64)
+    if mode == "single":
+        colours = colours[..., :1]
+    return to_planes(colours, mode, image_channels)
 
 
 def to_planes(

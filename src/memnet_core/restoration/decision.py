@@ -16,13 +16,19 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from memnet_core.errors import ModelError, NothingToDo
 from memnet_core.jpeg_chroma import Chroma
 from memnet_core.jpeg_intervals import JpegCoding
-from memnet_core.model.zoo import Entry, choose_model, find_model, installed
+from memnet_core.model.zoo import (
+    Entry,
+    choose_model,
+    find_model,
+    for_anything,
+    installed,
+)
 from memnet_core.restoration.colour import ColourMode, colour_mode
 from memnet_core.restoration.judging import Channel, Judged, judge
 from memnet_core.restoration.photons import check_noise, mildest
 from memnet_core.restoration.sample import sampled_blocks
 from memnet_core.restoration.scaling import Linear, scaling_of
-from memnet_core.restoration.settings import Precision
+from memnet_core.restoration.settings import HotPixels, Precision
 from memnet_core.restoration.strength import check_strength, strength_in_words
 from memnet_core.tasks import find_task
 
@@ -59,7 +65,7 @@ class Decision(BaseModel):
         Which planes of colours the network sees.
     remarks : tuple of str
         How level and range were found, and what else has to be said.
-    strength, exit_block, tta, precision, consistency
+    hot_pixels, strength, exit_block, tta, precision, consistency
         As in `memnet_core.restoration.settings.Settings`.
     coding : JpegCoding, optional
         How a JPEG codes the source, as far as it matters.
@@ -73,6 +79,7 @@ class Decision(BaseModel):
     channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
     colours: ColourMode
     remarks: tuple[str, ...] = ()
+    hot_pixels: HotPixels = "auto"
     strength: float = 1.0
     exit_block: int | None = None
     tta: bool = False
@@ -180,7 +187,7 @@ def decide(
         mode = "single"
     coding = _coding(source) if task.undoes_jpeg else None
     is_open = settings.channels is None and mode == "luminance" and not grayish
-    if is_open and coding and coding.is_subsampled:
+    if is_open and coding and coding.has_chroma:
         mode = "chroma"
         remarks.append("chroma restored at its own resolution")
     return Decision(
@@ -190,6 +197,7 @@ def decide(
         channels=judged.channels,
         colours=mode,
         remarks=tuple(remarks),
+        hot_pixels=settings.hot_pixels,
         strength=settings.strength,
         exit_block=settings.exit_block,
         tta=settings.tta,
@@ -239,14 +247,14 @@ def _coding(source: Source) -> JpegCoding | None:
         return None
     if len(coding.sampling) > source.shape[-1]:
         return None  # colours that are read as planes of their own
-    if coding.is_subsampled and not Chroma(source, coding).is_explained():
+    if coding.has_chroma and not Chroma(source, coding).is_explained():
         return replace(coding, sampling=coding.sampling[:1])
     return coding
 
 
 def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -> None:
     """Raise NothingToDo if a level is milder than models serve, or nearly serve."""
-    entries = [find_model(model)] if model else installed()[0]
+    entries = [find_model(model)] if model else for_anything(task.name)
     cards = [e.card for e in entries if e.card.task == task.name]
     served = [v for card in cards for v in card.levels.values]
     if not served:

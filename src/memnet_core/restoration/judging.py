@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.restoration.holes import Filled
+from memnet_core.restoration.hot_pixels import WithoutHotPixels, replaced
 from memnet_core.restoration.photons import (
     check_noise,
     is_of_photons,
@@ -30,6 +31,7 @@ from memnet_core.tasks.grain import Grain
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from memnet_core.restoration.noise import NoiseLine
     from memnet_core.restoration.settings import Settings
     from memnet_core.restoration.source import Source
     from memnet_core.tasks import Task
@@ -130,14 +132,18 @@ def _judged(
     source: Source, channel: int, task: Task, settings: Settings
 ) -> tuple[Channel, list[str]]:
     """Return level and scaling of a channel, and how they were found."""
-    remarks = []
+    remarks: list[str] = []
+    hot: list[str] = []
     planes = sampled_planes(source, channel)
     blocks = sampled_blocks(source, planes)
     line = noise_of(blocks, task, settings)
-    photons = bool(line and is_of_photons(line, source.dtype, settings))
+    photons = bool(line and is_of_photons(line, blocks, source, settings))
     choice = settings.value_range
     if photons and choice == "auto":
         choice = "percentile"
+    if line and photons and settings.hot_pixels == "auto":
+        blocks, hot = _without_hot_pixels(source, blocks, channel, line)
+        source = WithoutHotPixels(source, line.gain, line.constant)
     scaling = scaling_of(blocks, source.dtype, choice)
     even = stabilized_of(scaling, line) if line and photons else scaling
     is_open = task.noisy and settings.noise_grain != "white"
@@ -148,7 +154,7 @@ def _judged(
     if line and isinstance(even, Stabilized):
         level = round(grain.sigma if grain else even.level, 1)
         remarks += [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
-        return Channel(level=level, scaling=even, grain=kind), remarks + shared
+        return Channel(level=level, scaling=even, grain=kind), remarks + shared + hot
     if settings.value_range == "plane":
         remarks.append("each plane by its own percentiles")
     if settings.level is not None:
@@ -166,6 +172,20 @@ def _judged(
         remarks.append(f"σ {found.level:g} of 255, {noise:.3g} in values of the image")
     kept = None if settings.value_range == "plane" else scaling
     return Channel(level=found.level, scaling=kept, grain=kind), remarks + shared
+
+
+def _without_hot_pixels(
+    source: Source, blocks: list[NDArray[Any]], channel: int, line: NoiseLine
+) -> tuple[list[NDArray[Any]], list[str]]:
+    """Return a sample of a channel without hot pixels, and say how many there are."""
+    cool = [replaced(block, line.gain, line.constant) for block in blocks]
+    seen = sum(block.shape[0] * block.shape[1] for block in blocks)
+    planes = sum(source.channel(plane) == channel for plane in range(source.shape[0]))
+    part = seen / (planes * source.shape[1] * source.shape[2])
+    count = round(sum(hot for _, hot in cool) / part)
+    number = f"{count} hot pixel{'s' * (count != 1)} replaced"
+    said = f"about {number}" if part < 1 else number
+    return [block for block, _ in cool], [said] if count else []
 
 
 def _seen(

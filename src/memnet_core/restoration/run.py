@@ -13,12 +13,14 @@ from memnet_core.events import Notice, Progress
 from memnet_core.jpeg_chroma import Chroma
 from memnet_core.jpeg_intervals import BLOCK, consistent_colours
 from memnet_core.pixels import to_dtype, without_alpha
-from memnet_core.restoration.colour import add_chroma, from_planes, to_planes
+from memnet_core.restoration.colour import add_chroma, from_planes, seen_planes
 from memnet_core.restoration.decision import plane_scaling
 from memnet_core.restoration.enlarged import Enlarged
 from memnet_core.restoration.halves import ChromaPlanes, RestoredSamples
 from memnet_core.restoration.holes import Filled, is_blank
+from memnet_core.restoration.hot_pixels import WithoutHotPixels
 from memnet_core.restoration.rows import Rows
+from memnet_core.restoration.scaling import Stabilized
 from memnet_core.restoration.turns import TURNS, mean_of_turns
 from memnet_core.restoration.windows import Region, bands, window
 
@@ -116,22 +118,23 @@ class _Plane:
 
     def __post_init__(self) -> None:
         middle = (self.scaling.low + self.scaling.high) / 2
-        self.filled = Filled(self.source, middle)
+        decision, scaling = self.prepared.decision, self.scaling
+        source = self.source
+        if decision.hot_pixels == "auto" and isinstance(scaling, Stabilized):
+            source = WithoutHotPixels(source, scaling.gain, scaling.constant)
+        self.filled = Filled(source, middle)
         scale = self.prepared.scale
         self.base: Source = Enlarged(self.filled, scale) if scale > 1 else self.filled
         self.dtype = self.source.dtype
         self.chroma: Chroma | None = None
-        decision = self.prepared.decision
-        coding, is_carried = (
-            decision.coding,
-            decision.colours in ("single", "luminance"),
-        )
-        if coding and coding.is_subsampled and not is_carried:
+        coding = decision.coding
+        is_carried = decision.colours in ("single", "luminance")
+        if coding and coding.has_chroma and not is_carried:
             self.chroma = Chroma(self.filled, coding)
         task = self.prepared.task
         self.beyond, self.map_value = (
             task.spread(self.level),
-            task.map_value(self.prepared.decision.applied(self.level)),
+            task.map_value(decision.applied(self.level)),
         )
 
     def is_blank(self, rows: slice, columns: slice) -> bool:
@@ -353,11 +356,8 @@ class _Plane:
 
     def _planes(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float64]:
         """Return the values of which the network sees something."""
-        colours = without_alpha(pixels).astype(np.float64)
         mode = self.prepared.decision.colours
-        if mode == "single":
-            colours = colours[..., :1]
-        return to_planes(colours, mode, engine.image_channels)
+        return seen_planes(pixels, mode, engine.image_channels)
 
     def _pixels(
         self,
@@ -382,10 +382,7 @@ class _Plane:
         if coding and self.prepared.decision.consistency:
             height, width = self.base.shape[1:3]
             missing = coding.missing(rows, height, 0), coding.missing(columns, width, 1)
-            chroma = mode in ("each", "joint")
-            changed = consistent_colours(
-                colours, changed, coding, missing, chroma=chroma
-            )
+            changed = consistent_colours(colours, changed, coding, missing)
             if self.chroma:
                 changed = self.chroma.held(self.plane, changed, rows, columns)
         colours[...] = changed

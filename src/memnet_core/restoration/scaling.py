@@ -108,6 +108,11 @@ class Stabilized(BaseModel):
     read_noise: Annotated[FiniteFloat, Field(ge=0)]
 
     @property
+    def constant(self) -> float:
+        """Variance that the noise would have at a mean of zero."""
+        return self.read_noise**2 - self.gain * self.black
+
+    @property
     def level(self) -> float:
         """Standard deviation of the noise that the network sees, in levels of 255."""
         zero, one = self._ends

@@ -12,6 +12,7 @@ __all__ = [
     "MOST_STRENGTH",
     "Channels",
     "GrainChoice",
+    "HotPixels",
     "NoiseChoice",
     "Precision",
     "RangeChoice",
@@ -21,7 +22,8 @@ __all__ = [
 Channels = Literal["luminance", "each", "joint"]
 Precision = Literal["float32", "bfloat16", "float16"]
 GrainChoice = Literal["auto"] | Grain
-NoiseChoice = Literal["auto", "gaussian"] | tuple[float, float]
+HotPixels = Literal["auto", "keep"]
+NoiseChoice = Literal["auto", "gaussian", "photons"] | tuple[float, float]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
 
 MOST_STRENGTH = 1.5
@@ -48,14 +50,18 @@ class Settings:
     noise : str or (float, float)
         Denoising: ``gaussian`` takes noise to be the same everywhere; a pair (A, B)
         takes it to have the variance A · mean + B, as photons make it, and evens it out
-        before the network; ``auto`` finds that out beyond 8 bits, unless the level is
-        given.
+        before the network; ``photons`` estimates that line, and takes it however sure
+        it is; ``auto`` only beyond doubt, and with 8 bits only of dark gray pictures,
+        unless the level is given.
     strength : float
         How much of the level the network is told, from 0, which leaves everything as it
         is, to 1.5; other than 1 only with a model that has a level map.
     noise_grain : str
         Denoising: whether neighbouring pixels share the noise (``correlated``) or not
         (``white``), which decides on the model; ``auto`` finds that out.
+    hot_pixels : str
+        Denoising: ``auto`` replaces single pixels that are far too bright, where noise
+        is of photons; ``keep`` leaves them.
     model : str, optional
         Name or file of the model; by default the one that was trained for the level.
     nearest : bool
@@ -84,6 +90,7 @@ class Settings:
     value_range: RangeChoice = "auto"
     noise: NoiseChoice = "auto"
     noise_grain: GrainChoice = "auto"
+    hot_pixels: HotPixels = "auto"
     strength: float = 1.0
     model: str | None = None
     nearest: bool = False

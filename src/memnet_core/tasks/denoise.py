@@ -8,7 +8,7 @@ import numpy as np
 
 from memnet_core.errors import LevelError
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
-from memnet_core.tasks.grain import NORMAL_MEDIAN
+from memnet_core.tasks.grain import estimate_sigma
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from memnet_core.tasks.base import Tables
 
-__all__ = ["Denoise", "estimate_sigma", "gaussian_noise"]
+__all__ = ["Denoise", "gaussian_noise"]
 
 
 class Denoise(Task):
@@ -103,23 +103,3 @@ def gaussian_noise(
         Source of the noise.
     """
     return plane + rng.normal(0.0, sigma, plane.shape)
-
-
-def estimate_sigma(plane: NDArray[np.float32]) -> float:
-    """Return the standard deviation of the noise in grey levels of 255.
-
-    The median of the finest diagonal wavelet coefficients (Donoho and Johnstone, 1994):
-    clean images read 2 to 7; noise that was clipped reads a little low.
-
-    Parameters
-    ----------
-    plane : ndarray of float32, shape (H, W)
-        Values in [0, 1].
-    """
-    import pywt
-
-    _, (_, _, diagonal) = pywt.dwt2(plane, "db2")
-    magnitudes = np.abs(diagonal[diagonal != 0])
-    if not magnitudes.size:
-        return 0.0
-    return float(np.median(magnitudes)) / NORMAL_MEDIAN * 255

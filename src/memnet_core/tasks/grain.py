@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["NORMAL_MEDIAN", "Grain", "NoiseFound", "estimate_noise"]
+__all__ = ["NORMAL_MEDIAN", "Grain", "NoiseFound", "estimate_noise", "estimate_sigma"]
 
 Grain = Literal["white", "correlated"]
 """How neighbouring pixels' noise goes together: not at all, or more or less."""
@@ -31,6 +31,28 @@ _QUIET = 0.25
 
 _BLOCK = 8
 """Coefficients of the second level along a block's sides: 32 pixels."""
+
+_CLIPPED = 0.03
+"""Share of a block's pixels at an end of the values from which on it is not looked at:
+there noise was cut off, which makes it look quiet."""
+
+_FEWEST = 4
+"""Blocks below which those that were clipped have to do."""
+
+_ERRORS = 3
+"""Standard errors by which quiet parts have to read less than a whole picture, for the
+difference to be one of texture."""
+
+_ERROR = 1.16
+"""Standard error of a deviation found by a median, times the root of their number."""
+
+
+class _Quiet(NamedTuple):
+    """Magnitudes in two bands of quiet blocks, and whether noise was cut off there."""
+
+    fine: NDArray[np.float32]
+    coarse: NDArray[np.float32]
+    is_clipped: bool
 
 
 class NoiseFound(NamedTuple):
@@ -52,13 +74,11 @@ def estimate_noise(planes: Sequence[NDArray[np.float32]]) -> NoiseFound:
     planes : sequence of ndarray of float32, shape (H, W)
         The picture or a sample of it, values in [0, 1].
     """
-    found = [bands for plane in planes if (bands := _quiet_bands(plane)) is not None]
+    found = [quiet for plane in planes if (quiet := _quiet(plane)) is not None]
     if not found:
         return NoiseFound("white", 0.0)
-    fine, coarse = (
-        float(np.median(np.concatenate(band))) / NORMAL_MEDIAN * 255
-        for band in zip(*found, strict=True)
-    )
+    fine = _deviation(np.concatenate([quiet.fine for quiet in found]))
+    coarse = _deviation(np.concatenate([quiet.coarse for quiet in found]))
     ratio = coarse / fine
     ratios, gains = _by_width()
     sigma = coarse / float(np.interp(ratio, ratios, gains))
@@ -67,10 +87,39 @@ def estimate_noise(planes: Sequence[NDArray[np.float32]]) -> NoiseFound:
     return NoiseFound("correlated", sigma)
 
 
-def _quiet_bands(
-    plane: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """Return the magnitudes of two diagonal bands in quiet blocks that hold noise."""
+def estimate_sigma(plane: NDArray[np.float32]) -> float:
+    """Return the standard deviation of white noise in grey levels of 255.
+
+    The median of the finest diagonal wavelet coefficients (Donoho and Johnstone, 1994)
+    of quiet parts, or of the whole picture where texture makes no difference: clean
+    images read 0 to 5; noise that was clipped all over reads low.
+
+    Parameters
+    ----------
+    plane : ndarray of float32, shape (H, W)
+        Values in [0, 1].
+    """
+    import pywt
+
+    _, (_, _, diagonal) = pywt.dwt2(plane, "db2")
+    magnitudes = np.abs(diagonal[diagonal != 0])
+    if not magnitudes.size:
+        return 0.0
+    whole, quiet = _deviation(magnitudes), _quiet(plane)
+    if quiet is None or quiet.is_clipped:
+        return whole
+    sigma = _deviation(quiet.fine)
+    error = _ERROR / np.sqrt(quiet.fine.size)
+    return whole if whole <= sigma * (1 + _ERRORS * error) else sigma
+
+
+def _deviation(magnitudes: NDArray[np.float32]) -> float:
+    """Return the deviation in grey levels of 255 of normal variables."""
+    return float(np.median(magnitudes)) / NORMAL_MEDIAN * 255
+
+
+def _quiet(plane: NDArray[np.float32]) -> _Quiet | None:
+    """Return two diagonal bands in quiet blocks that hold noise."""
     import pywt
 
     if min(plane.shape) < 8 * _BLOCK:
@@ -81,12 +130,18 @@ def _quiet_bands(
     activity = np.median(
         np.concatenate([_blocks(across, _BLOCK), _blocks(down, _BLOCK)], axis=1), axis=1
     )
-    noisy = np.flatnonzero(np.median(blocks[0], axis=1) > 0)
-    if not noisy.size:
+    ends = (plane == plane.min()) | (plane == plane.max())
+    even = [(0, length % 2) for length in plane.shape]
+    clipped = _blocks(np.pad(ends.astype(np.float32), even), 4 * _BLOCK)
+    noisy = np.median(blocks[0], axis=1) > 0
+    whole = np.flatnonzero(noisy & (clipped.mean(axis=1) < _CLIPPED))
+    is_clipped = len(whole) < _FEWEST
+    seen = np.flatnonzero(noisy) if is_clipped else whole
+    if not seen.size:
         return None
-    count = max(1, round(_QUIET * noisy.size))
-    quiet = noisy[np.argsort(activity[noisy])[:count]]
-    return blocks[0][quiet].ravel(), blocks[1][quiet].ravel()
+    count = max(1, round(_QUIET * seen.size))
+    quiet = seen[np.argsort(activity[seen])[:count]]
+    return _Quiet(blocks[0][quiet].ravel(), blocks[1][quiet].ravel(), is_clipped)
 
 
 def _blocks(band: NDArray[np.float32], side: int) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,8 @@ from memnet_core.training.muon import Muon
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.training.config import TrainingConfig
-
 __all__ = [
+    "Optimization",
     "clip_gradients",
     "diverged",
     "learning_rate",
@@ -31,7 +30,43 @@ _SHARE_BESIDE_MUON = 0.1
 where the change that is to be learned is small: deblocking then learns nothing."""
 
 
-def make_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:
+class Optimization(Protocol):
+    """How weights are changed; `memnet_core.training.config` says what is what."""
+
+    @property
+    def optimizer(self) -> str:
+        """``muon``, ``adamw`` or ``sgd``."""
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the schedule's height."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Of convolutions' weights."""
+
+    @property
+    def schedule(self) -> str:
+        """``cosine`` or ``steps``."""
+
+    @property
+    def decay_epochs(self) -> int:
+        """Epochs of a step."""
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps in which the rate rises."""
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Largest norm of the gradients."""
+
+    @property
+    def clip_theta(self) -> float | None:
+        """Largest gradient times rate."""
+
+
+def make_optimizer(config: Optimization, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser; it decays the weights of convolutions and nothing else.
 
     Groups of parameters hold by what share of the learning rate they move.
@@ -62,13 +97,13 @@ def make_optimizer(config: TrainingConfig, model: nn.Module) -> torch.optim.Opti
 
 
 def learning_rate(
-    config: TrainingConfig, step: int, fraction: float, epoch: int
+    config: Optimization, step: int, fraction: float, epoch: int
 ) -> float:
     """Return the learning rate of a step.
 
     Parameters
     ----------
-    config : TrainingConfig
+    config : Optimization
         Schedule and warm-up.
     step, epoch : int
         Number of the step and of its epoch, from 0.
@@ -84,7 +119,7 @@ def learning_rate(
     return config.learning_rate * warmup * decay
 
 
-def clip_gradients(config: TrainingConfig, model: nn.Module, rate: float) -> None:
+def clip_gradients(config: Optimization, model: nn.Module, rate: float) -> None:
     """Limit the gradients, by their norm or to ±θ/rate each (adjustable clipping).
 
     Raises

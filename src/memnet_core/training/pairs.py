@@ -15,7 +15,7 @@ from memnet_core.restoration.judging import judge
 from memnet_core.restoration.sample import sampled_blocks, sampled_planes
 from memnet_core.restoration.scaling import Stabilized, scaling_of
 from memnet_core.restoration.settings import Settings
-from memnet_core.tasks.denoise import estimate_sigma
+from memnet_core.tasks.grain import estimate_sigma
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,12 @@ from memnet_core.errors import MemnetError
 from memnet_core.text import shown
 from napari_memnet.batches import Planned, Progress, restore_folder
 from napari_memnet.copied import as_command
+from napari_memnet.presets import OF_FOLDERS
 from napari_memnet.widgets.copy_bar import CopyBar
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import chosen_folder, folder_field, plain_tip
 from napari_memnet.widgets.form import RestorationForm
+from napari_memnet.widgets.preset_bar import PresetBar
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.words import in_window
 from napari_memnet.workers import Work
@@ -61,6 +63,7 @@ class BatchWidget(DockWidget):
             for_layers=False,
             first=[self.folder, self.output, self.recursive],
             last=[self.format, self.update, self.overwrite],
+            kept=dict(zip(OF_FOLDERS, (self.format, self.recursive), strict=True)),
         )
         self.run = RunBar("Restore folder")
         self.table = QTableWidget(0, 2)
@@ -71,7 +74,8 @@ class BatchWidget(DockWidget):
         self.table.verticalHeader().hide()
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.copy = CopyBar({"Copy as command": self._command}, self.run.status.setText)
-        super().__init__(self.form, self.run, self.table, self.copy)
+        self.presets = PresetBar(self.form, self.run.status.setText)
+        super().__init__(self.form, self.run, self.table, self.copy, self.presets)
         self._rows: dict[Job, int] = {}
         self._run: BatchRun | None = None
         self.run.button.setEnabled(False)

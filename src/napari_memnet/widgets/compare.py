@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider
-from napari.layers import Image
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, PushButton
+from napari.layers import Image, Layer
 from qtpy.QtCore import QTimer
 
 from memnet_core.errors import MemnetError
 from napari_memnet.comparison import scores
 from napari_memnet.layers import layer_planes, origin
+from napari_memnet.removed import removed_layer
 from napari_memnet.together import source_of
 from napari_memnet.view import current_index, image_layers
 from napari_memnet.widgets.curtain import Curtain
@@ -72,6 +73,10 @@ class CompareWidget(DockWidget):
             tooltip="Where the line is; it can be dragged in the image, too.",
         )
         self.hint = Status("What is missing")
+        self.removed = PushButton(
+            text="Show what was removed",
+            tooltip="Add a layer of before less after: what is 0 is white.",
+        )
         self.figures = Status("Scores")
         self._fields = Container(
             widgets=[
@@ -80,6 +85,7 @@ class CompareWidget(DockWidget):
                 self.blink,
                 self.split,
                 self.position,
+                self.removed,
                 self.reference,
             ]
         )
@@ -95,6 +101,7 @@ class CompareWidget(DockWidget):
         self.blink.changed.connect(self._on_blink)
         self.split.changed.connect(self._on_split)
         self.position.changed.connect(self._move_line)
+        self.removed.changed.connect(self._show_removed)
         for field in (self.source, self.result):
             field.changed.connect(self._on_layers_chosen)
         self.reference.changed.connect(self._show_figures)
@@ -237,6 +244,18 @@ class CompareWidget(DockWidget):
     def _move_line(self) -> None:
         if self._curtain is not None:
             self._curtain.move_to(self.position.value)
+
+    def _show_removed(self) -> None:
+        source, result = self.source.value, self.result.value
+        if source is None or result is None:
+            self.figures.setText("Open an image and restore it first.")
+            return
+        try:
+            made = removed_layer(source, result)
+        except MemnetError as error:
+            self.figures.setText(str(error))
+        else:
+            self._viewer.add_layer(Layer.create(*made))
 
     def _show_figures(self, event: Any = None) -> None:
         reference, source, result = (

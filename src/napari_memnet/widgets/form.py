@@ -35,7 +35,7 @@ from napari_memnet.widgets.status import Status
 from napari_memnet.words import NEAREST, RANGE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from magicgui.widgets.bases import Widget
     from napari.layers import Image
@@ -87,9 +87,13 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         Whether value ranges can come from a layer.
     first, last : sequence of Widget
         Fields of the owner's, above and below those of the form.
+    kept : mapping of str to Widget, optional
+        Those of them that are remembered, too, by name.
 
     Attributes
     ----------
+    kept : dict of str to Widget
+        Fields that are remembered, by name.
     changed : Signal
         Something was edited.
     ready : Signal
@@ -106,6 +110,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         for_layers: bool,
         first: Sequence[Widget] = (),
         last: Sequence[Widget] = (),
+        kept: Mapping[str, Widget] | None = None,
     ) -> None:
         super().__init__()
         self._name = name
@@ -209,7 +214,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         layout.addWidget(self._fields.native)
         layout.addWidget(self.about)
         finish_fields(self._fields)
-        self._kept = {
+        self.kept: dict[str, Any] = {
             "task": self.task,
             "automatic": self.automatic,
             **{f"level {name}": field for name, field in self.levels.items()},
@@ -220,6 +225,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             "high": self.high,
             "channels": self.channels,
             "depth": self.exit_block,
+            **(kept or {}),
         }
 
         chosen = preferences()
@@ -287,11 +293,11 @@ class RestorationForm(QWidget):  # type: ignore[misc]
 
     def _remember(self) -> None:
         if self.is_ready:
-            remember(self._name, {key: x.value for key, x in self._kept.items()})
+            remember(self._name, {key: x.value for key, x in self.kept.items()})
 
     def _take(self, values: dict[str, Any]) -> None:
         """Choose what can be chosen of some values; models may have gone since."""
-        for key, field in self._kept.items():
+        for key, field in self.kept.items():
             if key in values:
                 with suppress(ValueError, TypeError):
                     field.value = values[key]
@@ -363,7 +369,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         if self._preferred_device in self.device.choices:
             self.device.value = self._preferred_device
         self._show_models()
-        self._initial = {key: field.value for key, field in self._kept.items()}
+        self._initial = {key: field.value for key, field in self.kept.items()}
         self._take(recall(self._name))
         models_changed.connect(self._show_models)
         self.ready.emit()

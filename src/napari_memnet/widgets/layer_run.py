@@ -10,7 +10,12 @@ from qtpy.QtCore import Signal
 
 from memnet_core.errors import NotCovered, NothingToDo
 from memnet_core.text import listed
-from napari_memnet.regions import LayerRestored, progress_of, restore_layers
+from napari_memnet.regions import (
+    LayerBegun,
+    LayerRestored,
+    progress_of,
+    restore_layers,
+)
 from napari_memnet.results import add_result
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.words import in_window
@@ -26,6 +31,9 @@ if TYPE_CHECKING:
     from napari_memnet.regions import LayerFailed, LayerSource, Restored
 
 __all__ = ["LayerRun"]
+
+_REFRESH_S = 1.0
+"""Seconds between two looks at a result that fills."""
 
 
 class LayerRun(RunBar):
@@ -51,6 +59,8 @@ class LayerRun(RunBar):
         self._viewer = viewer
         self._layers: list[Image] = []
         self._declined: list[Image] = []
+        self._filling: dict[int, Image] = {}
+        self._refreshed = 0.0
         self.status.accepted.connect(self._on_accepted)
 
     def start(
@@ -74,6 +84,7 @@ class LayerRun(RunBar):
         )
         work.yielded.connect(self._on_event)
         work.succeeded.connect(partial(self._on_finished, time.monotonic()))
+        work.ended.connect(self._remove_unfinished)
         self.follow(work)
         return work
 
@@ -85,19 +96,40 @@ class LayerRun(RunBar):
             self.status.setText(str(event))
         elif isinstance(event, Notice):
             self.status.setText(event.text)
+        elif isinstance(event, LayerBegun):
+            self._begin(event.number, event.restored)
+        elif isinstance(event, LayerRestored) and event.number in self._filling:
+            self._filling.pop(event.number).refresh()
         elif isinstance(event, LayerRestored):
             self._add(self._layers[event.number], event.restored)
+        elif self._filling and time.monotonic() - self._refreshed > _REFRESH_S:
+            self._refreshed = time.monotonic()
+            for made in self._filling.values():
+                made.refresh()
 
-    def _add(self, layer: Image, restored: Restored) -> None:
+    def _begin(self, number: int, restored: Restored) -> None:
+        """Show a result that fills as its pixels come."""
+        made = self._add(self._layers[number], restored)
+        if made is not None:
+            self._filling[number] = made
+            self.status.setText(
+                f"{self.status.text().rstrip('.')}. The result is large and lies in "
+                f"{restored.provenance['store']} until napari ends; save the layer to "
+                "keep it."
+            )
+
+    def _remove_unfinished(self) -> None:
+        """Remove what was cancelled or failed before it was full."""
+        for made in self._filling.values():
+            if made in self._viewer.layers:
+                self._viewer.layers.remove(made)
+        self._filling = {}
+
+    def _add(self, layer: Image, restored: Restored) -> Image | None:
         if layer.ndim != len(restored.region.slices):
             self.status.setText(f"{layer.name!r} has other axes now; restore it again.")
-            return
-        add_result(self._viewer, layer, restored)
-        if store := restored.provenance.get("store"):
-            self.status.setText(
-                f"The result is large and lies in {store} until napari ends; "
-                "save the layer to keep it."
-            )
+            return None
+        return add_result(self._viewer, layer, restored)
 
     def _on_finished(self, started: float, failures: list[LayerFailed]) -> None:
         seconds = time.monotonic() - started

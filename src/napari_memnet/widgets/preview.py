@@ -166,7 +166,8 @@ class Preview(QObject):  # type: ignore[misc]
             self._settings = settings
             if self._viewer.dims.ndisplay != 2:
                 raise UsageError("The preview needs a 2D view.")
-            region = visible_region(layer, current_index(self._viewer, layer))
+            index = current_index(self._viewer, layer)
+            region = visible_region(self._viewer, layer, index)
             source = LayerSource.of(layer, region)
         except MemnetError as error:
             self._fail(str(error))

@@ -10,6 +10,7 @@ from magicgui.widgets import CheckBox, ComboBox, Container
 
 from memnet_core.errors import MemnetError, UsageError
 from napari_memnet.copied import as_command, as_python
+from napari_memnet.extents import areas, within
 from napari_memnet.layers import Region, layer_planes, origin
 from napari_memnet.regions import LayerSource
 from napari_memnet.view import current_index, image_layers
@@ -17,6 +18,7 @@ from napari_memnet.widgets.copy_bar import CopyBar
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.form import RestorationForm
 from napari_memnet.widgets.layer_run import LayerRun
+from napari_memnet.widgets.preset_bar import PresetBar
 from napari_memnet.widgets.preview import Preview
 from napari_memnet.widgets.status import Status
 from napari_memnet.words import in_window
@@ -60,11 +62,17 @@ class RestoreWidget(DockWidget):
             choices=self._extents,
             tooltip="How much of the layer is restored.",
         )
+        self.part = ComboBox(
+            label="area",
+            choices=self._areas,
+            tooltip="Which rows and columns are restored: of a layer of shapes the "
+            "bounding box of those that are selected, or of all.",
+        )
         self.form = RestorationForm(
             "restore",
             for_layers=True,
             first=[self.layer, self.every],
-            last=[self.extent],
+            last=[self.extent, self.part],
         )
         self.live = CheckBox(
             text="live preview",
@@ -89,7 +97,9 @@ class RestoreWidget(DockWidget):
             },
             self._tell,
         )
-        super().__init__(self.form, switches.native, self.seen, self.run, self.copy)
+        self.presets = PresetBar(self.form, self._tell)
+        bars = self.copy, self.presets
+        super().__init__(self.form, switches.native, self.seen, self.run, *bars)
         self._switches = switches
         self.preview = Preview(viewer, self._request, self)
         self.preview.told.connect(self.seen.setText)
@@ -174,6 +184,9 @@ class RestoreWidget(DockWidget):
         selected = [x for x in self._layers() if x in self._viewer.layers.selection]
         return selected if self.layer.value in selected else []
 
+    def _areas(self, *_: Any) -> list[tuple[str, Any]]:
+        return areas(self._viewer)
+
     def _chosen(self) -> list[Image]:
         selected = self._selected()
         if len(selected) > 1 and self.every.value:
@@ -195,6 +208,10 @@ class RestoreWidget(DockWidget):
         ]
 
     def _region(self, layer: Image) -> Region:
+        planes = self._planes(layer)
+        return within(self._viewer, layer, planes, self.part.value)
+
+    def _planes(self, layer: Image) -> Region:
         whole = layer_planes(layer).region
         if self.extent.value == _LAYER:
             return whole
@@ -240,6 +257,7 @@ class RestoreWidget(DockWidget):
     def _on_layers(self, event: Any = None) -> None:
         """Offer the layers by the names that they have now."""
         chosen = self.layer.value
+        self.part.reset_choices()
         with self.layer.changed.blocked():
             self.layer.reset_choices()
             if chosen in self.layer.choices:

@@ -18,7 +18,7 @@ from memnet_core.events import EventsWithResult, result_of
 from memnet_core.io import probe
 from memnet_core.restoration.api import restore
 from memnet_core.restoration.settings import Settings
-from memnet_core.tasks.denoise import estimate_sigma
+from memnet_core.tasks.grain import estimate_sigma
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -77,7 +77,7 @@ def test_noise_that_is_none_is_a_usage_error(memnet: Command, noise: str) -> Non
         "restore", "--task", "denoise", "--noise", noise, "cells.tif", "b.tif"
     )
     assert result.exit_code == 2
-    assert f"'{noise}' is neither 'auto' nor 'gaussian', nor A,B" in result.stderr
+    assert f"'{noise}' is neither 'auto', 'gaussian' nor 'photons', nor A,B" in result.stderr
 
 
 @pytest.mark.usefixtures("photographed")
@@ -85,4 +85,4 @@ def test_noise_and_sigma_exclude_each_other(memnet: Command) -> None:
     options = ("--task", "denoise", "--noise", "2,0", "--sigma", "20")
     result = memnet("restore", *options, "cells.tif", "b.tif")
     assert result.exit_code in (1, 2)
-    assert "The noise of photons that is given excludes --sigma 20." in result.stderr
+    assert "Noise of photons, as is asked for, excludes --sigma 20." in result.stderr

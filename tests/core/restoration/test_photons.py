@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image as Picture
 
 from memnet_core import restore
 from memnet_core.errors import LevelError, NothingToDo, UsageError
@@ -171,16 +172,58 @@ def test_noise_is_the_same_everywhere_if_asked_for(
     assert not decide(source(pixels), settings).channels[0].is_stabilized
 
 
-def test_photons_are_not_looked_for_in_8_bits_unless_given(install: Install) -> None:
+def small(pixels: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Convert to 8 bits, from the lowest to the highest value."""
+    low, high = pixels.min(), pixels.max()
+    return np.rint((pixels - low) / (high - low) * 255).astype(np.uint8)
+
+
+def test_8_bits_that_are_mostly_dark_are_counts_of_photons(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
-    pixels = np.clip(photographed(cells(40)), 0, 255).astype(np.uint8)
-    assert not decide(source(pixels), DENOISE).channels[0].is_stabilized
-    constant = READ_NOISE**2 - GAIN * BLACK
-    given = Settings(task="denoise", noise=(GAIN, constant))
-    scaling = decide(source(pixels), given).channels[0].scaling
+    pixels = photographed(cells(60) ** 2 / 60, seed=3)
+    scaling = decide(source(small(pixels)), DENOISE).channels[0].scaling
     assert isinstance(scaling, Stabilized)
-    assert scaling.gain == GAIN
-    assert scaling.read_noise == pytest.approx(np.sqrt(READ_NOISE**2 + 5), rel=0.2)
+    assert scaling.gain == pytest.approx(255 * GAIN / np.ptp(pixels), rel=0.2)
+    colours = np.repeat(small(pixels)[..., None], 3, axis=-1)
+    assert not decide(source(colours, "YXS"), DENOISE).channels[0].is_stabilized
+
+
+@pytest.mark.parametrize("sigma", [0, 10, 30, 50])
+@pytest.mark.parametrize("power", [1, 2], ids=["bright", "dark"])
+def test_photographs_of_8_bits_are_not_counts_of_photons(
+    shared_data: Path, install: Install, sigma: float, power: int
+) -> None:
+    install("noise", 0, 255, task="denoise")
+    settings = Settings(task="denoise", nearest=True)
+    seemed = 0
+    for number, file in enumerate(sorted((shared_data / "bench/Set12").glob("*.png"))):
+        with Picture.open(file) as picture:
+            clean = 255 * (np.asarray(picture.convert("L")) / 255) ** power
+        noise = np.random.default_rng(number).normal(0, sigma, clean.shape)
+        pixels = np.rint(np.clip(clean + noise, 0, 255)).astype(np.uint8)
+        line = noise_line([pixels[..., None]])
+        seemed += bool(line and line.is_clear)
+        assert not decide(source(pixels), settings).channels[0].is_stabilized
+    assert seemed
+
+
+@pytest.mark.parametrize("noise", ["photons", (2.0, -191.0)], ids=str)
+def test_noise_of_photons_can_be_asked_for(install: Install, noise: Any) -> None:
+    install("noise", 0, 255, task="denoise")
+    bright = photographed(40 + cells(60), seed=4).clip(0, 255).astype(np.uint8)
+    assert not decide(source(bright), DENOISE).channels[0].is_stabilized
+    asked = Settings(task="denoise", noise=noise)
+    scaling = decide(source(bright), asked).channels[0].scaling
+    assert isinstance(scaling, Stabilized)
+    assert scaling.gain == pytest.approx(GAIN, rel=0.3)
+
+
+def test_noise_of_photons_that_is_not_there_cannot_be_asked_for() -> None:
+    noise = np.random.default_rng(0).normal(0, 20, (192, 192))
+    falling = np.linspace(1000, 3000, 192) + noise * np.linspace(3, 0.5, 192)
+    asked = Settings(task="denoise", noise="photons")
+    with pytest.raises(UsageError, match="No noise was found that grows"):
+        decide(source(falling), asked)
 
 
 def test_uniform_noise_beyond_8_bits_is_not_of_photons(install: Install) -> None:
@@ -255,6 +298,8 @@ def test_sums_of_real_counts_are_kept(shared_data: Path, name: str) -> None:
         (Settings(task="denoise", noise=(2, 0), value_range="plane"), "--range plane"),
         (Settings(task="denoise", noise=(2, 0), channels="luminance"), "luminance"),
         (Settings(task="deblock", noise=(2, 0), level=20), "excludes task deblock"),
+        (Settings(task="denoise", noise="photons", level=9), "excludes --sigma 9"),
+        (Settings(task="deblock", noise="photons", level=20), "excludes task deblock"),
         (Settings(task="denoise", noise=(0, 3)), "does not grow with the signal"),
         (Settings(task="denoise", noise=(2, np.inf)), "does not grow"),
     ],

@@ -214,7 +214,7 @@ def test_colours_choose_the_model_for_colour_unless_told(
         ("4:2:0", {"consistency": False}, "chroma"),
         ("4:2:0", {"channels": "luminance"}, "luminance"),
         ("4:2:0", {"channels": "each"}, "each"),
-        ("4:4:4", {}, "luminance"),
+        ("4:4:4", {}, "chroma"),
     ],
 )
 def test_chroma_of_a_jpeg_is_restored_at_its_own_resolution(

@@ -190,3 +190,18 @@ def test_a_slice_is_scored_at_its_place_in_the_stack(
     told = widget.figures.text()
     assert f"before: {psnr(CLEAN[0], NOISY[0]):.2f} dB" in told
     assert "after: The sliders are beside the layer 'slice'." in told
+
+
+def test_what_was_removed_is_a_layer_on_demand(
+    widget: CompareWidget, viewer: Any
+) -> None:
+    widget.removed.native.click()
+    layer = viewer.layers[-1]
+    assert layer.name == "better: removed"
+    np.testing.assert_array_equal(layer.data, NOISY.astype(float) - BETTER)
+    np.testing.assert_array_equal(layer.scale, (1, 2, 2))
+    # It is neither a result nor compared by itself.
+    assert widget.result.value.name == "better"
+    widget.result.value = widget.source.value
+    widget.removed.native.click()
+    assert "choose a layer and what was made of it" in widget.figures.text()

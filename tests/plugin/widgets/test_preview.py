@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtGui import QHideEvent, QShowEvent
 
 from memnet_core.model.file import load_model
 from memnet_core.restoration import decision, prepare
 from napari_memnet.layers import Region, layer_planes
+from napari_memnet.view import visible_region
 
 if TYPE_CHECKING:
     import threading
@@ -266,23 +268,33 @@ def test_a_3d_view_has_no_preview_and_it_is_said(
     assert "needs a 2D view" in widget.seen.text()
 
 
-def test_large_views_are_previewed_in_the_middle() -> None:
-    from napari_memnet.view import visible_region
+def looking(
+    layer: Image, center: tuple[float, float], sides: tuple[int, int]
+) -> ViewerModel:
+    """Look at a layer; one pixel of the canvas is one unit of the world."""
+    model = ViewerModel()
+    model.add_layer(layer)
+    model.canvas.size = sides
+    model.scene.camera.center = (0, *center)
+    model.scene.camera.zoom = 1
+    return model
 
+
+def test_large_views_are_previewed_in_the_middle() -> None:
     layer = Image(np.zeros((2, 900, 2000), np.uint8))
-    layer.corner_pixels = np.array([[0, 0, 0], [0, 899, 1999]])
-    region = visible_region(layer, (1, 0, 0), largest=512)
+    model = looking(layer, (449.5, 999.5), (950, 2100))
+    region = visible_region(model, layer, (1, 0, 0), largest=512)
     assert region == Region((slice(1, 2), slice(194, 706), slice(744, 1256)))
 
 
 def test_what_is_seen_of_a_multiscale_layer_is_counted_in_full_resolution() -> None:
-    from napari_memnet.view import visible_region
-
     pixels = np.zeros((800, 1200), np.uint8)
-    layer = Image([pixels, pixels[::4, ::4]])
+    layer = Image([pixels, pixels[::4, ::4]], scale=(2, 2), translate=(10, 0))
     layer.data_level = 1
-    layer.corner_pixels = np.array([[10, 20], [19, 39]])
-    region = visible_region(layer, (0, 0))
+    # As napari has them: up to the borders of chunks, and left from before.
+    layer.corner_pixels = np.array([[0, 0], [199, 299]])
+    model = looking(layer, (10 + 2 * 59.5, 2 * 119.5), (80, 160))
+    region = visible_region(model, layer, (0, 0))
     assert region == Region((slice(40, 80), slice(80, 160)))
     assert layer_planes(layer).region.shape == (800, 1200)
 

@@ -1,0 +1,134 @@
+"""Adapting in one call, for an array, an image or a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memnet_core.adaptation.frames import series_along
+from memnet_core.adaptation.outcome import Request, model_name
+from memnet_core.adaptation.session import adapting
+from memnet_core.errors import UsageError
+from memnet_core.events import EventsWithResult
+from memnet_core.restoration.api import opened
+from memnet_core.restoration.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from memnet_core.adaptation.events import Event
+    from memnet_core.adaptation.objectives import Objective
+    from memnet_core.adaptation.outcome import Adapted
+    from memnet_core.io import Image, ImageFile
+
+__all__ = ["adapt", "frames_of"]
+
+_OF_FRAMES = "TZ"
+"""Axes along which images may be takes of the same, the likelier first."""
+
+
+def adapt(
+    what: NDArray[Any] | Image | Path | str,
+    axis: str | None = None,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    objective: Objective = "noise2noise",
+    name: str | None = None,
+    out: Path | str | None = None,
+    overwrite: bool = False,
+    despite_motion: bool = False,
+    seed: int = 0,
+    axes: str = "",
+    scene: int | str | None = None,
+    command: str = "",
+    told: Callable[[Event], object] | None = None,
+    **settings: Any,
+) -> Adapted:
+    """Adapt a model to noisy frames of a stack, of which nothing clean is known.
+
+    Parameters
+    ----------
+    what : ndarray, Image, Path or str
+        The frames; the axes of an array are named by ``axes``.
+    axis : str, optional
+        ``T`` or ``Z``, along which frames are takes of the same; by default the first
+        of these that there is.
+    minutes, steps
+        How long to learn, one of the two; by default one minute.
+    objective : str
+        ``noise2noise`` between frames, or for single images ``neighbor2neighbor`` or
+        ``noise2void``, which gain little.
+    name : str, optional
+        Name of the model; by default that of the file, and ``-adapted``.
+    out : Path or str, optional
+        Model file to write; by default one in the folder of your models.
+    overwrite : bool
+        Whether to replace it.
+    despite_motion : bool
+        Whether the held-out loss alone decides, also where frames move.
+    seed : int
+        Determines what is drawn.
+    axes, scene
+        As for `memnet_core.restore`.
+    command : str
+        How to repeat it, for the model's card.
+    told : callable, optional
+        Is called with every event.
+    **settings
+        Of the other fields of `memnet_core.restoration.settings.Settings` those that
+        go with denoising: ``model``, ``noise``, ``noise_grain``, ``device``.
+
+    Returns
+    -------
+    Adapted
+        Losses before and after, and the model file, if one was written.
+
+    Raises
+    ------
+    MemnetError
+        If the frames, the model or the file does not serve.
+    """
+    file = Path(out) if out is not None else None
+    asked = Settings(task="denoise", **settings)
+    with opened(what, axes, scene) as source:
+        request = Request(
+            objective=objective,
+            minutes=1.0 if minutes is None and steps is None else minutes,
+            steps=steps,
+            seed=seed,
+            name=name or (file.stem if file else model_name(source.path.stem)),
+            data=source.path.name,
+            out=file,
+            overwrite=overwrite,
+            despite_motion=despite_motion,
+            command=command,
+        )
+        series = frames_of(source, axis)
+        events = EventsWithResult(adapting(source, series, asked, request))
+        for event in events:
+            if told:
+                told(event)
+    return events.result
+
+
+def frames_of(source: ImageFile, axis: str | None) -> NDArray[np.int64]:
+    """Return the numbers of planes that follow each other, (series, frames).
+
+    Raises
+    ------
+    UsageError
+        If the source has no such axis.
+    """
+    if axis is None:
+        axis = next((a for a in _OF_FRAMES if a in source.leading), None)
+    if axis is not None and (axis not in _OF_FRAMES or axis not in source.leading):
+        raise UsageError(
+            f"{source.path} has the axes {source.axes}; frames follow each other along "
+            f"T or Z, not along {axis}. If the file tells its axes wrongly, name them."
+        )
+    place = None if axis is None else source.leading.index(axis)
+    return series_along(source.sizes[: len(source.leading)], place)

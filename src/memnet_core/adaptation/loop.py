@@ -1,0 +1,332 @@
+"""Learning from noisy frames: a generator of events, which keeps the best network."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memnet_core.adaptation.clips import told
+from memnet_core.adaptation.events import Point, Retested
+from memnet_core.adaptation.objectives import (
+    Lesson,
+    blind_spots,
+    neighbour_targets,
+    noisy_pairs,
+)
+from memnet_core.adaptation.trials import losses_of
+from memnet_core.training.events import Progress, StepDone
+from memnet_core.training.loss import memnet_loss
+from memnet_core.training.meter import Meter
+from memnet_core.training.optimization import (
+    clip_gradients,
+    diverged,
+    learning_rate,
+    make_optimizer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from memnet_core.adaptation.clips import Clip
+    from memnet_core.adaptation.events import Learning
+    from memnet_core.adaptation.objectives import Objective
+    from memnet_core.adaptation.trials import Trial
+    from memnet_core.model.network import MemNet
+
+__all__ = ["Learned", "learned", "patch_side"]
+
+_PATCH = 64
+_BATCH = 4
+_TESTS = 6
+_TEST_SHARE = 0.2
+"""Of the time, what tests may take."""
+
+_REPORT_EVERY = 2.0
+"""Seconds between two reports."""
+
+_SMALLEST = 16
+"""Side in pixels below which patches show the network's border and little else."""
+
+
+@dataclass(frozen=True)
+class _Optimization:
+    """How weights are changed; see `memnet_core.training.config`."""
+
+    optimizer: str = "muon"
+    learning_rate: float = 6e-3
+    weight_decay: float = 0.0
+    schedule: str = "cosine"
+    decay_epochs: int = 1
+    warmup_steps: int = 10
+    clip_norm: float | None = 1.0
+    clip_theta: float | None = None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What learning led to.
+
+    Attributes
+    ----------
+    model : MemNet
+        The network with the lowest held-out loss, on the CPU; the one that was begun
+        with, if none was lower.
+    curve : tuple of Point
+        All tests, the first one before learning.
+    steps : int
+        Steps taken.
+    megapixels : float
+        Of the patches that it saw.
+    """
+
+    model: MemNet
+    curve: tuple[Point, ...]
+    steps: int
+    megapixels: float
+
+
+def patch_side(clips: Sequence[Clip], objective: Objective, unshuffle: int) -> int:
+    """Return the side of patches that all clips hold; 0 if some are too small."""
+    smallest = min(min(clip.frames.shape[-2:]) for clip in clips)
+    if objective == "neighbor2neighbor":
+        smallest //= 2
+    side = min(smallest, _PATCH) // unshuffle * unshuffle
+    return side if side >= _SMALLEST else 0
+
+
+def learned(
+    model: MemNet,
+    clips: Sequence[Clip],
+    trials: Sequence[Trial],
+    *,
+    objective: Objective,
+    device: torch.device,
+    minutes: float | None,
+    steps: int | None,
+    seed: int,
+) -> Generator[Learning, None, Learned]:
+    """Learn from clips, with the statistics of BatchNorm as they are.
+
+    Parameters
+    ----------
+    model : MemNet
+        The network to begin with; it is not changed.
+    clips : sequence of Clip
+        What to learn from, large enough for `patch_side`.
+    trials : sequence of Trial
+        What is held out.
+    objective : str
+        How to learn.
+    device : torch.device
+        Where to compute.
+    minutes, steps
+        How long, one of the two; with `minutes` tests count, too.
+    seed : int
+        Determines the patches.
+
+    Yields
+    ------
+    Progress, StepDone, Retested
+        The first test is that of the network as it was.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is no longer finite.
+    """
+    side = patch_side(clips, objective, model.architecture.unshuffle)
+    pupil = _Pupil(model, _Patches(clips, objective, side, seed), device)
+    began = time.monotonic()
+    lowest = losses_of(pupil.model, trials, device).mean
+    count = _tests(minutes, time.monotonic() - began)
+    best = model
+    curve = [Point(0.0, math.nan, lowest)]
+    yield Retested(0, curve[0], is_best=True)
+    began = clock = time.monotonic()
+    reported, since, megapixels, fraction = Meter(), Meter(), 0.0, 0.0
+    while fraction < 1:
+        loss, target = pupil.step(fraction)
+        now = time.monotonic()
+        for meter in (reported, since):
+            meter.add(loss, target, now - clock)
+        megapixels += target[:, 0].numel() / 1e6
+        minute, clock = (now - began) / 60, now
+        fraction = minute / minutes if minutes else pupil.steps / (steps or 1)
+        yield StepDone(pupil.steps)
+        if fraction >= len(curve) / count:
+            held_out = losses_of(pupil.model, trials, device).mean
+            curve.append(Point(minute, since.loss, held_out))
+            yield Retested(pupil.steps, curve[-1], is_best=held_out < lowest)
+            if held_out < lowest:
+                lowest, best = held_out, copy.deepcopy(pupil.model)
+            since, clock = Meter(), time.monotonic()
+        if reported.seconds >= _REPORT_EVERY:
+            yield _progress(reported, pupil, minute, min(fraction, 1.0))
+            reported = Meter()
+    best = copy.deepcopy(best).cpu().eval()
+    return Learned(best, tuple(curve), pupil.steps, megapixels)
+
+
+def _tests(minutes: float | None, seconds: float) -> int:
+    """Return how often to test where one takes some seconds."""
+    if minutes is None:
+        return _TESTS
+    return int(min(max(_TEST_SHARE * 60 * minutes / max(seconds, 1e-3), 1), _TESTS))
+
+
+def _progress(meter: Meter, pupil: _Pupil, minute: float, fraction: float) -> Progress:
+    return Progress(
+        step=pupil.steps,
+        minutes=minute,
+        minutes_left=minute * (1 - fraction) / max(fraction, 1e-6),
+        fraction=fraction,
+        loss=meter.loss,
+        learning_rate=pupil.rate,
+        patches_per_second=meter.patches / meter.seconds,
+        pixels_per_second=meter.pixels / meter.seconds,
+    )
+
+
+class _Pupil:
+    """A copy of a network, and what changes its weights.
+
+    Attributes
+    ----------
+    model : MemNet
+        On the device.
+    steps : int
+        Steps taken.
+    rate : float
+        Learning rate of the last one.
+    """
+
+    def __init__(self, model: MemNet, patches: _Patches, device: torch.device) -> None:
+        self.model = copy.deepcopy(model).to(device)
+        self.steps, self.rate = 0, 0.0
+        self._patches = patches
+        self._device = device
+        self._recipe = _Optimization()
+        self._optimizer = make_optimizer(self._recipe, self.model)
+
+    def step(self, fraction: float) -> tuple[float, Tensor]:
+        """Take a step; return its loss, in variances of the noise, and its targets.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is no longer finite.
+        """
+        # In evaluation mode BatchNorm keeps its statistics: those of a few patches of
+        # one picture are not those of the picture.
+        self.model.eval()
+        lesson, level = self._patches.lesson(self._restored)
+        shown, target, weight = (part.to(self._device) for part in lesson)
+        prediction = self.model(self._told(shown, level))
+
+        def error(output: Tensor, wanted: Tensor) -> Tensor:
+            errors = (output - wanted).square().mean(1, keepdim=True)
+            return (weight * errors).sum() / weight.sum()
+
+        loss = memnet_loss(prediction, target, error)
+        if not math.isfinite(float(loss.detach())):
+            raise diverged(f"The loss is no longer finite at step {self.steps}")
+        self.rate = learning_rate(self._recipe, self.steps, fraction, 0)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.rate * group["share"]
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        clip_gradients(self._recipe, self.model, self.rate)
+        self._optimizer.step()
+        self.steps += 1
+        scale = level.to(self._device)
+        with torch.no_grad():
+            told_loss = error(prediction.output / scale, target / scale)
+        return float(told_loss), target
+
+    def _told(self, shown: Tensor, level: Tensor) -> Tensor:
+        level_map = self.model.architecture.level_map
+        return told(shown, level.to(shown.device), level_map=level_map)
+
+    @torch.no_grad()
+    def _restored(self, frames: Tensor, level: Tensor) -> Tensor:
+        shown = self._told(frames.to(self._device), level)
+        restored: Tensor = self.model(shown).output.cpu()
+        return restored
+
+
+class _Patches:
+    """Batches of patches from anywhere; large clips count for more.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+        What they are cut from.
+    objective : str
+        What is made of them.
+    side : int
+        Their height and width.
+    seed : int
+        Determines all of them.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], objective: Objective, side: int, seed: int
+    ) -> None:
+        self._clips = clips
+        self._objective = objective
+        self._side = side
+        self._rng = np.random.default_rng(seed)
+        self._generator = torch.Generator().manual_seed(seed)
+        sizes = np.array([self._choices(clip) for clip in clips], np.float64)
+        self._shares = sizes / sizes.sum()
+
+    def lesson(
+        self, restored: Callable[[Tensor, Tensor], Tensor]
+    ) -> tuple[Lesson, Tensor]:
+        """Return the next batch, and the level of each patch, (N, 1, 1, 1).
+
+        Parameters
+        ----------
+        restored : callable
+            What the network makes of frames of some levels.
+        """
+        chosen = self._rng.choice(len(self._clips), _BATCH, p=self._shares)
+        drawn = [self._frames(self._clips[n]) for n in chosen]
+        level = torch.tensor([self._clips[n].level for n in chosen])[
+            :, None, None, None
+        ]
+        frames = torch.stack([pair[0] for pair in drawn])
+        if self._objective == "noise2noise":
+            return noisy_pairs(frames, torch.stack([pair[1] for pair in drawn])), level
+        if self._objective == "noise2void":
+            return blind_spots(frames, self._generator), level
+        shape = (_BATCH, self._side, self._side)
+        choice = torch.randint(8, shape, generator=self._generator)
+        return neighbour_targets(frames, choice, restored(frames, level)), level
+
+    def _choices(self, clip: Clip) -> int:
+        """Return how many frames a patch can be cut from, times their pixels."""
+        count, _, height, width = clip.frames.shape
+        return (count - (self._objective == "noise2noise")) * height * width
+
+    def _frames(self, clip: Clip) -> Tensor:
+        """Cut a patch out of one frame, or two in a row, and turn it."""
+        count, _, height, width = clip.frames.shape
+        paired = self._objective == "noise2noise"
+        side = self._side * (2 if self._objective == "neighbor2neighbor" else 1)
+        first, top, left, turn = (
+            int(self._rng.integers(bound))
+            for bound in (count - paired, height - side + 1, width - side + 1, 16)
+        )
+        patch = clip.frames[
+            first : first + 1 + paired, :, top : top + side, left : left + side
+        ]
+        flipped = [axis for bit, axis in ((1, 0), (2, 2), (4, 3)) if turn & bit]
+        return (patch.transpose(2, 3) if turn & 8 else patch).flip(flipped)

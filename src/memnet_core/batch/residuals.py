@@ -1,0 +1,104 @@
+"""What was removed: sources less their results, written beside these."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memnet_core.errors import ImageError
+from memnet_core.io import create_scenes, open_image, open_scenes
+from memnet_core.io.image_file import ImageFile
+from memnet_core.io.paired import less, paired_planes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from memnet_core.batch.plan import Job
+
+__all__ = ["residual_path", "write_residual"]
+
+
+def residual_path(output: Path) -> Path:
+    """Return where the residual of a result goes: beside it, as TIFF."""
+    stem = output.stem if output.suffix.lower() in (".tif", ".tiff") else output.name
+    return output.with_name(f"{stem}.residual.tif")
+
+
+def write_residual(job: Job) -> Path:
+    """Write what was taken from the source of a job, in its values, as float32.
+
+    What is written already and younger than the result stays.
+
+    Parameters
+    ----------
+    job : Job
+        Its result is complete.
+
+    Returns
+    -------
+    Path
+        The residual.
+
+    Raises
+    ------
+    ImageError
+        If source or result cannot be read, do not have the same pixels, or the
+        residual cannot be written.
+    """
+    path = residual_path(job.output)
+    if path.exists() and os.path.getmtime(path) >= os.path.getmtime(job.output):
+        return path
+    with ExitStack() as opened:
+        pairs = list(_pairs(job, opened))
+        likes = [_like(before) for before, _ in pairs]
+        sinks = opened.enter_context(create_scenes(path, likes))
+        for (before, after), sink in zip(pairs, sinks, strict=True):
+            _, height, width, _ = before.shape
+            for plane in range(before.shape[0]):
+                removed = less(*paired_planes(before, after, plane))
+                sink.write(plane, slice(0, height), slice(0, width), removed)
+    return path
+
+
+def _like(before: ImageFile) -> ImageFile:
+    """Return an image of zeros with axes and calibration of another one."""
+    known = before.metadata
+    kept = replace(
+        known,
+        native=None,
+        stated=known.calibration,
+        tags=None,
+        png_chunks=(),
+        dropped=(),
+        provenance="",
+    )
+    zeros = np.broadcast_to(np.float32(0), before.sizes)
+    return ImageFile(
+        before.path, zeros, before.axes, format=before.format, metadata=kept
+    )
+
+
+def _pairs(job: Job, opened: ExitStack) -> Iterator[tuple[ImageFile, ImageFile]]:
+    """Open all images of a source, and of its result."""
+    if job.scene is not None or job.by_shards:
+        before = open_image(job.source, job.axes, scene=job.scene)
+        yield opened.enter_context(before), opened.enter_context(open_image(job.output))
+        return
+    sources = opened.enter_context(open_scenes(job.source))
+    results = opened.enter_context(open_scenes(job.output))
+    if len(sources) != len(results):
+        raise ImageError(
+            f"{job.output} holds {len(results)} images, {job.source} "
+            f"{len(sources)}; there is no residual.",
+            path=job.output,
+        )
+    for number in range(len(sources)):
+        yield (
+            opened.enter_context(sources.open(number, job.axes)),
+            opened.enter_context(results.open(number, "")),
+        )

@@ -1,0 +1,83 @@
+"""Adapting a model to a layer: a generator that a worker drives; no Qt here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_memnet.layers import layer_planes
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari.layers import Image
+
+    from memnet_core.adaptation.events import Event
+    from memnet_core.adaptation.outcome import Adapted, Request
+    from memnet_core.restoration.settings import Settings
+    from napari_memnet.regions import LayerSource
+
+__all__ = ["adapt_layer", "axes_of_frames", "default_name"]
+
+
+def axes_of_frames(layer: Image) -> list[tuple[str, int]]:
+    """Return names and numbers of the axes along which frames may show the same.
+
+    Raises
+    ------
+    ImageError
+        If the layer is no image of planes.
+    """
+    planes = layer_planes(layer)
+    sizes = planes.region.shape[:-2]
+    return [
+        (f"{label} ({size} frames)", axis)
+        for axis, (label, size) in enumerate(
+            zip(layer.axis_labels, sizes, strict=False)
+        )
+        if size > 1 and axis != planes.channel_axis
+    ]
+
+
+def default_name(layer: Image) -> str:
+    """Return a name for a model that is adapted to a layer."""
+    from memnet_core.adaptation.outcome import model_name
+
+    return model_name(layer.name)
+
+
+def adapt_layer(
+    source: LayerSource, axis: int, settings: Settings, request: Request
+) -> Generator[Event, None, Adapted]:
+    """Adapt a model to a layer; closing the generator cancels, and writes nothing.
+
+    Parameters
+    ----------
+    source : LayerSource
+        What is known of the layer.
+    axis : int
+        The axis along which frames show the same.
+    settings : Settings
+        How it will be restored.
+    request : Request
+        How to adapt.
+
+    Yields
+    ------
+    Event
+        As `memnet_core.adaptation.session.adapting`.
+
+    Returns
+    -------
+    Adapted
+        What became of it; the model is installed if it is better.
+
+    Raises
+    ------
+    MemnetError
+        If the layer, the model or the name does not serve.
+    """
+    from memnet_core.adaptation.frames import series_along
+    from memnet_core.adaptation.session import adapting
+
+    series = series_along(source.planes.region.shape[:-2], axis)
+    return (yield from adapting(source.planes, series, settings, request))

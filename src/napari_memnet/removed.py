@@ -1,0 +1,143 @@
+"""What a restoration removed: its source less its result, as a layer; no Qt."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.errors import UsageError
+from memnet_core.pixels import without_alpha
+from napari_memnet.layers import Region, layer_planes, twin_attributes
+from napari_memnet.stores import LARGEST_PLANE
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+    from napari_memnet.layers import LayerPlanes
+
+__all__ = ["removed_layer"]
+
+_COLORMAP = "PiYG"
+_BRIGHTEST = 99.9
+"""Percentile of what was removed that is drawn in full colour."""
+
+
+def removed_layer(source: Image, result: Image) -> tuple[Any, dict[str, Any], str]:
+    """Return source less result as layer data: what is 0 is white.
+
+    Parameters
+    ----------
+    source, result : Image
+        A layer, and what was made of all or a part of it, at its place in the world.
+
+    Returns
+    -------
+    tuple
+        Data of float32, of colours the mean; keyword arguments and ``image``, as
+        ``Layer.create`` takes them. Many planes are computed as they are looked at.
+
+    Raises
+    ------
+    UsageError
+        If the result does not lie on pixels of the source, is enlarged, or has planes
+        that are too large.
+    """
+    region = _place(source, result)
+    before, after = layer_planes(source), layer_planes(result)
+    if math.prod(after.region.shape[-2:]) > LARGEST_PLANE:
+        raise UsageError(
+            f"The planes of {result.name!r} are too large; restore what is seen, and "
+            "look at what was removed there."
+        )
+    shape, numbers = after.region.shape, before.numbers(region)
+    middle = len(numbers) // 2
+    seen = np.abs(_difference(before, after, region, numbers, middle))
+    most = float(np.percentile(np.nan_to_num(seen, posinf=0), _BRIGHTEST)) or 1.0
+    attributes = twin_attributes(result, f"{result.name}: removed", (0,) * len(shape))
+    attributes |= {
+        "rgb": False,
+        "colormap": _COLORMAP,
+        "contrast_limits": (-most, most),
+        "gamma": 1.0,
+        "blending": "translucent_no_depth",
+        "opacity": 1.0,
+        "metadata": {"memnet": {"removed": [source.name, result.name]}},
+    }
+    if math.prod(shape) > LARGEST_PLANE:
+        return _lazy(before, after, region, numbers), attributes, "image"
+    data = np.empty((len(numbers), *shape[-2:]), np.float32)
+    for place in range(len(numbers)):
+        data[place] = _difference(before, after, region, numbers, place)
+    return data.reshape(shape), attributes, "image"
+
+
+def _difference(
+    before: LayerPlanes,
+    after: LayerPlanes,
+    region: Region,
+    numbers: list[int],
+    place: int,
+) -> NDArray[np.float32]:
+    """Return what was removed from one plane of a region."""
+    whole = after.region.slices[-2:]
+    first = without_alpha(before.read(numbers[place], *region.slices[-2:]))
+    second = without_alpha(after.read(place, *whole))
+    change = first.astype(np.float64) - second.astype(np.float64)
+    mean: NDArray[np.float32] = change.mean(axis=-1).astype(np.float32)
+    return mean
+
+
+def _lazy(
+    before: LayerPlanes, after: LayerPlanes, region: Region, numbers: list[int]
+) -> Any:
+    """Return what was removed, of which a plane is computed when it is looked at."""
+    import dask.array
+
+    *leading, height, width = after.region.shape
+
+    def plane(block_info: Any) -> NDArray[np.float32]:
+        at = block_info[None]["chunk-location"][: len(leading)]
+        place = int(np.ravel_multi_index(at, leading))
+        change = _difference(before, after, region, numbers, place)
+        return change.reshape((1,) * len(leading) + change.shape)
+
+    return dask.array.map_blocks(
+        plane,
+        chunks=(*((1,) * count for count in leading), (height,), (width,)),
+        dtype=np.float32,
+        meta=np.empty((0,) * (len(leading) + 2), np.float32),
+    )
+
+
+def _place(source: Image, result: Image) -> Region:
+    """Return the part of a source that a result lies on."""
+    beside = f"{result.name!r} does not lie on pixels of {source.name!r}"
+    if source.ndim != result.ndim or source.rgb != result.rgb or source == result:
+        raise UsageError(f"{beside}; choose a layer and what was made of it.")
+    first = np.zeros(result.ndim)
+    start = np.asarray(source.world_to_data(result.data_to_world(first)))
+    ends = [
+        np.asarray(source.world_to_data(result.data_to_world(one))) - start
+        for one in np.eye(result.ndim)
+    ]
+    if not np.allclose(ends, np.eye(result.ndim), atol=1e-4):
+        raise UsageError(
+            f"Pixels of {result.name!r} are not as large as those of {source.name!r}, "
+            "so that there is nothing that was removed."
+        )
+    shape = layer_planes(result).region.shape
+    begin = np.rint(start).astype(int)
+    slices = [
+        slice(int(first), int(first) + size)
+        for first, size in zip(begin, shape, strict=True)
+    ]
+    whole = layer_planes(source).region.shape
+    inside = all(
+        s.start >= 0 and s.stop <= n for s, n in zip(slices, whole, strict=True)
+    )
+    if not inside or not np.allclose(start, begin, atol=1e-2):
+        raise UsageError(f"{beside}; choose a layer and what was made of it.")
+    return Region(tuple(slices))

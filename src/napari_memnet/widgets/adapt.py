@@ -1,0 +1,183 @@
+"""The widget that adapts a model to the frames of a layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, Container, FloatSpinBox, LineEdit
+from matplotlib import style
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+
+from memnet_core.errors import MemnetError
+from napari_memnet.adaptations import adapt_layer, axes_of_frames, default_name
+from napari_memnet.models import models_changed
+from napari_memnet.regions import LayerSource
+from napari_memnet.settings import preferences
+from napari_memnet.trainings import fraction_of
+from napari_memnet.view import image_layers
+from napari_memnet.widgets.dock import DockWidget
+from napari_memnet.widgets.fields import finish_fields
+from napari_memnet.widgets.run_bar import RunBar
+from napari_memnet.words import in_window
+from napari_memnet.workers import Work
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image
+    from qtpy.QtWidgets import QVBoxLayout
+
+    from memnet_core.adaptation.outcome import Adapted
+
+__all__ = ["AdaptWidget"]
+
+_NO_FRAMES = "The layer has no frames to learn from; open a movie or a stack."
+
+
+class AdaptWidget(DockWidget):
+    """Adapts a denoising model to a layer; it can be chosen for restoring at once.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        The viewer, whose layers can be learned from.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self.layer = ComboBox(
+            label="layer",
+            choices=self._layers,
+            tooltip="Noisy frames; nothing clean is needed.",
+        )
+        self.axis = ComboBox(
+            label="frames along",
+            choices=self._axes,
+            tooltip="The axis along which frames show the same: repeated takes, or "
+            "what moves slowly.",
+        )
+        self.minutes = FloatSpinBox(
+            label="minutes", value=1, min=0.1, max=1000, tooltip="How long it learns."
+        )
+        self.name = LineEdit(
+            label="model name", tooltip="What it is called where models are chosen."
+        )
+        self._fields = Container(
+            widgets=[self.layer, self.axis, self.minutes, self.name]
+        )
+        self._fields.margins = (0, 0, 0, 0)
+        finish_fields(self._fields)
+        self.run = RunBar("Adapt to this layer")
+        super().__init__(self._fields.native, self.run)
+        self.picture: FigureCanvasQTAgg | None = None
+        self.layer.changed.connect(self._on_layer)
+        self.run.requested.connect(self.start)
+        self._layer_events = (
+            viewer.layers.events.inserted,
+            viewer.layers.events.removed,
+            viewer.layers.events.renamed,
+        )
+        for event in self._layer_events:
+            event.connect(self._on_layers)
+        viewer.layers.selection.events.active.connect(self._on_selection)
+        self._on_selection()
+        self._on_layer()
+
+    def start(self) -> None:
+        """Adapt, in the background."""
+        from memnet_core.adaptation.outcome import Request
+        from memnet_core.restoration.settings import Settings
+
+        layer, axis = self.layer.value, self.axis.value
+        if layer is None or axis is None:
+            self.run.status.setText(_NO_FRAMES)
+            return
+        self._show(None)
+        try:
+            source = LayerSource.of(layer)
+        except MemnetError as error:
+            self.run.status.setText(in_window(str(error)))
+            return
+        settings = Settings(task="denoise", device=preferences().device)
+        request = Request(
+            name=self.name.value.strip(),
+            data=f"the layer {layer.name}",
+            minutes=self.minutes.value,
+        )
+        work = Work(
+            adapt_layer(source, axis, settings, request),
+            f"MemNet adapts to {layer.name}",
+            fraction=fraction_of,
+            parent=self,
+        )
+        work.yielded.connect(self._on_event)
+        work.succeeded.connect(self._on_adapted)
+        self.run.follow(work)
+        self.run.status.setText("Reading frames…")
+
+    def close_down(self) -> None:
+        """Stop the work, which then leaves nothing."""
+        self.run.cancel()
+        for event in self._layer_events:
+            event.disconnect(self._on_layers)
+        self._viewer.layers.selection.events.active.disconnect(self._on_selection)
+
+    def _layers(self, *_: Any) -> list[Image]:
+        return image_layers(self._viewer)
+
+    def _axes(self, *_: Any) -> list[tuple[str, int]]:
+        layer = self.layer.value
+        try:
+            return [] if layer is None else axes_of_frames(layer)
+        except MemnetError:
+            return []
+
+    def _on_layers(self, event: Any = None) -> None:
+        self.layer.reset_choices()
+
+    def _on_selection(self, event: Any = None) -> None:
+        active = self._viewer.layers.selection.active
+        if active in self.layer.choices:
+            self.layer.value = active
+
+    def _on_layer(self) -> None:
+        self.axis.reset_choices()
+        layer = self.layer.value
+        self.name.value = "" if layer is None else default_name(layer)
+        is_movie = self.axis.value is not None
+        self.run.status.setText("" if layer is None or is_movie else _NO_FRAMES)
+
+    def _on_event(self, event: Any) -> None:
+        from memnet_core.adaptation.events import Retested
+        from memnet_core.events import Notice
+
+        if isinstance(event, Notice):
+            self.run.status.setText(event.text)
+        elif isinstance(event, Retested) and event.step:
+            self.run.status.setText(
+                f"step {event.step}: loss {event.point.training:.4f} in training, "
+                f"{event.point.held_out:.4f} on frames that are held out"
+            )
+
+    def _on_adapted(self, adapted: Adapted) -> None:
+        words = [*adapted.sentences]
+        if adapted.path is not None:
+            models_changed.emit()
+            words.append("Choose it as the model to remove noise with.")
+        self.run.status.setText(in_window(" ".join(words)))
+        self._show(adapted)
+
+    def _show(self, adapted: Adapted | None) -> None:
+        """Show the picture of what became of it, and no other."""
+        from memnet_core.adaptation.picture import drawn
+
+        column: QVBoxLayout = self.area.widget().layout()
+        if self.picture is not None:
+            column.removeWidget(self.picture)
+            self.picture.deleteLater()
+            self.picture = None
+        if adapted is not None:
+            with style.context("dark_background"):
+                figure = drawn(adapted, (4, 4), (2, 2))
+            self.picture = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
+            self.picture.setMinimumHeight(320)
+            column.insertWidget(2, self.picture)

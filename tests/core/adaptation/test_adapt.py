@@ -1,0 +1,216 @@
+"""From noisy frames to a model file, or to none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+import memnet_core
+from memnet_core.adaptation import loop
+from memnet_core.adaptation.api import adapt
+from memnet_core.adaptation.events import Reading, Retested
+from memnet_core.errors import ModelError, TrainingError, UsageError
+from memnet_core.model.architecture import Architecture
+from memnet_core.model.file import load_model, save_model
+from memnet_core.model.network import MemNet
+from memnet_core.model.zoo import find_model, model_for
+from memnet_core.tasks import Levels
+from memnet_core.training.normalization import norms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Frames = Callable[..., NDArray[np.uint8]]
+
+_RECIPE = loop._Optimization
+
+
+@pytest.fixture
+def base(models_folder: Path, learning: Callable[[float], None]) -> Path:
+    """Install a network that learned nothing yet, and learn fast on small patches."""
+    learning(0.05)
+    torch.manual_seed(0)
+    shape = {"memory_blocks": 2, "recursions": 1, "channels": 4, "level_map": True}
+    path = models_folder / "noisy.safetensors"
+    save_model(
+        path,
+        MemNet(Architecture(**shape)),
+        name="noisy",
+        task="denoise",
+        levels=Levels.between(1, 75),
+        version="1",
+        licence="BSD-3-Clause",
+    )
+    return path
+
+
+@pytest.fixture
+def learning(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the learning rate."""
+    monkeypatch.setattr(loop, "_PATCH", 32)
+    monkeypatch.setattr(loop, "_BATCH", 2)
+
+    def learning(rate: float) -> None:
+        recipe = _RECIPE(learning_rate=rate)
+        monkeypatch.setattr(loop, "_Optimization", lambda: recipe)
+
+    return learning
+
+
+@pytest.mark.usefixtures("base")
+def test_a_model_learns_from_frames_and_is_kept_with_a_card(
+    frames: Frames, models_folder: Path
+) -> None:
+    events: list[Any] = []
+    adapted = adapt(frames(6), axes="TYX", steps=30, told=events.append)
+    assert adapted.path == models_folder / "the-array-adapted.safetensors"
+    assert adapted.fall.after < 0.9 * adapted.fall.before
+    tests = [event for event in events if isinstance(event, Retested)]
+    assert [event.point for event in tests] == [*adapted.curve]
+    assert tests[-1].step == 30
+    assert any(isinstance(event, Reading) for event in events)
+    card = find_model("the-array-adapted").card
+    assert card.adapted_to == "the array"
+    assert card.levels == find_model("noisy").card.levels
+    assert card.training is not None
+    assert (card.training.started_from, card.training.steps) == ("noisy", 30)
+    assert "noise2noise" in card.description
+
+
+@pytest.mark.usefixtures("base")
+def test_what_it_learned_restores_better(frames: Frames) -> None:
+    noisy, clean = frames(6), frames(1, sigma=0).astype(float)
+    adapt(noisy, axes="TYX", steps=60)
+    errors = [
+        np.square(
+            memnet_core.restore(noisy[-1], "denoise", model=name, nearest=True) - clean
+        ).mean()
+        for name in ("noisy", "the-array-adapted")
+    ]
+    assert errors[1] < 0.7 * errors[0]
+
+
+@pytest.mark.usefixtures("base")
+def test_an_adapted_model_is_taken_only_by_its_name(frames: Frames) -> None:
+    adapt(frames(6), axes="TYX", steps=30)
+    assert model_for("denoise", 25).card.name == "noisy"
+    assert (
+        memnet_core.adapt(
+            frames(6), axes="TYX", steps=10, model="the-array-adapted", name="again"
+        ).base
+        == "the-array-adapted"
+    )
+
+
+@pytest.mark.usefixtures("base")
+def test_the_old_model_stays_where_the_held_out_loss_does_not_fall(
+    frames: Frames, models_folder: Path, learning: Any
+) -> None:
+    learning(0.0)
+    adapted = adapt(frames(6), axes="TYX", steps=3)
+    assert adapted.path is None
+    assert adapted.verdict == (
+        "The held-out loss does not fall beyond chance, so noisy stays and nothing is "
+        "written."
+    )
+    assert [path.name for path in models_folder.iterdir()] == ["noisy.safetensors"]
+
+
+@pytest.mark.usefixtures("base")
+def test_of_a_run_that_got_worse_the_best_network_is_kept(
+    frames: Frames, learning: Any
+) -> None:
+    learning(1.0)
+    adapted = adapt(frames(6), axes="TYX", steps=24)
+    held_out = [point.held_out for point in adapted.curve]
+    assert min(held_out) < held_out[-1]
+    assert adapted.fall.after < held_out[-1]
+
+
+def test_statistics_of_batchnorm_stay_and_weights_follow_from_the_seed(
+    base: Path, frames: Frames, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{name}.safetensors" for name in "abc"]
+    for file, seed in zip(files, (0, 0, 1), strict=True):
+        adapt(frames(6), axes="TYX", steps=8, seed=seed, out=file)
+    before, first, again, other = (load_model(file)[0] for file in (base, *files))
+    for norm, known in zip(norms(first), norms(before), strict=True):
+        assert torch.equal(norm.running_mean, known.running_mean)
+        assert torch.equal(norm.running_var, known.running_var)
+        assert norm.num_batches_tracked == known.num_batches_tracked
+    weights = [model.fenet.weight for model in (before, first, again, other)]
+    assert torch.equal(weights[1], weights[2])
+    assert not torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[3])
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize("objective", ["neighbor2neighbor", "noise2void"])
+def test_single_images_are_learned_from_with_other_objectives(
+    frames: Frames, objective: Any
+) -> None:
+    image = frames(1, size=96)[0]
+    adapted = adapt(image, steps=30, objective=objective, name="single")
+    assert adapted.path is not None
+    assert adapted.stein is not None
+    assert adapted.stein.after < adapted.stein.before
+
+
+@pytest.mark.usefixtures("base")
+def test_a_single_image_has_no_other_frame(frames: Frames) -> None:
+    with pytest.raises(UsageError, match="single image has no other frame"):
+        adapt(frames(1)[0])
+
+
+@pytest.mark.usefixtures("base")
+def test_time_ends_the_learning(frames: Frames) -> None:
+    adapted = adapt(frames(6), axes="TYX", minutes=0.02)
+    assert 0.02 <= adapted.curve[-1].minutes < 0.2
+
+
+@pytest.mark.usefixtures("base")
+def test_frames_that_move_are_told_and_judged_by_themselves(frames: Frames) -> None:
+    adapted = adapt(frames(9, moves=0.3), axes="TYX", steps=30)
+    assert adapted.motion.is_sure
+    assert adapted.stein is not None
+    assert "The frames move" in adapted.sentences[1]
+    still = adapt(frames(9), axes="TYX", steps=3, name="still")
+    assert not still.motion.is_sure
+    assert still.stein is None
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"axis": "Z"}, UsageError, "has the axes TYX"),
+        ({"axis": "Y"}, UsageError, "has the axes TYX"),
+        ({"objective": "noise2clean"}, UsageError, "no objective 'noise2clean'"),
+        ({"minutes": 0}, UsageError, "minutes or steps, above 0"),
+        ({"minutes": 1, "steps": 3}, UsageError, "minutes or steps, above 0"),
+        ({"name": "a/b"}, UsageError, "is no name of a model"),
+        ({"out": "model.pt", "name": "a"}, UsageError, "name it .safetensors"),
+        ({"name": "noisy"}, ModelError, "already a model"),
+        ({"value_range": "plane"}, UsageError, "range for each plane"),
+        ({"model": "none"}, ModelError, "no model 'none'"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_anything_is_learned(
+    frames: Frames, changes: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        adapt(frames(6), **{"axes": "TYX", "steps": 1, **changes})
+
+
+@pytest.mark.usefixtures("base")
+def test_frames_without_noise_and_frames_too_small_are_refused(frames: Frames) -> None:
+    with pytest.raises(TrainingError, match="no noise to be seen"):
+        adapt(np.zeros((6, 64, 64), np.uint8), axes="TYX", steps=1)
+    with pytest.raises(TrainingError, match="too small"):
+        adapt(frames(6, size=12), axes="TYX", steps=1)
