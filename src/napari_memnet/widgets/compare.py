@@ -31,6 +31,7 @@ __all__ = ["CompareWidget"]
 _BLINK_MS = 600
 _NONE = "none"
 _NAMES = ("before", "after")
+_SAME = "Nothing to compare yet: restore an image, or choose two that differ."
 
 
 class CompareWidget(DockWidget):
@@ -71,6 +72,7 @@ class CompareWidget(DockWidget):
             step=0.01,
             tooltip="Where the line is; it can be dragged in the image, too.",
         )
+        self.hint = Status("What is missing")
         self.removed = PushButton(
             text="Show what was removed",
             tooltip="Add a layer of before less after: what is 0 is white.",
@@ -90,7 +92,7 @@ class CompareWidget(DockWidget):
         self._fields.margins = (0, 0, 0, 0)
         finish_fields(self._fields)
         self.plot = ScorePlot(viewer, self._scored, self.figures.setText)
-        super().__init__(self._fields.native, self.figures, self.plot)
+        super().__init__(self._fields.native, self.hint, self.figures, self.plot)
         self._pair: tuple[Image, Image] | None = None
         self._visible: dict[Image, bool] = {}
         self._curtain: Curtain | None = None
@@ -120,6 +122,7 @@ class CompareWidget(DockWidget):
         self.position.visible = False
         self._choose_latest()
         self._show_figures()
+        self._show_hint()
 
     def close_down(self) -> None:
         """End the blinking and the split view."""
@@ -153,8 +156,13 @@ class CompareWidget(DockWidget):
             field.reset_choices()
         if len(self.source.choices) > before and not self._pair:
             self._choose_latest()
+        self._show_hint()
+
+    def _show_hint(self) -> None:
+        self.hint.setText(_SAME if self.source.value == self.result.value else "")
 
     def _on_layers_chosen(self) -> None:
+        self._show_hint()
         self._show()
         self.plot.clear()
         self._show_figures()
