@@ -6,11 +6,13 @@ tools for tests, is left out. The bill lies beside the wheel.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import zipfile
 from email.parser import Parser
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> None:
     """Write the bill of the wheel that is named."""
     wheel = Path(sys.argv[1])
-    bill = kept(described(), needed_by(wheel))
+    bill = kept(described(), with_all_below(needed_by(wheel)))
     target = wheel.with_suffix(".cdx.json")
     target.write_text(json.dumps(bill, indent=1), encoding="utf-8")
     print(f"{target}: {len(bill['components'])} packages")
@@ -34,12 +36,29 @@ def needed_by(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
         metadata = Parser().parsestr(archive.read(name).decode("utf-8"))
-    wanted = map(Requirement, metadata.get_all("Requires-Dist", []))
+    return {name for name, _ in needs(metadata.get_all("Requires-Dist", []), set())}
+
+
+def needs(wanted: list[str], extras: set[str]) -> set[tuple[str, frozenset[str]]]:
+    """Return the requirements that hold here: names, and extras of each."""
     return {
-        canonicalize_name(requirement.name)
-        for requirement in wanted
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        (canonicalize_name(each.name), frozenset(each.extras))
+        for each in map(Requirement, wanted)
+        if each.marker is None
+        or any(each.marker.evaluate({"extra": extra}) for extra in {"", *extras})
     }
+
+
+def with_all_below(names: set[str]) -> set[str]:
+    """Return what is installed of some packages and of all that these need."""
+    waiting = {(name, frozenset[str]()) for name in names}
+    found: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        name, extras = package = waiting.pop()
+        found.add(package)
+        with contextlib.suppress(PackageNotFoundError):
+            waiting |= needs(requires(name) or [], {*extras}) - found
+    return {name for name, _ in found}
 
 
 def described() -> dict[str, Any]:
@@ -57,28 +76,18 @@ def described() -> dict[str, Any]:
 
 
 def kept(bill: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    """Return a bill of what the named packages need, and of nothing else."""
+    """Return a bill of the named packages, and of nothing else."""
     root = bill["metadata"]["component"]["bom-ref"]
-    parts = {part["bom-ref"]: part for part in bill["components"]}
-    needs = {each["ref"]: each.get("dependsOn", []) for each in bill["dependencies"]}
-    needs[root] = [
-        ref for ref in needs[root] if canonicalize_name(parts[ref]["name"]) in names
-    ]
-    reached: list[str] = []
-    waiting = [root]
-    while waiting:
-        reference = waiting.pop()
-        if reference not in reached:
-            reached.append(reference)
-            waiting += needs.get(reference, [])
-    return bill | {
-        "components": [part for ref, part in parts.items() if ref in reached],
-        "dependencies": [
-            {"ref": ref, **({"dependsOn": needs[ref]} if needs.get(ref) else {})}
-            for ref in needs
-            if ref in reached
-        ],
-    }
+    parts = [p for p in bill["components"] if canonicalize_name(p["name"]) in names]
+    known = {root, *(part["bom-ref"] for part in parts)}
+    dependencies = []
+    for each in bill["dependencies"]:
+        if each["ref"] in known:
+            on = [ref for ref in each.get("dependsOn", []) if ref in known]
+            dependencies.append(
+                {"ref": each["ref"], **({"dependsOn": on} if on else {})}
+            )
+    return bill | {"components": parts, "dependencies": dependencies}
 
 
 if __name__ == "__main__":

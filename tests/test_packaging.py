@@ -104,10 +104,16 @@ def test_bill_names_what_the_wheel_needs_and_no_tools(
             for ref, needs in depends.items()
         ],
     }
-    found = sbom.kept(bill, names)
+    found = sbom.kept(bill, {"pyyaml", "libyaml"})
     assert [part["name"] for part in found["components"]] == ["PyYAML", "libyaml"]
     assert found["dependencies"] == [
         {"ref": "root", "dependsOn": ["PyYAML"]},
         {"ref": "PyYAML", "dependsOn": ["libyaml"]},
         {"ref": "libyaml", "dependsOn": ["PyYAML"]},
     ]
+
+
+def test_bill_follows_needs_but_no_extras(sbom: ModuleType) -> None:
+    needed = sbom.with_all_below({"scikit-image"})
+    assert {"scikit-image", "scipy", "numpy", "pillow"} <= needed
+    assert not {"pytest", "matplotlib", "dask"} & needed

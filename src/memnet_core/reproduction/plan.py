@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from memnet_core.evaluation.published import KnownSet
     from memnet_core.reproduction.recipes import Network, Table
 
-__all__ = ["LARGEST_FACTOR", "Plan"]
-
-LARGEST_FACTOR = 16
-"""Leaves four filters and four patches a step."""
+__all__ = ["Plan"]
 
 _FILTERS = 64
 _PATCHES = 64
