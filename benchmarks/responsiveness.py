@@ -3,7 +3,8 @@
     xvfb-run -a python benchmarks/responsiveness.py
 
 Restores a stack of 20 planes of 2048×2048 px with the shipped denoising model until a
-time has passed, then cancels. A timer that is due every 10 ms notes how late it comes.
+time has passed since its first rows, then cancels. A timer that is due every 10 ms
+notes how late it comes. Two cores take about two minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from napari_memnet.widgets.restore import RestoreWidget
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
 TICK_MS = 10
+PATIENCE = 100
+"""Seconds to wait for the first rows of the stack at most."""
 
 
 class Heartbeat:
@@ -53,9 +58,18 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+def noisy(*shape: int) -> NDArray[np.uint16]:
+    """Return planes of 12 bits with structure, and noise of about σ 15 of 255."""
+    rng = np.random.default_rng(0)
+    rows, columns = (np.sin(np.arange(side) / 40) for side in shape[-2:])
+    picture = 2000 + 900 * rows[:, None] * columns
+    noise = rng.normal(0, 150, shape)
+    return np.asarray((picture + noise).clip(0, 4095), np.uint16)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--seconds", type=float, default=15)
     seconds = parser.parse_args().seconds
     viewer = napari.Viewer(show=True)
     beat = Heartbeat()
@@ -64,20 +78,32 @@ def main() -> None:
     until(lambda: widget.form.is_ready)
     print(f"longest block while PyTorch is imported: {beat.longest:.2f} s")
     previews(viewer, widget)
-    rng = np.random.default_rng(0)
-    stack = rng.integers(100, 4000, (20, 2048, 2048), np.uint16)
     widget.live.value = False
+    until(lambda: not widget.preview.is_running)
+    plane = noisy(2048, 2048)
+    stack = np.broadcast_to(plane, (20, *plane.shape))
     viewer.add_image(stack, name="stack", contrast_limits=(100, 4000))
     widget.extent.value = "whole layer"
-    until(lambda: not widget.preview.is_running)
     strips: list[float] = []
     widget.apply()
     assert widget.run.work is not None
     widget.run.work.advanced.connect(lambda *_: strips.append(time.perf_counter()))
     beat.reset()
     start = time.perf_counter()
-    until(lambda: time.perf_counter() - start > seconds and len(strips) > 3)
-    print(f"longest block in {seconds:g} s of restoring: {1e3 * beat.longest:.0f} ms")
+
+    def is_over() -> bool:
+        late = time.perf_counter() - start > PATIENCE
+        enough = len(strips) > 3 and strips[-1] - strips[0] > seconds
+        return enough or late or widget.run.work is None
+
+    until(is_over)
+    if len(strips) < 4:
+        raise SystemExit(f"It came to nothing: {widget.run.status.text()}")
+    print(
+        f"longest block in {strips[-1] - start:.0f} s of restoring: "
+        f"{1e3 * beat.longest:.0f} ms; the first rows came after "
+        f"{strips[0] - start:.1f} s"
+    )
     asked = time.perf_counter()
     widget.run.cancel()
     until(lambda: widget.run.work is None)
@@ -92,19 +118,26 @@ def main() -> None:
 
 def previews(viewer: Any, widget: RestoreWidget) -> None:
     """Print how long a preview takes against the size of the image."""
-    rng = np.random.default_rng(0)
     layer = viewer.add_image(np.zeros((64, 64), np.uint16), name="picture")
-    for side in (128, 256, 512, 1024, 2048, 4096):
-        layer.data = rng.integers(100, 4000, (side, side), np.uint16)
+    until(lambda: not widget.preview.is_running)
+    for side in (128, 512, 4096):
+        pixels = noisy(side, side)
+        start = time.perf_counter()
+        layer.data = pixels
         viewer.reset_view()
         until(lambda: not widget.preview.is_running)
+        first = time.perf_counter() - start
         start = time.perf_counter()
         widget.preview.refresh()
         until(lambda: not widget.preview.is_running)
+        later = time.perf_counter() - start
+        told = widget.seen.text()
+        if not told.startswith("Preview of"):
+            raise SystemExit(f"There is no preview: {told}")
         shown = min(side, LARGEST_SIDE)
         print(
             f"preview of {side}×{side} px ({shown}×{shown} computed at most): "
-            f"{time.perf_counter() - start:.1f} s after the last change"
+            f"{first:.1f} s after the image is there, {later:.1f} s after a change"
         )
 
 

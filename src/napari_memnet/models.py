@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from memnet_core.model.file import Card
     from memnet_core.model.zoo import Entry
 
-__all__ = ["describe", "levels_for", "models_changed", "models_for", "trained_for"]
+__all__ = [
+    "describe",
+    "levels_for",
+    "models_changed",
+    "models_for",
+    "own_models",
+    "trained_for",
+]
 
 
 class _Models:
@@ -21,7 +28,7 @@ class _Models:
 
 _models = _Models()
 models_changed = _models.changed
-"""Emitted after a model was added, so that it can be chosen at once."""
+"""Emitted after a model was added, renamed or deleted, so that forms offer what is."""
 
 
 def models_for(task: str) -> list[Entry]:
@@ -29,6 +36,13 @@ def models_for(task: str) -> list[Entry]:
     from memnet_core.model.zoo import installed
 
     return [entry for entry in installed()[0] if entry.card.task == task]
+
+
+def own_models() -> list[Entry]:
+    """Return the usable models that did not come with the package."""
+    from memnet_core.model.zoo import installed
+
+    return [entry for entry in installed()[0] if not entry.is_shipped]
 
 
 def levels_for(task: str) -> list[float]:

@@ -10,6 +10,8 @@ import platformdirs
 
 from memnet_core.errors import TrainingError, UsageError
 from memnet_core.tasks import Levels, find_task
+from napari_memnet.finished_runs import longer
+from napari_memnet.training_layers import megapixels, write_layers, write_pair
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from napari_memnet.layers import LayerPlanes
 
 __all__ = [
+    "NOTHING",
     "TrainingRequest",
     "add_best",
     "fraction_of",
@@ -26,6 +29,10 @@ __all__ = [
     "runs_folder",
     "train",
 ]
+
+
+NOTHING = ""
+"""What a run starts from that learns everything anew."""
 
 
 def runs_folder() -> Path:
@@ -47,14 +54,26 @@ class TrainingRequest:
         What to learn.
     recipe : str
         ``fast`` or ``paper``.
+    start : str, optional
+        Name of the model to start from, `NOTHING`, or None for the one that ships where
+        data are few and the recipe is ``fast``.
     minutes : float
-        How long.
+        How long; of `run`, how much longer.
     data : Path, optional
         Folder of clean images.
     pairs : (Path, Path), optional
-        Instead: folders of degraded and clean images of the same names.
-    layers : sequence of (str, LayerPlanes)
-        Instead: names and planes of clean layers.
+        Instead: folders of degraded and clean images of the same names, or of noisy
+        ones of the same.
+    layers : sequence of LayerPlanes
+        Instead: planes of clean layers.
+    pair : (LayerPlanes, LayerPlanes), optional
+        Instead: planes of a noisy layer and of its partner.
+    both_noisy : bool
+        Whether the partner is noisy as well.
+    run : Path, optional
+        Instead: the folder of a run that is made longer; it has its own settings.
+    replaces : bool
+        Whether the model takes the place of the one of its name.
     validation : Path, optional
         Folder of clean images to validate on.
     level : float
@@ -65,12 +84,17 @@ class TrainingRequest:
 
     name: str
     out: Path
-    task: str
+    task: str = ""
     recipe: str = "fast"
+    start: str | None = None
     minutes: float
     data: Path | None = None
     pairs: tuple[Path, Path] | None = None
-    layers: Sequence[tuple[str, LayerPlanes]] = ()
+    layers: Sequence[LayerPlanes] = ()
+    pair: tuple[LayerPlanes, LayerPlanes] | None = None
+    both_noisy: bool = False
+    run: Path | None = None
+    replaces: bool = False
     validation: Path | None = None
     level: float = 2
     device: str = "auto"
@@ -87,25 +111,35 @@ def train(request: TrainingRequest) -> Generator[Any, None, None]:
     Yields
     ------
     Event
-        As `memnet_core.training.loop.Trainer.run`.
+        A notice where a model is started from, then as
+        `memnet_core.training.loop.Trainer.run`.
 
     Raises
     ------
     MemnetError
         If the data, the settings or the name do not serve.
     """
+    from memnet_core.events import Notice
     from memnet_core.model.zoo import installed
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import config_from, write_config
     from memnet_core.training.session import sitting
 
+    if request.run:
+        yield from longer(request.run, request.minutes, request.device)
+        return
     if request.name in {entry.card.name for entry in installed()[0]}:
         raise UsageError(
-            f"There is already a model {request.name!r}; choose another name."
+            f"There is already a model {request.name!r}; choose another name, or train "
+            "its run for longer."
         )
     config = config_from(_settings(request))
+    if config.start:
+        few = "The images are few: t" if request.start is None else "T"
+        yield Notice(f"{few}raining goes on from the model {config.start!r}.")
+    trainer = Trainer(config, request.device)
     write_config(config)
-    yield from sitting(Trainer(config, request.device))
+    yield from sitting(trainer)
 
 
 def gain_of(event: Validated) -> float:
@@ -120,11 +154,12 @@ def add_best(request: TrainingRequest) -> Entry:
     Raises
     ------
     ModelError
-        If there is none.
+        If there is none, or the name is taken.
     """
     from memnet_core.model.zoo import add_model
 
-    return add_model(request.out / f"{request.name}.safetensors")
+    file = request.out / f"{request.name}.safetensors"
+    return add_model(file, replace=request.replaces)
 
 
 def fraction_of(event: Any) -> float | None:
@@ -137,8 +172,8 @@ def _settings(request: TrainingRequest) -> dict[str, Any]:
 
     Raises
     ------
-    TrainingError
-        If there is nothing to train on.
+    MemnetError
+        If there is nothing to train on, or it does not serve.
     """
     settings: dict[str, Any] = {
         "recipe": request.recipe,
@@ -147,38 +182,49 @@ def _settings(request: TrainingRequest) -> dict[str, Any]:
         "name": request.name,
         "minutes": request.minutes,
         "validations": max(6, round(request.minutes / 5)),
+        **_images(request),
     }
-    if request.pairs:
-        settings["pairs"] = request.pairs
+    if "pairs" in settings:
         task = find_task(request.task)
         if task.field.offered:
             task.check(request.level)
             settings["levels"] = Levels.listed(request.level)
-        return settings
-    if request.layers:
-        settings |= {"data": (_written(request),), "value_range": "percentile"}
-    elif request.data:
-        settings["data"] = (request.data,)
-    else:
-        raise TrainingError(
-            "There is nothing to train on; choose a folder, pairs or layers."
-        )
-    if request.validation:
+    elif request.validation:
         settings["validation"] = (request.validation,)
+    if _is_tuned(request):
+        settings["recipe"] = "tune"
+        settings["start"] = request.start
     return settings
 
 
-def _written(request: TrainingRequest) -> Path:
-    """Write layers as TIFFs into the folder of the run, and return where they are."""
-    import numpy as np
+def _images(request: TrainingRequest) -> dict[str, Any]:
+    """Return what a run learns from, as its settings say it."""
+    if request.pairs:
+        return {"pairs": request.pairs}
+    if request.pair:
+        folder = request.out / "layers"
+        written = write_pair(folder, *request.pair, both_noisy=request.both_noisy)
+        return dict(zip(("pairs", "validation_pairs"), written, strict=False))
+    if request.layers:
+        folder = write_layers(request.out / "layers", request.layers)
+        return {"data": (folder,), "value_range": "percentile"}
+    if request.data:
+        return {"data": (request.data,)}
+    raise TrainingError(
+        "There is nothing to train on; choose a folder, pairs or layers."
+    )
 
-    from memnet_core.batch.folders import make_folder
-    from memnet_core.io import Image, save_image
 
-    folder = request.out / "layers"
-    make_folder(folder)
-    for number, (_, planes) in enumerate(request.layers):
-        whole = planes.region.slices[-2:]
-        stack = np.stack([planes.read(n, *whole) for n in range(planes.shape[0])])
-        save_image(folder / f"{number:03}.tif", Image(stack, "ZYXS"))
-    return folder
+def _is_tuned(request: TrainingRequest) -> bool:
+    """Whether training goes on from a model: a given one, or where data are few."""
+    from memnet_core.model.zoo import installed
+    from memnet_core.training.tuning import FEW_MEGAPIXELS, are_few
+
+    if request.start is not None:
+        return request.start != NOTHING
+    ships = any(e.is_shipped and e.card.task == request.task for e in installed()[0])
+    if request.recipe != "fast" or not ships:
+        return False
+    if layers := request.pair or request.layers:
+        return megapixels(layers) <= FEW_MEGAPIXELS
+    return are_few(filter(None, [request.data, *(request.pairs or ())]))

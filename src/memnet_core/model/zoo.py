@@ -224,25 +224,32 @@ def choose_model(
     return entry
 
 
-def add_model(file: Path) -> Entry:
+def add_model(file: Path, *, replace: bool = False) -> Entry:
     """Check a model file completely, try it, and copy it to the user's folder.
 
     It is taken instead of a shipped model of the same name; `Entry.hides_shipped`.
+
+    Parameters
+    ----------
+    file : Path
+        The model file.
+    replace : bool
+        Whether it takes the place of one of its name that was added before.
 
     Raises
     ------
     ModelError
         If the file is not acceptable, what it restores is not finite, or a model of
-        its name was added before.
+        its name was added before, unless `replace`.
     """
     model, card = load_model(file)
     _try(file, model)
     folder = user_folder()
     target = folder / f"{card.name}{MODEL_SUFFIX}"
-    if os.path.exists(target):
+    if os.path.exists(target) and not replace:
         raise ModelError(
-            f"There is already a model {card.name!r} in {folder}; delete that file "
-            "first, or train under another name."
+            f"There is already a model {card.name!r} in {folder}; rename or delete "
+            "that one first, or train under another name."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,6 @@ from memnet_core.errors import TrainingError
 from memnet_core.tasks import TASKS, Levels
 from memnet_core.training.config import TrainingConfig, validated_config
 from memnet_core.training.plain_yaml import load_plain
-from memnet_core.training.tuning import start_card
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,14 +164,16 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
 
 def _of_model(given: dict[str, Any], *, is_task_given: bool) -> dict[str, Any]:
     """Return settings with what follows from the model that is tuned."""
+    from memnet_core.training.tuning import start_card
+
     task = given["task"] if is_task_given or not given.get("start") else None
     card = start_card(given.get("start"), task, given.get("grain") or "white")
     levels = {} if given.get("pairs") else {"levels": card.levels}
     return {
-        "start": card.name,
         "grain": card.grain,
         **levels,
         **given,
+        "start": given.get("start") or card.name,
         "task": card.task,
         "architecture": asdict(card.architecture) | given["architecture"],
     }

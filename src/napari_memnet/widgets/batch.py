@@ -213,7 +213,7 @@ def _formats() -> list[tuple[str, str]]:
     from memnet_core.io import FORMATS
 
     return [
-        ("as the input, JPEG as PNG", "auto"),
+        ("as input, JPEG to PNG", "auto"),
         *((known.title, known.name) for known in FORMATS if known.is_written),
-        ("as the input", "same"),
+        ("as input, also JPEG", "same"),
     ]

@@ -6,55 +6,75 @@ from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
+from napari.utils.theme import get_theme
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from memnet_core.training.events import Progress, Validated
 
 __all__ = ["Curves"]
 
-_FACE, _INK = "#262930", "#d6d6d6"
+_BASELINE = "baseline"
 
 
 class Curves(FigureCanvasQTAgg):
-    """Loss and PSNR over time, and a patch before and after."""
+    """Loss and PSNR over time, and a patch before and after, in colours of a theme.
 
-    def __init__(self) -> None:
-        figure = Figure((4, 5), layout="constrained", facecolor=_FACE)
+    Parameters
+    ----------
+    theme : str
+        Name of napari's theme.
+    """
+
+    def __init__(self, theme: str) -> None:
+        figure = Figure((4, 5), layout="constrained")
         super().__init__(figure)  # type: ignore[no-untyped-call]
         grid = figure.add_gridspec(3, 3, height_ratios=(1, 1, 1.1))
         self._loss = figure.add_subplot(grid[0, :])
         self._gain = figure.add_subplot(grid[1, :])
         self._patches = [figure.add_subplot(grid[2, i]) for i in range(3)]
         self.setMinimumHeight(380)
+        self.setAccessibleName("Loss, gain in PSNR, and a patch")
+        self._points: list[tuple[float, float]] = []
+        self.follow(theme)
         self.clear()
+
+    def follow(self, theme: str) -> None:
+        """Take the colours of a theme from now on."""
+        colours = get_theme(theme)
+        self._face, self._ink = (
+            colour.as_hex() for colour in (colours.background, colours.text)
+        )
+        self._paint()
 
     def clear(self) -> None:
         """Begin with empty axes."""
-        self._points: list[tuple[float, float]] = []
+        self._points = []
         self._draw_loss()
         for axes in (self._gain, *self._patches):
             axes.clear()
             axes.set_axis_off()
-        self.draw_idle()  # type: ignore[no-untyped-call]
+        self._paint()
 
     def add_loss(self, event: Progress) -> None:
         """Add a report."""
         self._points.append((event.minutes, event.loss))
         self._draw_loss()
-        self.draw_idle()  # type: ignore[no-untyped-call]
+        self._paint()
 
     def add_validation(self, event: Validated) -> None:
         """Add a validation: the gain of every level, and the first patch."""
         axes = self._gain
         axes.clear()
         axes.set_axis_on()
-        _style(axes, "minutes", "PSNR gain, dB")
+        _label(axes, "PSNR gain, dB")
         for level in event.psnr:
             points = [(p.minutes, p.psnr[level]) for p in event.curve]
             minutes, values = zip(*points, strict=True)
             before = event.input_psnr[level]
             axes.plot(minutes, [v - before for v in values], "o-", label=level)
-        axes.axhline(0, color=_INK, linewidth=0.5)
+        axes.axhline(0, linewidth=0.5, label=f"_{_BASELINE}")
         axes.legend(fontsize=7)
         if event.examples:
             example = event.examples[0]
@@ -65,19 +85,36 @@ class Curves(FigureCanvasQTAgg):
                 axes.clear()
                 axes.set_axis_off()
                 axes.imshow(plane, cmap="gray", vmin=0, vmax=255)
-                axes.set_title(title, color=_INK, fontsize=8)
-        self.draw_idle()  # type: ignore[no-untyped-call]
+                axes.set_title(title, fontsize=8)
+        self._paint()
 
     def _draw_loss(self) -> None:
         self._loss.clear()
-        _style(self._loss, "minutes", "loss")
+        _label(self._loss, "loss")
         if self._points:
             self._loss.semilogy(*zip(*self._points, strict=True), ".-")
 
+    def _paint(self) -> None:
+        """Give all that is drawn the colours of the theme."""
+        self.figure.set_facecolor(self._face)
+        for axes in (self._loss, self._gain, *self._patches):
+            axes.set_facecolor(self._face)
+            axes.tick_params(colors=self._ink, which="both")
+            inked = [axes.xaxis.label, axes.yaxis.label, axes.title]
+            if legend := axes.get_legend():
+                legend.get_frame().set_facecolor(self._face)
+                inked += legend.get_texts()
+            for text in inked:
+                text.set_color(self._ink)
+            for spine in axes.spines.values():
+                spine.set_edgecolor(self._ink)
+            for line in axes.get_lines():
+                if line.get_label() == f"_{_BASELINE}":
+                    line.set_color(self._ink)
+        self.draw_idle()  # type: ignore[no-untyped-call]
 
-def _style(axes: object, x: str, y: str) -> None:
-    """Make axes legible on napari's dark ground."""
-    axes.set_facecolor(_FACE)  # type: ignore[attr-defined]
-    axes.set_xlabel(x, color=_INK, fontsize=8)  # type: ignore[attr-defined]
-    axes.set_ylabel(y, color=_INK, fontsize=8)  # type: ignore[attr-defined]
-    axes.tick_params(colors=_INK, labelsize=7, which="both")  # type: ignore[attr-defined]
+
+def _label(axes: Axes, quantity: str) -> None:
+    axes.set_xlabel("minutes", fontsize=8)
+    axes.set_ylabel(quantity, fontsize=8)
+    axes.tick_params(labelsize=7, which="both")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
+from matplotlib.colors import to_hex
+from napari.utils.theme import get_theme
 
+from memnet_core.model.file import read_card
 from napari_memnet import trainings
 from napari_memnet.models import models_for
+from napari_memnet.trainings import TrainingRequest
 from napari_memnet.widgets.form import RestorationForm
 from napari_memnet.widgets.train import TrainWidget
 
@@ -30,6 +36,9 @@ SMALL = {
     "validations": 4,
 }
 
+KEPT = [0, 1, 2, 3, 4, 5, 6, 8]
+"""Of nine planes those that are learned from."""
+
 
 @pytest.fixture
 def widget(
@@ -47,10 +56,11 @@ def widget(
         trainings, "_settings", lambda request: {**original(request), **SMALL}
     )
     widget = dock(TrainWidget(viewer))
-    widget.out.value = tmp_path / "runs"
-    widget.minutes.min = 0.01
-    widget.minutes.value = 0.05
-    widget.name.value = "mine"
+    widget.form.out.value = tmp_path / "runs"
+    widget.form.minutes.min = 0.01
+    widget.form.minutes.value = 0.05
+    widget.form.name.value = "mine"
+    wait(lambda: widget.form.is_ready)
     yield widget
     widget.close()
     wait(lambda: widget.run.work is None)
@@ -70,7 +80,7 @@ def test_a_trained_model_can_be_chosen_at_once(
     qtbot.addWidget(form)
     wait(lambda: form.is_ready)
     assert "mine" not in form.model.choices
-    widget.data.value = clean
+    widget.form.data.value = clean
     widget.run.button.click()
     wait(lambda: widget.run.work is None)
     assert "can be chosen now" in widget.run.status.text()
@@ -89,9 +99,9 @@ def test_a_trained_model_can_be_chosen_at_once(
 def test_stopping_keeps_the_best_model_so_far(
     widget: TrainWidget, clean: Path, wait: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    widget.data.value = clean
+    widget.form.data.value = clean
     monkeypatch.setitem(SMALL, "validations", 1000)
-    widget.minutes.value = 10
+    widget.form.minutes.value = 10
     widget.start()
     validated: list[Any] = []
     assert widget.run.work is not None
@@ -113,8 +123,8 @@ def test_open_layers_can_be_learned_from(
 ) -> None:
     stack = np.random.default_rng(0).integers(100, 4000, (3, 40, 44), np.uint16)
     viewer.add_image(stack, name="stack")
-    widget.source.value = "layers"
-    widget.layers.value = [viewer.layers["stack"]]
+    widget.form.source.value = "layers"
+    widget.form.layers.value = [viewer.layers["stack"]]
     widget.start()
     wait(lambda: widget.run.work is None)
     assert "can be chosen now" in widget.run.status.text()
@@ -129,12 +139,175 @@ def test_pairs_can_be_learned_from(
 ) -> None:
     for name in "ab":
         write_picture(tmp_path / "low" / f"{name}.png", 40, 44)
-    widget.source.value = "pairs"
-    widget.low.value = tmp_path / "low"
-    widget.high.value = clean
+    widget.form.source.value = "pairs"
+    widget.form.low.value = tmp_path / "low"
+    widget.form.high.value = clean
     widget.start()
     wait(lambda: widget.run.work is None)
     assert "can be chosen now" in widget.run.status.text()
+
+
+def noisy_pair(viewer: Any, planes: int) -> None:
+    rng = np.random.default_rng(0)
+    picture = np.kron(rng.integers(1000, 9000, (planes, 5, 6)), np.ones((1, 8, 8)))
+    for name in ("first", "second"):
+        noisy = picture + rng.normal(0, 500, picture.shape)
+        viewer.add_image(noisy.clip(0).astype(np.uint16), name=name)
+
+
+def choose_pair(widget: TrainWidget, viewer: Any, source: str) -> None:
+    widget.form.source.value = source
+    widget.form.noisy.value = viewer.layers["first"]
+    widget.form.partner.value = viewer.layers["second"]
+
+
+def test_two_noisy_layers_are_learned_from_each_other(
+    widget: TrainWidget, viewer: Any, wait: Any, tmp_path: Path
+) -> None:
+    noisy_pair(viewer, 9)
+    choose_pair(widget, viewer, "noisy pair")
+    assert not widget.form.data.visible
+    widget.run.button.click()
+    wait(lambda: widget.run.work is None)
+    assert "can be chosen now" in widget.run.status.text()
+    run = tmp_path / "runs" / "mine"
+    a, b = (viewer.layers[name].data for name in ("first", "second"))
+    for folder, orders in (("from", (a, b)), ("to", (b, a))):
+        for number, stack in enumerate(orders):
+            path = run / "layers" / f"learn {folder}" / f"{number:03}.tif"
+            np.testing.assert_array_equal(tifffile.imread(path).squeeze(), stack[KEPT])
+            path = run / "layers" / f"validate {folder}" / f"{number:03}.tif"
+            np.testing.assert_array_equal(tifffile.imread(path).squeeze(), stack[7])
+
+
+def test_noisy_layer_is_learned_from_its_clean_one(
+    widget: TrainWidget, viewer: Any, wait: Any, tmp_path: Path
+) -> None:
+    noisy_pair(viewer, 2)
+    choose_pair(widget, viewer, "clean pair")
+    widget.start()
+    wait(lambda: widget.run.work is None)
+    assert "can be chosen now" in widget.run.status.text()
+    folders = sorted(p.name for p in (tmp_path / "runs/mine/layers").iterdir())
+    assert folders == ["learn from", "learn to"]
+
+
+def test_layers_that_make_no_pair_are_refused(
+    widget: TrainWidget, viewer: Any, wait: Any
+) -> None:
+    noisy_pair(viewer, 2)
+    choose_pair(widget, viewer, "clean pair")
+    widget.form.partner.value = viewer.layers["first"]
+    widget.start()
+    assert "'first' is its own partner" in widget.run.status.text()
+    viewer.add_image(np.zeros((2, 40, 40), np.uint16), name="other")
+    widget.form.partner.value = viewer.layers["other"]
+    widget.start()
+    wait(lambda: widget.run.work is None)
+    assert "2 × 40 × 48 and 2 × 40 × 40 pixels" in widget.run.status.text()
+
+
+def test_run_of_before_is_trained_for_longer_and_its_model_replaced(
+    widget: TrainWidget, clean: Path, wait: Any
+) -> None:
+    widget.form.data.value = clean
+    widget.start()
+    wait(lambda: widget.run.work is None)
+    (before,) = models_for("denoise")
+    points = len(widget.curves._gain.get_lines()[0].get_xdata())
+    widget.start()
+    wait(lambda: widget.run.work is None)
+    assert "train its run for longer" in widget.run.status.text()
+    widget.form.source.value = "run"
+    assert [path.name for path in widget.form.past.choices] == ["mine"]
+    assert not widget.form.name.visible
+    widget.run.button.click()
+    wait(lambda: widget.run.work is None)
+    (after,) = models_for("denoise")
+    assert after.card.training is not None
+    assert before.card.training is not None
+    assert after.card.training.steps >= before.card.training.steps
+    assert "can be chosen now" in widget.run.status.text() or (
+        "no better than before" in widget.run.status.text()
+    )
+    assert len(widget.curves._gain.get_lines()[0].get_xdata()) > points
+
+
+@pytest.fixture
+def shipped(install: Callable[..., Path], models_folder: Path) -> None:
+    """Ship a tiny model, which a run starts from with its own architecture."""
+    path = install("noise", 5, 75, task="denoise", level_map=True)
+    path.rename(models_folder.with_name("shipped") / path.name)
+
+
+def test_few_images_are_learned_from_a_shipped_model(
+    shipped: None,
+    widget: TrainWidget,
+    clean: Path,
+    wait: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(SMALL, "architecture")
+    gains = iter(np.arange(1.0, 100))
+    monkeypatch.setattr("napari_memnet.widgets.train.gain_of", lambda e: next(gains))
+    told: list[str] = []
+    tell = widget.run.status.setText
+    monkeypatch.setattr(
+        widget.run.status, "setText", lambda t: (told.append(t), tell(t))
+    )
+    widget.form.data.value = clean
+    widget.start()
+    wait(lambda: widget.run.work is None)
+    assert "can be chosen now" in widget.run.status.text()
+    assert "The images are few: training goes on from the model 'noise'." in told
+    card = read_card(tmp_path / "runs" / "mine" / "mine.safetensors")
+    assert card.training is not None
+    assert card.training.started_from == "noise"
+    assert card.architecture.level_map
+
+
+def test_model_that_became_no_better_than_its_start_is_not_installed(
+    shipped: None,
+    widget: TrainWidget,
+    clean: Path,
+    wait: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(SMALL, "architecture")
+    widget.form.start.value = "noise"
+    assert not widget.form.recipe.visible
+    widget.form.data.value = clean
+    widget.start()
+    wait(lambda: widget.run.work is None)
+    # Every gain is 1 dB here.
+    assert "no better than the model it started from" in widget.run.status.text()
+    assert [entry.card.name for entry in models_for("denoise")] == ["noise"]
+
+
+def test_many_images_and_a_wish_to_learn_anew_need_no_model(
+    shipped: None, clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = TrainingRequest(
+        name="x", out=tmp_path / "x", task="denoise", minutes=1, data=clean
+    )
+    assert trainings._is_tuned(request)
+    assert not trainings._is_tuned(replace(request, start=trainings.NOTHING))
+    assert not trainings._is_tuned(replace(request, recipe="paper"))
+    monkeypatch.setattr("memnet_core.training.tuning.FEW_MEGAPIXELS", 0.001)
+    assert not trainings._is_tuned(request)
+
+
+def test_plots_follow_the_theme(widget: TrainWidget, viewer: Any) -> None:
+    faces, inks = [], []
+    for theme in ("dark", "light"):
+        viewer.theme = theme
+        faces.append(to_hex(widget.curves._loss.get_facecolor()))
+        inks.append(to_hex(widget.curves._loss.xaxis.label.get_color()))
+        assert to_hex(widget.curves.figure.get_facecolor()) == faces[-1]
+        assert faces[-1] == to_hex(get_theme(theme).background.as_hex())
+    assert faces[0] < inks[0]
+    assert faces[1] > inks[1]
 
 
 def test_what_is_missing_is_asked_for(widget: TrainWidget) -> None:
@@ -147,7 +320,7 @@ def test_a_model_that_makes_images_worse_is_not_installed(
     widget: TrainWidget, clean: Path, wait: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_memnet.widgets.train.gain_of", lambda event: -2.5)
-    widget.data.value = clean
+    widget.form.data.value = clean
     widget.start()
     wait(lambda: widget.run.work is None)
     assert "by -2.50 dB, for the worse" in widget.run.status.text()
@@ -169,7 +342,7 @@ def test_a_name_that_is_taken_is_refused_before_training(
     wait: Any,
 ) -> None:
     install("mine", 5, 75, task="denoise")
-    widget.data.value = clean
+    widget.form.data.value = clean
     widget.start()
     wait(lambda: widget.run.work is None)
     assert "There is already a model 'mine'" in widget.run.status.text()
@@ -180,7 +353,7 @@ def test_images_that_do_not_serve_are_one_sentence(
     widget: TrainWidget, tmp_path: Path, wait: Any
 ) -> None:
     (tmp_path / "empty").mkdir()
-    widget.data.value = tmp_path / "empty"
+    widget.form.data.value = tmp_path / "empty"
     widget.start()
     wait(lambda: widget.run.work is None)
     assert "holds no image" in widget.run.status.text()
