@@ -60,7 +60,7 @@ def every_widget(viewer: Any, folder: Path) -> None:
     viewer.window.resize(*SMALL_SCREEN)
     viewer.open_sample(PLUGIN, "noisy_stack")
     widgets = npe2.PluginManager.instance().get_manifest(PLUGIN).contributions.widgets
-    for title in [widget.display_name for widget in widgets]:
+    for title in [widget.display_name for widget in widgets or []]:
         dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, title)
         settle(widget)
         in_both_themes(viewer, folder, title)
@@ -163,7 +163,8 @@ def train(viewer: Any, folder: Path) -> None:
 
 
 def adapt(viewer: Any) -> None:
-    still = skimage.data.camera()[100:212, 160:272] / 255 * 20
+    whole: Any = skimage.data.camera()  # type: ignore[no-untyped-call]
+    still = whole[100:212, 160:272] / 255 * 20
     frames = 100 + 2 * np.random.default_rng(0).poisson(still, (6, *still.shape))
     layer = viewer.add_image(frames.astype(np.uint16), name="dim camera")
     viewer.reset_view()
