@@ -40,9 +40,7 @@ def stack(seed: int) -> NDArray[np.uint16]:
 
 def test_planes_are_paired_by_their_axes(tmp_path: Path) -> None:
     before, after = stack(0), stack(1)
-    tifffile.imwrite(
-        tmp_path / "a.tif", before, imagej=True, metadata={"axes": "TCYX"}
-    )
+    tifffile.imwrite(tmp_path / "a.tif", before, imagej=True, metadata={"axes": "TCYX"})
     swapped = after.transpose(1, 0, 2, 3)
     tifffile.imwrite(tmp_path / "b.ome.tif", swapped, metadata={"axes": "CTYX"})
     path = write_residual(Job(tmp_path / "a.tif", tmp_path / "b.ome.tif"))

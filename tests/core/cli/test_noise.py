@@ -77,7 +77,10 @@ def test_noise_that_is_none_is_a_usage_error(memnet: Command, noise: str) -> Non
         "restore", "--task", "denoise", "--noise", noise, "cells.tif", "b.tif"
     )
     assert result.exit_code == 2
-    assert f"'{noise}' is neither 'auto', 'gaussian' nor 'photons', nor A,B" in result.stderr
+    assert (
+        f"'{noise}' is neither 'auto', 'gaussian' nor 'photons', nor A,B"
+        in result.stderr
+    )
 
 
 @pytest.mark.usefixtures("photographed")
