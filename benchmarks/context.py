@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 from microscopy import CAMERAS, SHARED, blurred, psnr, scenes
-from scipy.ndimage import shift, uniform_filter
-from skimage.registration import phase_cross_correlation
+from skimage import registration, transform
 
 from memnet_core import restore
+from memnet_core.restoration.context import averaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,13 @@ CAMERA, ELECTRONS = CAMERAS["sCMOS"], 20
 CONSTANT = (CAMERA.gain * CAMERA.read) ** 2 - CAMERA.gain * CAMERA.black
 
 
+def shift(plane: Plane, move: tuple[float, float]) -> Plane:
+    """Move a plane down and across by parts of pixels."""
+    made: Any = transform
+    back = made.AffineTransform(translation=(-move[1], -move[0]))
+    return np.asarray(made.warp(plane, back, order=3, mode="reflect", clip=False))
+
+
 def stacks() -> dict[str, NDArray[np.float64]]:
     """Return clean stacks of shape (T, H, W) in [0, 1]."""
     found = {}
@@ -47,7 +54,7 @@ def stacks() -> dict[str, NDArray[np.float64]]:
     still = scenes()["filaments"]
     found["filaments, still"] = np.stack([still] * 12)
     found["filaments, drift 0.7 px"] = np.stack(
-        [shift(still, (0.7 * n, 0.4 * n), mode="reflect") for n in range(12)]
+        [shift(still, (0.7 * n, 0.4 * n)) for n in range(12)]
     )
     found["cells, each moves"] = _moving()
     return {name: np.clip(stack, 0, 1) for name, stack in found.items()}
@@ -84,10 +91,9 @@ def _registered(three: Three) -> Three:
     for frame in three:
         # On smoothed frames: noise alone would have its peak at no shift.
         smooth = blurred(three[1], 1.5), blurred(frame, 1.5)
-        offset, _, _ = phase_cross_correlation(
-            *smooth, upsample_factor=10, normalization=None
-        )
-        moved.append(shift(frame, offset, order=3, mode="reflect"))
+        correlate: Any = registration.phase_cross_correlation
+        offset, _, _ = correlate(*smooth, upsample_factor=10, normalization=None)
+        moved.append(shift(frame, offset))
     moved[1] = three[1]
     return np.stack(moved)
 
@@ -97,23 +103,17 @@ def registered(three: Three) -> tuple[Plane, float]:
 
 
 def gated(three: Three) -> tuple[Plane, float]:
-    """Average where 5×5 px of a neighbour differ by no more than noise makes them."""
-    moved = _registered(three)
-    variance = np.maximum(CAMERA.gain * blurred(moved.mean(0), 1.0) + CONSTANT, 1)
-    weights = []
-    for frame in moved:
-        apart = uniform_filter((frame - moved[1]) ** 2 / (2 * variance), 5)
-        weights.append(np.clip(2.5 - apart, 0, 1))
-    weights[1] = np.ones_like(variance)
-    total = np.sum(weights, 0)
-    return np.sum(moved * weights, 0) / total, float(np.mean(total))
+    """Average as `--context 3` does: where no more than noise differs."""
+    first, plane, last = three[..., None]
+    found, frames = averaged(plane, [first, last], CAMERA.gain, CONSTANT)
+    return found[..., 0], frames
 
 
 METHODS: dict[str, Callable[[Three], tuple[Plane, float]]] = {
     "the frame alone": alone,
     "mean of 3": mean,
     "registered": registered,
-    "registered, gated": gated,
+    "`--context 3`": gated,
 }
 
 

@@ -101,10 +101,10 @@ def scenes() -> dict[str, Plane]:
         found["photograph"] = np.asarray(file, np.float64)[60:188, 60:188] ** 3
     found["filaments"] = _filaments()
     found["cells"] = _cells()
-    return {name: _spread(scene) for name, scene in found.items()}
+    return {name: spread(scene) for name, scene in found.items()}
 
 
-def _spread(scene: Plane) -> Plane:
+def spread(scene: Plane) -> Plane:
     low, high = np.percentile(scene, (0.5, 99.9))
     return np.asarray(np.clip((scene - low) / (high - low), 0, 1), np.float64)
 

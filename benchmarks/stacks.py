@@ -3,6 +3,7 @@
 Usage: python benchmarks/stacks.py memory [GIB ...]
        python benchmarks/stacks.py scaling [ROUNDS]
        python benchmarks/stacks.py block [MODEL]
+       python benchmarks/stacks.py reading
 
 memory   peak memory of `memnet batch` for TIFFs of 2048×2048 px, 16-bit, against that
          for a single plane, with a network so small that it takes next to nothing
@@ -11,6 +12,8 @@ scaling  time for one OME-Zarr image with one and with two Dask workers, each on
          processor time of the busiest worker tells what it would be on an idle machine
 block    reading, restoring and writing one shard of 1024×1024 px × 16 planes, and how
          many empty tasks a scheduler hands out in a second
+reading  what reading the block of a shard with its halo costs: bytes that the process
+         reads from files, and processor time, for a TIFF and an OME-Zarr (Linux)
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from memnet_core.batch.blocks import BlockMaker
 from memnet_core.batch.cluster import ClusterRun
 from memnet_core.batch.shared import begin
 from memnet_core.events import result_of
-from memnet_core.io import open_image, probe
+from memnet_core.io import Image, open_image, probe, save_image
 from memnet_core.io.zarr_blocks import open_level
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.file import save_model
@@ -212,11 +215,9 @@ def block(model: str = "denoise") -> None:
         maker = BlockMaker(work, job, "auto", Models())
         middle = work.plan.layout.blocks(0) // 2
         part = work.plan.layout.block(0, middle)
-        with open_image(source) as stack:
-            started = time.monotonic()
-            rows, columns = (slice(s.start - 68, s.stop + 68) for s in part[1:])
-            stack.read_block(part[:1], rows, columns)
-            reading = time.monotonic() - started
+        started = time.monotonic()
+        read_middle(source)
+        reading = time.monotonic() - started
         started = time.monotonic()
         result_of(maker.make(0, middle, wait=True))
         whole = time.monotonic() - started
@@ -236,6 +237,35 @@ def block(model: str = "denoise") -> None:
         print(f"{handed_out(cluster(folder, 1, processes)):.0f} empty tasks a second")
 
 
+def read_middle(source: Path) -> int:
+    """Read 16 planes of the 1024×1024 px in the middle with a halo of 68 px."""
+    with open_image(source) as stack:
+        around = slice(1024 - 68, 2048 + 68)
+        pixels: NDArray[Any] = stack.read_block((slice(0, 16),), around, around)
+        return pixels.nbytes
+
+
+def reading() -> None:
+    import psutil
+
+    process = psutil.Process()
+    with tempfile.TemporaryDirectory() as name:
+        tiff = write_stack(Path(name) / "in.ome.tif", 16, 3072)
+        zarr = Path(name) / "in.ome.zarr"
+        save_image(zarr, Image(tifffile.imread(tiff), "ZYX"))
+        for source in (tiff, zarr):
+            read_middle(source)  # what is imported at the first time does not count
+            bytes_before = process.io_counters().read_chars
+            time_before = time.process_time()
+            wanted = read_middle(source)
+            read = process.io_counters().read_chars - bytes_before
+            seconds = time.process_time() - time_before
+            print(
+                f"{source.name}: {read / 2**20:.1f} MiB read for {wanted / 2**20:.1f} "
+                f"MiB of pixels, in {seconds:.2f} s of processor time"
+            )
+
+
 def handed_out(address: str, tasks: int = 5000) -> float:
     from distributed import Client
 
@@ -248,5 +278,10 @@ def handed_out(address: str, tasks: int = 5000) -> float:
 
 
 if __name__ == "__main__":
-    command: Any = {"memory": memory, "scaling": scaling, "block": block}[sys.argv[1]]
-    command(*sys.argv[2:])
+    modes: dict[str, Any] = {
+        "memory": memory,
+        "scaling": scaling,
+        "block": block,
+        "reading": reading,
+    }
+    modes[sys.argv[1]](*sys.argv[2:])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 import npe2
+import numpy as np
 import skimage.data
 from PIL import Image
 from qtpy.QtWidgets import QApplication, QPushButton
@@ -50,6 +51,7 @@ def main() -> None:
             enlarge(viewer)
             batch(viewer, Path(temporary))
             train(viewer, Path(temporary))
+            adapt(viewer)
         viewer.close()
 
 
@@ -158,6 +160,20 @@ def train(viewer: Any, folder: Path) -> None:
     until(lambda: widget.run.work is None)
     shoot(viewer, "plugin-train")
     viewer.window.remove_dock_widget(dock)
+
+
+def adapt(viewer: Any) -> None:
+    still = skimage.data.camera()[100:212, 160:272] / 255 * 20
+    frames = 100 + 2 * np.random.default_rng(0).poisson(still, (6, *still.shape))
+    layer = viewer.add_image(frames.astype(np.uint16), name="dim camera")
+    viewer.reset_view()
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Adapt to a layer")
+    widget.layer.value = layer
+    widget.start()
+    until(lambda: widget.run.work is None)
+    shoot(viewer, "plugin-adapt")
+    viewer.window.remove_dock_widget(dock)
+    clear(viewer)
 
 
 def clean_pictures(folder: Path) -> Path:

@@ -76,7 +76,9 @@ def local_modules(folder: str) -> set[str]:
     [
         (
             "src/memnet_core",
-            BASE | names_of(EXTRAS["distributed"]) | names_of(EXTRAS["export"]),
+            BASE.union(
+                *(names_of(EXTRAS[e]) for e in ("distributed", "export", "spandrel"))
+            ),
         ),
         ("src/napari_memnet", BASE | names_of(EXTRAS["napari"])),
         ("tests/core", BASE | group("test")),

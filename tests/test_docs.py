@@ -31,8 +31,8 @@ DOCUMENTS = [
 ]
 HISTORY = {"models.md"}
 """Pages that quote commands of the day when a model was trained."""
-FOREIGN = {"dask_jobqueue"}
-"""Modules of examples that need a machine which is not here."""
+FOREIGN = {"dask_jobqueue", "spandrel"}
+"""Modules of examples that need a machine, or a build, which is not here."""
 CHEAP = {"batch", "restore", "info"}
 """Commands that are run on small inputs; of the others the arguments are parsed."""
 ELSEWHERE = {"--workers", "--scheduler"}

@@ -29,13 +29,17 @@ def axes_of_frames(layer: Image) -> list[tuple[str, int]]:
     """
     planes = layer_planes(layer)
     sizes = planes.region.shape[:-2]
+    labels = [str(label) for label in layer.axis_labels[: len(sizes)]]
     return [
-        (f"{label} ({size} frames)", axis)
-        for axis, (label, size) in enumerate(
-            zip(layer.axis_labels, sizes, strict=False)
-        )
+        (f"{_named(label, axis)} ({size} frames)", axis)
+        for axis, (label, size) in enumerate(zip(labels, sizes, strict=True))
         if size > 1 and axis != planes.channel_axis
     ]
+
+
+def _named(label: str, axis: int) -> str:
+    """Return what an axis is called; napari's names for those without are numbers."""
+    return f"axis {axis}" if label.lstrip("-").isdigit() else label
 
 
 def default_name(layer: Image) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from memnet_core.errors import UsageError
 from memnet_core.pixels import without_alpha
 from napari_memnet.layers import Region, layer_planes, twin_attributes
+from napari_memnet.placement import start_in
 from napari_memnet.stores import LARGEST_PLANE
 
 if TYPE_CHECKING:
@@ -117,13 +118,8 @@ def _place(source: Image, result: Image) -> Region:
     beside = f"{result.name!r} does not lie on pixels of {source.name!r}"
     if source.ndim != result.ndim or source.rgb != result.rgb or source == result:
         raise UsageError(f"{beside}; choose a layer and what was made of it.")
-    first = np.zeros(result.ndim)
-    start = np.asarray(source.world_to_data(result.data_to_world(first)))
-    ends = [
-        np.asarray(source.world_to_data(result.data_to_world(one))) - start
-        for one in np.eye(result.ndim)
-    ]
-    if not np.allclose(ends, np.eye(result.ndim), atol=1e-4):
+    start = start_in(source, result)
+    if start is None:
         raise UsageError(
             f"Pixels of {result.name!r} are not as large as those of {source.name!r}, "
             "so that there is nothing that was removed."

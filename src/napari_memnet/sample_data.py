@@ -1,7 +1,8 @@
-"""Sample data: one picture for each task, made here or free of rights."""
+"""Sample data: one picture for each task, made here or freely licensed."""
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,10 @@ if TYPE_CHECKING:
 
     LayerData = tuple[NDArray[Any], dict[str, Any], str]
 
-__all__ = ["jpeg_q10", "noisy_stack", "small_image"]
+__all__ = ["jpeg_q10", "low_light", "noisy_stack", "small_image"]
 
 _PLANES, _SIDE = 24, 256
+_OFFSET = 1000
 
 
 def jpeg_q10() -> list[LayerData]:
@@ -51,6 +53,40 @@ def noisy_stack() -> list[LayerData]:
         "contrast_limits": (100, 1500),
     }
     return [(stack, attributes, "image")]
+
+
+def low_light() -> list[LayerData]:
+    """Return a movie of lysosomes, and the same as 20 electrons at its peak show it.
+
+    The movie is real (BoHuangLab, MIT; `samples/LICENSE-lysosomes`) and nearly free of
+    noise. That of the second layer is simulated: photons, and 0.4 electrons of reading.
+    Both have an offset, so that noise is not cut off at 0.
+    """
+    from memnet_core.io import open_image
+
+    path = resources.files("napari_memnet") / "samples" / "lysosomes.ome.tif"
+    with resources.as_file(path) as file, open_image(file) as movie:
+        pixels = movie.image().pixels
+        steps = movie.metadata.calibration
+    black = float(pixels.min())
+    electron = (float(np.percentile(pixels, 99.9)) - black) / 20
+    rng = np.random.default_rng(0)
+    photons = rng.poisson((pixels - black) / electron)
+    counts = _OFFSET + black + electron * (photons + rng.normal(0, 0.4, pixels.shape))
+    noisy = np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+    placed = {
+        "scale": [steps.spacing[axis] for axis in "TYX"],
+        "units": [steps.units[axis] for axis in "TYX"],
+        "axis_labels": ("t", "y", "x"),
+        "colormap": "green",
+    }
+    clean = placed | {"name": "lysosomes (real)", "visible": False}
+    shown = placed | {"name": "lysosomes, low light (simulated)"}
+    limits = {"contrast_limits": (_OFFSET, _OFFSET + 12000)}
+    return [
+        (pixels + np.uint16(_OFFSET), clean | limits, "image"),
+        (noisy, shown | limits, "image"),
+    ]
 
 
 def small_image() -> list[LayerData]:

@@ -71,7 +71,8 @@ def test_commands_for_layers_need_a_selected_image(
 
 
 @pytest.mark.parametrize(
-    "name", ["Restore", "Restore a folder", "Train a model", "Compare"]
+    "name",
+    ["Restore", "Restore a folder", "Train a model", "Adapt to a layer", "Compare"],
 )
 def test_napari_opens_each_widget_and_closes_it(
     make_napari_viewer: Any, npe2pm: Any, manifest: PluginManifest, name: str, wait: Any

@@ -48,3 +48,23 @@ def test_the_small_picture_is_a_third_of_the_coffee_cup() -> None:
     assert layer.rgb
     assert data.shape == (133, 200, 3)
     assert data.dtype == np.uint8
+
+
+def test_the_movie_in_low_light_lies_on_the_real_one() -> None:
+    (clean, about_clean, _), (noisy, about_noisy, _) = sample_data.low_light()
+    real, simulated = Image(clean, **about_clean), Image(noisy, **about_noisy)
+    assert clean.shape == noisy.shape == (10, 128, 128)
+    assert clean.dtype == noisy.dtype == np.uint16
+    assert "real" in real.name
+    assert "simulated" in simulated.name
+    assert simulated.visible
+    assert not real.visible
+    np.testing.assert_array_equal(real.extent.world, simulated.extent.world)
+    np.testing.assert_allclose(real.scale, (5, 0.1292, 0.1292))
+    assert [str(unit) for unit in real.units] == ["second", "micrometer", "micrometer"]
+    # Photons: bright parts are noisier than dark ones, and all parts are much noisier.
+    wrong = noisy.astype(float) - clean
+    bright = clean > np.percentile(clean, 95)
+    dark = clean < np.percentile(clean, 50)
+    assert abs(wrong.mean()) < 30
+    assert wrong[bright].std() > 1.5 * wrong[dark].std() > 500

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from memnet_core.adaptation.clips import Clip
     from memnet_core.adaptation.events import Learning
     from memnet_core.adaptation.objectives import Objective
-    from memnet_core.adaptation.trials import Trial
+    from memnet_core.adaptation.trials import Losses, Trial
     from memnet_core.model.network import MemNet
 
 __all__ = ["Learned", "learned", "patch_side"]
@@ -78,6 +78,8 @@ class Learned:
     model : MemNet
         The network with the lowest held-out loss, on the CPU; the one that was begun
         with, if none was lower.
+    before : Losses
+        Held-out losses of the network that was begun with.
     curve : tuple of Point
         All tests, the first one before learning.
     steps : int
@@ -87,6 +89,7 @@ class Learned:
     """
 
     model: MemNet
+    before: Losses
     curve: tuple[Point, ...]
     steps: int
     megapixels: float
@@ -144,9 +147,9 @@ def learned(
     side = patch_side(clips, objective, model.architecture.unshuffle)
     pupil = _Pupil(model, _Patches(clips, objective, side, seed), device)
     began = time.monotonic()
-    lowest = losses_of(pupil.model, trials, device).mean
+    before = losses_of(pupil.model, trials, device)
+    lowest, best = before.mean, model
     count = _tests(minutes, time.monotonic() - began)
-    best = model
     curve = [Point(0.0, math.nan, lowest)]
     yield Retested(0, curve[0], is_best=True)
     began = clock = time.monotonic()
@@ -171,7 +174,7 @@ def learned(
             yield _progress(reported, pupil, minute, min(fraction, 1.0))
             reported = Meter()
     best = copy.deepcopy(best).cpu().eval()
-    return Learned(best, tuple(curve), pupil.steps, megapixels)
+    return Learned(best, before, tuple(curve), pupil.steps, megapixels)
 
 
 def _tests(minutes: float | None, seconds: float) -> int:

@@ -187,6 +187,9 @@ class Adapted:
             return f"The model {self.path.stem} is adapted to this."
         if not self.fall.is_sure:
             return f"The held-out loss does not fall beyond chance, {stays}"
+        if self.stein and self.stein.after > self.stein.before:
+            cause = "motion" if self.motion.is_sure else "what it learned"
+            return f"The model gets worse by {cause}, {stays}"
         if self.stein:
             return f"A frame's own error does not fall beyond chance, {stays}"
         return (

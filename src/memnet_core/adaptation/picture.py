@@ -70,18 +70,20 @@ def drawn(
     low, high = np.percentile(adapted.exhibit.before, _SHOWN)
     named = {
         "held-out frame": adapted.exhibit.noisy,
-        f"{adapted.base}, as it was": adapted.exhibit.before,
-        "adapted": adapted.exhibit.after,
+        "before": adapted.exhibit.before,
+        "after": adapted.exhibit.after,
     }
     for axes, (title, frame) in zip(frames, named.items(), strict=True):
         mapped = ((frame[:_MOST, :_MOST] - low) / (high - low)).clip(0, 1)
         axes.imshow(mapped, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_title(title)
+        axes.set_title(title, fontsize=9)
         axes.set_axis_off()
     minutes, training, held_out = zip(*adapted.curve, strict=True)
     losses.plot(minutes, held_out, "o-", label="held out")
     losses.plot(minutes, training, "o-", label="training")
-    losses.set(xlabel="minutes", ylabel="loss / variance of the noise")
-    losses.legend()
+    losses.set_title("loss (noise alone: 1)", fontsize=9)
+    losses.set_xlabel("minutes", fontsize=8)
+    losses.tick_params(labelsize=8)
+    losses.legend(fontsize=8)
     losses.grid(alpha=0.3)
     return figure

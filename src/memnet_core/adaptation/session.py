@@ -98,8 +98,7 @@ def adapting(
     _check_size(clips, held_out, request.objective, card)
     generator = torch.Generator().manual_seed(request.seed)
     trials = [trial_of(clip, request.objective, generator) for clip in held_out]
-    before = losses_of(model.to(device), trials, device)
-    moves = motion(model, trials, device)
+    moves = motion(model.to(device), trials, device)
     single = all(len(clip.frames) == 1 for clip in held_out)
     is_white = all(channel.grain == "white" for channel in decision.channels)
     is_misled = (moves.is_sure and not request.despite_motion) or single
@@ -116,10 +115,11 @@ def adapting(
         )
     )
     yield from result
+    learnt = result.result
     levels = _levels(card, [channel.level for channel in decision.channels])
     kind = CORRELATED if card.grain == "correlated" else find_task(card.task)
-    mended = without_pattern(result.result.model, kind, levels).to(device)
-    fall = Fall.between(before, losses_of(mended, trials, device))
+    mended = without_pattern(learnt.model, kind, levels).to(device)
+    fall = Fall.between(learnt.before, losses_of(mended, trials, device))
     errors = None
     if is_misled and is_white:
         errors = Fall.between(
@@ -129,13 +129,13 @@ def adapting(
     path = None
     if is_better(fall, errors, moves, despite_motion=request.despite_motion):
         path = request.file()
-        _write(path, mended, card, levels, request, result.result, device)
+        _write(path, mended, card, levels, request, learnt, device)
     return Adapted(
         fall=fall,
         stein=errors,
         motion=moves,
         base=card.name,
-        curve=result.result.curve,
+        curve=learnt.curve,
         exhibit=exhibit,
         path=path,
     )

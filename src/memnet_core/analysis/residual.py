@@ -25,7 +25,7 @@ _REACH = 7
 """Pixels in each direction up to which the correlation is drawn."""
 
 _MOST = 5.0
-"""Deviations beyond which a pixel counts as these: else one hot pixel rules them all."""
+"""Deviations beyond which a pixel counts as these, or one hot pixel would rule."""
 
 _BROAD = 5
 """Side in pixels of the squares whose mean is the ground that details lie on."""

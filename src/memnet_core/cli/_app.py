@@ -26,6 +26,7 @@ from memnet_core.cli.batch import batch
 from memnet_core.cli.evaluate import evaluate
 from memnet_core.cli.info import info
 from memnet_core.cli.models import models
+from memnet_core.cli.reproduce import reproduce
 from memnet_core.cli.restore import restore
 from memnet_core.cli.train import train
 from memnet_core.errors import ImageError, MemnetError
@@ -137,6 +138,10 @@ def main(*, debug: bool) -> None:
     """Restore noisy, blocky or too-small images with MemNet."""
 
 
-_COMMANDS = (batch, restore, info, models, train, adapt, evaluate, analyze, bug_report)
+_COMMANDS = (
+    *(batch, restore, info, models),
+    *(train, adapt, evaluate, analyze, reproduce),
+    bug_report,
+)
 for command in _COMMANDS:
     main.add_command(command)

@@ -194,6 +194,15 @@ _OPTIONS = (
         "photons (auto), or leave them.",
     ),
     click.option(
+        "--context",
+        type=click.Choice(["1", "3"]),
+        callback=lambda _context, _parameter, value: int(value),
+        default="1",
+        show_default=True,
+        help="denoise: each plane of a stack by itself, or averaged with the ones "
+        "before and after it where these show the same and noise is of photons.",
+    ),
+    click.option(
         "--axes",
         type=parse_axes,
         default="",

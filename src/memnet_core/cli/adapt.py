@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memnet_core.cli._display import EXIT_FAILED, EXIT_INTERRUPTED
+from memnet_core.cli._display import EXIT_FAILED
 from memnet_core.cli._options import max_pixels, parse_axes, parse_noise
 from memnet_core.text import shown
 
@@ -95,13 +95,9 @@ def adapt(*, stack: Path, axis: str | None, **options: Any) -> None:
     from memnet_core.adaptation.picture import draw
 
     command = shown(f"memnet {shlex.join(sys.argv[1:])}")
-    try:
-        adapted = adapted_to(
-            stack, axis and axis.upper(), told=_tell, command=command, **options
-        )
-    except KeyboardInterrupt:
-        click.echo("Interrupted; nothing is written.", err=True)
-        raise SystemExit(EXIT_INTERRUPTED) from None
+    adapted = adapted_to(
+        stack, axis and axis.upper(), told=_tell, command=command, **options
+    )
     for sentence in adapted.sentences:
         click.echo(shown(sentence))
     if adapted.path is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,12 @@ import click
 
 from memnet_core.cli._display import EXIT_INTERRUPTED
 from memnet_core.cli._options import parse_range
+from memnet_core.cli._training import StopSignal, told
 from memnet_core.tasks import TASKS
 from memnet_core.text import shown
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from memnet_core.training.config import TrainingConfig
-    from memnet_core.training.events import Event
 
 __all__ = ["train"]
 
@@ -249,7 +246,7 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
     trainer = Trainer(config, device)
     if is_first():
         write_config(config)
-    stop = _StopSignal()
+    stop = StopSignal()
     if not is_first():
         with closing(trainer.run(stop_at)) as events:
             for _ in events:
@@ -263,7 +260,7 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
     command = _remember_command(config.out)
     with closing(sitting(trainer, stop_at, command)) as events:
         for event in events:
-            if line := _line(event):
+            if line := told(event):
                 click.echo(shown(line), err=True)
             if stop.requested:
                 break
@@ -272,19 +269,6 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
     elif model_file(config).exists():
         click.echo(f"The best model is {shown(model_file(config))}.", err=True)
     return not stop.requested
-
-
-class _StopSignal:
-    """Turns the first Ctrl-C or SIGTERM into a request to stop after this step."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._request)
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(number, signal.SIG_DFL)
 
 
 def _remember_command(out: Path) -> str:
@@ -301,36 +285,3 @@ def _remember_command(out: Path) -> str:
             f"Cannot write to {path}: {error.strerror}; make room there."
         ) from error
     return "; ".join(lines)
-
-
-def _line(event: Event) -> str:
-    from memnet_core.events import Notice
-    from memnet_core.training.events import Finished, Progress, Validated
-
-    if isinstance(event, Notice):
-        return event.text
-    if isinstance(event, Progress):
-        return (
-            f"{event.minutes:6.1f} min {event.fraction:4.0%}  step {event.step:6d}  "
-            f"loss {event.loss:.6f}  lr {event.learning_rate:.1e}  "
-            f"{event.patches_per_second:.1f} patches/s  "
-            f"{event.pixels_per_second / 1e3:.0f} kpx/s  "
-            f"{event.minutes_left:.1f} min left"
-        )
-    if isinstance(event, Validated):
-        gains = ", ".join(
-            f"{level} {event.input_psnr[level]:.2f} -> {event.psnr[level]:.2f} dB"
-            for level in event.psnr
-        )
-        best = "" if event.is_best else "  (not better than before)"
-        return (
-            f"{event.minutes:6.1f} min validation  {gains}  loss "
-            f"{event.training_loss:.6f} training, {event.evaluation_loss:.6f} "
-            f"evaluation{best}"
-        )
-    if isinstance(event, Finished):
-        return (
-            f"Finished after {event.minutes:.1f} min, {event.step} steps, "
-            f"{event.megapixels:.1f} megapixels."
-        )
-    return ""

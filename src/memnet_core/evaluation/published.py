@@ -1,6 +1,6 @@
 """What other systems reach on the known sets.
 
-For gray planes these are the figures of the paper's Tables 3-5, for colours those that
+For gray planes these are the figures of the paper's Tables 1-6, for colours those that
 QGAC (ECCV 2020) and FBCNN (ICCV 2021) published.
 """
 
@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Figures", "KnownSet", "input_scores", "known_set", "published"]
+__all__ = [
+    "Figures",
+    "KnownSet",
+    "input_scores",
+    "known_set",
+    "published",
+    "published_sets",
+]
 
 Figures = tuple[float, float | None]
 """PSNR in dB and SSIM, where it was published."""
@@ -69,6 +76,27 @@ class _Table:
 
 # ruff: noqa: E501
 _TABLES: dict[int, _Table] = {
+    1: _Table(
+        ("MemNet_NL", "MemNet_NS", "MemNet"),
+        """
+Set5 2 37.68/.9591 37.71/.9592 37.78/.9597
+Set5 3 33.96/.9235 34.00/.9239 34.09/.9248
+Set5 4 31.60/.8878 31.65/.8880 31.74/.8893
+""",
+    ),
+    2: _Table(
+        (
+            "VDSR",
+            "DRCN",
+            "RED",
+            "MemNet, 91 images, one output",
+            "MemNet, 91 images",
+            "MemNet, 291 images",
+        ),
+        """
+Set5 3 33.66 33.82 33.82 33.92 33.98 34.09
+""",
+    ),
     3: _Table(
         ("BM3D", "EPLL", "PCLR", "PGPD", "WNNM", "RED", "MemNet"),
         """
@@ -107,6 +135,12 @@ LIVE1 10 27.77/.7730 28.96/.8076 29.15/.8111 29.19/.8123 29.45/.8193
 LIVE1 20 30.07/.8512 31.29/.8733 31.46/.8769 31.59/.8802 31.83/.8846
 """,
         input="JPEG",
+    ),
+    6: _Table(
+        ("M4R6", "M6R6", "M6R8", "M10R10"),
+        """
+Set5 3 34.05 34.09 34.16 34.23
+""",
     ),
 }
 
@@ -164,16 +198,24 @@ def published(
     systems = tables[table].systems
     figures: dict[float, dict[str, Figures]] = {}
     for line in tables[table].rows.strip().splitlines():
-        *names, level = line.split()[: -len(systems)]
-        if " ".join(names) != name:
+        row, level = _set_and_level(line, tables[table])
+        if row != name:
             continue
         cells = line.split()[-len(systems) :]
-        figures[float(level)] = {
+        figures[level] = {
             system: _figures(cell)
             for system, cell in zip(systems, cells, strict=True)
             if cell != "-"
         }
     return figures
+
+
+def published_sets(table: int) -> tuple[KnownSet, ...]:
+    """Return the sets that a table of the paper has figures of, in its order."""
+    lines = _TABLES[table].rows.strip().splitlines()
+    known = {each.name: each for each in _SETS.values()}
+    named = dict.fromkeys(_set_and_level(line, _TABLES[table])[0] for line in lines)
+    return tuple(known[name] for name in named)
 
 
 def input_scores(
@@ -198,6 +240,11 @@ def input_scores(
         if system in figures
     }
     return measured | stated
+
+
+def _set_and_level(line: str, table: _Table) -> tuple[str, float]:
+    *names, level = line.split()[: -len(table.systems)]
+    return " ".join(names), float(level)
 
 
 def _figures(cell: str) -> Figures:

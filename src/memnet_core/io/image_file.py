@@ -157,6 +157,17 @@ class ImageFile:
         place = self.leading.find("C")
         return self._place(plane)[place] if place >= 0 else 0
 
+    def beside(self, plane: int) -> list[int]:
+        """Return the planes before and after one in time, else in depth."""
+        sizes = dict(zip(self.leading, self.sizes, strict=False))
+        axis = next((a for a in "TZ" if sizes.get(a, 1) > 1), "")
+        if not axis:
+            return []
+        step = math.prod(self.sizes[self.leading.index(axis) + 1 : len(self.leading)])
+        place = self._place(plane)[self.leading.index(axis)]
+        before = [plane - step] if place > 0 else []
+        return [*before, plane + step] if place < sizes[axis] - 1 else before
+
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return pixels of shape (h, w, S) in the dtype of the file.
 

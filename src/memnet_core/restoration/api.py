@@ -16,6 +16,7 @@ from memnet_core.restoration.prepare import prepare
 from memnet_core.restoration.run import restore as run
 from memnet_core.restoration.settings import (
     Channels,
+    Context,
     GrainChoice,
     HotPixels,
     NoiseChoice,
@@ -47,6 +48,7 @@ def restore(
     noise: NoiseChoice = ...,
     noise_grain: GrainChoice = ...,
     hot_pixels: HotPixels = ...,
+    context: Context = ...,
     model: str | None = ...,
     nearest: bool = ...,
     device: str = ...,
@@ -72,6 +74,7 @@ def restore(
     noise: NoiseChoice = ...,
     noise_grain: GrainChoice = ...,
     hot_pixels: HotPixels = ...,
+    context: Context = ...,
     model: str | None = ...,
     nearest: bool = ...,
     device: str = ...,

@@ -65,6 +65,7 @@ class WithoutHotPixels:
         self.channel = source.channel
         self.jpeg_tables = source.jpeg_tables
         self.jpeg_coding = source.jpeg_coding
+        self.beside: Any = getattr(source, "beside", None)
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return a window without hot pixels."""

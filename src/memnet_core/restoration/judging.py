@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from memnet_core.errors import ImageError, UsageError
+from memnet_core.restoration.context import Averaged, beside
 from memnet_core.restoration.holes import Filled
 from memnet_core.restoration.hot_pixels import WithoutHotPixels, replaced
 from memnet_core.restoration.photons import (
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Channel", "Judged", "judge"]
 
+_AVERAGED = 3
+"""Planes that are averaged with their neighbours to see what that brings."""
+
 _JUDGED = 1024
 """Values from which on what they spread over says something of their noise."""
 
@@ -54,6 +58,8 @@ class Channel(BaseModel):
         Degradation level.
     scaling : Linear or Stabilized, optional
         What becomes 0 and 1; None where every plane has its own.
+    frames : float
+        Planes in the means that the network sees; 1 where it sees single ones.
     grain : str
         Whether neighbouring pixels share the noise.
     """
@@ -62,6 +68,7 @@ class Channel(BaseModel):
 
     level: FiniteFloat
     scaling: Scaling | None
+    frames: Annotated[FiniteFloat, Field(ge=1)] = 1.0
     grain: Grain = "white"
 
     @property
@@ -144,8 +151,19 @@ def _judged(
     if line and photons and settings.hot_pixels == "auto":
         blocks, hot = _without_hot_pixels(source, blocks, channel, line)
         source = WithoutHotPixels(source, line.gain, line.constant)
+    even_line, frames = line, 1.0
+    if line and photons and settings.context > 1 and beside(source, planes[0]):
+        source = Averaged(source, line.gain, line.constant)
+        step = -(-len(planes) // _AVERAGED)
+        few = planes[step // 2 :: step]
+        frames = float(np.mean([source.frames(plane) for plane in few]))
+        blocks = sampled_blocks(source, few)
+        even_line = replace(
+            line, gain=line.gain / frames, constant=line.constant / frames
+        )
+        hot.append(f"means of {frames:.1f} planes")
     scaling = scaling_of(blocks, source.dtype, choice)
-    even = stabilized_of(scaling, line) if line and photons else scaling
+    even = stabilized_of(scaling, even_line) if even_line and photons else scaling
     is_open = task.noisy and settings.noise_grain != "white"
     seen = _seen(source, planes, even) if is_open or settings.level is None else []
     grain = _noise_of_grain(seen, settings) if is_open else None
@@ -154,7 +172,8 @@ def _judged(
     if line and isinstance(even, Stabilized):
         level = round(grain.sigma if grain else even.level, 1)
         remarks += [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
-        return Channel(level=level, scaling=even, grain=kind), remarks + shared + hot
+        channel_found = Channel(level=level, scaling=even, frames=frames, grain=kind)
+        return channel_found, remarks + shared + hot
     if settings.value_range == "plane":
         remarks.append("each plane by its own percentiles")
     if settings.level is not None:
@@ -163,7 +182,8 @@ def _judged(
         found = LevelFound(round(grain.sigma, 1), f"σ estimated as {grain.sigma:.1f}")
     else:
         found = task.estimate(seen, source.jpeg_tables)
-        if line and line.is_clear:
+        is_wide = source.dtype.itemsize > 1
+        if line and (line.is_likely if is_wide else line.is_clear):
             found = mean_level(blocks, scaling, line)
     remarks += [found.remark] if found.remark else []
     if task.noisy and source.dtype.itemsize > 1 and settings.value_range != "plane":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["NoiseLine", "noise_line"]
+__all__ = ["NoiseLine", "noise_line", "noise_points"]
 
 _FEWEST = 150
 """Coefficients in a class: its variance is then sure to 12 %."""
@@ -66,6 +66,9 @@ _CLEAR_MISFIT = 0.3
 """Cameras have a misfit of 0.03 to 0.15, an EMCCD of few photons up to 0.28; texture of
 clean pictures, if there is more of it in bright parts, of 0.2 to 0.5."""
 
+_LIKELY_MISFIT = 0.6
+"""Up to which noise still grows, if not along a line; clean pictures have up to 0.9."""
+
 _HUBER = 1.345
 """Standard deviations up to which a class counts in full (95 % efficiency)."""
 
@@ -104,9 +107,16 @@ class NoiseLine:
     @property
     def is_clear(self) -> bool:
         """Whether noise grows with the signal, beyond doubt and enough to matter."""
-        grows = self.deviation(self.bright) > _CLEAR_RATIO * self.deviation(self.dark)
-        is_sure = self.gain > _CLEAR_ERRORS * self.error
-        return grows and is_sure and self.misfit < _CLEAR_MISFIT
+        return self._grows(_CLEAR_MISFIT)
+
+    @property
+    def is_likely(self) -> bool:
+        """Whether noise grows with the signal, if not surely along this line."""
+        return self._grows(_LIKELY_MISFIT)
+
+    def _grows(self, misfit: float) -> bool:
+        ratio = self.deviation(self.bright) > _CLEAR_RATIO * self.deviation(self.dark)
+        return ratio and self.gain > _CLEAR_ERRORS * self.error and self.misfit < misfit
 
     def __str__(self) -> str:
         """Say it in words."""
@@ -136,6 +146,31 @@ def noise_line(blocks: Sequence[NDArray[Any]]) -> NoiseLine | None:
     NoiseLine or None
         None where there are too few pixels, or no noise.
     """
+    mean, variance, count = noise_points(blocks)
+    if len(mean) < 2:
+        return None
+    return _fitted(mean, variance, count)
+
+
+def noise_points(
+    blocks: Sequence[NDArray[Any]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the points that `noise_line` lays a line through.
+
+    Parameters
+    ----------
+    blocks : sequence of ndarray, shape (h, w, S)
+        As for `noise_line`.
+
+    Returns
+    -------
+    ndarray
+        Mean of each class of brightness that holds noise, rising.
+    ndarray
+        Variance of its noise.
+    ndarray
+        Number of coefficients that tell it.
+    """
     found = [
         _coefficients(block[..., sample].astype(np.float64))
         for block in blocks
@@ -143,7 +178,7 @@ def noise_line(blocks: Sequence[NDArray[Any]]) -> NoiseLine | None:
         if min(block.shape[:2]) >= _SMALLEST
     ]
     if not found:
-        return None
+        return np.empty(0), np.empty(0), np.empty(0)
     columns = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     order = np.argsort(columns[0], kind="stable")
     _, means, squares, activity = (column[order] for column in columns)
@@ -153,9 +188,7 @@ def noise_line(blocks: Sequence[NDArray[Any]]) -> NoiseLine | None:
     ]
     mean, variance, count = np.array(points).reshape(-1, 3).T
     noisy = variance > 0
-    if noisy.sum() < 2:
-        return None
-    return _fitted(mean[noisy], variance[noisy], count[noisy])
+    return mean[noisy], variance[noisy], count[noisy]
 
 
 def _coefficients(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

@@ -18,9 +18,8 @@ from memnet_core.restoration.decision import plane_scaling
 from memnet_core.restoration.enlarged import Enlarged
 from memnet_core.restoration.halves import ChromaPlanes, RestoredSamples
 from memnet_core.restoration.holes import Filled, is_blank
-from memnet_core.restoration.hot_pixels import WithoutHotPixels
+from memnet_core.restoration.readied import Readied
 from memnet_core.restoration.rows import Rows
-from memnet_core.restoration.scaling import Stabilized
 from memnet_core.restoration.turns import TURNS, mean_of_turns
 from memnet_core.restoration.windows import Region, bands, window
 
@@ -77,6 +76,7 @@ def restore(
     wanted = region or Region.whole(prepared.result_shape(source.shape))
     done, total = 0, wanted.pixels
     blank, holes = 0, False
+    readied = Readied(source, prepared.decision)
     for plane in wanted.planes:
         channel = prepared.decision.channels[source.channel(plane)]
         job = _Plane(
@@ -85,6 +85,7 @@ def restore(
             plane=plane,
             level=channel.level,
             scaling=channel.scaling or plane_scaling(source, plane),
+            readied=readied.channel(source.channel(plane)),
         )
         before = done
         events = job.run(sink, wanted.rows, wanted.columns)
@@ -115,18 +116,16 @@ class _Plane:
     plane: int
     level: float
     scaling: Scaling
+    readied: Source | None = None
 
     def __post_init__(self) -> None:
         middle = (self.scaling.low + self.scaling.high) / 2
-        decision, scaling = self.prepared.decision, self.scaling
-        source = self.source
-        if decision.hot_pixels == "auto" and isinstance(scaling, Stabilized):
-            source = WithoutHotPixels(source, scaling.gain, scaling.constant)
-        self.filled = Filled(source, middle)
+        self.filled = Filled(self.readied or self.source, middle)
         scale = self.prepared.scale
         self.base: Source = Enlarged(self.filled, scale) if scale > 1 else self.filled
         self.dtype = self.source.dtype
         self.chroma: Chroma | None = None
+        decision = self.prepared.decision
         coding = decision.coding
         is_carried = decision.colours in ("single", "luminance")
         if coding and coding.has_chroma and not is_carried:
@@ -334,6 +333,7 @@ class _Plane:
                 self,
                 prepared=replace(self.prepared, decision=decision),
                 source=planes,
+                readied=None,
             )
             streams.append(pixels for _, pixels in job._restored(engine, *cells))
         return RestoredSamples(streams, cells[0].start, gray)

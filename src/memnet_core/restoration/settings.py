@@ -11,6 +11,7 @@ from memnet_core.tasks.grain import Grain
 __all__ = [
     "MOST_STRENGTH",
     "Channels",
+    "Context",
     "GrainChoice",
     "HotPixels",
     "NoiseChoice",
@@ -22,6 +23,7 @@ __all__ = [
 Channels = Literal["luminance", "each", "joint"]
 Precision = Literal["float32", "bfloat16", "float16"]
 GrainChoice = Literal["auto"] | Grain
+Context = Literal[1, 3]
 HotPixels = Literal["auto", "keep"]
 NoiseChoice = Literal["auto", "gaussian", "photons"] | tuple[float, float]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
@@ -62,6 +64,9 @@ class Settings:
     hot_pixels : str
         Denoising: ``auto`` replaces single pixels that are far too bright, where noise
         is of photons; ``keep`` leaves them.
+    context : int
+        Denoising: 3 averages each plane with the ones before and after it in time, else
+        in depth, where these show the same and noise is of photons.
     model : str, optional
         Name or file of the model; by default the one that was trained for the level.
     nearest : bool
@@ -91,6 +96,7 @@ class Settings:
     noise: NoiseChoice = "auto"
     noise_grain: GrainChoice = "auto"
     hot_pixels: HotPixels = "auto"
+    context: Context = 1
     strength: float = 1.0
     model: str | None = None
     nearest: bool = False

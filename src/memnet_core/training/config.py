@@ -161,8 +161,9 @@ class TrainingConfig(BaseModel):
     average_decay : float
         Decay of the exponential moving average of the weights; 0 for none.
     freeze_norm_from : float
-        Fraction of the run from which BatchNorm uses fixed, recalibrated statistics; 0
-        where a run starts from a model keeps those of that model.
+        Fraction of the run from which BatchNorm uses fixed statistics, recalibrated for
+        the averaged weights, from which training goes on; 0 where a run starts from a
+        model keeps those of that model.
     recalibration_batches : int
         Batches over which statistics are taken anew.
     precision : str

@@ -233,8 +233,7 @@ class Trainer:
     def _train_step(self, degraded: Tensor, clean: Tensor) -> float:
         fraction = self._fraction(self._step)
         if not self._norm_frozen and fraction >= self.config.freeze_norm_from:
-            recalibrate(self._model, self._recalibration_batches())
-            self._norm_frozen = True
+            self._fix_norm()
         self._model.train()
         if self._norm_frozen:
             for norm in norms(self._model):
@@ -261,6 +260,15 @@ class Trainer:
         self._updating = False
         with torch.no_grad():
             return float(self._loss(prediction, clean, self._logged_error))
+
+    def _fix_norm(self) -> None:
+        """Go on from the averaged weights, with the statistics that belong to them.
+
+        Statistics of the last weights do not fit averages over a thousand steps.
+        """
+        self._model.load_state_dict(self._average.module.state_dict())
+        recalibrate(self._model, self._recalibration_batches())
+        self._norm_frozen = True
 
     def _loss(self, prediction: Prediction, clean: Tensor, error: Error) -> Tensor:
         return memnet_loss(prediction, clean, error, self.config.alpha)

@@ -10,7 +10,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QTimer
 
 from memnet_core.errors import MemnetError
-from napari_memnet.comparison import scores
+from napari_memnet.comparison import plane_at, scores
 from napari_memnet.layers import layer_planes, origin
 from napari_memnet.removed import removed_layer
 from napari_memnet.together import source_of
@@ -18,6 +18,7 @@ from napari_memnet.view import current_index, image_layers
 from napari_memnet.widgets.curtain import Curtain
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import finish_fields
+from napari_memnet.widgets.score_plot import ScorePlot
 from napari_memnet.widgets.status import Status
 
 if TYPE_CHECKING:
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_memnet.layers import Region
-
 __all__ = ["CompareWidget"]
 
 _BLINK_MS = 600
 _NONE = "none"
+_NAMES = ("before", "after")
 _SAME = "Nothing to compare yet: restore an image, or choose two that differ."
 
 
@@ -91,7 +91,8 @@ class CompareWidget(DockWidget):
         )
         self._fields.margins = (0, 0, 0, 0)
         finish_fields(self._fields)
-        super().__init__(self._fields.native, self.hint, self.figures)
+        self.plot = ScorePlot(viewer, self._scored, self.figures.setText)
+        super().__init__(self._fields.native, self.hint, self.figures, self.plot)
         self._pair: tuple[Image, Image] | None = None
         self._visible: dict[Image, bool] = {}
         self._curtain: Curtain | None = None
@@ -104,6 +105,7 @@ class CompareWidget(DockWidget):
         self.removed.changed.connect(self._show_removed)
         for field in (self.source, self.result):
             field.changed.connect(self._on_layers_chosen)
+        self.reference.changed.connect(self.plot.clear)
         self.reference.changed.connect(self._show_figures)
         self._layer_events = (
             viewer.layers.events.inserted,
@@ -119,6 +121,7 @@ class CompareWidget(DockWidget):
         )
         self.position.visible = False
         self._choose_latest()
+        self._show_figures()
         self._show_hint()
 
     def close_down(self) -> None:
@@ -127,6 +130,7 @@ class CompareWidget(DockWidget):
         for event in self._layer_events:
             event.disconnect(self._on_layers)
         self._viewer.dims.events.current_step.disconnect(self._show_figures)
+        self.plot.close_down()
 
     def _layers(self, *_: Any) -> list[Image]:
         return image_layers(self._viewer)
@@ -160,6 +164,7 @@ class CompareWidget(DockWidget):
     def _on_layers_chosen(self) -> None:
         self._show_hint()
         self._show()
+        self.plot.clear()
         self._show_figures()
 
     def _on_blink(self, on: bool) -> None:
@@ -257,28 +262,41 @@ class CompareWidget(DockWidget):
         else:
             self._viewer.add_layer(Layer.create(*made))
 
+    def _scored(self) -> tuple[Image, list[Image]] | None:
+        """Return the clean image, and what is scored against it."""
+        chosen = self.reference.value, self.source.value, self.result.value
+        return None if None in chosen or _NONE in chosen else (chosen[0], [*chosen[1:]])
+
     def _show_figures(self, event: Any = None) -> None:
-        reference, source, result = (
-            self.reference.value,
-            self.source.value,
-            self.result.value,
-        )
-        if reference in (None, _NONE) or source is None or result is None:
+        scored = self._scored()
+        # A stack has more to score than the plane that is shown.
+        self.plot.setVisible(scored is not None and _is_stack(scored[0]))
+        if scored is None:
             self.figures.setText("")
             return
-        lines = []
-        for name, layer in (("before", source), ("after", result)):
-            try:
-                found = scores(
-                    reference, self._plane(reference), layer, self._plane(layer)
-                )
-            except MemnetError as error:
-                lines.append(f"{name}: {error}")
-            else:
-                lines.append(f"{name}: {found.psnr:.2f} dB, SSIM {found.ssim:.4f}")
-                lines.append(f"(values {found.low:g} to {found.high:g}, this plane)")
-        self.figures.setText("\n".join(dict.fromkeys(lines)))
+        try:
+            self.figures.setText(self._figures(*scored))
+        except MemnetError as error:
+            self.figures.setText(str(error))
 
-    def _plane(self, layer: Image) -> Region:
-        """Return the plane of a layer where the sliders are in the world."""
-        return layer_planes(layer).region.at(current_index(self._viewer, layer))
+    def _figures(self, reference: Image, layers: list[Image]) -> str:
+        """Return the scores of the plane where the sliders are."""
+        world = reference.data_to_world(current_index(self._viewer, reference))
+        planes = [plane_at(self._viewer, x, world) for x in (reference, *layers)]
+        assert planes[0] is not None
+        found = scores(reference, planes[0], list(zip(layers, planes[1:], strict=True)))
+        lines, compared = [], ""
+        for name, layer, score in zip(_NAMES, layers, found, strict=True):
+            if score is None:
+                lines.append(f"{name}: the sliders are beside {layer.name!r}.")
+                continue
+            lines.append(f"{name}: {score.psnr:.2f} dB, SSIM {score.ssim:.4f}")
+            compared = (
+                f"(values {score.low:g} to {score.high:g}, "
+                f"{score.width}×{score.height} px of this plane)"
+            )
+        return "\n".join(filter(None, [*lines, compared]))
+
+
+def _is_stack(layer: Image) -> bool:
+    return max(layer_planes(layer).region.shape[:-2], default=1) > 1

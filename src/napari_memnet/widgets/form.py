@@ -31,6 +31,7 @@ from napari_memnet.models import (
 from napari_memnet.remembered import forget, recall, remember
 from napari_memnet.settings import preferences
 from napari_memnet.widgets.fields import finish_fields
+from napari_memnet.widgets.noise import NoiseFields
 from napari_memnet.widgets.status import Status
 from napari_memnet.words import NEAREST, RANGE
 
@@ -185,8 +186,10 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         self.defaults = PushButton(
             text="Restore defaults", tooltip="Forget what was chosen here before."
         )
+        self.noise = NoiseFields()
         self._folded = [
             self.nearest,
+            *self.noise.all,
             self.device,
             self.range,
             self.low,
@@ -225,6 +228,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             "high": self.high,
             "channels": self.channels,
             "depth": self.exit_block,
+            **self.noise.by_name,
             **(kept or {}),
         }
 
@@ -275,6 +279,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             nearest=self.nearest.value,
             device=self.device.value,
             exit_block=self.exit_block.value,
+            **self.noise.settings(self.task.value, is_given=self.level is not None),
         )
 
     def close_down(self) -> None:
@@ -329,6 +334,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             widget.visible = is_open
         chosen = TASKS[self.task.value]
         is_given = not (chosen.estimable and self.automatic.value)
+        self.noise.show(chosen.name, is_open=is_open, is_given=is_given)
         self.automatic.visible = chosen.estimable
         self.strength.visible = self._has_strength
         if chosen.estimable:

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from memnet_core.adaptation.clips import Clip
-from memnet_core.adaptation.outcome import is_better
+from memnet_core.adaptation.events import Point
+from memnet_core.adaptation.outcome import Adapted, Exhibit, is_better
 from memnet_core.adaptation.trials import (
     Fall,
     Losses,
@@ -138,3 +139,34 @@ def test_what_moves_needs_more_than_the_held_out_loss() -> None:
     assert is_better(fall, fall, moves)
     assert not is_better(fall, rise, moves)
     assert not is_better(rise, fall, moves)
+
+
+def adapted(fall: Fall, stein: Fall | None, *, moves: bool) -> Adapted:
+    nothing = np.zeros((1, 1), np.float32)
+    return Adapted(
+        fall=fall,
+        stein=stein,
+        motion=Motion(0.5, is_sure=moves),
+        base="old",
+        curve=(Point(0, 1, 1),),
+        exhibit=Exhibit(nothing, nothing, nothing),
+        path=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("stein", "moves", "words"),
+    [
+        (Fall(1, 2, 0.1), True, "gets worse by motion, so old stays"),
+        (Fall(1, 2, 0.1), False, "gets worse by what it learned, so old stays"),
+        (Fall(1, 1, 0.1), True, "A frame's own error does not fall"),
+        (None, True, "share the noise of frames that move"),
+    ],
+)
+def test_why_the_old_model_stays_is_told(
+    stein: Fall | None, moves: bool, words: str
+) -> None:
+    told = adapted(Fall(2, 1, 0.1), stein, moves=moves)
+    assert words in told.verdict
+    assert ("The frames move" in " ".join(told.sentences)) == moves
+    assert ("as Stein estimates it" in " ".join(told.sentences)) == bool(stein)

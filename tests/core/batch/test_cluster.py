@@ -81,7 +81,9 @@ class Cluster:
         self._folder = folder
         self._environment = os.environ | {"OMP_NUM_THREADS": "1"}
         found = folder / "scheduler.json"
-        self._start("dask_scheduler", "--port", "0", "--scheduler-file", str(found))
+        self.scheduler = self._start(
+            "dask_scheduler", "--port", "0", "--scheduler-file", str(found)
+        )
         deadline = time.monotonic() + PATIENCE
         while not found.exists() or not found.read_text():
             assert time.monotonic() < deadline
@@ -203,6 +205,37 @@ def test_killed_worker_costs_its_tasks_only(
             victim.wait()
     assert victim.poll() == -signal.SIGKILL
     assert contents(tmp_path) == alone["ome-zarr"]
+
+
+def test_lost_scheduler_ends_the_run_with_a_sentence_and_another_goes_on(
+    cluster: Cluster,
+    folder: Path,
+    model: str,
+    alone: dict[str, dict[str, bytes]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("memnet_core.batch.cluster._PATIENCE", 10.0)
+    target = tmp_path / "out"
+    jobs = jobs_for(folder, target, "ome-zarr")
+    with ExitStack() as processes:
+        lost = Cluster(tmp_path, processes)
+        lost.add_worker()
+        lost.wait_for_worker()
+        run = ClusterRun(jobs, settings_for(model), scheduler=lost.address)
+
+        def lose_the_scheduler() -> None:
+            for event in run.events():
+                if isinstance(event, FileProgress) and lost.scheduler.poll() is None:
+                    lost.scheduler.kill()
+                    lost.scheduler.wait()
+
+        with pytest.raises(UsageError, match=r"same command again to go on\.$"):
+            lose_the_scheduler()
+    assert not (target / "a.ome.zarr").exists()
+    jobs = jobs_for(folder, target, "ome-zarr")
+    list(ClusterRun(jobs, settings_for(model), scheduler=cluster.address).events())
+    assert contents(target) == alone["ome-zarr"]
 
 
 def test_local_workers_do_the_same(

@@ -114,7 +114,7 @@ def test_a_single_image_is_refused_in_a_sentence(memnet: Command) -> None:
     [
         (("missing.tif",), "missing.tif"),
         (("movie.tif", "--axis", "Z"), "has the axes TYX"),
-        (("movie.tif", "--minutes", "0"), "0<x"),
+        (("movie.tif", "--minutes", "0"), "x>0"),
         (("movie.tif", "--minutes", "1", "--steps", "2"), "minutes or steps"),
         (("movie.tif", "--model", "none"), "no model 'none'"),
         (("movie.tif", "--device", "abacus"), "no device 'abacus'"),

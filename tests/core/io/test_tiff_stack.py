@@ -16,6 +16,7 @@ from memnet_core.io import (
     probe,
     write_ome_tiff,
 )
+from memnet_core.io.ome_xml import note_of_ome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -290,6 +291,29 @@ def test_planes_out_of_order_or_missing_leave_nothing(tmp_path: Path) -> None:
                 dtype=plane.dtype,
             )
     assert not list(tmp_path.iterdir())
+
+
+def test_an_ome_tiff_keeps_its_name_its_notes_and_how_it_was_made(
+    tmp_path: Path,
+) -> None:
+    path, note = tmp_path / "a.ome.tif", '{"name": "<σ> & co", "n": [1, 2]}'
+    write_ome_tiff(
+        path,
+        noise(2, 8, 9),
+        axes="ZYX",
+        sizes=(2, 8, 9),
+        dtype=np.dtype(np.uint16),
+        name="cells <1>",
+        notes={"mine": note},
+        provenance="memnet 1 {}",
+    )
+    with tifffile.TiffFile(path) as file:
+        xml = file.ome_metadata or ""
+        assert tifffile.xml2dict(xml)["OME"]["Image"]["Name"] == "cells <1>"
+        assert file.pages.first.tags.valueof(305) == "memnet 1 {}"
+    assert note_of_ome(xml, "mine") == note
+    assert note_of_ome(xml, "yours") == ""
+    assert note_of_ome("<OME", "mine") == ""
 
 
 def test_ome_tiff_of_lazy_planes(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_noise_is_the_same_everywhere_if_asked_for(
 def small(pixels: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Convert to 8 bits, from the lowest to the highest value."""
     low, high = pixels.min(), pixels.max()
-    return np.rint((pixels - low) / (high - low) * 255).astype(np.uint8)
+    return np.asarray(np.rint((pixels - low) / (high - low) * 255), np.uint8)
 
 
 def test_8_bits_that_are_mostly_dark_are_counts_of_photons(install: Install) -> None:
@@ -243,6 +243,28 @@ def test_sigma_of_mostly_dark_pictures_is_that_of_all_their_noise(
     true = np.std(noisy - BLACK - GAIN * clean)
     settings = Settings(task="denoise", noise="gaussian", value_range=(0.0, 255.0))
     assert decide(source(noisy), settings).level == pytest.approx(true, rel=0.15)
+
+
+def test_sigma_of_noise_that_surely_grows_is_that_of_all_of_it(
+    shared_data: Path, install: Install
+) -> None:
+    install("noise", 0, 255, task="denoise")
+    with Picture.open(shared_data / "bench/Set12/01.png") as picture:
+        photograph = np.asarray(picture, np.float64)[60:188, 60:188] ** 3
+    black, white = np.percentile(photograph, (0.5, 99.9))
+    clean = 50 * np.clip((photograph - black) / (white - black), 0, 1)
+    rng = np.random.default_rng(4)
+    counts = rng.poisson(clean)
+    counted = rng.gamma(np.maximum(counts, 1e-9)) * (counts > 0)  # as an EMCCD does
+    counted += rng.normal(0, 0.2, clean.shape)
+    noisy = np.rint(500 + 12 * counted).astype(np.uint16)
+    line = noise_line([noisy[..., None]])
+    assert line
+    assert (line.is_likely, line.is_clear) == (True, False)
+    low, high = np.percentile(noisy, (0.1, 99.9))
+    true = 255 * np.std(noisy - 500.0 - 12 * clean) / (high - low)
+    settings = Settings(task="denoise", noise="gaussian")
+    assert decide(source(noisy), settings).level == pytest.approx(true, rel=0.25)
 
 
 def test_low_noise_of_photons_is_removed_by_the_nearest_model(

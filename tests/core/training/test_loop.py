@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import shutil
@@ -22,6 +23,7 @@ from memnet_core.training import loop
 from memnet_core.training.events import Finished, Progress, StepDone, Validated
 from memnet_core.training.export import model_file
 from memnet_core.training.loop import STATE_FILE, Trainer
+from memnet_core.training.normalization import norms, recalibrate
 from memnet_core.training.session import sitting
 from memnet_core.training.state import read_state
 from memnet_core.training.validation import RESERVED_STEPS
@@ -369,6 +371,22 @@ def test_norms_are_frozen_towards_the_end(make_config: Make) -> None:
         if isinstance(norm, nn.BatchNorm2d) and norm.num_batches_tracked is not None
     ]
     assert set(tracked) == {3}
+
+
+def test_fixed_statistics_belong_to_the_averaged_weights(make_config: Make) -> None:
+    config = make_config(
+        steps=40, average_decay=0.999, learning_rate=2e-2, freeze_norm_from=0.96
+    )
+    trainer = Trainer(config)
+    fixed = validated(trainer)[-1].model
+    renewed = copy.deepcopy(fixed)
+    recalibrate(renewed, trainer._recalibration_batches())
+    for before, after in zip(norms(fixed), norms(renewed), strict=True):
+        assert before.running_var is not None
+        assert after.running_var is not None
+        torch.testing.assert_close(
+            before.running_var, after.running_var, rtol=2e-3, atol=1e-5
+        )
 
 
 def test_activation_checkpointing_changes_no_gradient(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,7 +152,7 @@ def test_figures_are_those_of_the_plane_that_is_shown(
         lines = widget.figures.text().splitlines()
         for line, name, pixels in (
             (lines[0], "before", NOISY),
-            (lines[2], "after", BETTER),
+            (lines[1], "after", BETTER),
         ):
             expected = psnr(CLEAN[plane], pixels[plane])
             similarity = ssim(CLEAN[plane], pixels[plane])
@@ -185,11 +186,38 @@ def test_a_slice_is_scored_at_its_place_in_the_stack(
     widget.reference.value = viewer.layers["clean"]
     viewer.dims.set_current_step(0, 1)
     expected = f"after: {psnr(CLEAN[1], BETTER[1]):.2f} dB"
-    assert widget.figures.text().splitlines()[2].startswith(expected)
+    assert widget.figures.text().splitlines()[1].startswith(expected)
     viewer.dims.set_current_step(0, 0)
     told = widget.figures.text()
     assert f"before: {psnr(CLEAN[0], NOISY[0]):.2f} dB" in told
-    assert "after: The sliders are beside the layer 'slice'." in told
+    assert "after: the sliders are beside 'slice'." in told
+
+
+def test_a_part_is_scored_at_its_place_and_before_is_scored_there_too(
+    widget: CompareWidget, viewer: Any, wait: Any
+) -> None:
+    made = viewer.add_image(
+        BETTER[:, 5:25, 10:38],
+        name="part",
+        scale=(1, 2, 2),
+        translate=(0, 2 * 5, 2 * 10),
+    )
+    widget.result.value = made
+    widget.reference.value = viewer.layers["clean"]
+    shown = viewer.dims.current_step[0]
+    clean, noisy, better = (x[shown, 5:25, 10:38] for x in (CLEAN, NOISY, BETTER))
+    before, after, compared = widget.figures.text().splitlines()
+    assert before.startswith(f"before: {psnr(clean, noisy):.2f} dB")
+    assert after.startswith(f"after: {psnr(clean, better):.2f} dB")
+    assert "28×20 px of this plane" in compared
+    widget.plot.button.click()
+    wait(lambda: not widget.plot.is_running)
+    scored = widget.plot.found[shown][1]
+    assert scored is not None
+    assert scored.psnr == pytest.approx(psnr(clean, better))
+    made.translate = (0, 2000, 0)
+    widget._show_figures()
+    assert "no pixel of 'clean' in common" in widget.figures.text()
 
 
 def test_what_was_removed_is_a_layer_on_demand(
@@ -205,3 +233,76 @@ def test_what_was_removed_is_a_layer_on_demand(
     widget.result.value = widget.source.value
     widget.removed.native.click()
     assert "choose a layer and what was made of it" in widget.figures.text()
+
+
+def test_every_slice_is_scored_and_drawn_in_the_colours_of_the_theme(
+    widget: CompareWidget, viewer: Any, wait: Any
+) -> None:
+    assert not widget.plot.isVisibleTo(widget)
+    widget.reference.value = viewer.layers["clean"]
+    assert widget.plot.isVisibleTo(widget)
+    assert not widget.plot.canvas.isVisibleTo(widget)
+    widget.plot.button.click()
+    wait(lambda: not widget.plot.is_running)
+    assert sorted(widget.plot.found) == [0, 1]
+    for plane in (0, 1):
+        before, after = widget.plot.found[plane]
+        assert before is not None
+        assert after is not None
+        assert before.psnr == pytest.approx(psnr(CLEAN[plane], NOISY[plane]))
+        assert after.ssim == pytest.approx(ssim(CLEAN[plane], BETTER[plane]))
+    upper, lower = widget.plot.figure.axes
+    drawn = {line.get_label(): list(line.get_ydata()) for line in upper.lines}
+    assert drawn["after"] == [
+        pytest.approx(psnr(CLEAN[plane], BETTER[plane])) for plane in (0, 1)
+    ]
+    assert (upper.get_ylabel(), lower.get_ylabel()) == ("PSNR, dB", "SSIM")
+    dark = widget.plot.figure.get_facecolor()
+    viewer.theme = "light"
+    assert sum(widget.plot.figure.get_facecolor()) > sum(dark)
+    widget.reference.value = "none"
+    assert not widget.plot.isVisibleTo(widget)
+
+
+def test_the_plot_marks_the_slice_that_is_shown_and_a_click_goes_to_another(
+    widget: CompareWidget, viewer: Any, wait: Any
+) -> None:
+    widget.reference.value = viewer.layers["clean"]
+    viewer.dims.set_current_step(0, 1)
+    widget.plot.button.click()
+    wait(lambda: not widget.plot.is_running)
+    assert list(widget.plot._lines[0].get_xdata()) == [1, 1]
+    widget.plot._on_press(SimpleNamespace(xdata=-0.3))
+    assert viewer.dims.current_step[0] == 0
+    assert list(widget.plot._lines[0].get_xdata()) == [0, 0]
+    widget.plot._on_press(SimpleNamespace(xdata=None))
+    widget.plot._on_press(SimpleNamespace(xdata=7.0))
+    assert viewer.dims.current_step[0] == 1
+
+
+def test_slices_that_a_result_does_not_have_are_gaps(
+    widget: CompareWidget, viewer: Any, wait: Any
+) -> None:
+    made = viewer.add_image(
+        BETTER[1:], name="slice", scale=(1, 2, 2), translate=(1, 0, 0)
+    )
+    widget.result.value = made
+    widget.reference.value = viewer.layers["clean"]
+    widget.plot.button.click()
+    wait(lambda: not widget.plot.is_running)
+    assert widget.plot.found[0][1] is None
+    assert widget.plot.found[1][1] is not None
+    # Other layers, other scores.
+    widget.result.value = viewer.layers["better"]
+    assert widget.plot.found == {}
+    assert not widget.plot.canvas.isVisibleTo(widget)
+
+
+def test_scores_of_layers_that_do_not_fit_are_one_sentence(
+    widget: CompareWidget, viewer: Any
+) -> None:
+    viewer.add_image(np.zeros((2, 30, 41), np.uint8), name="other")
+    widget.reference.value = viewer.layers["other"]
+    widget.plot.button.click()
+    assert "choose layers of one shape" in widget.figures.text()
+    assert not widget.plot.is_running

@@ -111,6 +111,38 @@ def test_settings_are_what_the_fields_say(form: RestorationForm) -> None:
     assert (settings.level, settings.exit_block) == (None, None)
 
 
+def test_noise_is_asked_for_where_it_is_removed(form: RestorationForm) -> None:
+    fields = form.noise
+    form.task.value = "denoise"
+    assert not any(field.visible for field in fields.all)
+    form.more.native.click()
+    assert all(field.visible for field in fields.all)
+    form.automatic.value = False
+    assert [field.visible for field in fields.all] == [False, True, False]
+    form.task.value = "deblock"
+    assert not any(field.visible for field in fields.all)
+
+
+def test_what_is_chosen_of_noise_is_what_is_done(form: RestorationForm) -> None:
+    fields = form.noise
+    form.task.value, form.automatic.value = "denoise", True
+    settings = form.settings(LAYER)
+    assert (settings.noise, settings.noise_grain) == ("auto", "auto")
+    assert settings.hot_pixels == "auto"
+    fields.noise.value, fields.grain.value = "photons", "white"
+    fields.hot_pixels.value = False
+    settings = form.settings(LAYER)
+    assert (settings.noise, settings.noise_grain) == ("photons", "white")
+    assert settings.hot_pixels == "keep"
+    form.automatic.value = False
+    settings = form.settings(LAYER)
+    assert (settings.noise, settings.noise_grain) == ("auto", "white")
+    form.task.value = "deblock"
+    assert form.settings(LAYER).noise_grain == "auto"
+    form.restore_defaults()
+    assert (fields.noise.value, fields.hot_pixels.value) == ("auto", True)
+
+
 def test_what_was_accepted_for_one_task_is_asked_again_for_another(
     form: RestorationForm,
 ) -> None:

@@ -1,0 +1,220 @@
+"""Scores of every slice of a stack, drawn while they are computed."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.figure import Figure
+from napari.utils.theme import get_theme
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from memnet_core.errors import MemnetError
+from napari_memnet.comparison import scores_along, stack_of
+from napari_memnet.workers import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari.layers import Image
+    from napari.viewer import Viewer
+    from qtpy.QtGui import QWheelEvent
+
+    from napari_memnet.comparison import Scores, Stack
+
+    Asked = Callable[[], tuple[Image, Sequence[Image]] | None]
+
+__all__ = ["ScorePlot"]
+
+_START, _STOP = "Score every slice", "Stop scoring"
+_NAMES = ("before", "after")
+_COLOURS = ("#e08214", "#3a8fd9")
+"""Orange and blue, which also the colour-blind tell apart, on dark and on light."""
+
+_HEIGHT = 260
+
+
+class _Canvas(FigureCanvasQTAgg):
+    """A figure over which the wheel scrolls the dock that it is in."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        event.ignore()
+
+
+class ScorePlot(QWidget):  # type: ignore[misc]
+    """PSNR and SSIM over the slices, before and after; a click goes to a slice.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Its sliders and its theme are followed.
+    asked : callable
+        Returns the clean image and the layers before and after, or None.
+    tell : callable
+        Is told why there are no scores.
+
+    Attributes
+    ----------
+    ended : Signal
+        All slices are scored, or it was stopped.
+    """
+
+    ended = Signal()
+
+    def __init__(
+        self, viewer: Viewer, asked: Asked, tell: Callable[[str], None]
+    ) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._asked = asked
+        self._tell = tell
+        self._work: Work | None = None
+        self._stack: Stack | None = None
+        self._reference: Image | None = None
+        self.found: dict[int, tuple[Scores | None, ...]] = {}
+        self.button = QPushButton(_START)
+        self.button.setToolTip("PSNR and SSIM of each slice, against the clean image.")
+        self.button.clicked.connect(self._on_click)
+        self.figure = Figure((4, 3), layout="constrained")
+        self.canvas = _Canvas(self.figure)  # type: ignore[no-untyped-call]
+        self.canvas.setMinimumHeight(_HEIGHT)
+        self.canvas.setAccessibleName("PSNR and SSIM of every slice")
+        self.canvas.mpl_connect("button_press_event", self._on_press)
+        self._axes = self.figure.subplots(2, 1, sharex=True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.button)
+        layout.addWidget(self.canvas)
+        self.canvas.hide()
+        viewer.dims.events.current_step.connect(self._mark)
+        viewer.events.theme.connect(self._draw)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether slices are being scored."""
+        return self._work is not None
+
+    def clear(self) -> None:
+        """Forget scores of layers that are not compared any more."""
+        self._stop()
+        self._stack, self._reference, self.found = None, None, {}
+        self.canvas.hide()
+
+    def close_down(self) -> None:
+        """Stop, and let go of the viewer."""
+        self._stop()
+        self._viewer.dims.events.current_step.disconnect(self._mark)
+        self._viewer.events.theme.disconnect(self._draw)
+
+    def _on_click(self) -> None:
+        if self._work is not None:
+            self._stop()
+            return
+        asked = self._asked()
+        if asked is None:
+            self._tell("Choose the layers, and a clean image to score them against.")
+            return
+        reference, layers = asked
+        try:
+            self._stack = stack_of(self._viewer, reference, layers)
+        except MemnetError as error:
+            self._tell(str(error))
+            return
+        self.found, self._reference = {}, reference
+        self._work = Work(
+            scores_along(self._stack),
+            "MemNet: scores",
+            fraction=partial(_fraction, len(self._stack.places)),
+            parent=self,
+        )
+        self._work.yielded.connect(self._on_scored)
+        self._work.ended.connect(partial(self._on_ended, self._work))
+        self.button.setText(_STOP)
+        self.canvas.show()
+        self._draw()
+
+    def _stop(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+
+    def _on_scored(self, event: tuple[int, tuple[Scores | None, ...]]) -> None:
+        if self._stack is None:
+            return
+        position, found = event
+        self.found[position] = found
+        self._draw()
+
+    def _on_ended(self, work: Work) -> None:
+        if self._work is work:
+            self._work = None
+            self.button.setText(_START)
+            self.ended.emit()
+
+    def _draw(self, event: Any = None) -> None:
+        if self._stack is None:
+            return
+        theme = get_theme(str(self._viewer.theme))
+        face, ink = theme.background.as_hex(), theme.text.as_hex()
+        self.figure.set_facecolor(face)
+        for axes, title, value in zip(
+            self._axes, ("PSNR, dB", "SSIM"), ("psnr", "ssim"), strict=True
+        ):
+            axes.clear()
+            axes.set_facecolor(face)
+            axes.set_ylabel(title, color=ink, fontsize=8)
+            axes.tick_params(colors=ink, labelsize=7)
+            for side in axes.spines.values():
+                side.set_color(ink)
+            for number, (name, colour) in enumerate(zip(_NAMES, _COLOURS, strict=True)):
+                points = [
+                    (position, _finite(getattr(scored, value)))
+                    for position, found in sorted(self.found.items())
+                    if (scored := found[number]) is not None
+                ]
+                x, y = zip(*points, strict=True) if points else ((), ())
+                axes.plot(x, y, ".-", color=colour, label=name)
+            axes.set_xlim(-0.5, len(self._stack.places) - 0.5)
+        self._axes[1].set_xlabel(self._axis_name(), color=ink, fontsize=8)
+        self._axes[0].legend(
+            fontsize=7, labelcolor=ink, facecolor=face, edgecolor=ink, loc="best"
+        )
+        self._lines = [axes.axvline(0, color=ink, lw=0.8) for axes in self._axes]
+        self._mark()
+
+    def _axis_name(self) -> str:
+        assert self._stack is not None
+        assert self._reference is not None
+        label = str(self._reference.axis_labels[self._stack.axis])
+        return "slice" if label.lstrip("-").isdigit() else label
+
+    def _mark(self, event: Any = None) -> None:
+        """Draw where the slider is."""
+        if self._stack is None or self._reference is None:
+            return
+        point = self._reference.world_to_data(self._viewer.dims.point)
+        for line in self._lines:
+            line.set_xdata([point[self._stack.axis]] * 2)
+        self.canvas.draw_idle()  # type: ignore[no-untyped-call]
+
+    def _on_press(self, event: Any) -> None:
+        """Go to the slice that was clicked."""
+        if self._stack is None or self._reference is None or event.xdata is None:
+            return
+        last = len(self._stack.places) - 1
+        index = list(self._reference.world_to_data(self._viewer.dims.point))
+        index[self._stack.axis] = min(max(round(event.xdata), 0), last)
+        world = self._reference.data_to_world(index)
+        axis = self._stack.axis + self._viewer.dims.ndim - self._reference.ndim
+        self._viewer.dims.set_point(axis, world[self._stack.axis])
+
+
+def _fraction(count: int, event: tuple[int, Any]) -> float:
+    return (event[0] + 1) / count
+
+
+def _finite(value: float) -> float:
+    """Return a score that can be drawn; that of equal planes cannot."""
+    return value if math.isfinite(value) else math.nan
