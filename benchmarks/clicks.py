@@ -356,8 +356,9 @@ def gains(clean: list[Any], noisy: list[Any], layers: Iterable[Any]) -> float:
 
 def picture(planes: int, brightest: float) -> NDArray[np.float64]:
     """Return planes of 128×128 px with structure."""
-    camera_man = skimage.data.camera()[::4, ::4].astype(np.float64)
-    shifted = [np.roll(camera_man, 9 * n, 1) for n in range(planes)]
+    photograph: Any = skimage.data.camera()  # type: ignore[no-untyped-call]
+    small = photograph[::4, ::4].astype(np.float64)
+    shifted = [np.roll(small, 9 * n, 1) for n in range(planes)]
     return np.asarray(shifted) / 255 * brightest + 100
 
 

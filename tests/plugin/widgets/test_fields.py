@@ -54,7 +54,7 @@ def tab_stops(widget: QWidget) -> list[QWidget]:
     chain, stop = [], widget.nextInFocusChain()
     while stop is not widget:
         policy = stop.focusPolicy() & Qt.FocusPolicy.TabFocus
-        if widget.isAncestorOf(stop) and stop.isVisible() and policy:
+        if widget.isAncestorOf(stop) and stop.isVisibleTo(widget) and policy:
             chain.append(stop)
         stop = stop.nextInFocusChain()
     return chain

@@ -214,12 +214,12 @@ def test_run_of_before_is_trained_for_longer_and_its_model_replaced(
     widget.start()
     wait(lambda: widget.run.work is None)
     (before,) = models_for("denoise")
-    points = len(widget.curves._gain.get_lines()[0].get_xdata())
+    points = np.size(widget.curves._gain.get_lines()[0].get_xdata())
     widget.start()
     wait(lambda: widget.run.work is None)
     assert "train its run for longer" in widget.run.status.text()
     widget.form.source.value = "run"
-    assert [path.name for path in widget.form.past.choices] == ["mine"]
+    assert [getattr(path, "name", "") for path in widget.form.past.choices] == ["mine"]
     assert not widget.form.name.visible
     widget.run.button.click()
     wait(lambda: widget.run.work is None)
@@ -230,7 +230,7 @@ def test_run_of_before_is_trained_for_longer_and_its_model_replaced(
     assert "can be chosen now" in widget.run.status.text() or (
         "no better than before" in widget.run.status.text()
     )
-    assert len(widget.curves._gain.get_lines()[0].get_xdata()) > points
+    assert np.size(widget.curves._gain.get_lines()[0].get_xdata()) > points
 
 
 @pytest.fixture
@@ -253,9 +253,12 @@ def test_few_images_are_learned_from_a_shipped_model(
     monkeypatch.setattr("napari_memnet.widgets.train.gain_of", lambda e: next(gains))
     told: list[str] = []
     tell = widget.run.status.setText
-    monkeypatch.setattr(
-        widget.run.status, "setText", lambda t: (told.append(t), tell(t))
-    )
+
+    def note(text: str) -> None:
+        told.append(text)
+        tell(text)
+
+    monkeypatch.setattr(widget.run.status, "setText", note)
     widget.form.data.value = clean
     widget.start()
     wait(lambda: widget.run.work is None)
