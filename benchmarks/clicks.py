@@ -13,6 +13,7 @@ took; where no widget serves all layers at once, it goes through them one by one
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -29,8 +30,8 @@ from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
     QComboBox,
+    QLabel,
     QLineEdit,
-    QMenu,
     QPushButton,
     QScrollArea,
     QWidget,
@@ -41,11 +42,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+CHILDREN = Qt.FindChildOption.FindDirectChildrenOnly
 LEFT = Qt.MouseButton.LeftButton
 FILTER = ("&Layers", "Filter", "Restore (")
 ONE_CLICK = ("&Layers", "Filter", "Remove noise from the selected layers")
 FOLDER = ("&File", "IO Utilities", "Restore a folder")
 PATIENCE = 200
+"""Seconds to wait for a result."""
+
+REACTION = 15
+"""Seconds to wait for the window to show what is to be clicked."""
 
 
 class Missing(Exception):
@@ -76,9 +82,12 @@ class Hand:
         at = at or widget.rect().center()
         if isinstance(widget, QCheckBox):
             at = QPoint(8, widget.rect().center().y())
+        end = time.monotonic() + REACTION
+        while not is_at(widget, at):
+            pause(0.1)
+            if time.monotonic() > end:
+                raise Missing(f"{name or widget} cannot be seen at its place")
         found = QApplication.widgetAt(widget.mapToGlobal(at))
-        if found is None or not (found is widget or widget.isAncestorOf(found)):
-            raise Missing(f"{name or widget} is covered by {found}")
         QTest.mouseClick(found, LEFT, pos=found.mapFromGlobal(widget.mapToGlobal(at)))
         self.clicks += 1
         self.steps.append(name)
@@ -95,8 +104,13 @@ class Hand:
             )
             if action is None:
                 raise Missing(f"no {name!r} in the menu")
+            if not action.isEnabled():
+                raise Missing(f"{name!r} is gray in the menu")
             self.click(menu, menu.actionGeometry(action).center(), plain(name))
-            menu = action.menu() if isinstance(action.menu(), QMenu) else None
+            if name != path[-1]:
+                menu = action.menu()
+                until(menu.isVisible)
+                pause(0.5)
 
     def button(self, text: str) -> None:
         """Press the button that says something."""
@@ -104,7 +118,7 @@ class Hand:
 
     def choose(self, label: str, text: str) -> None:
         """Choose an entry of the list with a label."""
-        box = self.find(QComboBox, lambda b: b.accessibleName() == label)
+        box = self._beside(label, QComboBox)
         if box.currentText() == text:
             return
         self.click(box, name=label)
@@ -117,7 +131,7 @@ class Hand:
 
     def write(self, label: str, text: str) -> None:
         """Click into the field with a label, and type."""
-        line = self.find(QLineEdit, lambda x: x.accessibleName() == label)
+        line = self._beside(label, QLineEdit)
         self.click(line, name=label)
         QTest.keyClicks(line, text)
         QTest.keyClick(line, Qt.Key.Key_Tab)
@@ -131,6 +145,14 @@ class Hand:
                 return widget
         raise Missing(f"no {kind.__name__} of that name")
 
+    def _beside(self, label: str, kind: type) -> Any:
+        """Return the field of a kind that is beside a label."""
+        text = self.find(QLabel, lambda x: x.text() == label)
+        fields = [x for x in text.parentWidget().findChildren(kind) if x.isVisible()]
+        if not fields:
+            raise Missing(f"no field beside {label!r}")
+        return fields[0]
+
     def _scroll_to(self, widget: QWidget) -> None:
         if not widget.visibleRegion().isEmpty():
             return
@@ -141,6 +163,12 @@ class Hand:
                 self.scrolled += 1
                 pause(0.3)
             parent = parent.parentWidget()
+
+
+def is_at(widget: QWidget, at: QPoint) -> bool:
+    """Whether a widget, or a part of it, is what is seen at its place."""
+    found = QApplication.widgetAt(widget.mapToGlobal(at))
+    return found is not None and (found is widget or widget.isAncestorOf(found))
 
 
 @dataclass
@@ -155,10 +183,18 @@ class Job:
     told: str
     steps: list[str]
 
+    def __str__(self) -> str:
+        return (
+            f"| {self.name} | {self.clicks} | {self.typed} | {self.scrolled} | "
+            f"{self.gain:+.1f} dB | {self.told} |"
+        )
+
 
 def main() -> None:
     jobs = []
-    for job in (one_slice, two_channels, two_channels_one_click, folder_of_files):
+    known = (one_slice, two_channels, two_channels_one_click, folder_of_files)
+    wanted = sys.argv[1:] or [job.__name__ for job in known]
+    for job in [job for job in known if job.__name__ in wanted]:
         with tempfile.TemporaryDirectory() as temporary:
             for name in ("MODELS", "SETTINGS"):
                 os.environ[f"MEMNET_{name}"] = str(Path(temporary, name.lower()))
@@ -167,18 +203,18 @@ def main() -> None:
             pause(1)
             try:
                 jobs.append(job(viewer, Path(temporary)))
+                print(jobs[-1], jobs[-1].steps, file=sys.stderr)
+            except Missing as missing:
+                print(f"{job.__name__}: {missing}", file=sys.stderr)
             finally:
                 viewer.close()
                 pause(1)
     print("| job | clicks | paths typed | scrolled | gain | it says |")
     print("|---|---|---|---|---|---|")
-    for done in jobs:
-        print(
-            f"| {done.name} | {done.clicks} | {done.typed} | {done.scrolled} | "
-            f"{done.gain:+.1f} dB | {done.told} |"
-        )
-    for done in jobs:
-        print(f"{done.name}: {' › '.join(done.steps)}")
+    for done_job in jobs:
+        print(done_job)
+    for done_job in jobs:
+        print(f"{done_job.name}: {' › '.join(done_job.steps)}")
 
 
 def one_slice(viewer: Any, folder: Path) -> Job:
@@ -213,13 +249,12 @@ def two_channels(viewer: Any, folder: Path) -> Job:
 def two_channels_one_click(viewer: Any, folder: Path) -> Job:
     clean, noisy = add_channels(viewer)
     hand = Hand(window_of(viewer))
-    before = len(viewer.layers)
+    known = {id(layer) for layer in viewer.layers}
     hand.menu(*ONE_CLICK)
-    until(lambda: len(viewer.layers) == before + 2)
+    until(lambda: len(added(viewer, known)) == 2)
     pause(1)
-    return done(
-        "the same from the menu", hand, gains(clean, noisy, list(viewer.layers)[-2:])
-    )
+    gain = gains(clean, noisy, added(viewer, known))
+    return done("the same from the menu", hand, gain)
 
 
 def folder_of_files(viewer: Any, folder: Path) -> Job:
@@ -264,20 +299,21 @@ def add_channels(viewer: Any) -> tuple[list[Any], list[Any]]:
 def run(viewer: Any, hand: Hand, button: str, count: int) -> list[Any]:
     """Press a button, wait for results, and return their layers."""
     ready(hand)
-    known = [id(layer) for layer in viewer.layers]
+    known = {id(layer) for layer in viewer.layers}
     hand.button(button)
-
-    def new() -> list[Any]:
-        return [
-            layer
-            for layer in viewer.layers
-            if id(layer) not in known and "preview" not in layer.name
-        ]
-
-    until(lambda: len(new()) == count)
+    until(lambda: len(added(viewer, known)) == count)
     until(lambda: has(hand, QPushButton, lambda b: b.text() == button))
     pause(1)
-    return new()
+    return added(viewer, known)
+
+
+def added(viewer: Any, known: set[int]) -> list[Any]:
+    """Return the layers that were added, without previews."""
+    return [
+        layer
+        for layer in viewer.layers
+        if id(layer) not in known and "preview" not in layer.name
+    ]
 
 
 def ready(hand: Hand) -> None:
@@ -297,11 +333,18 @@ def has(hand: Hand, kind: type, is_it: Callable[[Any], bool]) -> bool:
 
 
 def done(name: str, hand: Hand, gain: float) -> Job:
-    told = ""
-    for widget in hand.window.findChildren(QWidget):
-        if widget.accessibleName().startswith("What became of “"):
-            told = widget.text().replace("\u200b", "").replace("\n", " ")
-    return Job(name, hand.clicks, hand.typed, hand.scrolled, gain, told, hand.steps)
+    labels = [x for x in hand.window.findChildren(QLabel) if x.isVisible()]
+    told = [x.text() for x in labels if x.wordWrap() and is_of_run(x)]
+    text = " ".join(told).replace("\u200b", "").replace("\n", " ")
+    return Job(name, hand.clicks, hand.typed, hand.scrolled, gain, text, hand.steps)
+
+
+def is_of_run(label: QLabel) -> bool:
+    """Whether a label stands below a button that starts something."""
+    parents = (label.parentWidget(), label.parentWidget().parentWidget())
+    return any(
+        parent and parent.findChild(QPushButton, options=CHILDREN) for parent in parents
+    ) and not label.accessibleName().startswith(("About", "What the preview"))
 
 
 def gains(clean: list[Any], noisy: list[Any], layers: Iterable[Any]) -> float:
@@ -313,8 +356,9 @@ def gains(clean: list[Any], noisy: list[Any], layers: Iterable[Any]) -> float:
 
 def picture(planes: int, brightest: float) -> NDArray[np.float64]:
     """Return planes of 128×128 px with structure."""
-    camera_man = skimage.data.camera()[::4, ::4].astype(np.float64)
-    shifted = [np.roll(camera_man, 9 * n, 1) for n in range(planes)]
+    photograph: Any = skimage.data.camera()  # type: ignore[no-untyped-call]
+    small = photograph[::4, ::4].astype(np.float64)
+    shifted = [np.roll(small, 9 * n, 1) for n in range(planes)]
     return np.asarray(shifted) / 255 * brightest + 100
 
 

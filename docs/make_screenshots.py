@@ -59,8 +59,8 @@ def every_widget(viewer: Any, folder: Path) -> None:
     """Draw each widget of the manifest, its folds open in a second picture."""
     viewer.window.resize(*SMALL_SCREEN)
     viewer.open_sample(PLUGIN, "noisy_stack")
-    widgets = npe2.PluginManager.instance().get_manifest(PLUGIN).contributions.widgets
-    for title in [widget.display_name for widget in widgets]:
+    manifest = npe2.PluginManager.instance().get_manifest(PLUGIN)
+    for title in [each.display_name for each in manifest.contributions.widgets or ()]:
         dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, title)
         settle(widget)
         in_both_themes(viewer, folder, title)
@@ -163,7 +163,8 @@ def train(viewer: Any, folder: Path) -> None:
 
 
 def adapt(viewer: Any) -> None:
-    still = skimage.data.camera()[100:212, 160:272] / 255 * 20
+    photograph: Any = skimage.data.camera()  # type: ignore[no-untyped-call]
+    still = photograph[100:212, 160:272] / 255 * 20
     frames = 100 + 2 * np.random.default_rng(0).poisson(still, (6, *still.shape))
     layer = viewer.add_image(frames.astype(np.uint16), name="dim camera")
     viewer.reset_view()

@@ -69,8 +69,8 @@ def pixels(layer: Any) -> Any:
 
 
 def restored(layer: Image, region: Region | None = None, **settings: Any) -> Image:
-    asked = {"task": "denoise", "level": 25, "nearest": True} | settings
-    work = restore_region(LayerSource.of(layer, region), Settings(**asked))
+    asked: dict[str, Any] = {"task": "denoise", "level": 25, "nearest": True}
+    work = restore_region(LayerSource.of(layer, region), Settings(**asked | settings))
     while True:
         try:
             next(work)
@@ -149,13 +149,15 @@ def test_channels_of_one_layer_stay_together(tmp_path: Path, suffix: str) -> Non
 
 
 def batch(source: Path, output: Path, file_format: str, **settings: Any) -> Path:
-    asked = Settings(**({"task": "denoise", "level": 25, "nearest": True} | settings))
+    known: dict[str, Any] = {"task": "denoise", "level": 25, "nearest": True}
+    asked = Settings(**known | settings)
     found = find_inputs([str(source)], output, recursive=False)
     jobs = plan_jobs(
         found.sources, output, file_format, overwrite=False, settings=asked
     )
     run = BatchRun(jobs, asked)
-    assert [outcome.status for event in run.events() for outcome in ()] == []
+    for _ in run.events():
+        pass
     (outcome,) = run.outcomes
     assert outcome.status == "done", outcome.message
     return Path(outcome.job.output)
@@ -183,7 +185,7 @@ def test_what_the_command_wrote_has_its_pixel_sizes_and_channels(
 ) -> None:
     path = batch(microscope, tmp_path / "out", file_format)
     if path.name.endswith(".ome.zarr"):
-        expected = zarr.open_array(path / "0")[:]
+        expected = np.asarray(zarr.open_array(path / "0"))
     else:
         path = path.rename(path.with_name("cells.ome.tif"))
         expected = tifffile.imread(path)

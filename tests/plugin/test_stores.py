@@ -47,7 +47,8 @@ def filled(pixels: NDArray[Any], rows: int, columns: int, *, rgb: bool) -> Resul
 
 
 def test_many_or_large_planes_go_to_disk() -> None:
-    small, memory = (100, 100), {"rgb": False, "memory_limit": 2**20}
+    small: tuple[int, ...] = (100, 100)
+    memory: dict[str, Any] = {"rgb": False, "memory_limit": 2**20}
     assert not is_for_disk(small, UINT16, **memory)
     assert is_for_disk((100, *small), UINT16, **memory)
     assert is_for_disk((9000, 9000), np.dtype(np.uint8), rgb=False, memory_limit=2**40)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,8 @@ class RunLog:
             self._write(event, "learning rate", event.learning_rate)
             self._write(event, "pixels per second", event.pixels_per_second)
         elif isinstance(event, Validated):
-            self._write(event, "loss/training mean", event.training_loss)
+            if math.isfinite(event.training_loss):  # it is not before the first step
+                self._write(event, "loss/training mean", event.training_loss)
             self._write(event, "loss/evaluation", event.evaluation_loss)
             for level, value in event.psnr.items():
                 self._write(event, f"PSNR/{level}", value)

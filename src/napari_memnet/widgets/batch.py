@@ -72,6 +72,7 @@ class BatchWidget(DockWidget):
             1, QHeaderView.ResizeMode.Stretch
         )
         self.table.verticalHeader().hide()
+        self.table.hide()
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.copy = CopyBar({"Copy as command": self._command}, self.run.status.setText)
         self.presets = PresetBar(self.form, self.run.status.setText)
@@ -156,6 +157,7 @@ class BatchWidget(DockWidget):
 
     def _list(self, jobs: Sequence[Job]) -> None:
         self.table.setRowCount(len(jobs))
+        self.table.show()
         self._rows = {job: row for row, job in enumerate(jobs)}
         for job, row in self._rows.items():
             name = QTableWidgetItem(shown(job.name))

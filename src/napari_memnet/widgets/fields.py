@@ -78,10 +78,12 @@ def finish_fields(fields: Container[Any]) -> None:
 
 
 class _Aligned(QObject):  # type: ignore[misc]
-    """Gives the labels of fields one width, once their font is known."""
+    """Gives the labels of fields one width, whenever their font may have changed."""
+
+    _WHEN = (QEvent.Type.Show, QEvent.Type.StyleChange, QEvent.Type.LayoutRequest)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Show:
+        if event.type() in self._WHEN:
             rows = watched.findChildren(
                 QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly
             )

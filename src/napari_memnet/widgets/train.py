@@ -108,11 +108,12 @@ class TrainWidget(DockWidget):
 
     def _note(self, event: Any) -> None:
         """Note how good the best model is, and the one that was started from."""
+        gain = gain_of(event)
         self._is_validated = True
         if event.is_best:
-            self._best_gain = gain_of(event)
+            self._best_gain = gain
         if event.step == 0:
-            self._first_gain = gain_of(event)
+            self._first_gain = gain
 
     def _keep(self, request: TrainingRequest, *_: Any) -> None:
         """Install the best model, if it is of use."""

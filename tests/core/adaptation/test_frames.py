@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def pairs(spots: list) -> set[tuple[int, int]]:
+def pairs(spots: list[Any]) -> set[tuple[int, int]]:
     return {pair for s in spots for pair in zip(s.planes, s.planes[1:], strict=False)}
 
 

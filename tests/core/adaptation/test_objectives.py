@@ -43,7 +43,7 @@ def test_neighbours_are_told_by_each_other_and_kept_to_what_the_whole_says() -> 
     y = target.clone().requires_grad_()
     first, second = subsampled(restored, choice)
     both = (y - plain.target) ** 2 + (y - plain.target - (first - second)) ** 2
-    both.sum().backward()
+    both.sum().backward()  # type: ignore[no-untyped-call]
     assert y.grad is not None
     assert y.grad.abs().max() < 1e-6
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def movie(folder: Path, models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write takes of the same, beside a model that learned nothing yet."""
     torch.manual_seed(0)
-    shape = {"memory_blocks": 1, "recursions": 1, "channels": 4}
+    shape: dict[str, Any] = {"memory_blocks": 1, "recursions": 1, "channels": 4}
     save_model(
         models_folder / "noisy.safetensors",
         MemNet(Architecture(**shape)),

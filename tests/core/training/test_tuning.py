@@ -69,6 +69,7 @@ def test_tuning_starts_from_the_model_that_ships(
     shipped = install("noise", 5, 75, task="denoise")
     shipped.rename(models_folder.with_name("shipped") / shipped.name)
     assert tune(task="denoise").start == "noise"
+    assert tune(task="denoise", start=None).start == "noise"
 
 
 def test_tuning_begins_with_what_the_model_does_and_keeps_its_statistics(

@@ -29,7 +29,7 @@ def movie() -> NDArray[np.uint8]:
     y, x = np.mgrid[:48, :56] / 7
     scene = 128 + 100 * np.sin(x) * np.cos(y)
     noise = np.random.default_rng(0).normal(0, 25, (6, *scene.shape))
-    return (scene + noise).clip(0, 255).astype(np.uint8)
+    return np.asarray((scene + noise).clip(0, 255), np.uint8)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def widget(
 ) -> Iterator[AdaptWidget]:
     """Dock the widget, beside a model that learned nothing yet; learn for seconds."""
     torch.manual_seed(0)
-    shape = {"memory_blocks": 1, "recursions": 1, "channels": 4}
+    shape: dict[str, Any] = {"memory_blocks": 1, "recursions": 1, "channels": 4}
     save_model(
         models_folder / "noisy.safetensors",
         MemNet(Architecture(**shape)),

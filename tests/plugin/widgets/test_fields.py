@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QAbstractButton, QLabel, QWidget
 
+from napari_memnet.widgets.adapt import AdaptWidget
 from napari_memnet.widgets.batch import BatchWidget
 from napari_memnet.widgets.compare import CompareWidget
 from napari_memnet.widgets.dock import DockWidget
@@ -25,7 +27,7 @@ def opened(kind: type[DockWidget], viewer: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "kind", [RestoreWidget, BatchWidget, TrainWidget, CompareWidget]
+    "kind", [RestoreWidget, BatchWidget, TrainWidget, CompareWidget, AdaptWidget]
 )
 def test_a_widget_fits_a_low_window_and_each_field_says_what_it_is(
     viewer: Any, dock: Any, wait: Any, kind: type[DockWidget]
@@ -40,7 +42,22 @@ def test_a_widget_fits_a_low_window_and_each_field_says_what_it_is(
         assert field.tooltip, field.label
         if not isinstance(field.native, QAbstractButton):
             assert field.native.accessibleName() == field.label
+    # Tab leads from top to bottom, and to nothing that is hidden.
+    places = [stop.mapTo(widget, QPoint()).y() for stop in tab_stops(widget)]
+    assert len(places) > 3
+    assert places == sorted(places)
     widget.close()
+
+
+def tab_stops(widget: QWidget) -> list[QWidget]:
+    """Return what Tab leads to inside of a widget, in turn, from its first stop."""
+    chain, stop = [], widget.nextInFocusChain()
+    while stop is not widget:
+        policy = stop.focusPolicy() & Qt.FocusPolicy.TabFocus
+        if widget.isAncestorOf(stop) and stop.isVisibleTo(widget) and policy:
+            chain.append(stop)
+        stop = stop.nextInFocusChain()
+    return chain
 
 
 def test_labels_are_as_wide_as_the_widest(qtbot: Any, wait: Any) -> None:
@@ -51,6 +68,10 @@ def test_labels_are_as_wide_as_the_widest(qtbot: Any, wait: Any) -> None:
     native = widget.form._fields.native
     labels = [x for x in native.findChildren(QLabel) if x.isVisibleTo(native)]
     assert len({label.x() + label.width() for label in labels}) == 1
+    # napari's fonts come with its style, which may be later.
+    native.setStyleSheet("QLabel { font-size: 19pt }")
+    wait(lambda: len({x.x() + x.width() for x in labels if x.isVisible()}) == 1)
+    assert labels[0].width() > labels[0].sizeHint().width()
     widget.close()
 
 

@@ -53,7 +53,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, given: Any) -> list[str]:
 
 def test_shipped_models_are_not_offered(widget: OwnModels) -> None:
     assert widget.model.choices == ("first", "second")
-    assert "denoise σ 5-50" in widget.model.tooltip
+    assert "denoise σ 5-50" in str(widget.model.tooltip)
 
 
 def test_renamed_model_is_offered_by_its_new_name_everywhere(

@@ -214,12 +214,12 @@ def test_run_of_before_is_trained_for_longer_and_its_model_replaced(
     widget.start()
     wait(lambda: widget.run.work is None)
     (before,) = models_for("denoise")
-    points = len(widget.curves._gain.get_lines()[0].get_xdata())
+    points = np.size(widget.curves._gain.get_lines()[0].get_xdata())
     widget.start()
     wait(lambda: widget.run.work is None)
     assert "train its run for longer" in widget.run.status.text()
     widget.form.source.value = "run"
-    assert [path.name for path in widget.form.past.choices] == ["mine"]
+    assert [getattr(path, "name", "") for path in widget.form.past.choices] == ["mine"]
     assert not widget.form.name.visible
     widget.run.button.click()
     wait(lambda: widget.run.work is None)
@@ -230,7 +230,7 @@ def test_run_of_before_is_trained_for_longer_and_its_model_replaced(
     assert "can be chosen now" in widget.run.status.text() or (
         "no better than before" in widget.run.status.text()
     )
-    assert len(widget.curves._gain.get_lines()[0].get_xdata()) > points
+    assert np.size(widget.curves._gain.get_lines()[0].get_xdata()) > points
 
 
 @pytest.fixture
@@ -249,22 +249,42 @@ def test_few_images_are_learned_from_a_shipped_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(SMALL, "architecture")
-    gains = iter(np.arange(1.0, 100))
-    monkeypatch.setattr("napari_memnet.widgets.train.gain_of", lambda e: next(gains))
     told: list[str] = []
     tell = widget.run.status.setText
-    monkeypatch.setattr(
-        widget.run.status, "setText", lambda t: (told.append(t), tell(t))
-    )
+
+    def note(text: str) -> None:
+        told.append(text)
+        tell(text)
+
+    monkeypatch.setattr(widget.run.status, "setText", note)
     widget.form.data.value = clean
     widget.start()
     wait(lambda: widget.run.work is None)
-    assert "can be chosen now" in widget.run.status.text()
     assert "The images are few: training goes on from the model 'noise'." in told
     card = read_card(tmp_path / "runs" / "mine" / "mine.safetensors")
     assert card.training is not None
     assert card.training.started_from == "noise"
     assert card.architecture.level_map
+
+
+def validated(step: int, gain: float, *, is_best: bool) -> Any:
+    return SimpleNamespace(step=step, gain=gain, is_best=is_best)
+
+
+def test_a_tuned_model_is_installed_if_it_is_better_than_its_start(
+    widget: TrainWidget, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("napari_memnet.widgets.train.gain_of", lambda event: event.gain)
+    monkeypatch.setattr(
+        "napari_memnet.widgets.train.add_best",
+        lambda request: SimpleNamespace(card=SimpleNamespace(name="x", serves="y")),
+    )
+    request = TrainingRequest(name="x", out=tmp_path, task="denoise", minutes=1)
+    widget._note(validated(0, 5.0, is_best=True))
+    assert "no better than the model it started from" in widget._kept(request)
+    widget._note(validated(9, 5.4, is_best=True))
+    widget._note(validated(10, 5.2, is_best=False))
+    assert widget._kept(request).startswith("+0.40 dB. The model x (y) can be chosen")
 
 
 def test_model_that_became_no_better_than_its_start_is_not_installed(
