@@ -305,7 +305,9 @@ def test_second_model_of_a_name_is_refused(
 ) -> None:
     added = write_model("fine", 10, 20)
     before = added.read_bytes()
-    with pytest.raises(ModelError, match=r"already a model 'fine'.*delete that file"):
+    with pytest.raises(
+        ModelError, match=r"already a model 'fine'.*rename or delete that one"
+    ):
         add_model(write_model("fine", 30, 40, folder=tmp_path))
     assert added.read_bytes() == before
 

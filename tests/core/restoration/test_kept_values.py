@@ -190,8 +190,10 @@ def test_a_jpeg_file_is_not_contradicted_unless_that_is_asked_for(
 ) -> None:
     path = tmp_path / "chart.jpg"
     y, x = np.mgrid[:64, :80]
-    clean = np.full((64, 80), 200, np.uint8)
-    clean[(x // 20 + y // 16) % 2 == 0] = 60
+    clean = np.where((x // 20 + y // 16) % 2 == 0, 60, 200)
+    clean = (clean + np.random.default_rng(0).normal(0, 12, clean.shape)).astype(
+        np.uint8
+    )
     Image.fromarray(clean).save(path, quality=75)
     errors = []
     with open_image(path) as source:

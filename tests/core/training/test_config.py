@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         ({"steps": None}, "give one of minutes, steps and epochs"),
         ({"data": []}, "give either data"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
-        ({"recipe": "slow"}, "recipe: give 'fast' or 'paper', not 'slow'"),
+        ({"recipe": "slow"}, "recipe: give 'fast', 'tune' or 'paper', not 'slow'"),
         ({"grain": "correlated"}, "only noise has a grain; give the task denoise"),
         ({"task": "sharpen"}, "task: There is no task 'sharpen'; give one of deblock"),
         ({"architecture": {"channels": 0}}, "channels must be at least 1"),
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         ),
         ({"steps": None, "minutes": math.inf}, "minutes: Input should be a finite"),
         ({"weight_decay": math.inf}, "weight_decay: Input should be a finite"),
-        ({"recipe": ["fast"]}, "recipe: give 'fast' or 'paper', not ['fast']"),
+        ({"recipe": ["fast"]}, "recipe: give 'fast', 'tune' or 'paper', not ['fast']"),
         ({"task": ["sr"]}, "task: Input should be a valid string"),
         ({"name": "my model"}, "unlike 'my model'; give another one with --name"),
         (

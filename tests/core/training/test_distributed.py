@@ -53,6 +53,7 @@ def test_gradients_of_two_processes_are_those_of_one_with_the_joined_batch(
             out=tmp_path / str(count),
             phases=[{"until": 1, "patch": 16, "batch": 4}],
             freeze_norm_from=0 if frozen else 1,
+            precision="float32",
         )
         file, result = tmp_path / f"{count}.json", tmp_path / f"{count}.pt"
         file.write_text(config.model_dump_json())
