@@ -356,3 +356,20 @@ def test_it_is_said_which_slice_and_task_a_preview_shows(
     wait(lambda: widget.seen.text() == "Computing the preview of 'cells', z 2…")
     live()
     assert widget.seen.text().startswith("Preview of 'cells', z 2, denoised: ")
+
+
+def test_layers_that_are_selected_stay_so_when_the_preview_comes(
+    noise: Any, widget: RestoreWidget, viewer: Any, wait: Any, live: Callable[[], Any]
+) -> None:
+    stack = np.stack([noise(2, 20, 24), noise(2, 20, 24)])
+    channels = viewer.add_image(stack, channel_axis=0, name=["bright", "dim"])
+    viewer.layers.selection = set(channels)
+    widget.extent.value = "whole layer"
+    assert live() is not None
+    assert set(viewer.layers.selection) == set(channels)
+    assert widget.every.text == "all 2 selected layers"
+    assert widget.extent.value == "whole layer"
+    widget.apply()
+    wait(lambda: widget.run.work is None)
+    results = [x.name.split()[0] for x in viewer.layers if "by" in x.name]
+    assert sorted(results) == ["bright", "dim"]
