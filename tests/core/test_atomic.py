@@ -387,14 +387,16 @@ def test_in_two_hundred_kills_the_old_or_the_new_is_there(tmp_path: Path) -> Non
         "import sys, pathlib, itertools\n"
         "from memnet_core.atomic import place_folder, remove_abandoned\n"
         "root = pathlib.Path(sys.argv[1])\n"
-        "print('ready', flush=True)\n"
-        "for number in itertools.count(int(sys.argv[2])):\n"
+        "first = int(sys.argv[2])\n"
+        "for number in itertools.count(first):\n"
         "    remove_abandoned(root)\n"
         "    new = root / '.work' / f'image-{number}'\n"
         "    new.mkdir(parents=True)\n"
         "    for name in range(20):\n"
         "        (new / str(name)).write_text(str(number))\n"
         "    place_folder(new, root / 'out.zarr', overwrite=True)\n"
+        "    if number == first:\n"
+        "        print('ready', flush=True)\n"
     )
     rng = random.Random(0)
     last = -1

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import FileEdit
+from magicgui.widgets import ComboBox, FileEdit, FloatSpinBox, SpinBox
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import (
@@ -25,7 +25,15 @@ from memnet_core.text import shown
 if TYPE_CHECKING:
     from magicgui.widgets import Container
 
-__all__ = ["chosen_folder", "finish_fields", "folder_field", "plain_tip"]
+    from memnet_core.tasks import Task
+
+__all__ = [
+    "chosen_folder",
+    "finish_fields",
+    "folder_field",
+    "level_field",
+    "plain_tip",
+]
 
 _NARROWEST = 8
 """Characters that a choice shows at least, however long it is."""
@@ -48,6 +56,22 @@ def folder_field(label: str, tooltip: str = "") -> FileEdit:
     line: QLineEdit = field.line_edit.native
     line.installEventFilter(_Elided(line, tooltip))
     return field
+
+
+def level_field(task: Task) -> Any:
+    """Return what asks for a level; choices of those of models come later."""
+    field = task.field
+    if field.offered:
+        return ComboBox(label=field.label, choices=[], tooltip=field.tooltip)
+    number: Any = int if task.whole else float
+    return (SpinBox if task.whole else FloatSpinBox)(
+        label=field.label,
+        value=number(field.value),
+        min=number(field.low),
+        max=number(field.high),
+        step=number(field.step),
+        tooltip=field.tooltip,
+    )
 
 
 def chosen_folder(field: FileEdit) -> Path | None:

@@ -12,7 +12,6 @@ from magicgui.widgets import (
     FloatSlider,
     FloatSpinBox,
     PushButton,
-    SpinBox,
 )
 from napari.qt.threading import create_worker
 from qtpy.QtCore import Signal
@@ -30,7 +29,7 @@ from napari_memnet.models import (
 )
 from napari_memnet.remembered import forget, recall, remember
 from napari_memnet.settings import preferences
-from napari_memnet.widgets.fields import finish_fields
+from napari_memnet.widgets.fields import finish_fields, level_field
 from napari_memnet.widgets.noise import NoiseFields
 from napari_memnet.widgets.status import Status
 from napari_memnet.words import NEAREST, RANGE
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from memnet_core.restoration.settings import RangeChoice, Settings
-    from memnet_core.tasks import Task
 
 __all__ = ["FIRST_TASK", "TASK_CHOICES", "RestorationForm"]
 
@@ -122,7 +120,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             tooltip="What is wrong with the image.",
         )
         self.automatic = CheckBox(text=_FINDS[FIRST_TASK][0], value=True)
-        self.levels = {name: _level_widget(task) for name, task in TASKS.items()}
+        self.levels = {name: level_field(task) for name, task in TASKS.items()}
         self.model = ComboBox(label="model", choices=[_BEST])
         self.strength = FloatSlider(
             label="strength",
@@ -379,22 +377,6 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         self._take(recall(self._name))
         models_changed.connect(self._show_models)
         self.ready.emit()
-
-
-def _level_widget(task: Task) -> Any:
-    """Return what asks for a level; choices of those of models come later."""
-    field = task.field
-    if field.offered:
-        return ComboBox(label=field.label, choices=[], tooltip=field.tooltip)
-    number: Any = int if task.whole else float
-    return (SpinBox if task.whole else FloatSpinBox)(
-        label=field.label,
-        value=number(field.value),
-        min=number(field.low),
-        max=number(field.high),
-        step=number(field.step),
-        tooltip=field.tooltip,
-    )
 
 
 def _devices() -> list[str]:
