@@ -55,7 +55,7 @@ REACTION = 15
 
 
 class Missing(Exception):
-    """There is no such widget or entry of a menu."""
+    """There is no such widget or entry of a menu, or it had not the effect it has."""
 
 
 @dataclass
@@ -126,8 +126,12 @@ class Hand:
         row = box.findText(text)
         if row < 0:
             raise Missing(f"no {text!r} in {label!r}")
+        # So soon after a list was opened Qt ignores what is clicked in it.
+        pause(QApplication.doubleClickInterval() / 1000)
         place = view.visualRect(view.model().index(row, 0)).center()
         self.click(view.viewport(), place, text)
+        if box.currentText() != text:
+            raise Missing(f"{text!r} could not be chosen in {label!r}")
 
     def write(self, label: str, text: str) -> None:
         """Click into the field with a label, and type."""
@@ -137,6 +141,8 @@ class Hand:
         QTest.keyClick(line, Qt.Key.Key_Tab)
         self.typed += 1
         pause(0.3)
+        if line.text() != text:
+            raise Missing(f"{text!r} could not be typed into {label!r}")
 
     def find(self, kind: type, is_it: Callable[[Any], bool]) -> Any:
         """Return the visible widget of a kind that is meant."""
@@ -369,8 +375,11 @@ def camera(clean: NDArray[np.float64]) -> NDArray[np.uint16]:
 
 
 def psnr(clean: NDArray[Any], found: NDArray[Any]) -> float:
-    """Return the PSNR over the range of the clean image."""
-    error = np.asarray(found, np.float64).squeeze() - clean.squeeze()
+    """Return the PSNR over the range of the clean image, which has as many planes."""
+    clean, found = clean.squeeze(), np.asarray(found, np.float64).squeeze()
+    if clean.shape != found.shape:
+        raise Missing(f"the result is of {found.shape}, not of {clean.shape}")
+    error = found - clean
     return float(20 * np.log10(np.ptp(clean) / np.sqrt(np.mean(error**2))))
 
 
@@ -385,6 +394,8 @@ def plain(text: str) -> str:
 def pause(seconds: float) -> None:
     end = time.monotonic() + seconds
     until(lambda: time.monotonic() > end)
+    # What became due while the last events were handled.
+    QApplication.processEvents()
 
 
 def until(condition: Callable[[], bool]) -> None:

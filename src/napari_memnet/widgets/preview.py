@@ -273,9 +273,10 @@ class Preview(QObject):  # type: ignore[misc]
         attributes["metadata"]["memnet"]["preview"] = True
         if not self._update(source, data, attributes):
             self._remove_layer()
-            selected = self._viewer.layers.selection.active
+            # All of them: where several are selected, none is active.
+            selected = set(self._viewer.layers.selection)
             self._layer = self._viewer.add_layer(Layer.create(data, attributes, kind))
-            self._viewer.layers.selection.active = selected
+            self._viewer.layers.selection = selected
             belong(self._viewer.layers, source, self._layer)
             place(self._viewer.layers, source, self._layer)
         self._source = source

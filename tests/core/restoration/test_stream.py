@@ -6,6 +6,10 @@ import copy
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +24,7 @@ from memnet_core.errors import (
     UsageError,
 )
 from memnet_core.model.architecture import Architecture
+from memnet_core.model.fused import Convolution
 from memnet_core.model.streaming import RowStream
 from memnet_core.restoration.stream import Engine
 
@@ -90,6 +95,29 @@ def test_height_of_strips_changes_no_bit(
     assert_near(expected, whole(model, planes))
     for rows in (1, 2, 7, 16):
         np.testing.assert_array_equal(restored(engine, planes, rows), expected)
+
+
+def test_threads_that_share_an_engine_do_not_disturb_each_other(
+    tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tiny_model(LEVEL), device="cpu")
+    jobs = [(noise(1, 1, 30, 20), 9, 0.1), (1 - noise(2, 1, 24, 20), 5, 0.6)]
+    alone = [restored(engine, *job) for job in jobs]
+    compute = Convolution.forward
+    turns: list[int] = []
+
+    def slowly(self: Convolution, x: Tensor) -> Tensor:
+        turns.append(threading.get_ident())
+        y = compute(self, x)
+        time.sleep(0.002)
+        return y
+
+    monkeypatch.setattr(Convolution, "forward", slowly)
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        together = [pool.submit(restored, engine, *job) for job in jobs]
+    assert sum(a != b for a, b in pairwise(turns)) > len(jobs)
+    for expected, work in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(work.result(), expected)
 
 
 def test_something_comes_after_every_strip(tiny_model: TinyModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from napari.layers import Image
 from qtpy.QtGui import QHideEvent, QShowEvent
 
 from memnet_core.model.file import load_model
+from memnet_core.model.streaming import RowStream
 from memnet_core.restoration import decision, prepare
 from napari_memnet.layers import Region, layer_planes
 from napari_memnet.view import visible_region
@@ -356,3 +358,55 @@ def test_it_is_said_which_slice_and_task_a_preview_shows(
     wait(lambda: widget.seen.text() == "Computing the preview of 'cells', z 2…")
     live()
     assert widget.seen.text().startswith("Preview of 'cells', z 2, denoised: ")
+
+
+def test_layers_that_are_selected_stay_so_when_the_preview_comes(
+    noise: Any, widget: RestoreWidget, viewer: Any, wait: Any, live: Callable[[], Any]
+) -> None:
+    stack = np.stack([noise(2, 20, 24), noise(2, 20, 24)])
+    channels = viewer.add_image(stack, channel_axis=0, name=["bright", "dim"])
+    viewer.layers.selection = set(channels)
+    widget.extent.value = "whole layer"
+    assert live() is not None
+    assert set(viewer.layers.selection) == set(channels)
+    assert widget.every.text == "all 2 selected layers"
+    assert widget.extent.value == "whole layer"
+    widget.apply()
+    wait(lambda: widget.run.work is None)
+    results = [x.name.split()[0] for x in viewer.layers if "by" in x.name]
+    assert sorted(results) == ["bright", "dim"]
+
+
+def test_restoring_while_a_preview_is_being_computed_changes_no_pixel(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    wait: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pixels = [noise(2, 20, 24) * np.uint16(100), noise(2, 20, 24).astype(np.uint16)]
+    channels = [viewer.add_image(x, name=n) for x, n in zip(pixels, "ab", strict=True)]
+    viewer.layers.selection = set(channels)
+    widget.extent.value = "whole layer"
+    widget.apply()
+    wait(lambda: widget.run.work is None)
+    alone = {x.name: x.data for x in viewer.layers if x not in channels}
+    for name in alone:
+        viewer.layers.remove(viewer.layers[name])
+    viewer.layers.selection = set(channels)
+    compute, begun = RowStream.push, []
+
+    def slowly(self: RowStream, x: Any) -> Any:
+        begun.append(x)
+        time.sleep(0.3)
+        return compute(self, x)
+
+    monkeypatch.setattr(RowStream, "push", slowly)
+    widget.live.value = True
+    wait(lambda: bool(begun))
+    assert widget.preview.is_running
+    widget.apply()
+    wait(lambda: widget.run.work is None)
+    assert len(alone) == 2
+    for name, expected in alone.items():
+        np.testing.assert_array_equal(viewer.layers[name].data, expected)
