@@ -84,7 +84,8 @@ class Curves(FigureCanvasQTAgg):
             ):
                 axes.clear()
                 axes.set_axis_off()
-                axes.imshow(plane, cmap="gray", vmin=0, vmax=255)
+                shown = plane.clip(0, 255).round().astype("uint8")
+                axes.imshow(shown, cmap="gray", vmin=0, vmax=255)
                 axes.set_title(title, fontsize=8)
         self._paint()
 
