@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.pixels import without_alpha
+from memnet_core.restoration.source import Derived
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def beside(source: Source, plane: int) -> list[int]:
     return list(known(plane)) if known else []
 
 
-class Averaged:
+class Averaged(Derived):
     """A source whose planes are averaged with their neighbours.
 
     It reads whole planes, and keeps three of them and one that is averaged.
@@ -61,16 +62,10 @@ class Averaged:
     """
 
     def __init__(self, source: Source, gain: float, constant: float) -> None:
-        self._source = source
+        super().__init__(source)
         self._noise = gain, constant
         self._read: dict[int, NDArray[Any]] = {}
         self._made: tuple[int, NDArray[Any], float] | None = None
-        self.shape = source.shape
-        self.dtype = source.dtype
-        self.channels = source.channels
-        self.channel = source.channel
-        self.jpeg_tables = source.jpeg_tables
-        self.jpeg_coding = source.jpeg_coding
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return a window of a mean, as floats."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memnet_core.bicubic import resized_window
+from memnet_core.restoration.source import Derived
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Enlarged"]
 
 
-class Enlarged:
+class Enlarged(Derived):
     """A source whose planes are enlarged by bicubic interpolation, as float64.
 
     Parameters
@@ -28,14 +29,11 @@ class Enlarged:
     """
 
     def __init__(self, source: Source, scale: int) -> None:
-        self._source = source
+        super().__init__(source)
         self._scale = scale
         count, height, width, samples = source.shape
         self.shape = (count, height * scale, width * scale, samples)
         self.dtype = np.dtype(np.float64)
-        self.channels = source.channels
-        self.channel = source.channel
-        self.jpeg_tables = source.jpeg_tables
         self.jpeg_coding = None
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.restoration.sample import sampled_blocks
+from memnet_core.restoration.source import Derived
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,7 @@ _REACH = 8
 _ROWS = 256
 
 
-class Filled:
+class Filled(Derived):
     """A source whose values that are not finite are filled from those around them.
 
     What a window holds does not depend on how large it is.
@@ -40,16 +41,10 @@ class Filled:
     """
 
     def __init__(self, source: Source, value: float) -> None:
-        self._source = source
+        super().__init__(source)
         self._value = value
         self.found = False
         self._ahead: tuple[tuple[int, slice, slice], NDArray[Any]] | None = None
-        self.shape = source.shape
-        self.dtype = source.dtype
-        self.channels = source.channels
-        self.channel = source.channel
-        self.jpeg_tables = source.jpeg_tables
-        self.jpeg_coding = source.jpeg_coding
 
     def look_ahead(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return the window that is read next, not filled, and keep it until then."""
@@ -67,16 +62,13 @@ class Filled:
         if self.dtype.kind != "f" or np.isfinite(pixels).all():
             return pixels
         self.found = True
-        _, height, width, _ = self.shape
-        seen, across = _widened(rows, height), _widened(columns, width)
-        around = np.asarray(self._source.read(plane, seen, across), np.float64)
+        around, inside = self._around(plane, rows, columns, _REACH)
+        around = np.asarray(around, np.float64)
         filled = np.where(np.isfinite(around), around, np.nan)
         for _ in range(_REACH):
             filled = _grown(filled)
         filled = np.where(np.isnan(filled), self._value, filled)
-        top, left = rows.start - seen.start, columns.start - across.start
-        part = filled[top : top + len(pixels), left : left + pixels.shape[1]]
-        return part.astype(self.dtype)
+        return filled[inside].astype(self.dtype)
 
 
 def is_blank(source: Source, plane: int, seen: NDArray[Any]) -> bool:
@@ -111,10 +103,6 @@ def is_blank(source: Source, plane: int, seen: NDArray[Any]) -> bool:
 def _same(blocks: list[NDArray[Any]]) -> bool:
     values = np.concatenate([block[np.isfinite(block)] for block in blocks])
     return not values.size or bool(values.min() == values.max())
-
-
-def _widened(part: slice, size: int) -> slice:
-    return slice(max(part.start - _REACH, 0), min(part.stop + _REACH, size))
 
 
 def _grown(pixels: NDArray[np.float64]) -> NDArray[np.float64]:

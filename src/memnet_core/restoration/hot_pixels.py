@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.pixels import to_dtype, without_alpha
+from memnet_core.restoration.source import Derived
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +44,7 @@ _NEXT = [max(abs(y), abs(x)) == 1 for y, x in _AROUND_IT]
 _CROSS = [abs(y) + abs(x) == 1 for y, x in _AROUND_IT]
 
 
-class WithoutHotPixels:
+class WithoutHotPixels(Derived):
     """A source whose hot pixels have the median of the eight around them.
 
     What a window holds does not depend on how large it is.
@@ -57,24 +58,15 @@ class WithoutHotPixels:
     """
 
     def __init__(self, source: Source, gain: float, constant: float) -> None:
-        self._source = source
+        super().__init__(source)
         self._noise = gain, constant
-        self.shape = source.shape
-        self.dtype = source.dtype
-        self.channels = source.channels
-        self.channel = source.channel
-        self.jpeg_tables = source.jpeg_tables
-        self.jpeg_coding = source.jpeg_coding
         self.beside: Any = getattr(source, "beside", None)
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return a window without hot pixels."""
-        _, height, width, _ = self.shape
-        seen, across = _widened(rows, height), _widened(columns, width)
-        pixels, _ = replaced(self._source.read(plane, seen, across), *self._noise)
-        top, left = rows.start - seen.start, columns.start - across.start
-        inside = slice(top, top + rows.stop - rows.start)
-        return pixels[inside, left : left + columns.stop - columns.start]
+        around, inside = self._around(plane, rows, columns, _REACH)
+        pixels, _ = replaced(around, *self._noise)
+        return pixels[inside]
 
 
 def replaced(
@@ -142,7 +134,3 @@ def _is_brighter(
         excess = values - brightest
     brighter: NDArray[np.bool_] = np.isfinite(values) & (excess > most)
     return brighter
-
-
-def _widened(part: slice, size: int) -> slice:
-    return slice(max(part.start - _REACH, 0), min(part.stop + _REACH, size))

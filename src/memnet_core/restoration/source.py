@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from memnet_core.jpeg_intervals import JpegCoding
 
-__all__ = ["ArraySink", "ArraySource", "Sink", "Source"]
+__all__ = ["ArraySink", "ArraySource", "Derived", "Sink", "Source"]
 
 
 class Source(Protocol):
@@ -80,6 +80,43 @@ class Sink(Protocol):
         pixels : ndarray
             In the dtype of the source.
         """
+
+
+class Derived:
+    """All that a source has of the one that it is made of, but for the pixels.
+
+    Parameters
+    ----------
+    source : Source
+        What it is made of.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.shape = source.shape
+        self.dtype = source.dtype
+        self.channels = source.channels
+        self.channel = source.channel
+        self.jpeg_tables = source.jpeg_tables
+        self.jpeg_coding = source.jpeg_coding
+
+    def _around(
+        self, plane: int, rows: slice, columns: slice, reach: int
+    ) -> tuple[NDArray[Any], tuple[slice, slice]]:
+        """Return a window with `reach` pixels around it, and where it lies in that.
+
+        There are fewer around it at the borders of the plane.
+        """
+        _, height, width, _ = self.shape
+        seen, across = (
+            slice(max(part.start - reach, 0), min(part.stop + reach, size))
+            for part, size in ((rows, height), (columns, width))
+        )
+        inside = (
+            slice(rows.start - seen.start, rows.stop - seen.start),
+            slice(columns.start - across.start, columns.stop - across.start),
+        )
+        return self._source.read(plane, seen, across), inside
 
 
 class ArraySource:
