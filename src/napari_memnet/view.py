@@ -19,6 +19,7 @@ __all__ = [
     "current_index",
     "image_layers",
     "is_preview",
+    "layer_events",
     "seen_sides",
     "touched",
     "visible_region",
@@ -31,6 +32,12 @@ LARGEST_SIDE = 512
 def is_preview(layer: Any) -> bool:
     """Whether a layer is the preview of another one."""
     return "preview" in origin(layer)
+
+
+def layer_events(viewer: Viewer) -> tuple[Any, ...]:
+    """Return the events after which choices of layers have to be made anew."""
+    events = viewer.layers.events
+    return events.inserted, events.removed, events.renamed
 
 
 def image_layers(viewer: Viewer) -> list[Image]:

@@ -14,7 +14,7 @@ from napari_memnet.models import models_changed
 from napari_memnet.regions import LayerSource
 from napari_memnet.settings import preferences
 from napari_memnet.trainings import fraction_of
-from napari_memnet.view import image_layers
+from napari_memnet.view import image_layers, layer_events
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import finish_fields
 from napari_memnet.widgets.run_bar import RunBar
@@ -71,11 +71,7 @@ class AdaptWidget(DockWidget):
         self.picture: FigureCanvasQTAgg | None = None
         self.layer.changed.connect(self._on_layer)
         self.run.requested.connect(self.start)
-        self._layer_events = (
-            viewer.layers.events.inserted,
-            viewer.layers.events.removed,
-            viewer.layers.events.renamed,
-        )
+        self._layer_events = layer_events(viewer)
         for event in self._layer_events:
             event.connect(self._on_layers)
         viewer.layers.selection.events.active.connect(self._on_selection)

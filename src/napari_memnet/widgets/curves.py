@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
-from napari.utils.theme import get_theme
+
+from napari_memnet.widgets.themed import colours_of, paint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,10 +43,7 @@ class Curves(FigureCanvasQTAgg):
 
     def follow(self, theme: str) -> None:
         """Take the colours of a theme from now on."""
-        colours = get_theme(theme)
-        self._face, self._ink = (
-            colour.as_hex() for colour in (colours.background, colours.text)
-        )
+        self._colours = colours_of(theme)
         self._paint()
 
     def clear(self) -> None:
@@ -97,21 +95,10 @@ class Curves(FigureCanvasQTAgg):
 
     def _paint(self) -> None:
         """Give all that is drawn the colours of the theme."""
-        self.figure.set_facecolor(self._face)
-        for axes in (self._loss, self._gain, *self._patches):
-            axes.set_facecolor(self._face)
-            axes.tick_params(colors=self._ink, which="both")
-            inked = [axes.xaxis.label, axes.yaxis.label, axes.title]
-            if legend := axes.get_legend():
-                legend.get_frame().set_facecolor(self._face)
-                inked += legend.get_texts()
-            for text in inked:
-                text.set_color(self._ink)
-            for spine in axes.spines.values():
-                spine.set_edgecolor(self._ink)
-            for line in axes.get_lines():
-                if line.get_label() == f"_{_BASELINE}":
-                    line.set_color(self._ink)
+        paint(self.figure, self._colours)
+        for line in self._gain.get_lines():
+            if line.get_label() == f"_{_BASELINE}":
+                line.set_color(self._colours.ink)
         self.draw_idle()  # type: ignore[no-untyped-call]
 
 

@@ -13,7 +13,7 @@ from napari_memnet.copied import as_command, as_python
 from napari_memnet.extents import areas, within
 from napari_memnet.layers import Region, layer_planes, origin
 from napari_memnet.regions import LayerSource
-from napari_memnet.view import current_index, image_layers
+from napari_memnet.view import current_index, image_layers, layer_events
 from napari_memnet.widgets.copy_bar import CopyBar
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.form import RestorationForm
@@ -115,12 +115,8 @@ class RestoreWidget(DockWidget):
         self.run.requested.connect(self.apply)
         self.run.button.setEnabled(False)
         self.run.status.setText("Loading PyTorch…")
-        self._layer_events = (
-            viewer.layers.events.inserted,
-            viewer.layers.events.removed,
-            viewer.layers.events.reordered,
-            viewer.layers.events.renamed,
-        )
+        reordered = viewer.layers.events.reordered
+        self._layer_events = (*layer_events(viewer), reordered)
         for event in self._layer_events:
             event.connect(self._on_layers)
         viewer.layers.selection.events.active.connect(self._on_selection)

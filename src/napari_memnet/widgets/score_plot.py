@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
-from napari.utils.theme import get_theme
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from memnet_core.errors import MemnetError
 from napari_memnet.comparison import scores_along, stack_of
+from napari_memnet.widgets.themed import colours_of, paint
 from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
@@ -156,18 +156,13 @@ class ScorePlot(QWidget):  # type: ignore[misc]
     def _draw(self, event: Any = None) -> None:
         if self._stack is None:
             return
-        theme = get_theme(str(self._viewer.theme))
-        face, ink = theme.background.as_hex(), theme.text.as_hex()
-        self.figure.set_facecolor(face)
+        colours = colours_of(str(self._viewer.theme))
         for axes, title, value in zip(
             self._axes, ("PSNR, dB", "SSIM"), ("psnr", "ssim"), strict=True
         ):
             axes.clear()
-            axes.set_facecolor(face)
-            axes.set_ylabel(title, color=ink, fontsize=8)
-            axes.tick_params(colors=ink, labelsize=7)
-            for side in axes.spines.values():
-                side.set_color(ink)
+            axes.set_ylabel(title, fontsize=8)
+            axes.tick_params(labelsize=7)
             for number, (name, colour) in enumerate(zip(_NAMES, _COLOURS, strict=True)):
                 points = [
                     (position, _finite(getattr(scored, value)))
@@ -177,10 +172,10 @@ class ScorePlot(QWidget):  # type: ignore[misc]
                 x, y = zip(*points, strict=True) if points else ((), ())
                 axes.plot(x, y, ".-", color=colour, label=name)
             axes.set_xlim(-0.5, len(self._stack.places) - 0.5)
-        self._axes[1].set_xlabel(self._axis_name(), color=ink, fontsize=8)
-        self._axes[0].legend(
-            fontsize=7, labelcolor=ink, facecolor=face, edgecolor=ink, loc="best"
-        )
+        self._axes[1].set_xlabel(self._axis_name(), fontsize=8)
+        self._axes[0].legend(fontsize=7, edgecolor=colours.ink, loc="best")
+        paint(self.figure, colours)
+        ink = colours.ink
         self._lines = [axes.axvline(0, color=ink, lw=0.8) for axes in self._axes]
         self._mark()
 

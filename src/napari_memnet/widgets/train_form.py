@@ -20,7 +20,7 @@ from napari_memnet.layers import layer_planes
 from napari_memnet.models import models_changed, models_for
 from napari_memnet.settings import preferences
 from napari_memnet.trainings import NOTHING, TrainingRequest, runs_folder
-from napari_memnet.view import image_layers
+from napari_memnet.view import image_layers, layer_events
 from napari_memnet.widgets.fields import chosen_folder, finish_fields, folder_field
 from napari_memnet.widgets.form import FIRST_TASK, TASK_CHOICES
 
@@ -172,11 +172,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.task.changed.connect(self._offer)
         self.out.changed.connect(self.refresh_runs)
         self._fields.changed.connect(self._show_fields)
-        self._layer_events = (
-            viewer.layers.events.inserted,
-            viewer.layers.events.removed,
-            viewer.layers.events.renamed,
-        )
+        self._layer_events = layer_events(viewer)
         for event in self._layer_events:
             event.connect(self._on_layers)
         self._offer()
