@@ -143,10 +143,11 @@ class TrainingConfig(BaseModel):
         ``muon`` (for convolutions, AdamW for the rest), ``adamw`` or ``sgd`` (momentum
         0.9).
     learning_rate, weight_decay : float
-        The decay is for the weights of convolutions.
+        The decay is for the weights of convolutions, which each step multiplies by
+        1 - rate · decay.
     schedule : str
-        ``cosine``: to zero at the end of the run. ``steps``: divided by ten every
-        `decay_epochs` epochs.
+        ``cosine`` and ``linear``: to zero at the end of the run. ``steps``: divided by
+        ten every `decay_epochs` epochs.
     warmup_steps : int
         Steps over which the learning rate rises from zero, in short runs fewer.
     clip_norm, clip_theta : float, optional
@@ -155,21 +156,22 @@ class TrainingConfig(BaseModel):
     alpha : float, optional
         Weight α of the final output in the loss (eq. 12); 1/(M + 1) by default.
     loss : str
-        ``euclidean``: eq. 12, summed over the pixels of a patch. ``charbonnier``:
-        Charbonnier's smooth absolute error, and squared error from the fraction
+        ``log``: logarithm of the mean squared error of each patch. ``euclidean``:
+        eq. 12, summed over the pixels of a patch. ``charbonnier``: Charbonnier's
+        smooth absolute error, and squared error from the fraction
         `squared_error_from` of the run on, averaged over pixels.
     average_decay : float
         Decay of the exponential moving average of the weights; 0 for none.
     freeze_norm_from : float
         Fraction of the run from which BatchNorm uses fixed statistics, recalibrated for
         the averaged weights, from which training goes on; 0 where a run starts from a
-        model keeps those of that model.
+        model keeps those of that model. Without effect where there is no BatchNorm.
     recalibration_batches : int
         Batches over which statistics are taken anew.
     precision : str
-        ``bfloat16``: convolutions are computed in it until BatchNorm is fixed, weights
-        and their updates in float32; ``float32``; ``auto``: the former on GPUs and CPUs
-        that are faster so.
+        ``bfloat16``: convolutions are computed in it, until BatchNorm is fixed if there
+        is any, weights and their updates in float32; ``float32``; ``auto``: the former
+        on GPUs and CPUs that are faster so.
     compile : bool
         Whether PyTorch compiles the network first, which takes minutes.
     activation_checkpointing : bool
@@ -214,13 +216,13 @@ class TrainingConfig(BaseModel):
     optimizer: Literal["muon", "adamw", "sgd"]
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)]
-    schedule: Literal["cosine", "steps"]
+    schedule: Literal["cosine", "linear", "steps"]
     decay_epochs: Count = 20
     warmup_steps: Annotated[int, Field(ge=0)]
     clip_norm: Positive | None
     clip_theta: Positive | None
     alpha: Fraction | None
-    loss: Literal["charbonnier", "euclidean"]
+    loss: Literal["charbonnier", "euclidean", "log"]
     squared_error_from: Fraction = 0.7
     average_decay: Fraction
     freeze_norm_from: Fraction
