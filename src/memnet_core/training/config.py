@@ -104,6 +104,9 @@ class TrainingConfig(BaseModel):
     grain : str
         Of noise to remove: ``white``, or ``correlated``, which neighbouring pixels
         share; see `memnet_core.tasks.correlated`.
+    noise : str
+        Of noise to remove: ``white``, or ``all``, blurred, of photons and uneven, with
+        the map of its deviation as level; see `memnet_core.noise.synthesis`.
     architecture : Architecture
         The network to train.
     minutes, steps, epochs
@@ -196,6 +199,7 @@ class TrainingConfig(BaseModel):
     licence: str = "unspecified"
     levels: Levels
     grain: Grain = "white"
+    noise: Literal["white", "all"] = "white"
     architecture: Architecture
     minutes: Positive | None = None
     steps: Count | None = None
@@ -251,6 +255,10 @@ class TrainingConfig(BaseModel):
             raise ValueError("pairs tell no level; a level_map needs clean images")
         if self.grain == "correlated" and self.task != "denoise":
             raise ValueError("only noise has a grain; give the task denoise")
+        if self.noise == "all" and (self.task != "denoise" or self.pairs):
+            raise ValueError("noise: all is for the task denoise and clean images")
+        if self.noise == "all" and (self.grain == "correlated" or self.stride):
+            raise ValueError("noise: all has no grain, and no patches on a grid")
         if self.stride and (
             self.plain_share or self.dim_share or self.luminance == "both"
         ):
