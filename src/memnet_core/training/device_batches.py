@@ -8,7 +8,13 @@ import numpy as np
 import torch
 
 from memnet_core.errors import TrainingError
-from memnet_core.training.device_degradations import DEGRADATIONS, sent, shrunk
+from memnet_core.noise.synthesis import draw_noise
+from memnet_core.training.device_degradations import (
+    DEGRADATIONS,
+    add_noise,
+    sent,
+    shrunk,
+)
 from memnet_core.training.samples import RandomPatches, make_sampler
 from memnet_core.training.teachers import read_teachers
 
@@ -108,11 +114,13 @@ class DevicePatches(RandomPatches):
             for group in groups
         ]
         order = sent(np.argsort(np.concatenate(groups)), self._device)
-        degraded, clean = (
-            torch.cat(planes)[order] / 255 for planes in zip(*parts, strict=True)
+        degraded, clean, levels = (
+            torch.cat(planes)[order] for planes in zip(*parts, strict=True)
         )
-        told = [self._task.map_value(sample.place.level) for sample in samples]
-        return self._with_levels(degraded, told), clean
+        degraded = degraded / 255
+        if self._level_map:
+            degraded = torch.cat([degraded, levels], 1)
+        return degraded, clean / 255
 
     def _with_levels(self, degraded: Tensor, told: Sequence[float | None]) -> Tensor:
         """Put the level's plane behind the others, if there is one."""
@@ -124,8 +132,11 @@ class DevicePatches(RandomPatches):
 
     def _made(
         self, samples: Sequence[_Sample], patch: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Return degraded and clean patches of samples of one period, in [0, 255]."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return degraded and clean patches of samples of one period, and level planes.
+
+        Pixels are in [0, 255], levels as the network is told them.
+        """
         places, rngs = zip(*samples, strict=True)
         region = self._clean.crops(places)
         varieties = [
@@ -135,18 +146,27 @@ class DevicePatches(RandomPatches):
         region = _varied(region, varieties)
         levels = [place.level for place in places]
         starts = [self._start(place.level, rng) for place, rng in samples]
-        degraded = DEGRADATIONS[type(self._task)](region, levels, rngs, generator)
         at = sent(np.array(starts), self._device)
-        seen, clean = _windows(degraded, at, patch), _windows(region, at, patch)
-        if not self._teachers:
-            return seen, clean
-        teacher = self._teachers[self._task.scale(levels[0])]
-        values = [self._task.map_value(level) for level in levels]
-        answer = _answered(teacher, region, seen, sent(_column(values), self._device))
-        if teacher.scale > 1:
-            answer = _windows(answer, at, patch)
-        shares = [0 if v.is_plain else self._share for v in varieties]
-        return seen, clean.lerp(answer, sent(_column(shares), self._device))
+        clean = _windows(region, at, patch)
+        values = sent(_column([*map(self._task.map_value, levels)]), self._device)
+        taught = [not variety.is_plain for variety in varieties]
+        if self._all_noise:
+            noises = [*map(draw_noise, levels, rngs)]
+            seen, deviations = add_noise(clean, noises, generator)
+            told = deviations / 255
+            taught = [t and n.is_white for t, n in zip(taught, noises, strict=True)]
+        else:
+            degrade = DEGRADATIONS[type(self._task)]
+            seen = _windows(degrade(region, levels, rngs, generator), at, patch)
+            told = values.expand_as(seen[:, :1])
+        if self._teachers and any(taught):
+            teacher = self._teachers[self._task.scale(levels[0])]
+            these = sent(np.flatnonzero(taught), self._device)
+            answer = _answered(teacher, region[these], seen[these], values[these])
+            if teacher.scale > 1:
+                answer = _windows(answer, at[these], patch)
+            clean[these] = clean[these].lerp(answer, self._share)
+        return seen, clean, told
 
 
 @torch.no_grad()

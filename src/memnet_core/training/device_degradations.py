@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from memnet_core.bicubic import resize_matrix
 from memnet_core.jpeg_intervals import BLOCK, dct_basis
+from memnet_core.noise import synthesis
 from memnet_core.tasks.correlated import (
     HOT_MEAN,
     CorrelatedDenoise,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from memnet_core.noise.synthesis import Noise
     from memnet_core.tasks import Task
 
     Degradation = Callable[
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEGRADATIONS",
+    "add_noise",
     "bicubic",
     "correlated_noise",
     "gaussian_noise",
@@ -130,6 +133,70 @@ def correlated_noise(
     noise = noise - HOT_MEAN * (1 - surprise).log() * (chance < hot)
     deviations = sent(np.asarray(sigmas, np.float32), device)
     return torch.addcmul(pixels, noise, deviations[:, None, None, None])
+
+
+def add_noise(
+    pixels: Tensor, noises: Sequence[Noise], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Add noise of a description for each sample; see `memnet_core.noise.synthesis`.
+
+    Parameters
+    ----------
+    pixels : Tensor
+        Clean pixels of shape (N, C, H, W), in [0, 255].
+    noises : sequence of Noise
+        N of them.
+    generator : torch.Generator
+        Of the device that the pixels are on.
+
+    Returns
+    -------
+    noisy : Tensor, shape (N, C, H, W)
+        Pixels on the same scale, which may leave [0, 255].
+    told : Tensor, shape (N, 1, H, W)
+        Local standard deviation as read, in gray levels.
+    """
+    device, size = pixels.device, (pixels.shape[2], pixels.shape[3])
+    gains = np.stack([noise.sigma * noise.gain(*size) for noise in noises])
+    misreadings = np.stack([noise.misreading(*size) for noise in noises])
+    floor = sent(_by_sample([noise.floor for noise in noises]), device)
+    peak = pixels.amax((1, 2, 3), keepdim=True).clamp(min=1)
+    share = floor + (1 - floor) * pixels / peak
+    deviation = sent(gains.astype(np.float32), device)[:, None] * share.sqrt()
+    told = deviation.square().mean(1, keepdim=True).sqrt()
+    noisy = torch.addcmul(pixels, deviation, _unit_noise(pixels, noises, generator))
+    return noisy, told * sent(misreadings.astype(np.float32), device)[:, None]
+
+
+def _unit_noise(
+    pixels: Tensor, noises: Sequence[Noise], generator: torch.Generator
+) -> Tensor:
+    """Return noise of unit deviation, hot pixels aside."""
+    device, (count, channels, *size) = pixels.device, pixels.shape
+    random: Any = {"generator": generator, "device": device}
+    height, width = (side + synthesis.WRAP for side in size)
+    unit: Tensor = torch.randn((count, channels, height, width), **random)
+    if blurred := [number for number, noise in enumerate(noises) if noise.down]:
+        numbers = sent(np.array(blurred), device)
+        responses = np.stack([noises[n].response(height, width) for n in blurred])
+        coefficients = torch.fft.rfft2(unit[numbers])
+        coefficients = coefficients * sent(responses, device)[:, None]
+        unit[numbers] = torch.fft.irfft2(coefficients, s=(height, width))
+    unit = unit[..., : size[0], : size[1]]
+    if any(noise.rows for noise in noises):
+        rows = sent(_by_sample([noise.rows for noise in noises]), device)
+        offsets = torch.randn((count, 1, size[0], 1), **random)
+        unit = (1 - rows.square()).sqrt() * unit + rows * offsets
+    if any(noise.hot for noise in noises):
+        hot = sent(_by_sample([noise.hot for noise in noises]), device)
+        chance, surprise = (torch.rand(pixels.shape, **random) for _ in range(2))
+        unit = unit - synthesis.HOT_MEAN * (1 - surprise).log() * (chance < hot)
+    return unit
+
+
+def _by_sample(values: Sequence[float]) -> NDArray[np.float32]:
+    """Return a number for each sample, of shape (N, 1, 1, 1)."""
+    return np.array(values, np.float32).reshape(-1, 1, 1, 1)
 
 
 def bicubic(pixels: Tensor, scale: int) -> Tensor:

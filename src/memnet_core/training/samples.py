@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from memnet_core.bicubic import modcrop
+from memnet_core.noise.synthesis import add_noise, draw_noise
 from memnet_core.training.variety import Variety, draw_variety
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
 
-    Patch = tuple[NDArray[Any], NDArray[Any], float | None]
-    """Degraded, clean, and what the level's plane holds, if there is one."""
+    Patch = tuple[NDArray[Any], NDArray[Any], float | NDArray[Any] | None]
+    """Degraded, clean, and what the level's plane holds, if there is one: a number, or
+    one for each pixel."""
 
 __all__ = [
     "GridPatches",
@@ -137,6 +139,7 @@ class RandomPatches:
         self._seed = config.seed
         self._paired = images.degraded is not None
         self._level_map = config.architecture.level_map
+        self._all_noise = config.noise == "all"
         self._plain_share = config.plain_share
         self._dim_share = config.dim_share
         as_it_is = (
@@ -177,6 +180,9 @@ class RandomPatches:
             return degraded, clean, self._told(image)
         clean = self._variety(clean, side, rng).of(clean)
         start = self._start(level, rng)
+        if self._all_noise:
+            degraded, deviation = add_noise(clean, draw_noise(level, rng), rng)
+            return degraded, clean, deviation / 255 if self._level_map else None
         pair = degraded_window(clean, start, patch, self._task, level, rng)
         return *pair, self._task.map_value(level) if self._level_map else None
 
@@ -351,8 +357,9 @@ def _stacked(patches: Iterable[Patch]) -> _Batch:
     degraded, clean, levels = zip(*patches, strict=True)
     planes = _planes(degraded)
     if levels[0] is not None:
-        level = torch.tensor(levels).reshape(-1, 1, 1, 1).expand_as(planes[:, :1])
-        planes = torch.cat([planes, level], 1)
+        size = planes.shape[-2:]
+        maps = [np.broadcast_to(np.asarray(v, np.float32), size) for v in levels]
+        planes = torch.cat([planes, torch.from_numpy(np.stack(maps)[:, None])], 1)
     return planes, _planes(clean)
 
 

@@ -72,6 +72,11 @@ if TYPE_CHECKING:
         ),
         ({"luminance": "full"}, "luminance: Input should be 'studio' or 'both'"),
         ({"plain_share": 1.5}, "plain_share: Input should be less than or equal to 1"),
+        ({"noise": "all"}, "noise: all is for the task denoise"),
+        (
+            {"task": "denoise", "noise": "all", "grain": "correlated"},
+            "noise: all has no grain",
+        ),
         ({"optimizer": "adam"}, "optimizer: Input should be 'muon', 'adamw' or 'sgd'"),
         ({"stride": 21, "plain_share": 0.1}, "on a grid are taken as they are"),
         (
