@@ -126,9 +126,13 @@ class TrainingConfig(BaseModel):
         ``studio``, the luminance from 16 to 235 that the protocol scores, or ``both``,
         half of the patches in full range.
     plain_share : float
-        Fraction of the patches that are flat, cut off at white or black, or drawn.
+        Fraction of the patches that are flat, cut off at white or black, or made by
+        program; see `memnet_core.training.synthetic_pictures`.
     dim_share : float
         Fraction of the patches that are darkened or lose contrast.
+    border_share : float
+        Fraction of the patches at a border or in a corner of their picture, as far as
+        the degradation depends on what lies around a patch.
     stride : int, optional
         Patches on a grid of this stride, every one once in an epoch; by default they
         are drawn at random.
@@ -211,6 +215,7 @@ class TrainingConfig(BaseModel):
     luminance: Literal["studio", "both"] = "studio"
     plain_share: Fraction = 0.0
     dim_share: Fraction = 0.0
+    border_share: Fraction = 0.0
     stride: Count | None
     teacher: Annotated[tuple[Folder, ...], BeforeValidator(_several)] = ()
     teacher_share: Fraction = 0.0
@@ -259,9 +264,8 @@ class TrainingConfig(BaseModel):
             raise ValueError("noise: all is for the task denoise and clean images")
         if self.noise == "all" and (self.grain == "correlated" or self.stride):
             raise ValueError("noise: all has no grain, and no patches on a grid")
-        if self.stride and (
-            self.plain_share or self.dim_share or self.luminance == "both"
-        ):
+        shares = self.plain_share, self.dim_share, self.border_share
+        if self.stride and (any(shares) or self.luminance == "both"):
             raise ValueError("patches on a grid are taken as they are")
         if self.stride and self.batches == "device":
             raise ValueError("patches on a grid are made by batches: workers")
