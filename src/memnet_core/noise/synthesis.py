@@ -111,7 +111,7 @@ class Noise(NamedTuple):
             for blur, side in ((self.down, height), (self.across, width))
         )
         rows, columns = (r / np.sqrt(np.mean(r**2)) for r in (rows, columns))
-        response = rows[:, None] * columns[: width // 2 + 1]
+        response: NDArray[np.float32] = np.outer(rows, columns[: width // 2 + 1])
         return response.astype(np.float32)
 
 
@@ -176,13 +176,12 @@ def _draw_corners(low: float, high: float, rng: np.random.Generator) -> Corners:
 
 def _interpolated(corners: Corners, height: int, width: int) -> NDArray[np.float32]:
     """Interpolate between corners linearly."""
-    down, across = (
-        np.linspace(0, 1, side, dtype=np.float32) for side in (height, width)
+    rows, columns = (
+        np.stack([np.linspace(1, 0, side), np.linspace(0, 1, side)])
+        for side in (height, width)
     )
-    values = np.array(corners, np.float32).reshape(2, 2)
-    rows = np.stack([1 - down, down], 1)
-    columns = np.stack([1 - across, across])
-    interpolated: NDArray[np.float32] = rows @ values @ columns
+    values = rows.T @ np.reshape(corners, (2, 2)) @ columns
+    interpolated: NDArray[np.float32] = values.astype(np.float32)
     return interpolated
 
 
@@ -222,11 +221,11 @@ def _unit_noise(
 ) -> NDArray[np.float64]:
     """Return noise of unit deviation, hot pixels aside."""
     height, width = (side + WRAP for side in shape[:2])
-    unit = rng.standard_normal((height, width, *shape[2:]))
+    unit: NDArray[np.float64] = rng.standard_normal((height, width, *shape[2:]))
     if noise.down:
-        response = noise.response(height, width)
-        response = response.reshape(*response.shape, *(1,) * (unit.ndim - 2))
-        coefficients = np.fft.rfft2(unit, axes=(0, 1)) * response
+        response: NDArray[Any] = noise.response(height, width)
+        per_channel = response.reshape(*response.shape, *(1,) * (unit.ndim - 2))
+        coefficients = np.fft.rfft2(unit, axes=(0, 1)) * per_channel
         unit = np.fft.irfft2(coefficients, s=(height, width), axes=(0, 1))
     unit = unit[: shape[0], : shape[1]]
     if noise.rows:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
-    from memnet_core.training.samples import Place, Sampler
+    from memnet_core.training.samples import Place, Sample, Sampler
     from memnet_core.training.teachers import Teacher
     from memnet_core.training.variety import Variety
 
@@ -97,9 +97,8 @@ class DevicePatches(RandomPatches):
         """Return some samples of a step, on the device; see `Sampler.batch`."""
         chosen = list(numbers)
         rngs = [np.random.default_rng([self._seed, step, number]) for number in chosen]
-        samples = [_Sample(self._place(patch, rng), rng) for rng in rngs]
+        places = [self._place(patch, rng) for rng in rngs]
         if self._degraded is not None:
-            places = [sample.place for sample in samples]
             resident = (self._degraded, self._clean)
             degraded, clean = (r.crops(places) / 255 for r in resident)
             told = [self._told(place.image) for place in places]
@@ -107,8 +106,11 @@ class DevicePatches(RandomPatches):
         entropy = np.random.SeedSequence([self._seed, step, chosen[0]])
         generator = torch.Generator(self._device)
         generator.manual_seed(int(entropy.generate_state(1, np.uint32)[0]))
-        periods = [self._task.period(sample.place.level) for sample in samples]
-        groups = [np.flatnonzero(np.equal(periods, p)) for p in sorted(set(periods))]
+        samples = [
+            _Sample(self._sample(place, patch, rng), rng)
+            for place, rng in zip(places, rngs, strict=True)
+        ]
+        groups = self._alike(samples)
         parts = [
             self._made([samples[number] for number in group], patch, generator)
             for group in groups
@@ -122,6 +124,14 @@ class DevicePatches(RandomPatches):
             degraded = torch.cat([degraded, levels], 1)
         return degraded, clean / 255
 
+    def _alike(self, samples: Sequence[_Sample]) -> list[list[int]]:
+        """Return the numbers of samples whose regions are degraded together."""
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        for number, (sample, _) in enumerate(samples):
+            alike = self._task.period(sample.place.level), sample.frame
+            groups.setdefault(alike, []).append(number)
+        return [groups[key] for key in sorted(groups)]
+
     def _with_levels(self, degraded: Tensor, told: Sequence[float | None]) -> Tensor:
         """Put the level's plane behind the others, if there is one."""
         if not self._level_map:
@@ -133,20 +143,17 @@ class DevicePatches(RandomPatches):
     def _made(
         self, samples: Sequence[_Sample], patch: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return degraded and clean patches of samples of one period, and level planes.
+        """Return degraded and clean patches of samples alike, and level planes.
 
         Pixels are in [0, 255], levels as the network is told them.
         """
-        places, rngs = zip(*samples, strict=True)
-        region = self._clean.crops(places)
-        varieties = [
-            self._variety(self._pairs[place.image][0], place.side, rng)
-            for place, rng in samples
-        ]
-        region = _varied(region, varieties)
-        levels = [place.level for place in places]
-        starts = [self._start(place.level, rng) for place, rng in samples]
-        at = sent(np.array(starts), self._device)
+        drawn, rngs = zip(*samples, strict=True)
+        varieties = [sample.variety for sample in drawn]
+        levels = [sample.place.level for sample in drawn]
+        region = _varied(self._clean.crops([s.place for s in drawn]), varieties)
+        rows, columns = (slice(*ends) for ends in drawn[0].frame)
+        region = region[..., rows, columns]
+        at = sent(np.array([sample.start for sample in drawn]), self._device)
         clean = _windows(region, at, patch)
         values = sent(_column([*map(self._task.map_value, levels)]), self._device)
         taught = [not variety.is_plain for variety in varieties]
@@ -184,7 +191,7 @@ def _column(values: Sequence[float]) -> NDArray[np.float32]:
 
 
 class _Sample(NamedTuple):
-    place: Place
+    drawn: Sample
     rng: np.random.Generator
 
 

@@ -80,6 +80,10 @@ if TYPE_CHECKING:
         ({"optimizer": "adam"}, "optimizer: Input should be 'muon', 'adamw' or 'sgd'"),
         ({"stride": 21, "plain_share": 0.1}, "on a grid are taken as they are"),
         (
+            {"stride": 21, "plain_share": 0, "border_share": 0.1},
+            "on a grid are taken as they are",
+        ),
+        (
             {"stride": 21, "plain_share": 0, "luminance": "both"},
             "on a grid are taken as they are",
         ),

@@ -54,6 +54,7 @@ def test_samples_are_those_of_the_cpu(
         task=task,
         plain_share=0.4,
         dim_share=0.3,
+        border_share=0.5,
         architecture=COLOUR if channels else {"unshuffle": 1, "level_map": True},
         phases=[{"until": 1, "patch": patch, "batch": 24}],
     )
