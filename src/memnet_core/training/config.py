@@ -130,6 +130,9 @@ class TrainingConfig(BaseModel):
         program; see `memnet_core.training.synthetic_pictures`.
     dim_share : float
         Fraction of the patches that are darkened or lose contrast.
+    history_share : float
+        Fraction of the JPEGs to learn from that were saved twice; see
+        `memnet_core.training.jpeg_histories`.
     border_share : float
         Fraction of the patches at a border or in a corner of their picture, as far as
         the degradation depends on what lies around a patch.
@@ -216,6 +219,7 @@ class TrainingConfig(BaseModel):
     plain_share: Fraction = 0.0
     dim_share: Fraction = 0.0
     border_share: Fraction = 0.0
+    history_share: Fraction = 0.0
     stride: Count | None
     teacher: Annotated[tuple[Folder, ...], BeforeValidator(_several)] = ()
     teacher_share: Fraction = 0.0
@@ -264,8 +268,12 @@ class TrainingConfig(BaseModel):
             raise ValueError("noise: all is for the task denoise and clean images")
         if self.noise == "all" and (self.grain == "correlated" or self.stride):
             raise ValueError("noise: all has no grain, and no patches on a grid")
+        if self.history_share and (self.task != "deblock" or not self.data):
+            raise ValueError("only JPEGs made of clean images have a history_share")
         shares = self.plain_share, self.dim_share, self.border_share
-        if self.stride and (any(shares) or self.luminance == "both"):
+        if self.stride and (
+            any(shares) or self.history_share or self.luminance == "both"
+        ):
             raise ValueError("patches on a grid are taken as they are")
         if self.stride and self.batches == "device":
             raise ValueError("patches on a grid are made by batches: workers")
