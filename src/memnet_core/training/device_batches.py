@@ -12,8 +12,10 @@ from memnet_core.noise.synthesis import draw_noise
 from memnet_core.training.device_degradations import (
     DEGRADATIONS,
     add_noise,
+    compress_twice,
     sent,
     shrunk,
+    windows,
 )
 from memnet_core.training.samples import RandomPatches, make_sampler
 from memnet_core.training.teachers import read_teachers
@@ -128,7 +130,10 @@ class DevicePatches(RandomPatches):
         """Return the numbers of samples whose regions are degraded together."""
         groups: dict[tuple[Any, ...], list[int]] = {}
         for number, (sample, _) in enumerate(samples):
-            alike = self._task.period(sample.place.level), sample.frame
+            (top, bottom), (left, right) = sample.frame
+            history = sample.history
+            source = history.source(bottom - top, right - left) if history else ()
+            alike = self._task.period(sample.place.level), sample.frame, source
             groups.setdefault(alike, []).append(number)
         return [groups[key] for key in sorted(groups)]
 
@@ -154,7 +159,7 @@ class DevicePatches(RandomPatches):
         rows, columns = (slice(*ends) for ends in drawn[0].frame)
         region = region[..., rows, columns]
         at = sent(np.array([sample.start for sample in drawn]), self._device)
-        clean = _windows(region, at, patch)
+        clean = windows(region, at, (patch, patch))
         values = sent(_column([*map(self._task.map_value, levels)]), self._device)
         taught = [not variety.is_plain for variety in varieties]
         if self._all_noise:
@@ -162,16 +167,21 @@ class DevicePatches(RandomPatches):
             seen, deviations = add_noise(clean, noises, generator)
             told = deviations / 255
             taught = [t and n.is_white for t, n in zip(taught, noises, strict=True)]
+        elif histories := [sample.history for sample in drawn if sample.history]:
+            pair = compress_twice(region, [*map(round, levels)], histories)
+            seen, clean = (windows(planes, at, (patch, patch)) for planes in pair)
+            told = values.expand_as(seen[:, :1])
+            taught = [False] * len(levels)
         else:
             degrade = DEGRADATIONS[type(self._task)]
-            seen = _windows(degrade(region, levels, rngs, generator), at, patch)
+            seen = windows(degrade(region, levels, rngs, generator), at, (patch, patch))
             told = values.expand_as(seen[:, :1])
         if self._teachers and any(taught):
             teacher = self._teachers[self._task.scale(levels[0])]
             these = sent(np.flatnonzero(taught), self._device)
             answer = _answered(teacher, region[these], seen[these], values[these])
             if teacher.scale > 1:
-                answer = _windows(answer, at[these], patch)
+                answer = windows(answer, at[these], (patch, patch))
             clean[these] = clean[these].lerp(answer, self._share)
         return seen, clean, told
 
@@ -247,13 +257,3 @@ def _varied(region: Tensor, varieties: Sequence[Variety]) -> Tensor:
         old = region[numbers]
         region[numbers] = tones.gather(1, old.flatten(1).long()).view_as(old)
     return region
-
-
-def _windows(planes: Tensor, starts: Tensor, side: int) -> Tensor:
-    """Return a square of each of (N, C, H, W) planes, which begins at (N, 2) starts."""
-    count, channels, _, width = planes.shape
-    steps = torch.arange(side, device=planes.device)
-    rows = (starts[:, :1] + steps)[:, None, :, None]
-    columns = (starts[:, 1:] + steps)[:, None, None, :]
-    high = planes.gather(2, rows.expand(count, channels, side, width))
-    return high.gather(3, columns.expand(count, channels, side, side))

@@ -30,6 +30,7 @@ from memnet_core.tasks.deblock import (
 )
 from memnet_core.tasks.denoise import Denoise
 from memnet_core.tasks.super_resolution import SuperResolution
+from memnet_core.training.jpeg_histories import LAST_SHIFT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from memnet_core.noise.synthesis import Noise
     from memnet_core.tasks import Task
+    from memnet_core.training.jpeg_histories import JpegHistory
 
     Degradation = Callable[
         [Tensor, Sequence[float], Sequence[np.random.Generator], torch.Generator],
@@ -51,11 +53,13 @@ __all__ = [
     "DEGRADATIONS",
     "add_noise",
     "bicubic",
+    "compress_twice",
     "correlated_noise",
     "gaussian_noise",
     "jpeg",
     "sent",
     "shrunk",
+    "windows",
 ]
 
 # JFIF's conversion in 16 bits behind the point, as libjpeg rounds it. All sums of
@@ -272,6 +276,67 @@ def jpeg(
             decoded.append(code(chroma[part], steps[part]))
     order = sent(np.argsort(np.concatenate(kinds)), pixels.device)
     return _from_ycc(y, torch.cat(decoded)[order])[..., :width]
+
+
+def compress_twice(
+    pixels: Tensor, qualities: Sequence[int], histories: Sequence[JpegHistory]
+) -> tuple[Tensor, Tensor]:
+    """Return JPEGs with a history, and what they would be without compression.
+
+    See `memnet_core.training.jpeg_histories.compress_twice`, from which the former
+    differ by at most 0.4 gray levels in the mean of photographs.
+
+    Parameters
+    ----------
+    pixels : Tensor of float32
+        Clean pixels of shape (N, 1 or 3, H, W), whole gray levels in [0, 255].
+    qualities : sequence of int
+        N qualities of the first compression.
+    histories : sequence of JpegHistory
+        N histories of which the first pictures have one size.
+    """
+    size = pixels.shape[2], pixels.shape[3]
+    height, width = histories[0].source(*size)
+    source = _resized(pixels, (height, width))
+    padded = F.pad(source.round().clamp(0, 255), [LAST_SHIFT] * 4, mode="replicate")
+    shifts = sent(np.array([history.shift for history in histories]), pixels.device)
+    outer = height + LAST_SHIFT, width + LAST_SHIFT
+    firsts, lasts = zip(*(history.whole_chroma for history in histories), strict=True)
+    first = jpeg(windows(padded, LAST_SHIFT - shifts, outer), qualities, firsts)
+    kept = windows(first, shifts, (height, width))
+    between = _resized(kept, size).round().clamp(0, 255)
+    last = jpeg(between, [history.quality for history in histories], lasts)
+    return last, _resized(source, size).clamp(0, 255)
+
+
+def _resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    if pixels.shape[2:] == size:
+        return pixels
+    rows, columns = (
+        sent(resize_matrix(old, new).astype(np.float32), pixels.device)
+        for old, new in zip(pixels.shape[2:], size, strict=True)
+    )
+    return rows @ pixels @ columns.T
+
+
+def windows(planes: Tensor, starts: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a window of each of some planes.
+
+    Parameters
+    ----------
+    planes : Tensor
+        Shape (N, C, H, W).
+    starts : Tensor of int64
+        Shape (N, 2): row and column at which the window begins.
+    size : (int, int)
+        Height and width of the windows.
+    """
+    count, channels, _, width = planes.shape
+    steps = [torch.arange(side, device=planes.device) for side in size]
+    rows = (starts[:, :1] + steps[0])[:, None, :, None]
+    columns = (starts[:, 1:] + steps[1])[:, None, None, :]
+    high = planes.gather(2, rows.expand(count, channels, size[0], width))
+    return high.gather(3, columns.expand(count, channels, *size))
 
 
 def _steps(

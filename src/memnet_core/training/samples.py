@@ -11,6 +11,7 @@ import torch
 
 from memnet_core.bicubic import modcrop
 from memnet_core.noise.synthesis import add_noise, draw_noise
+from memnet_core.training.jpeg_histories import compress_twice, draw_history
 from memnet_core.training.variety import Variety, draw_variety
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from memnet_core.tasks import Task
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data import TrainingImages
+    from memnet_core.training.jpeg_histories import JpegHistory
 
     Patch = tuple[NDArray[Any], NDArray[Any], float | NDArray[Any] | None]
     """Degraded, clean, and what the level's plane holds, if there is one: a number, or
@@ -80,12 +82,15 @@ class Sample(NamedTuple):
         has of the square: all of it, unless the patch is at the picture's border.
     start : (int, int)
         Row and column in the frame at which the patch begins.
+    history : JpegHistory, optional
+        What became of a JPEG after its level.
     """
 
     place: Place
     variety: Variety
     frame: tuple[tuple[int, int], tuple[int, int]]
     start: tuple[int, int]
+    history: JpegHistory | None = None
 
 
 class Sampler(Protocol):
@@ -170,6 +175,7 @@ class RandomPatches:
         self._plain_share = config.plain_share
         self._dim_share = config.dim_share
         self._border_share = config.border_share
+        self._history_share = config.history_share
         as_it_is = (
             self._task.full_range
             or config.luminance == "studio"
@@ -213,7 +219,12 @@ class RandomPatches:
         if self._all_noise:
             degraded, deviation = add_noise(clean, draw_noise(level, rng), rng)
             return degraded, clean, deviation / 255 if self._level_map else None
-        pair = degraded_window(clean, sample.start, patch, self._task, level, rng)
+        if sample.history:
+            whole = compress_twice(clean, round(level), sample.history)
+            window = tuple(slice(s, s + patch) for s in sample.start)
+            pair = whole[0][window], whole[1][window]
+        else:
+            pair = degraded_window(clean, sample.start, patch, self._task, level, rng)
         return *pair, self._task.map_value(level) if self._level_map else None
 
     def _place(self, patch: int, rng: np.random.Generator) -> Place:
@@ -262,7 +273,12 @@ class RandomPatches:
                 frame[axis], begins[axis] = (start, place.side), 0
             elif border > 0 and (start + patch) % multiple == 0:
                 frame[axis] = (0, start + patch)
-        return Sample(place, variety, (frame[0], frame[1]), (begins[0], begins[1]))
+        sample = Sample(place, variety, (frame[0], frame[1]), (begins[0], begins[1]))
+        if self._history_share and rng.random() < self._history_share:
+            is_color = self._pairs[place.image][0].ndim == 3
+            history = draw_history(round(place.level), is_color, rng)
+            return sample._replace(history=history)
+        return sample
 
     def _start(self, level: float, rng: np.random.Generator) -> tuple[int, int]:
         """Draw where in its region a patch begins.

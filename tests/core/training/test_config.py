@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         ),
         ({"luminance": "full"}, "luminance: Input should be 'studio' or 'both'"),
         ({"plain_share": 1.5}, "plain_share: Input should be less than or equal to 1"),
+        ({"task": "sr", "history_share": 0.1}, "only JPEGs made of clean images"),
         ({"noise": "all"}, "noise: all is for the task denoise"),
         (
             {"task": "denoise", "noise": "all", "grain": "correlated"},

@@ -201,7 +201,7 @@ class NoGenerator:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"task": "deblock"},
+        {"task": "deblock", "border_share": 0.3, "history_share": 0.5},
         {"task": "sr"},
         {"task": "denoise"},
         {"task": "denoise", "grain": "correlated"},
