@@ -104,6 +104,9 @@ class TrainingConfig(BaseModel):
     grain : str
         Of noise to remove: ``white``, or ``correlated``, which neighbouring pixels
         share; see `memnet_core.tasks.correlated`.
+    noise : str
+        Of noise to remove: ``white``, or ``all``, blurred, of photons and uneven, with
+        the map of its deviation as level; see `memnet_core.noise.synthesis`.
     architecture : Architecture
         The network to train.
     minutes, steps, epochs
@@ -123,9 +126,16 @@ class TrainingConfig(BaseModel):
         ``studio``, the luminance from 16 to 235 that the protocol scores, or ``both``,
         half of the patches in full range.
     plain_share : float
-        Fraction of the patches that are flat, cut off at white or black, or drawn.
+        Fraction of the patches that are flat, cut off at white or black, or made by
+        program; see `memnet_core.training.synthetic_pictures`.
     dim_share : float
         Fraction of the patches that are darkened or lose contrast.
+    history_share : float
+        Fraction of the JPEGs to learn from that were saved twice; see
+        `memnet_core.training.jpeg_histories`.
+    border_share : float
+        Fraction of the patches at a border or in a corner of their picture, as far as
+        the degradation depends on what lies around a patch.
     stride : int, optional
         Patches on a grid of this stride, every one once in an epoch; by default they
         are drawn at random.
@@ -198,6 +208,7 @@ class TrainingConfig(BaseModel):
     licence: str = "unspecified"
     levels: Levels
     grain: Grain = "white"
+    noise: Literal["white", "all"] = "white"
     architecture: Architecture
     minutes: Positive | None = None
     steps: Count | None = None
@@ -209,6 +220,8 @@ class TrainingConfig(BaseModel):
     luminance: Literal["studio", "both"] = "studio"
     plain_share: Fraction = 0.0
     dim_share: Fraction = 0.0
+    border_share: Fraction = 0.0
+    history_share: Fraction = 0.0
     stride: Count | None
     teacher: Annotated[tuple[Folder, ...], BeforeValidator(_several)] = ()
     teacher_share: Fraction = 0.0
@@ -253,8 +266,15 @@ class TrainingConfig(BaseModel):
             raise ValueError("pairs tell no level; a level_map needs clean images")
         if self.grain == "correlated" and self.task != "denoise":
             raise ValueError("only noise has a grain; give the task denoise")
+        if self.noise == "all" and (self.task != "denoise" or self.pairs):
+            raise ValueError("noise: all is for the task denoise and clean images")
+        if self.noise == "all" and (self.grain == "correlated" or self.stride):
+            raise ValueError("noise: all has no grain, and no patches on a grid")
+        if self.history_share and (self.task != "deblock" or not self.data):
+            raise ValueError("only JPEGs made of clean images have a history_share")
+        shares = self.plain_share, self.dim_share, self.border_share
         if self.stride and (
-            self.plain_share or self.dim_share or self.luminance == "both"
+            any(shares) or self.history_share or self.luminance == "both"
         ):
             raise ValueError("patches on a grid are taken as they are")
         if self.stride and self.batches == "device":
