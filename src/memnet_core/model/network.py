@@ -184,17 +184,24 @@ class MemNet(nn.Module):
         if architecture.multi_supervised:
             blocks = architecture.memory_blocks
             self.fusion = nn.Parameter(torch.full((blocks,), 1 / blocks))
+        # Weights on the meta device are read from a file; drawing them there imports
+        # PyTorch's compiler, for a second of the processor.
+        if not self.fenet.weight.is_meta:
+            self._initialize()
+
+    @torch.no_grad()
+    def _initialize(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        if not architecture.batch_norm:
-            with torch.no_grad():
-                for unit in self.modules():
-                    if isinstance(unit, RecursiveUnit):
-                        unit.conv2.weight.mul_(_RESIDUAL_GAIN)
-                self.reconnet.conv.weight.mul_(_RECON_GAIN)
+        if self.architecture.batch_norm:
+            return
+        for unit in self.modules():
+            if isinstance(unit, RecursiveUnit):
+                unit.conv2.weight.mul_(_RESIDUAL_GAIN)
+        self.reconnet.conv.weight.mul_(_RECON_GAIN)
 
     def forward(self, x: Tensor, exit_block: int | None = None) -> Prediction:
         """Restore a batch of images.
