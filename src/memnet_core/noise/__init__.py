@@ -1,0 +1,1 @@
+"""Noise models: estimation and variance stabilization."""
