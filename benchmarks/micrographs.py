@@ -19,16 +19,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from memnet_core import open_image, residual_of, restore
-from memnet_core.analysis.figures import draw_residuals
-from memnet_core.restoration.noise import noise_line, noise_points
-from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+from memnet_core.noise.estimation import noise_line, noise_points
+from memnet_core.paper.figures import draw_residuals
+from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.noise import NoiseLine
+    from memnet_core.noise.estimation import NoiseLine
 
 MICRO = Path(__file__).parents[2] / "shared/data/micro"
 SIDE = 256

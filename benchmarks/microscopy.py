@@ -25,9 +25,9 @@ from skimage.filters import gaussian
 from skimage.restoration import denoise_nl_means
 
 from memnet_core import restore
+from memnet_core.inference.analysis import judge
+from memnet_core.inference.settings import Settings
 from memnet_core.io import Image, in_memory
-from memnet_core.restoration.judging import judge
-from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

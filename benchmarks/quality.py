@@ -36,12 +36,12 @@ from inputs import BENCHMARKS
 from pareto import Panel, Point, draw
 from peers import PEERS, System
 
-from memnet_core.evaluation.colour import restored_colours
+from memnet_core.evaluation.color import restored_colours
 from memnet_core.evaluation.run import restored_plane
-from memnet_core.model.file import Score, load_model, save_model
-from memnet_core.model.zoo import find_model, installed
-from memnet_core.restoration.settings import Settings
-from memnet_core.restoration.stream import Engine
+from memnet_core.inference.engine import Engine
+from memnet_core.inference.settings import Settings
+from memnet_core.model.checkpoint import Score, load_model, save_model
+from memnet_core.model.registry import find_model, installed
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.evaluation.run import Sample
-    from memnet_core.model.zoo import Entry
-    from memnet_core.restoration.settings import Channels
+    from memnet_core.inference.settings import Channels
+    from memnet_core.model.registry import Entry
 
     Inputs = Mapping[int, Sequence[Sample]]
 

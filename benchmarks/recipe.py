@@ -26,8 +26,8 @@ import yaml
 from peer_networks import SHARED
 
 from memnet_core.evaluation.run import evaluate
-from memnet_core.model.file import load_model
-from memnet_core.restoration.stream import Engine
+from memnet_core.inference.engine import Engine
+from memnet_core.model.checkpoint import load_model
 
 TRAIN, BENCH = SHARED / "data" / "train", SHARED / "data" / "bench"
 TASKS = {"denoise": (25, BENCH / "S14"), "deblock": (10, BENCH / "classic5")}

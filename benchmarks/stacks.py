@@ -33,17 +33,17 @@ import numpy as np
 import tifffile
 
 from memnet_core.batch import ClusterReady, Job
-from memnet_core.batch.blocks import BlockMaker
-from memnet_core.batch.cluster import ClusterRun
-from memnet_core.batch.shared import begin
-from memnet_core.events import result_of
+from memnet_core.batch.dask_executor import ClusterRun
+from memnet_core.batch.shard_worker import BlockMaker
+from memnet_core.batch.shared_output import begin
+from memnet_core.inference.prepare import Models
+from memnet_core.inference.settings import Settings
 from memnet_core.io import open_image, probe
-from memnet_core.io.zarr_blocks import open_level
+from memnet_core.io.zarr.shards import open_level
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import save_model
+from memnet_core.model.checkpoint import save_model
 from memnet_core.model.network import MemNet
-from memnet_core.restoration.prepare import Models
-from memnet_core.restoration.settings import Settings
+from memnet_core.progress import result_of
 from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:

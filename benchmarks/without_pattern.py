@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from memnet_core.model.file import load_model, save_model
-from memnet_core.model.flatness import flat_answers, without_pattern
+from memnet_core.model.checkpoint import load_model, save_model
+from memnet_core.model.flat_field import flat_answers, without_pattern
 from memnet_core.tasks import find_task
 
 _NOTE = "Its pattern on flat areas was taken out."

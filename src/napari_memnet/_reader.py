@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_memnet.noted import NAMESPACE, from_note
-from napari_memnet.stores import MEMORY_LIMIT
+from napari_memnet.layers.metadata import NAMESPACE, from_note
+from napari_memnet.layers.result_store import MEMORY_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +52,8 @@ def _tells_of_us(path: Path) -> bool:
     """Whether the first page of a TIFF says that the plugin or ``memnet`` made it."""
     import tifffile
 
-    from memnet_core.io.ome_xml import note_of_ome
-    from memnet_core.io.provenance import provenance_in
+    from memnet_core.io.core.provenance import provenance_in
+    from memnet_core.io.tiff.ome_xml import note_of_ome
 
     try:
         with tifffile.TiffFile(path) as file:
@@ -86,7 +86,7 @@ def _read_tiff(path: str | list[str]) -> list[LayerData]:
 def _layer_of(
     file: ImageFile, name: str, scene: int, made: Provenance | None
 ) -> LayerData:
-    from memnet_core.io.ome_xml import note_of_ome
+    from memnet_core.io.tiff.ome_xml import note_of_ome
 
     colour = file.axes.endswith("S") and file.shape[-1] > 1
     shape = file.sizes[: len(file.axes) - file.axes.endswith("S")]
@@ -170,9 +170,9 @@ def _plane(
 
 def _zarr_tells(path: Path) -> bool:
     """Whether a folder is an OME-Zarr image that says ``memnet`` made it."""
-    from memnet_core.io.ngff import described_by
-    from memnet_core.io.ome_zarr import TOLD
-    from memnet_core.io.provenance import provenance_in
+    from memnet_core.io.core.provenance import provenance_in
+    from memnet_core.io.zarr.image import TOLD
+    from memnet_core.io.zarr.ngff import described_by
 
     try:
         attributes = _attributes(path)
@@ -187,7 +187,7 @@ def _zarr_tells(path: Path) -> bool:
 def _attributes(path: Path) -> dict[str, Any]:
     import zarr
 
-    from memnet_core.io.zarr_bounds import BoundedStore
+    from memnet_core.io.zarr.limits import BoundedStore
 
     return dict(zarr.open_group(BoundedStore(path, read_only=True), mode="r").attrs)
 
@@ -196,10 +196,10 @@ def _read_zarr(path: str | list[str]) -> list[LayerData]:
     """Open an OME-Zarr image with its levels, of which napari reads what it shows."""
     import dask.array
 
-    from memnet_core.io.faults import reading
-    from memnet_core.io.ngff import described_by, multiscale_of
-    from memnet_core.io.ome_zarr import TOLD
-    from memnet_core.io.provenance import provenance_in
+    from memnet_core.io.core.errors import reading
+    from memnet_core.io.core.provenance import provenance_in
+    from memnet_core.io.zarr.image import TOLD
+    from memnet_core.io.zarr.ngff import described_by, multiscale_of
 
     assert isinstance(path, str)
     folder = Path(path)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError
-from napari_memnet.layers import LayerPlanes
-from napari_memnet.noted import NAMESPACE, provenance_line, to_note
+from napari_memnet.layers.metadata import NAMESPACE, provenance_line, to_note
+from napari_memnet.layers.source import LayerPlanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

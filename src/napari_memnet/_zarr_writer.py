@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError
-from napari_memnet.layers import LayerPlanes
-from napari_memnet.noted import NAMESPACE, provenance_line, to_note
-from napari_memnet.writer import calibration_of, layer_axes, written_each
+from napari_memnet._writer import calibration_of, layer_axes, written_each
+from napari_memnet.layers.metadata import NAMESPACE, provenance_line, to_note
+from napari_memnet.layers.source import LayerPlanes
 
 if TYPE_CHECKING:
     from memnet_core.io import Calibration, ImageFile
@@ -30,7 +30,7 @@ def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     data : array
         Pixels; of a multiscale layer the full resolution is written.
     attributes : dict
-        As for `napari_memnet.writer.write_ome_tiff`.
+        As for `napari_memnet._writer.write_ome_tiff`.
 
     Returns
     -------
@@ -42,10 +42,10 @@ def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     ImageError
         If the folder exists, OME-Zarr cannot hold the layer, or it cannot be written.
     """
-    from memnet_core.atomic import place_folder, temporary_folder
-    from memnet_core.io.faults import writing
-    from memnet_core.io.ome_zarr import create_ome_zarr, layout_for
-    from memnet_core.io.zarr_blocks import open_level, shrink_block
+    from memnet_core._util.atomic_write import place_folder, temporary_folder
+    from memnet_core.io.core.errors import writing
+    from memnet_core.io.zarr.image import create_ome_zarr, layout_for
+    from memnet_core.io.zarr.shards import open_level, shrink_block
 
     path = _suffixed(path)
     output = Path(path)
@@ -78,7 +78,7 @@ def write_ome_zarrs(
 ) -> list[str]:
     """Write image layers to folders of their own, as `write_ome_zarr`.
 
-    Parameters, results and errors are those of `napari_memnet.writer.write_ome_tiffs`.
+    Parameters, results and errors are those of `napari_memnet._writer.write_ome_tiffs`.
     """
     stem = _suffixed(path).removesuffix(_SUFFIX)
     return written_each(stem, layers, _SUFFIX, write_ome_zarr)
@@ -94,8 +94,8 @@ def _suffixed(path: str) -> str:
 def _source(path: Path, planes: LayerPlanes, attributes: dict[str, Any]) -> ImageFile:
     """Return a layer as if it were read from an OME-Zarr that says the same of it."""
     from memnet_core.io import ImageFile, Metadata
-    from memnet_core.io.ngff import image_attributes
-    from memnet_core.io.ome_zarr import NgffAttributes
+    from memnet_core.io.zarr.image import NgffAttributes
+    from memnet_core.io.zarr.ngff import image_attributes
 
     shape = planes.region.shape
     axes = layer_axes(attributes, len(shape), str(path))

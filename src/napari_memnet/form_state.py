@@ -10,7 +10,7 @@ from typing import Any
 
 import platformdirs
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
 
 __all__ = ["forget", "recall", "remember"]
 

@@ -9,8 +9,8 @@ from psygnal import Signal
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
-    from memnet_core.model.file import Card
-    from memnet_core.model.zoo import Entry
+    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.registry import Entry
 
 __all__ = [
     "describe",
@@ -33,14 +33,14 @@ models_changed = _models.changed
 
 def models_for(task: str) -> list[Entry]:
     """Return the usable models for a task, the user's first."""
-    from memnet_core.model.zoo import installed
+    from memnet_core.model.registry import installed
 
     return [entry for entry in installed()[0] if entry.card.task == task]
 
 
 def own_models() -> list[Entry]:
     """Return the usable models that did not come with the package."""
-    from memnet_core.model.zoo import installed
+    from memnet_core.model.registry import installed
 
     return [entry for entry in installed()[0] if not entry.is_shipped]
 

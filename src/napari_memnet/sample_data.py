@@ -93,7 +93,7 @@ def small_image() -> list[LayerData]:
     """Return scikit-image's coffee cup (CC0) at a third of its size, for ×3."""
     from skimage.data import coffee
 
-    from memnet_core.bicubic import imresize
+    from memnet_core.image_ops.resize import imresize
 
     picture = coffee().astype(np.float64)  # type: ignore[no-untyped-call]
     height, width = (side // 3 for side in picture.shape[:2])

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.metrics import psnr, ssim
-from napari_memnet.layers import layer_planes
-from napari_memnet.placement import shared_windows
-from napari_memnet.stores import LARGEST_PLANE
-from napari_memnet.view import current_index
+from memnet_core.image_ops.metrics import psnr, ssim
+from napari_memnet.layers.overlap import shared_windows
+from napari_memnet.layers.result_store import LARGEST_PLANE
+from napari_memnet.layers.source import layer_planes
+from napari_memnet.layers.view import current_index
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from memnet_core.restoration.scaling import Linear
-    from napari_memnet.layers import LayerPlanes
+    from memnet_core.inference.scaling import Linear
+    from napari_memnet.layers.source import LayerPlanes
 
     _Window = tuple[LayerPlanes, int, tuple[slice, slice]]
 
@@ -202,8 +202,8 @@ def _windows(reference: Image, layers: Sequence[Image]) -> list[tuple[slice, sli
 
 def _values(clean: LayerPlanes, channel: int) -> Linear:
     """Return which values count as 0 and 255."""
-    from memnet_core.restoration.sample import sampled_blocks, sampled_planes
-    from memnet_core.restoration.scaling import scaling_of
+    from memnet_core.inference.scaling import scaling_of
+    from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
     sample = sampled_blocks(clean, sampled_planes(clean, channel))
     return scaling_of(sample, clean.dtype, "auto")

@@ -11,7 +11,7 @@ from memnet_core.tasks import find_task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import Settings
 
 __all__ = ["as_command", "as_python"]
 

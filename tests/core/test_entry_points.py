@@ -11,11 +11,11 @@ import zarr
 from PIL import Image as PillowImage
 
 from memnet_core.batch import BatchRun, Job
+from memnet_core.inference.api import restore
+from memnet_core.inference.plan import Decision, decide
+from memnet_core.inference.settings import Settings
 from memnet_core.io import open_image, probe
-from memnet_core.restoration.api import restore
-from memnet_core.restoration.decision import Decision, decide
-from memnet_core.restoration.sample import sampled_blocks
-from memnet_core.restoration.settings import Settings
+from memnet_core.sources.sampling import sampled_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

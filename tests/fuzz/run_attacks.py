@@ -87,12 +87,12 @@ def plan(folder: Path, rng: random.Random, model: Path) -> Path:
 def prepare(folder: Path) -> None:
     """Write a tiny model, a paused run and a planned result."""
     from memnet_core.model.architecture import Architecture
-    from memnet_core.model.file import save_model
+    from memnet_core.model.checkpoint import save_model
     from memnet_core.model.network import MemNet
     from memnet_core.tasks import Levels
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import config_from, write_config
-    from memnet_core.training.session import sitting
+    from memnet_core.training.runner import sitting
 
     model = folder / "tiny.safetensors"
     small: dict[str, Any] = {
@@ -135,8 +135,8 @@ def prepare(folder: Path) -> None:
 def _begin_result(folder: Path, model: Path) -> None:
     """Plan an OME-Zarr result, as a run does that is killed at once."""
     from memnet_core.batch import find_inputs, plan_jobs
-    from memnet_core.batch.shared import begin
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.batch.shared_output import begin
+    from memnet_core.inference.settings import Settings
 
     planned = folder / "planned"
     planned.mkdir()

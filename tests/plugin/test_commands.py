@@ -9,7 +9,7 @@ import pytest
 
 from memnet_core.tasks.deblock import luminance_table
 from napari_memnet import commands
-from napari_memnet.widgets.one_click import one_click
+from napari_memnet.widgets.quick_restore import one_click
 
 if TYPE_CHECKING:
     import threading

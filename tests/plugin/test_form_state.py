@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_memnet.remembered import forget, recall, remember
+from napari_memnet.form_state import forget, recall, remember
 
 if TYPE_CHECKING:
     import pytest

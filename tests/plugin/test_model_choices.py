@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_memnet.models import models_for, trained_for
+from napari_memnet.model_choices import models_for, trained_for
 
 
 def test_shipped_models_are_said_to_know_photographs() -> None:

@@ -15,15 +15,15 @@ from napari.utils.colormaps import Colormap
 
 from memnet_core.batch import BatchRun, find_inputs, plan_jobs
 from memnet_core.errors import ImageError
+from memnet_core.inference.settings import Settings
 from memnet_core.io import provenance_of
-from memnet_core.restoration.settings import Settings
-from napari_memnet import reader
-from napari_memnet.layers import Region
-from napari_memnet.reader import get_reader
-from napari_memnet.regions import LayerSource, restore_region
-from napari_memnet.results import result_layer
-from napari_memnet.writer import write_ome_tiff
-from napari_memnet.zarr_writer import write_ome_zarr, write_ome_zarrs
+from napari_memnet import _reader
+from napari_memnet._reader import get_reader
+from napari_memnet._writer import write_ome_tiff
+from napari_memnet._zarr_writer import write_ome_zarr, write_ome_zarrs
+from napari_memnet.jobs.restore import LayerSource, restore_region
+from napari_memnet.layers.results import result_layer
+from napari_memnet.layers.source import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,7 +238,7 @@ def test_large_files_are_read_plane_by_plane(
 ) -> None:
     layer = Image(noise(2, 3, 20, 24))
     path = written(layer, tmp_path, ".ome.tif")
-    monkeypatch.setattr(reader, "MEMORY_LIMIT", 100)
+    monkeypatch.setattr(_reader, "MEMORY_LIMIT", 100)
     (back,) = opened(path)
     assert isinstance(back.data, dask.array.Array)
     assert back.data.chunksize == (1, 1, 20, 24)

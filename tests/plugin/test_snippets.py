@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from memnet_core.cli._app import main
 from memnet_core.cli._options import restoration_options, settings_of
-from memnet_core.restoration.settings import Settings
-from napari_memnet.copied import as_command, as_python
+from memnet_core.inference.settings import Settings
+from napari_memnet.snippets import as_command, as_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable

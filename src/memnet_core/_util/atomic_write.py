@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memnet_core.owners import LOCK_SUFFIX, PREFIX, claimed, ownerless
+from memnet_core._util.temp_locks import LOCK_SUFFIX, PREFIX, claimed, ownerless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

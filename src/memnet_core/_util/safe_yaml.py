@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from memnet_core.text import shown
+from memnet_core._util.sanitize import shown
 
 __all__ = ["load_plain"]
 

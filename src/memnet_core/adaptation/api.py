@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.adaptation.frames import series_along
-from memnet_core.adaptation.outcome import Request, model_name
-from memnet_core.adaptation.session import adapting
+from memnet_core.adaptation.frame_split import series_along
+from memnet_core.adaptation.result import Request, model_name
+from memnet_core.adaptation.runner import adapting
 from memnet_core.errors import UsageError
-from memnet_core.events import EventsWithResult
-from memnet_core.restoration.api import opened
-from memnet_core.restoration.settings import Settings
+from memnet_core.inference.api import opened
+from memnet_core.inference.settings import Settings
+from memnet_core.progress import EventsWithResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from memnet_core.adaptation.events import Event
     from memnet_core.adaptation.objectives import Objective
-    from memnet_core.adaptation.outcome import Adapted
+    from memnet_core.adaptation.result import Adapted
     from memnet_core.io import Image, ImageFile
 
 __all__ = ["adapt", "frames_of"]
@@ -79,7 +79,7 @@ def adapt(
     told : callable, optional
         Is called with every event.
     **settings
-        Of the other fields of `memnet_core.restoration.settings.Settings` those that
+        Of the other fields of `memnet_core.inference.settings.Settings` those that
         go with denoising: ``model``, ``noise``, ``noise_grain``, ``device``.
 
     Returns

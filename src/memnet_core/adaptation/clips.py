@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memnet_core.restoration.colour import seen_planes
-from memnet_core.restoration.holes import Filled
+from memnet_core.inference.channels import seen_planes
+from memnet_core.sources.wrappers import Filled
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.adaptation.frames import Spot
-    from memnet_core.restoration.decision import Decision
-    from memnet_core.restoration.source import Source
+    from memnet_core.adaptation.frame_split import Spot
+    from memnet_core.inference.plan import Decision
+    from memnet_core.sources.protocols import Source
 
 __all__ = ["Clip", "clips_at", "told"]
 

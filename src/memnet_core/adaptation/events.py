@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from memnet_core.events import Notice
+from memnet_core.progress import Notice
 from memnet_core.training.events import Progress, StepDone
 
 __all__ = ["Event", "Learning", "Point", "Reading", "Retested"]

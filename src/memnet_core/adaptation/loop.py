@@ -14,17 +14,17 @@ from torch import Tensor
 
 from memnet_core.adaptation.clips import told
 from memnet_core.adaptation.events import Point, Retested
+from memnet_core.adaptation.holdout import losses_of
 from memnet_core.adaptation.objectives import (
     Lesson,
     blind_spots,
     neighbour_targets,
     noisy_pairs,
 )
-from memnet_core.adaptation.trials import losses_of
 from memnet_core.training.events import Progress, StepDone
-from memnet_core.training.loss import memnet_loss
+from memnet_core.training.losses import memnet_loss
 from memnet_core.training.meter import Meter
-from memnet_core.training.optimization import (
+from memnet_core.training.optim import (
     clip_gradients,
     diverged,
     learning_rate,
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from memnet_core.adaptation.clips import Clip
     from memnet_core.adaptation.events import Learning
+    from memnet_core.adaptation.holdout import Losses, Trial
     from memnet_core.adaptation.objectives import Objective
-    from memnet_core.adaptation.trials import Losses, Trial
     from memnet_core.model.network import MemNet
 
 __all__ = ["Learned", "learned", "patch_side"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from memnet_core.adaptation.objectives import OBJECTIVES
 from memnet_core.errors import ModelError, UsageError
-from memnet_core.model.zoo import user_folder
+from memnet_core.model.registry import user_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.adaptation.events import Point
+    from memnet_core.adaptation.holdout import Fall, Motion
     from memnet_core.adaptation.objectives import Objective
-    from memnet_core.adaptation.trials import Fall, Motion
 
 __all__ = ["Adapted", "Exhibit", "Request", "is_better", "model_name"]
 

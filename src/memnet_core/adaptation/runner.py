@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from memnet_core._util.devices import select_device
 from memnet_core.adaptation.clips import Clip, clips_at
 from memnet_core.adaptation.events import Reading
-from memnet_core.adaptation.frames import planned
-from memnet_core.adaptation.loop import learned, patch_side
-from memnet_core.adaptation.outcome import Adapted, Exhibit, is_better
-from memnet_core.adaptation.trials import (
+from memnet_core.adaptation.frame_split import planned
+from memnet_core.adaptation.holdout import (
     Fall,
     losses_of,
     motion,
@@ -21,14 +20,15 @@ from memnet_core.adaptation.trials import (
     stein,
     trial_of,
 )
-from memnet_core.devices import select_device
+from memnet_core.adaptation.loop import learned, patch_side
+from memnet_core.adaptation.result import Adapted, Exhibit, is_better
 from memnet_core.errors import ModelError, TrainingError, UsageError
-from memnet_core.events import EventsWithResult, Notice
-from memnet_core.model.file import TrainingSummary, load_model, save_model
-from memnet_core.model.flatness import without_pattern
-from memnet_core.restoration.decision import decide
+from memnet_core.inference.plan import decide
+from memnet_core.model.checkpoint import TrainingSummary, load_model, save_model
+from memnet_core.model.flat_field import without_pattern
+from memnet_core.progress import EventsWithResult, Notice
 from memnet_core.tasks import CORRELATED, Levels, find_task
-from memnet_core.training.hardware import describe_hardware
+from memnet_core.training.precision import describe_hardware
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.adaptation.events import Event
+    from memnet_core.adaptation.holdout import Trial
     from memnet_core.adaptation.loop import Learned
     from memnet_core.adaptation.objectives import Objective
-    from memnet_core.adaptation.outcome import Request
-    from memnet_core.adaptation.trials import Trial
-    from memnet_core.model.file import Card
+    from memnet_core.adaptation.result import Request
+    from memnet_core.inference.plan import Decision
+    from memnet_core.inference.settings import Settings
+    from memnet_core.model.checkpoint import Card
     from memnet_core.model.network import MemNet
-    from memnet_core.restoration.decision import Decision
-    from memnet_core.restoration.settings import Settings
-    from memnet_core.restoration.source import Source
+    from memnet_core.sources.protocols import Source
 
 __all__ = ["adapting"]
 

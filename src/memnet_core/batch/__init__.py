@@ -10,8 +10,8 @@ from memnet_core.batch.events import (
     ModelReady,
     Outcome,
 )
+from memnet_core.batch.expand import parts_of
 from memnet_core.batch.inputs import Found, Source, find_inputs
-from memnet_core.batch.parts import parts_of
 from memnet_core.batch.plan import Job, plan_jobs
 from memnet_core.batch.report import Run, counts_of, out_of_date, write_report
 from memnet_core.batch.run import BatchRun, Share

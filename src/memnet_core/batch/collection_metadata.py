@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.atomic import replaced_when_complete
-from memnet_core.batch.folders import make_folder
+from memnet_core._util.atomic_write import replaced_when_complete
+from memnet_core.batch.output_dirs import make_folder
 from memnet_core.io import open_scenes
-from memnet_core.io.faults import parsing, reading, writing
-from memnet_core.io.ome_xml import metadata_only
-from memnet_core.io.tiff_text import OmeXml
+from memnet_core.io.core.errors import parsing, reading, writing
+from memnet_core.io.tiff.description import OmeXml
+from memnet_core.io.tiff.ome_xml import metadata_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

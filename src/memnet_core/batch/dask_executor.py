@@ -12,6 +12,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from memnet_core._util.environment import ENVIRONMENT
 from memnet_core._version import __version__
 from memnet_core.batch.events import (
     ClusterReady,
@@ -23,17 +24,16 @@ from memnet_core.batch.events import (
     failure,
     skipped,
 )
+from memnet_core.batch.executor import Answer, Step, Workshop, first_step
 from memnet_core.batch.run import guarded
-from memnet_core.batch.steps import Answer, Step, Workshop, first_step
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.events import result_of
-from memnet_core.runtime import ENVIRONMENT
+from memnet_core.progress import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from memnet_core.batch.plan import Job
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import Settings
 
 __all__ = ["ClusterRun", "perform"]
 

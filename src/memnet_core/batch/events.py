@@ -10,7 +10,7 @@ from memnet_core.errors import MemnetError, NotCovered, NothingToDo
 
 if TYPE_CHECKING:
     from memnet_core.batch.plan import Job
-    from memnet_core.model.zoo import Entry
+    from memnet_core.model.registry import Entry
 
 __all__ = [
     "ClusterReady",

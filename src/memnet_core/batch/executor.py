@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from memnet_core.atomic import remove_abandoned
-from memnet_core.batch.blocks import BlockMaker
+from memnet_core._util.atomic_write import remove_abandoned
+from memnet_core.batch.collection_metadata import keep_tree
 from memnet_core.batch.events import (
     FileNotice,
     FileProgress,
@@ -23,32 +23,32 @@ from memnet_core.batch.events import (
     Outcome,
     skipped,
 )
-from memnet_core.batch.folders import make_folder
-from memnet_core.batch.freshness import Judge
-from memnet_core.batch.scenes import (
+from memnet_core.batch.file_job import (
     common_level,
     opened_scenes,
     prepared_parts,
     remark_of,
 )
-from memnet_core.batch.shared import SharedResult, begin, clear_placed
-from memnet_core.batch.tree import keep_tree
+from memnet_core.batch.output_dirs import make_folder
+from memnet_core.batch.shard_worker import BlockMaker
+from memnet_core.batch.shared_output import SharedResult, begin, clear_placed
+from memnet_core.batch.staleness import Judge
 from memnet_core.errors import ImageError
-from memnet_core.events import EventsWithResult, Notice
+from memnet_core.inference.prepare import Models
+from memnet_core.inference.provenance import provenance
 from memnet_core.io import create_scenes, open_scenes
-from memnet_core.io.faults import reading
-from memnet_core.io.fingerprint import check_unchanged, fingerprint_of
-from memnet_core.io.overlap import write_behind
-from memnet_core.restoration.origin import provenance
-from memnet_core.restoration.prepare import Models
+from memnet_core.io.core.errors import reading
+from memnet_core.io.core.fingerprint import check_unchanged, fingerprint_of
+from memnet_core.progress import EventsWithResult, Notice
+from memnet_core.sources.prefetch import write_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from memnet_core.batch.plan import Job
-    from memnet_core.model.zoo import Entry
-    from memnet_core.restoration.prepare import Prepared
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.settings import Settings
+    from memnet_core.model.registry import Entry
 
     Events = Generator[ModelReady | FileProgress | FileNotice, None, "Answer"]
 

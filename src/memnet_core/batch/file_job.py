@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memnet_core._util.sanitize import listed
 from memnet_core.errors import ImageError, NothingToDo
-from memnet_core.events import Notice, Progress
-from memnet_core.io.overlap import read_ahead
-from memnet_core.restoration.prepare import prepare
-from memnet_core.restoration.run import restore
-from memnet_core.text import listed
+from memnet_core.inference.prepare import prepare
+from memnet_core.inference.runner import restore
+from memnet_core.progress import Notice, Progress
+from memnet_core.sources.prefetch import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from contextlib import ExitStack
 
+    from memnet_core.inference.prepare import Models, Prepared
+    from memnet_core.inference.settings import Settings
     from memnet_core.io import ImageFile, Scenes
-    from memnet_core.restoration.prepare import Models, Prepared
-    from memnet_core.restoration.settings import Settings
-    from memnet_core.restoration.source import Sink
+    from memnet_core.sources.protocols import Sink
 
 __all__ = ["Part", "common_level", "opened_scenes", "prepared_parts", "remark_of"]
 

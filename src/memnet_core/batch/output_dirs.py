@@ -6,7 +6,7 @@ import os
 from hashlib import sha256
 from pathlib import Path
 
-from memnet_core.atomic import sync
+from memnet_core._util.atomic_write import sync
 from memnet_core.errors import ImageError
 
 __all__ = ["hidden_sibling", "make_folder"]

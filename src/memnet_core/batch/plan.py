@@ -7,22 +7,22 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from memnet_core.atomic import remove_abandoned
-from memnet_core.batch.freshness import Judge
-from memnet_core.batch.parts import joined_sources, parts_of
+from memnet_core._util.atomic_write import remove_abandoned
+from memnet_core._util.sanitize import listed
+from memnet_core.batch.expand import joined_sources, parts_of
+from memnet_core.batch.staleness import Judge
 from memnet_core.errors import UsageError
 from memnet_core.io import Probe, format_of_suffix, probe, suffix_of_format
-from memnet_core.io.faults import reading
-from memnet_core.io.fingerprint import fingerprint_of
-from memnet_core.text import listed
+from memnet_core.io.core.errors import reading
+from memnet_core.io.core.fingerprint import fingerprint_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from memnet_core.batch.inputs import Source
-    from memnet_core.io.fingerprint import Fingerprint
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import Settings
+    from memnet_core.io.core.fingerprint import Fingerprint
 
 __all__ = ["Job", "plan_jobs"]
 

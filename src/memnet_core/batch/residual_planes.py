@@ -11,7 +11,7 @@ from memnet_core.errors import ImageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.io.image_file import ImageFile
+    from memnet_core.io.core.image_file import ImageFile
 
 __all__ = ["less", "paired_planes"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memnet_core.batch.residual_planes import less, paired_planes
 from memnet_core.errors import ImageError
 from memnet_core.io import create_scenes, open_image, open_scenes
-from memnet_core.io.image_file import ImageFile
-from memnet_core.io.paired import less, paired_planes
+from memnet_core.io.core.image_file import ImageFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from memnet_core.atomic import remove_abandoned
+from memnet_core._util.atomic_write import remove_abandoned
+from memnet_core._util.devices import select_device
 from memnet_core.batch.events import (
     Event,
     FileFinished,
@@ -19,16 +20,15 @@ from memnet_core.batch.events import (
     failure,
     skipped,
 )
-from memnet_core.batch.steps import Answer, Step, Workshop, first_step
-from memnet_core.devices import select_device
-from memnet_core.events import EventsWithResult
-from memnet_core.restoration.decision import check_model
+from memnet_core.batch.executor import Answer, Step, Workshop, first_step
+from memnet_core.inference.plan import check_model
+from memnet_core.progress import EventsWithResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
     from memnet_core.batch.plan import Job
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import Settings
 
 __all__ = ["BatchRun", "Share", "guarded"]
 

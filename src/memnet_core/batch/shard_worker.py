@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memnet_core.inference.prepare import carried_out
+from memnet_core.inference.runner import restore
 from memnet_core.io import open_image
-from memnet_core.io.faults import writing
-from memnet_core.io.zarr_blocks import discard_block, open_level, shrink_block
-from memnet_core.restoration.prepare import carried_out
-from memnet_core.restoration.run import restore
-from memnet_core.restoration.windows import Region
+from memnet_core.io.core.errors import writing
+from memnet_core.io.zarr.shards import discard_block, open_level, shrink_block
+from memnet_core.sources.regions import Region
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.batch.plan import Job
-    from memnet_core.batch.shared import SharedResult
-    from memnet_core.events import Notice, Progress
-    from memnet_core.restoration.prepare import Models
+    from memnet_core.batch.shared_output import SharedResult
+    from memnet_core.inference.prepare import Models
+    from memnet_core.progress import Notice, Progress
 
 __all__ = ["BlockMaker"]
 

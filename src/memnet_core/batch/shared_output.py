@@ -18,37 +18,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from memnet_core._version import __version__
-from memnet_core.atomic import (
+from memnet_core._util.atomic_write import (
     mark,
     place_folder,
     remove_abandoned,
     sync_tree,
     temporary_folder,
 )
-from memnet_core.batch.folders import hidden_sibling, make_folder
+from memnet_core._version import __version__
+from memnet_core.batch.output_dirs import hidden_sibling, make_folder
 from memnet_core.errors import ImageError
+from memnet_core.inference.plan import Decision, decide
+from memnet_core.inference.provenance import provenance
+from memnet_core.inference.scaling import scaling_of
 from memnet_core.io import open_image
-from memnet_core.io.fingerprint import fingerprint_of
-from memnet_core.io.ome_zarr import (
-    ZarrLayout,
-    create_ome_zarr,
-    layout_for,
-    not_held,
-)
-from memnet_core.io.zarr_blocks import stored_bytes, sync_block
-from memnet_core.restoration.decision import Decision, decide
-from memnet_core.restoration.origin import provenance
-from memnet_core.restoration.sample import sampled_blocks, sampled_planes
-from memnet_core.restoration.scaling import scaling_of
+from memnet_core.io.core.fingerprint import fingerprint_of
+from memnet_core.io.zarr.image import ZarrLayout, create_ome_zarr, layout_for, not_held
+from memnet_core.io.zarr.shards import stored_bytes, sync_block
+from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from memnet_core.batch.plan import Job
+    from memnet_core.inference.settings import Settings
     from memnet_core.io import ImageFile
-    from memnet_core.restoration.settings import Settings
 
 __all__ = ["Plan", "SharedResult", "begin", "clear_placed", "work_folder"]
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from memnet_core.errors import ImageError, MemnetError
-from memnet_core.io.fingerprint import is_same, last_change, looks_same
-from memnet_core.io.provenance import provenance_of
-from memnet_core.model.zoo import choose_model
-from memnet_core.restoration.origin import asked_for
+from memnet_core.inference.provenance import asked_for
+from memnet_core.io.core.fingerprint import is_same, last_change, looks_same
+from memnet_core.io.core.provenance import provenance_of
+from memnet_core.model.registry import choose_model
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch.plan import Job
-    from memnet_core.io.provenance import Provenance
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import Settings
+    from memnet_core.io.core.provenance import Provenance
 
 __all__ = ["Judge", "Standing"]
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
-from memnet_core.cli._display import (
+from memnet_core._util.environment import prepare_process
+from memnet_core._util.sanitize import shown, shown_lines
+from memnet_core.cli._progress import (
     EXIT_BUG,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -19,10 +21,10 @@ from memnet_core.cli._display import (
     is_debugging,
     shown_cause,
 )
-from memnet_core.cli.about import bug_report, version_option
 from memnet_core.cli.adapt import adapt
 from memnet_core.cli.analyze import analyze
 from memnet_core.cli.batch import batch
+from memnet_core.cli.bug_report import bug_report, version_option
 from memnet_core.cli.evaluate import evaluate
 from memnet_core.cli.info import info
 from memnet_core.cli.models import models
@@ -30,8 +32,6 @@ from memnet_core.cli.reproduce import reproduce
 from memnet_core.cli.restore import restore
 from memnet_core.cli.train import train
 from memnet_core.errors import ImageError, MemnetError
-from memnet_core.runtime import prepare_process
-from memnet_core.text import shown, shown_lines
 
 __all__ = ["main"]
 

@@ -14,7 +14,7 @@ from memnet_core.tasks import TASKS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import Settings
     from memnet_core.tasks import Task
 
 __all__ = [
@@ -33,7 +33,7 @@ def _bound_pixels(
 ) -> None:
     """Set the bound for this process, and for those that it starts."""
     if value is not None:
-        from memnet_core.io.bounds import VARIABLE
+        from memnet_core.io.core.limits import VARIABLE
 
         os.environ[VARIABLE] = str(value)
 
@@ -268,7 +268,7 @@ def settings_of(*, task: str, **options: Any) -> Settings:
     LevelError
         If there is no such level.
     """
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import Settings
 
     wanted = TASKS[task]
     given = {other.option: options.pop(other.option) for other in TASKS.values()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core.text import shown, shown_lines
+from memnet_core._util.sanitize import shown, shown_lines
 
 if TYPE_CHECKING:
     from memnet_core.batch import (

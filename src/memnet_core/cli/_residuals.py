@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core.cli._display import EXIT_FAILED, EXIT_INTERRUPTED
-from memnet_core.text import shown
+from memnet_core._util.sanitize import shown
+from memnet_core.cli._progress import EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from memnet_core.batch import Run
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import Settings
 
 __all__ = ["check_residual", "write_residuals"]
 

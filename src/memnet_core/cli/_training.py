@@ -28,7 +28,7 @@ class StopSignal:
 
 def told(event: Event) -> str:
     """Return an event of training in one line, or nothing."""
-    from memnet_core.events import Notice
+    from memnet_core.progress import Notice
     from memnet_core.training.events import Finished, Progress, Validated
 
     if isinstance(event, Notice):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memnet_core.cli._display import EXIT_FAILED
+from memnet_core._util.sanitize import shown
 from memnet_core.cli._options import max_pixels, parse_axes, parse_noise
-from memnet_core.text import shown
+from memnet_core.cli._progress import EXIT_FAILED
 
 if TYPE_CHECKING:
     from memnet_core.adaptation.events import Event
@@ -92,7 +92,7 @@ def adapt(*, stack: Path, axis: str | None, **options: Any) -> None:
     picture beside it are written; else nothing is, and the exit code is 1.
     """
     from memnet_core.adaptation.api import adapt as adapted_to
-    from memnet_core.adaptation.picture import draw
+    from memnet_core.adaptation.plots import draw
 
     command = shown(f"memnet {shlex.join(sys.argv[1:])}")
     adapted = adapted_to(
@@ -108,7 +108,7 @@ def adapt(*, stack: Path, axis: str | None, **options: Any) -> None:
 
 def _tell(event: Event) -> None:
     from memnet_core.adaptation.events import Retested
-    from memnet_core.events import Notice
+    from memnet_core.progress import Notice
     from memnet_core.training.events import Progress
 
     line = ""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memnet_core.cli._display import EXIT_FAILED, follow
+from memnet_core._util.sanitize import shown
 from memnet_core.cli._options import residual, restoration_options, settings_of
+from memnet_core.cli._progress import EXIT_FAILED, follow
 from memnet_core.cli._residuals import check_residual, write_residuals
-from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,7 +180,7 @@ def batch(
         return
     run: Run = BatchRun(jobs, settings, part)
     if workers or scheduler:
-        from memnet_core.batch.cluster import ClusterRun
+        from memnet_core.batch.dask_executor import ClusterRun
 
         run = ClusterRun(
             jobs, settings, workers=workers or 0, scheduler=scheduler or ""

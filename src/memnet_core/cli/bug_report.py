@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from memnet_core._util.sanitize import listed, shown
 from memnet_core._version import __version__
-from memnet_core.text import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def bug_report() -> None:
 def _facts() -> Iterator[tuple[str, str]]:
     import psutil
 
-    from memnet_core.model.zoo import installed, user_folder
+    from memnet_core.model.registry import installed, user_folder
 
     memory = psutil.virtual_memory()
     yield "memnet", f"{__version__} in {Path(__file__).parents[1]}"
@@ -95,7 +95,7 @@ def _torch() -> str:
     try:
         import torch
 
-        from memnet_core.devices import available_devices
+        from memnet_core._util.devices import available_devices
     except (ImportError, OSError) as error:  # OSError: a library of it is missing
         return f"PyTorch cannot be imported: {error}"
     devices = listed(available_devices())

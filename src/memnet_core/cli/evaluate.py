@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core._util.sanitize import shown
 from memnet_core.errors import UsageError
-from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from memnet_core.evaluation.results import Evaluation
-    from memnet_core.restoration.settings import Channels
+    from memnet_core.inference.settings import Channels
 
 __all__ = ["evaluate"]
 
@@ -86,13 +86,13 @@ def evaluate(
     compared with published figures; they are refused if their degraded images do not
     score as published.
     """
-    from memnet_core.evaluation.colour import evaluate_colours, has_colours
+    from memnet_core.evaluation.color import evaluate_colours, has_colours
     from memnet_core.evaluation.html import as_html
     from memnet_core.evaluation.report import as_csv, as_json, as_text
     from memnet_core.evaluation.run import evaluate as evaluations
-    from memnet_core.model.file import load_model
-    from memnet_core.model.zoo import find_model
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.engine import Engine
+    from memnet_core.model.checkpoint import load_model
+    from memnet_core.model.registry import find_model
 
     chosen = _levels(levels)
     for file in (json_file, csv_file, html_file):
@@ -142,7 +142,7 @@ def _check_writable(file: Path) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    from memnet_core.atomic import replaced_when_complete
+    from memnet_core._util.atomic_write import replaced_when_complete
 
     try:
         with replaced_when_complete(file) as temporary:

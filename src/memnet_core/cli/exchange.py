@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core._util.sanitize import shown
 from memnet_core.errors import UsageError
 from memnet_core.tasks import TASKS
-from memnet_core.text import shown
 
 if TYPE_CHECKING:
-    from memnet_core.model.zoo import Entry
+    from memnet_core.model.registry import Entry
 
 __all__ = ["export_model", "import_model"]
 
@@ -59,9 +59,9 @@ def export_model(
     Values are in [0, 1] and not clipped; sides are multiples of the model's
     pixel-unshuffle. A package of bioimageio takes and gives values of 0 to 255.
     """
-    from memnet_core.exchange.export import export
-    from memnet_core.model.file import load_model
-    from memnet_core.model.zoo import find_model
+    from memnet_core.export.api import export
+    from memnet_core.model.checkpoint import load_model
+    from memnet_core.model.registry import find_model
 
     if os.path.lexists(out) and not overwrite:
         raise UsageError(f"{out} exists already; replace it with --overwrite.")
@@ -113,7 +113,7 @@ def import_model(
     FILE is a .caffemodel of the authors' networks, or the tensors of a MemNet of ours
     in a safetensors file without a card. No code of a file is ever run.
     """
-    from memnet_core.exchange.imported import import_file
+    from memnet_core.export.import_weights import import_file
     from memnet_core.training.recipes import parse_levels
 
     found = import_file(
@@ -128,7 +128,7 @@ def import_model(
 
 
 def _told(entry: Entry, *, installed: bool) -> str:
-    from memnet_core.model.file import read_card
+    from memnet_core.model.checkpoint import read_card
 
     network = read_card(entry.path).architecture
     verb = "Installed" if installed else "Wrote"

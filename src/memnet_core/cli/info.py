@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from memnet_core._util.sanitize import listed, shown
 from memnet_core.cli._options import optional_restoration_options, settings_of
-from memnet_core.text import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from memnet_core.inference.settings import Settings
     from memnet_core.io import ImageFile, Provenance, Scenes
-    from memnet_core.restoration.settings import Settings
     from memnet_core.tasks import Task
 
 __all__ = ["info"]
@@ -160,7 +160,7 @@ def _told(made: Provenance) -> str:
 
 def _values(source: ImageFile) -> str:
     """Return type and values, for large files by a sample."""
-    from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+    from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
     planes = [p for n in range(source.channels) for p in sampled_planes(source, n)]
     blocks = sampled_blocks(source, planes)
@@ -175,10 +175,10 @@ def _values(source: ImageFile) -> str:
 
 def _planned(source: ImageFile, settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield all that is decided for an image."""
-    from memnet_core.devices import select_device
+    from memnet_core._util.devices import select_device
     from memnet_core.errors import NothingToDo
-    from memnet_core.restoration.decision import decide
-    from memnet_core.restoration.judging import judge
+    from memnet_core.inference.analysis import judge
+    from memnet_core.inference.plan import decide
     from memnet_core.tasks import find_task
 
     task = find_task(settings.task)
@@ -210,9 +210,9 @@ def _planned(source: ImageFile, settings: Settings) -> Iterator[tuple[str, str]]
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
     from memnet_core.errors import LevelError, MemnetError
-    from memnet_core.restoration.decision import decide
-    from memnet_core.restoration.judging import judge
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.analysis import judge
+    from memnet_core.inference.plan import decide
+    from memnet_core.inference.settings import Settings
 
     settings = Settings(task=task.name)
     try:
@@ -240,7 +240,7 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
 
 def _offered(task: Task) -> Iterator[tuple[str, str]]:
     """Yield what models there are for a task of which no file tells the level."""
-    from memnet_core.model.zoo import installed
+    from memnet_core.model.registry import installed
 
     cards = [e.card for e in installed()[0] if e.card.task == task.name]
     models = ", ".join(f"{card.name!r} ({card.serves})" for card in cards)

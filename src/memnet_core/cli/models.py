@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core._util.sanitize import shown
 from memnet_core.cli.exchange import export_model, import_model
-from memnet_core.text import shown
 
 if TYPE_CHECKING:
-    from memnet_core.model.file import Card
+    from memnet_core.model.checkpoint import Card
 
 __all__ = ["models"]
 
@@ -24,7 +24,7 @@ def models() -> None:
 @models.command("list")
 def list_models() -> None:
     """List the installed models."""
-    from memnet_core.model.zoo import installed
+    from memnet_core.model.registry import installed
 
     entries, problems = installed()
     for entry in entries:
@@ -42,8 +42,8 @@ def list_models() -> None:
 @click.argument("model", metavar="NAME_OR_FILE")
 def model_info(*, model: str) -> None:
     """Print the card of a model, after checking its weights."""
-    from memnet_core.model.file import load_model
-    from memnet_core.model.zoo import find_model
+    from memnet_core.model.checkpoint import load_model
+    from memnet_core.model.registry import find_model
 
     entry = find_model(model)
     _, card = load_model(entry.path)
@@ -55,7 +55,7 @@ def model_info(*, model: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def add(*, file: Path) -> None:
     """Check the model FILE and install it."""
-    from memnet_core.model.zoo import add_model
+    from memnet_core.model.registry import add_model
 
     entry = add_model(file)
     click.echo(

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core.cli._display import EXIT_INTERRUPTED
+from memnet_core._util.sanitize import shown
+from memnet_core.cli._progress import EXIT_INTERRUPTED
 from memnet_core.cli._training import StopSignal, told
-from memnet_core.text import shown
 
 if TYPE_CHECKING:
-    from memnet_core.reproduction.run import Started
+    from memnet_core.paper.run import Started
 
 __all__ = ["reproduce"]
 
@@ -81,10 +81,10 @@ def reproduce(
     """
     from contextlib import closing
 
-    from memnet_core.events import EventsWithResult
-    from memnet_core.reproduction.plan import Plan
-    from memnet_core.reproduction.run import Started
-    from memnet_core.reproduction.run import reproduce as reproduced
+    from memnet_core.paper.plan import Plan
+    from memnet_core.paper.run import Started
+    from memnet_core.paper.run import reproduce as reproduced
+    from memnet_core.progress import EventsWithResult
 
     plan = Plan(
         tables=tuple(sorted(set(tables))),

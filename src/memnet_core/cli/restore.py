@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from memnet_core.cli._display import follow
 from memnet_core.cli._options import residual, restoration_options, settings_of
+from memnet_core.cli._progress import follow
 from memnet_core.cli._residuals import check_residual, write_residuals
 
 __all__ = ["restore"]
@@ -32,7 +32,7 @@ def restore(
     **options: Any,
 ) -> None:
     """Restore the image IN to OUT, in the format of OUT's suffix."""
-    from memnet_core.atomic import remove_abandoned
+    from memnet_core._util.atomic_write import remove_abandoned
     from memnet_core.batch import BatchRun, Job, parts_of
     from memnet_core.errors import ImageError, UsageError
     from memnet_core.io import format_of_suffix, probe

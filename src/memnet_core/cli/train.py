@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memnet_core.cli._display import EXIT_INTERRUPTED
+from memnet_core._util.sanitize import shown
 from memnet_core.cli._options import parse_range
+from memnet_core.cli._progress import EXIT_INTERRUPTED
 from memnet_core.cli._training import StopSignal, told
 from memnet_core.tasks import TASKS
-from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from memnet_core.training.config import TrainingConfig
@@ -238,10 +238,10 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
     from contextlib import closing
 
     from memnet_core.training.distributed import is_first
-    from memnet_core.training.export import model_file
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import write_config
-    from memnet_core.training.session import sitting
+    from memnet_core.training.runner import sitting
+    from memnet_core.training.save_model import model_file
 
     trainer = Trainer(config, device)
     if is_first():

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.bicubic import imresize
-from memnet_core.clean_images import read_clean_images
 from memnet_core.errors import EvaluationError
 from memnet_core.evaluation.protocol import colour_scores, noise, reference
 from memnet_core.evaluation.run import Sample, scored
+from memnet_core.image_ops.resize import imresize
+from memnet_core.inference.prepare import prepare
+from memnet_core.inference.runner import restore
+from memnet_core.inference.settings import Settings
 from memnet_core.io import open_image
-from memnet_core.restoration.prepare import prepare
-from memnet_core.restoration.run import restore
-from memnet_core.restoration.settings import Settings
-from memnet_core.restoration.source import ArraySink, ArraySource
+from memnet_core.sources.protocols import ArraySink, ArraySource
 from memnet_core.tasks import find_task
 from memnet_core.tasks.deblock import jpeg_file
+from memnet_core.training.data.clean_images import read_clean_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.evaluation.results import Evaluation
-    from memnet_core.model.zoo import Entry
-    from memnet_core.restoration.settings import Channels
+    from memnet_core.inference.settings import Channels
+    from memnet_core.model.registry import Entry
     from memnet_core.tasks import Task
 
 __all__ = ["colour_sample", "evaluate_colours", "has_colours", "restored_colours"]
@@ -41,7 +41,7 @@ def has_colours(folder: Path) -> bool:
     Raises
     ------
     UsageError, ImageError
-        As `memnet_core.clean_images.read_clean_images`.
+        As `memnet_core.training.data.clean_images.read_clean_images`.
     """
     planes = read_clean_images(folder, full_range=True, colours=True)
     return any(bool(np.any(plane[..., :1] != plane)) for _, plane in planes)
@@ -64,7 +64,7 @@ def evaluate_colours(
     Parameters
     ----------
     entry : Entry
-        The model, as `memnet_core.model.zoo.find_model` gives it.
+        The model, as `memnet_core.model.registry.find_model` gives it.
     folder : Path
         Clean images; gray ones count as three equal channels.
     levels : sequence of float, optional

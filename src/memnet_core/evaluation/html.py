@@ -7,9 +7,9 @@ import io
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from memnet_core._util.sanitize import plotted, shown
 from memnet_core.evaluation.report import figure, gain, what_is_scored
 from memnet_core.tasks import find_task
-from memnet_core.text import plotted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.evaluation.results import Evaluation
-    from memnet_core.model.file import Card
+    from memnet_core.model.checkpoint import Card
 
 __all__ = ["as_html"]
 

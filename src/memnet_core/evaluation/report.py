@@ -9,14 +9,14 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from memnet_core._util.sanitize import shown
 from memnet_core.tasks import find_task
-from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memnet_core.evaluation.results import Evaluation, ImageScore, Luminance
-    from memnet_core.model.file import Card
+    from memnet_core.model.checkpoint import Card
 
 __all__ = ["as_csv", "as_json", "as_text", "figure", "gain", "what_is_scored"]
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from memnet_core.bicubic import imresize
-from memnet_core.clean_images import read_clean_images
 from memnet_core.errors import EvaluationError, ImageError, LevelError
 from memnet_core.evaluation.protocol import (
     degraded_input,
@@ -20,7 +18,9 @@ from memnet_core.evaluation.protocol import (
 )
 from memnet_core.evaluation.published import input_scores, known_set, published
 from memnet_core.evaluation.results import Crop, Evaluation, ImageScore, Luminance
+from memnet_core.image_ops.resize import imresize
 from memnet_core.tasks import find_task
+from memnet_core.training.data.clean_images import read_clean_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.evaluation.published import Figures
-    from memnet_core.model.file import Card
-    from memnet_core.restoration.source import ArraySource
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.engine import Engine
+    from memnet_core.model.checkpoint import Card
+    from memnet_core.sources.protocols import ArraySource
     from memnet_core.tasks import Task
 
 __all__ = [

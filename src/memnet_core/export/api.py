@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ModelError
-from memnet_core.exchange.bioimage import validated, write_package
-from memnet_core.exchange.onnx_graph import run_onnx, write_onnx
-from memnet_core.exchange.portable import PortableNetwork
-from memnet_core.exchange.sample import sample_input
-from memnet_core.exchange.torchscript import run_torchscript, write_torchscript
+from memnet_core.export.bioimage_io import validated, write_package
+from memnet_core.export.module import PortableNetwork
+from memnet_core.export.onnx import run_onnx, write_onnx
+from memnet_core.export.test_image import sample_input
+from memnet_core.export.torchscript import run_torchscript, write_torchscript
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Card
+    from memnet_core.model.checkpoint import Card
     from memnet_core.model.network import MemNet
 
     Run = Callable[[Path, NDArray[np.float32]], NDArray[np.float32] | None]

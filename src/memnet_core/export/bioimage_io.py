@@ -19,9 +19,9 @@ import torch
 import yaml
 
 from memnet_core.errors import ModelError, UsageError
-from memnet_core.exchange.onnx_graph import OPSET, write_onnx
-from memnet_core.exchange.sample import sample_input, typical_level
-from memnet_core.exchange.torchscript import write_torchscript
+from memnet_core.export.onnx import OPSET, write_onnx
+from memnet_core.export.test_image import sample_input, typical_level
+from memnet_core.export.torchscript import write_torchscript
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.exchange.portable import PortableNetwork
-    from memnet_core.model.file import Card
+    from memnet_core.export.module import PortableNetwork
+    from memnet_core.model.checkpoint import Card
 
 __all__ = ["validated", "write_package"]
 

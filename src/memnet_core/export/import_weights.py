@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core._version import __version__
-from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ModelError, UsageError
-from memnet_core.exchange.caffe import memnet_from_caffe
-from memnet_core.exchange.state_dict import PORT, architecture_of, is_port
-from memnet_core.exchange.wire import WireError
-from memnet_core.model.file import load_model, read_header, save_model
+from memnet_core.export.caffe.protobuf import WireError
+from memnet_core.export.caffe.reader import memnet_from_caffe
+from memnet_core.export.detect_architecture import PORT, architecture_of, is_port
+from memnet_core.model.checkpoint import load_model, read_header, save_model
 from memnet_core.model.network import MemNet
-from memnet_core.model.zoo import Entry, add_model
+from memnet_core.model.registry import Entry, add_model
 
 if TYPE_CHECKING:
     from memnet_core.tasks import Levels

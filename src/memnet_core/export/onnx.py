@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from memnet_core.exchange.portable import PortableNetwork
+    from memnet_core.export.module import PortableNetwork
     from memnet_core.model.fused import Affine, Convolution, FusedBlock, GateTerm
 
 __all__ = ["OPSET", "run_onnx", "write_onnx"]

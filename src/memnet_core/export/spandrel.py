@@ -20,8 +20,8 @@ from spandrel import (
 from spandrel.util import KeyCondition
 
 from memnet_core.errors import UsageError
-from memnet_core.exchange.state_dict import architecture_of
-from memnet_core.model.file import load_model
+from memnet_core.export.detect_architecture import architecture_of
+from memnet_core.model.checkpoint import load_model
 from memnet_core.model.network import MemNet
 from memnet_core.tasks import find_task
 

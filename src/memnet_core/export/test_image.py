@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.bicubic import modcrop
+from memnet_core.image_ops.resize import modcrop
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Card
+    from memnet_core.model.checkpoint import Card
 
 __all__ = ["drawing", "sample_input", "typical_level"]
 

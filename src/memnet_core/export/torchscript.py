@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.exchange.portable import PortableNetwork
+    from memnet_core.export.module import PortableNetwork
 
 __all__ = ["run_torchscript", "write_torchscript"]
 

@@ -9,32 +9,32 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.restoration.context import Averaged, beside
-from memnet_core.restoration.holes import Filled
-from memnet_core.restoration.hot_pixels import WithoutHotPixels, replaced
-from memnet_core.restoration.photons import (
+from memnet_core.inference.noise_choice import (
     check_noise,
     is_of_photons,
     mean_level,
     noise_of,
 )
-from memnet_core.restoration.sample import sampled_blocks, sampled_planes
-from memnet_core.restoration.scaling import (
+from memnet_core.inference.scaling import (
     Linear,
     Scaling,
     Stabilized,
     scaling_of,
     stabilized_of,
 )
+from memnet_core.noise.correlation import Grain
+from memnet_core.sources.frame_average import Averaged, beside
+from memnet_core.sources.hot_pixels import WithoutHotPixels, replaced
+from memnet_core.sources.sampling import sampled_blocks, sampled_planes
+from memnet_core.sources.wrappers import Filled
 from memnet_core.tasks import LevelFound, NoiseFound, estimate_noise, find_task
-from memnet_core.tasks.grain import Grain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.noise import NoiseLine
-    from memnet_core.restoration.settings import Settings
-    from memnet_core.restoration.source import Source
+    from memnet_core.inference.settings import Settings
+    from memnet_core.noise.estimation import NoiseLine
+    from memnet_core.sources.protocols import Source
     from memnet_core.tasks import Task
 
 __all__ = ["Channel", "Judged", "judge"]

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from memnet_core.errors import UsageError
-from memnet_core.events import Progress
-from memnet_core.io import Image, ImageFile, in_memory, open_image
-from memnet_core.restoration.origin import provenance
-from memnet_core.restoration.prepare import prepare
-from memnet_core.restoration.run import restore as run
-from memnet_core.restoration.settings import (
+from memnet_core.inference.prepare import prepare
+from memnet_core.inference.provenance import provenance
+from memnet_core.inference.runner import restore as run
+from memnet_core.inference.settings import (
     Channels,
     Context,
     GrainChoice,
@@ -24,7 +22,9 @@ from memnet_core.restoration.settings import (
     RangeChoice,
     Settings,
 )
-from memnet_core.restoration.source import ArraySink
+from memnet_core.io import Image, ImageFile, in_memory, open_image
+from memnet_core.progress import Progress
+from memnet_core.sources.protocols import ArraySink
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def restore(
     progress : callable, optional
         Is called with the fraction that is done, in [0, 1].
     **settings
-        The other fields of `memnet_core.restoration.settings.Settings`.
+        The other fields of `memnet_core.inference.settings.Settings`.
 
     Returns
     -------

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from memnet_core.errors import UsageError
-from memnet_core.jpeg_intervals import FROM_YCC
-from memnet_core.pixels import add_luminance, full_range_luminance, without_alpha
+from memnet_core.image_ops.color import (
+    add_luminance,
+    full_range_luminance,
+    without_alpha,
+)
+from memnet_core.jpeg.dct_bounds import FROM_YCC
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.settings import Channels
+    from memnet_core.inference.settings import Channels
 
 __all__ = [
     "ColourMode",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
-from memnet_core.devices import (
+from memnet_core._util.devices import (
     available_memory,
     cache_size,
     is_out_of_memory,
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.inference.settings import Precision
     from memnet_core.model.network import MemNet
     from memnet_core.model.streaming import RowStream
-    from memnet_core.restoration.settings import Precision
 
 __all__ = ["Engine"]
 
@@ -47,7 +47,7 @@ class Engine:
     model : MemNet
         The trained network.
     device : str
-        ``auto`` or one of `memnet_core.devices.available_devices`.
+        ``auto`` or one of `memnet_core._util.devices.available_devices`.
     exit_block : int, optional
         Stop after memory block m = 1..M.
     precision : str

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg_chroma import Chroma
+    from memnet_core.jpeg.chroma import Chroma
 
 __all__ = ["ChromaPlanes", "RestoredSamples"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import UsageError
-from memnet_core.restoration.noise import NoiseLine, noise_line
+from memnet_core.noise.estimation import NoiseLine, noise_line
 from memnet_core.tasks import LevelFound
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.scaling import Linear
-    from memnet_core.restoration.settings import Settings
-    from memnet_core.restoration.source import Source
+    from memnet_core.inference.scaling import Linear
+    from memnet_core.inference.settings import Settings
+    from memnet_core.sources.protocols import Source
     from memnet_core.tasks import Task
 
 __all__ = ["check_noise", "is_of_photons", "mean_level", "mildest", "noise_of"]

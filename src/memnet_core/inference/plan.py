@@ -14,29 +14,29 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from memnet_core.errors import ModelError, NothingToDo
-from memnet_core.jpeg_chroma import Chroma
-from memnet_core.jpeg_intervals import JpegCoding
-from memnet_core.model.zoo import (
+from memnet_core.inference.analysis import Channel, Judged, judge
+from memnet_core.inference.channels import ColourMode, colour_mode
+from memnet_core.inference.noise_choice import check_noise, mildest
+from memnet_core.inference.scaling import Linear, scaling_of
+from memnet_core.inference.settings import HotPixels, Precision
+from memnet_core.inference.strength import check_strength, strength_in_words
+from memnet_core.jpeg.chroma import Chroma
+from memnet_core.jpeg.dct_bounds import JpegCoding
+from memnet_core.model.registry import (
     Entry,
     choose_model,
     find_model,
     for_anything,
     installed,
 )
-from memnet_core.restoration.colour import ColourMode, colour_mode
-from memnet_core.restoration.judging import Channel, Judged, judge
-from memnet_core.restoration.photons import check_noise, mildest
-from memnet_core.restoration.sample import sampled_blocks
-from memnet_core.restoration.scaling import Linear, scaling_of
-from memnet_core.restoration.settings import HotPixels, Precision
-from memnet_core.restoration.strength import check_strength, strength_in_words
+from memnet_core.sources.sampling import sampled_blocks
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.settings import Settings
-    from memnet_core.restoration.source import Source
+    from memnet_core.inference.settings import Settings
+    from memnet_core.sources.protocols import Source
     from memnet_core.tasks import Task
 
 __all__ = [
@@ -66,7 +66,7 @@ class Decision(BaseModel):
     remarks : tuple of str
         How level and range were found, and what else has to be said.
     hot_pixels, strength, exit_block, tta, precision, consistency
-        As in `memnet_core.restoration.settings.Settings`.
+        As in `memnet_core.inference.settings.Settings`.
     coding : JpegCoding, optional
         How a JPEG codes the source, as far as it matters.
     """

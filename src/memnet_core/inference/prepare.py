@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import ModelError
-from memnet_core.model.file import load_model
-from memnet_core.restoration.decision import Decision, decide
-from memnet_core.restoration.stream import Engine
+from memnet_core.inference.engine import Engine
+from memnet_core.inference.plan import Decision, decide
+from memnet_core.model.checkpoint import load_model
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
-    from memnet_core.model.zoo import Entry
-    from memnet_core.restoration.settings import Settings
-    from memnet_core.restoration.source import Source
+    from memnet_core.inference.settings import Settings
+    from memnet_core.model.registry import Entry
+    from memnet_core.sources.protocols import Source
     from memnet_core.tasks import Task
 
 __all__ = ["Models", "Prepared", "carried_out", "prepare"]

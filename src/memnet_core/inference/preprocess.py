@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memnet_core.restoration.context import Averaged
-from memnet_core.restoration.hot_pixels import WithoutHotPixels
-from memnet_core.restoration.scaling import Stabilized
+from memnet_core.inference.scaling import Stabilized
+from memnet_core.sources.frame_average import Averaged
+from memnet_core.sources.hot_pixels import WithoutHotPixels
 
 if TYPE_CHECKING:
-    from memnet_core.restoration.decision import Decision
-    from memnet_core.restoration.source import Source
+    from memnet_core.inference.plan import Decision
+    from memnet_core.sources.protocols import Source
 
 __all__ = ["Readied"]
 

@@ -6,14 +6,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from memnet_core._version import __version__
-from memnet_core.io.provenance import Provenance
-from memnet_core.restoration.scaling import Stabilized
-from memnet_core.restoration.settings import Settings
+from memnet_core.inference.scaling import Stabilized
+from memnet_core.inference.settings import Settings
+from memnet_core.io.core.provenance import Provenance
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
-    from memnet_core.io.fingerprint import Fingerprint
-    from memnet_core.restoration.decision import Decision
+    from memnet_core.inference.plan import Decision
+    from memnet_core.io.core.fingerprint import Fingerprint
 
 __all__ = ["asked_for", "provenance"]
 

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import DeviceError, NotFinite, OutOfMemory
-from memnet_core.events import Notice, Progress
-from memnet_core.jpeg_chroma import Chroma
-from memnet_core.jpeg_intervals import BLOCK, consistent_colours
-from memnet_core.pixels import to_dtype, without_alpha
-from memnet_core.restoration.colour import add_chroma, from_planes, seen_planes
-from memnet_core.restoration.decision import plane_scaling
-from memnet_core.restoration.enlarged import Enlarged
-from memnet_core.restoration.halves import ChromaPlanes, RestoredSamples
-from memnet_core.restoration.holes import Filled, is_blank
-from memnet_core.restoration.readied import Readied
-from memnet_core.restoration.rows import Rows
-from memnet_core.restoration.turns import TURNS, mean_of_turns
-from memnet_core.restoration.windows import Region, bands, window
+from memnet_core.image_ops.color import to_dtype, without_alpha
+from memnet_core.inference.channels import add_chroma, from_planes, seen_planes
+from memnet_core.inference.jpeg import ChromaPlanes, RestoredSamples
+from memnet_core.inference.plan import plane_scaling
+from memnet_core.inference.preprocess import Readied
+from memnet_core.inference.rows import Rows
+from memnet_core.inference.tta import TURNS, mean_of_turns
+from memnet_core.jpeg.chroma import Chroma
+from memnet_core.jpeg.dct_bounds import BLOCK, consistent_colours
+from memnet_core.progress import Notice, Progress
+from memnet_core.sources.enlarged import Enlarged
+from memnet_core.sources.regions import Region, bands, window
+from memnet_core.sources.wrappers import Filled, is_blank
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.prepare import Prepared
-    from memnet_core.restoration.scaling import Scaling
-    from memnet_core.restoration.source import Sink, Source
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.engine import Engine
+    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.scaling import Scaling
+    from memnet_core.sources.protocols import Sink, Source
 
 __all__ = ["restore"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.restoration.anscombe import (
+from memnet_core.noise.anscombe import (
     electrons_of,
     mean_electrons,
     mean_stabilized,
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.noise import NoiseLine
-    from memnet_core.restoration.settings import RangeChoice
+    from memnet_core.inference.settings import RangeChoice
+    from memnet_core.noise.estimation import NoiseLine
 
 __all__ = ["Linear", "Scaling", "Stabilized", "scaling_of", "stabilized_of"]
 
@@ -88,7 +88,7 @@ class Stabilized(BaseModel):
 
     A camera is taken to show `black` and noise of a deviation of `read_noise` in the
     dark, and for every photo-electron `gain` more. Means go back as means, so that
-    counts are kept; see `memnet_core.restoration.anscombe`.
+    counts are kept; see `memnet_core.noise.anscombe`.
 
     Attributes
     ----------

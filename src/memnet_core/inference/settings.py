@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from memnet_core.errors import UsageError
-from memnet_core.tasks.grain import Grain
+from memnet_core.noise.correlation import Grain
 
 __all__ = [
     "MOST_STRENGTH",
@@ -48,7 +48,7 @@ class Settings:
         channel by itself, ``joint`` all together, with a model for colour. The default
         depends on task and model.
     value_range : str or (float, float)
-        Which values become 0 and 1; see `memnet_core.restoration.scaling`.
+        Which values become 0 and 1; see `memnet_core.inference.scaling`.
     noise : str or (float, float)
         Denoising: ``gaussian`` takes noise to be the same everywhere; a pair (A, B)
         takes it to have the variance A · mean + B, as photons make it, and evens it out
@@ -72,7 +72,7 @@ class Settings:
     nearest : bool
         Whether to accept the model that comes closest to the level.
     device : str
-        ``auto`` or one of `memnet_core.devices.available_devices`.
+        ``auto`` or one of `memnet_core._util.devices.available_devices`.
     exit_block : int, optional
         Stop after memory block m = 1..M.
     tta : bool

@@ -8,8 +8,8 @@ from memnet_core.errors import UsageError
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
-    from memnet_core.model.file import Card
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import Settings
+    from memnet_core.model.checkpoint import Card
 
 __all__ = ["check_strength", "strength_in_words"]
 

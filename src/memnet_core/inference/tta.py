@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.engine import Engine
 
 __all__ = ["TURNS", "mean_of_turns"]
 

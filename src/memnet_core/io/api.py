@@ -8,21 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ImageError
-from memnet_core.io.faults import reading, writing
-from memnet_core.io.formats import format_of_content, format_of_suffix
-from memnet_core.io.image import Probe
-from memnet_core.io.image_file import in_memory
-from memnet_core.io.scenes import Scenes, chosen_image
-from memnet_core.io.sink import FileSink
+from memnet_core.io.core.errors import reading, writing
+from memnet_core.io.core.image import Probe
+from memnet_core.io.core.image_file import in_memory
+from memnet_core.io.core.plane_writer import FileSink
+from memnet_core.io.core.scenes import Scenes, chosen_image
+from memnet_core.io.registry import format_of_content, format_of_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from memnet_core.io.format import PlaneWriter
-    from memnet_core.io.image import Image
-    from memnet_core.io.image_file import ImageFile
+    from memnet_core.io.core.format import PlaneWriter
+    from memnet_core.io.core.image import Image
+    from memnet_core.io.core.image_file import ImageFile
 
 __all__ = [
     "create_image",

@@ -6,19 +6,19 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import ImageError
-from memnet_core.io.bounds import check_regular
-from memnet_core.io.faults import reading
-from memnet_core.io.foreign import foreign_kind
-from memnet_core.io.format import HEAD_BYTES
-from memnet_core.io.movies import MOVIE
-from memnet_core.io.pictures import BMP, GIF, JPEG, PNG, WEBP
-from memnet_core.io.tiff import TIFF
-from memnet_core.io.zarr_format import OME_ZARR
+from memnet_core.io.core.errors import reading
+from memnet_core.io.core.format import HEAD_BYTES
+from memnet_core.io.core.limits import check_regular
+from memnet_core.io.raster.reader import BMP, GIF, JPEG, PNG, WEBP
+from memnet_core.io.tiff.format import TIFF
+from memnet_core.io.unsupported import foreign_kind
+from memnet_core.io.video import MOVIE
+from memnet_core.io.zarr.format import OME_ZARR
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from memnet_core.io.format import Format
+    from memnet_core.io.core.format import Format
 
 __all__ = [
     "FORMATS",

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.io.bounds import check_pixels
-from memnet_core.io.calibration import Calibration
-from memnet_core.io.format import Format
-from memnet_core.io.image import Metadata, Probe
-from memnet_core.io.image_file import ImageFile, named_axes, probe_of_stack
-from memnet_core.io.pictures import jpeg_of
+from memnet_core.io.core.calibration import Calibration
+from memnet_core.io.core.format import Format
+from memnet_core.io.core.image import Metadata, Probe
+from memnet_core.io.core.image_file import ImageFile, named_axes, probe_of_stack
+from memnet_core.io.core.limits import check_pixels
+from memnet_core.io.raster.reader import jpeg_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg_intervals import JpegCoding
+    from memnet_core.jpeg.dct_bounds import JpegCoding
 
 __all__ = ["MOVIE"]
 

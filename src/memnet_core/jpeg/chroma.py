@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from memnet_core.jpeg_intervals import FROM_YCC, TO_YCC, consistent_chroma
+from memnet_core.jpeg.dct_bounds import FROM_YCC, TO_YCC, consistent_chroma
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg_intervals import JpegCoding
+    from memnet_core.jpeg.dct_bounds import JpegCoding
 
 __all__ = ["Chroma", "Pixels"]
 

@@ -242,7 +242,7 @@ def consistent_colours(
 ) -> NDArray[np.float64]:
     """Return restored pixels whose luminance does not contradict a JPEG file.
 
-    For chroma see `memnet_core.jpeg_chroma`.
+    For chroma see `memnet_core.jpeg.chroma`.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ModelError
-from memnet_core.model.file import CARD_KEY, Card, read_header
-from memnet_core.model.zoo import MODEL_SUFFIX, Entry, installed, user_folder
+from memnet_core.model.checkpoint import CARD_KEY, Card, read_header
+from memnet_core.model.registry import MODEL_SUFFIX, Entry, installed, user_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

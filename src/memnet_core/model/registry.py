@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError, NotCovered
-from memnet_core.model.file import Card, load_model, read_card
+from memnet_core.model.checkpoint import Card, load_model, read_card
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:

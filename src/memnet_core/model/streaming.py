@@ -2,9 +2,9 @@
 
 Every 3×3 convolution keeps the last two rows it has seen, and is one row behind. Where
 maps are added (residuals, gates, fusion, the image itself), those that are ahead wait
-for the others (`memnet_core.model.rows`). Nothing is computed twice. The first and the
-last row of an image see zeros beyond it in every convolution, as they do where the
-whole image is computed: that is the special case of one strip.
+for the others (`memnet_core.model.row_buffers`). Nothing is computed twice. The first
+and the last row of an image see zeros beyond it in every convolution, as they do where
+the whole image is computed: that is the special case of one strip.
 
 Several images of one size lie side by side, with a column of zeros between them.
 """
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from memnet_core.model.fused import FusedWeights
 from memnet_core.model.network import pad_to_multiple
-from memnet_core.model.rows import Convolved, Frame, Sum, Waiting
+from memnet_core.model.row_buffers import Convolved, Frame, Sum, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.tasks.grain import NORMAL_MEDIAN
+from memnet_core.noise.correlation import NORMAL_MEDIAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

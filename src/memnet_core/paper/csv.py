@@ -7,15 +7,15 @@ import io
 from dataclasses import astuple, fields
 from typing import TYPE_CHECKING
 
-from memnet_core.analysis.gates import KINDS
-from memnet_core.analysis.predictions import Prediction
-from memnet_core.text import shown
+from memnet_core._util.sanitize import shown
+from memnet_core.paper.fig6_exits import Prediction
+from memnet_core.paper.gate_norms import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from memnet_core.analysis.gates import GateNorms
-    from memnet_core.analysis.spectra import Spectrum
+    from memnet_core.paper.gate_norms import GateNorms
+    from memnet_core.paper.spectra import Spectrum
 
 __all__ = ["bars_csv", "gates_csv", "predictions_csv", "spectra_csv"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memnet_core.atomic import replaced_when_complete
-from memnet_core.text import plotted
+from memnet_core._util.atomic_write import replaced_when_complete
+from memnet_core._util.sanitize import plotted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.analysis.figures import Picture
-from memnet_core.analysis.predictions import exits
-from memnet_core.analysis.spectra import BANDS, decibels, spectrum_of
 from memnet_core.errors import UsageError
 from memnet_core.evaluation.protocol import degraded_input, reference, scores
 from memnet_core.evaluation.run import restored_plane
+from memnet_core.paper.fig6_exits import exits
+from memnet_core.paper.figures import Picture
+from memnet_core.paper.spectra import BANDS, decibels, spectrum_of
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.analysis.predictions import Exit
-    from memnet_core.analysis.spectra import Spectrum
     from memnet_core.model.architecture import Architecture
     from memnet_core.model.network import MemNet
+    from memnet_core.paper.fig6_exits import Exit
+    from memnet_core.paper.spectra import Spectrum
 
 __all__ = ["Comparison", "compare"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from memnet_core.evaluation.published import known_set, published
 from memnet_core.evaluation.run import evaluate, restored_plane
-from memnet_core.restoration.stream import Engine
+from memnet_core.inference.engine import Engine
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.model.architecture import Architecture
-    from memnet_core.model.file import Card
+    from memnet_core.model.checkpoint import Card
     from memnet_core.model.network import MemNet
     from memnet_core.tasks import Task
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.analysis.gates import KINDS
-from memnet_core.analysis.predictions import SIDE
-from memnet_core.analysis.spectra import decibels
-from memnet_core.atomic import replaced_when_complete
-from memnet_core.text import plotted
+from memnet_core._util.atomic_write import replaced_when_complete
+from memnet_core._util.sanitize import plotted
+from memnet_core.paper.fig6_exits import SIDE
+from memnet_core.paper.gate_norms import KINDS
+from memnet_core.paper.spectra import decibels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from memnet_core.analysis.gates import GateNorms
-    from memnet_core.analysis.predictions import Prediction
-    from memnet_core.analysis.residual import Residual
-    from memnet_core.analysis.spectra import Spectrum
+    from memnet_core.evaluation.residual_noise import Residual
+    from memnet_core.paper.fig6_exits import Prediction
+    from memnet_core.paper.gate_norms import GateNorms
+    from memnet_core.paper.spectra import Spectrum
 
 __all__ = [
     "Picture",

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from memnet_core.analysis.gates import KINDS
-from memnet_core.text import listed
+from memnet_core._util.sanitize import listed
+from memnet_core.paper.gate_norms import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from memnet_core.analysis.gates import GateNorms
+    from memnet_core.paper.gate_norms import GateNorms
 
 __all__ = ["Observation", "observations"]
 

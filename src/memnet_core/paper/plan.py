@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from memnet_core._util.sanitize import listed
 from memnet_core.errors import UsageError
 from memnet_core.evaluation.published import known_set, published, published_sets
-from memnet_core.reproduction.recipes import SETS_OF_IMAGES, TABLES
+from memnet_core.paper.tables import SETS_OF_IMAGES, TABLES
 from memnet_core.tasks import find_task
-from memnet_core.text import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.evaluation.published import KnownSet
-    from memnet_core.reproduction.recipes import Network, Table
+    from memnet_core.paper.tables import Network, Table
 
 __all__ = ["Plan"]
 

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
+from memnet_core._util.sanitize import shown
 from memnet_core.errors import UsageError
 from memnet_core.evaluation.published import known_set, published, published_sets
 from memnet_core.evaluation.report import figure
-from memnet_core.reproduction.curves import draw_curves
-from memnet_core.reproduction.recipes import TABLES
+from memnet_core.paper.curves import draw_curves
+from memnet_core.paper.tables import TABLES
 from memnet_core.tasks import find_task
-from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from memnet_core.evaluation.published import Figures
-    from memnet_core.reproduction.plan import Plan
-    from memnet_core.reproduction.recipes import Network, Table
+    from memnet_core.paper.plan import Plan
+    from memnet_core.paper.tables import Network, Table
     from memnet_core.training.logs import Row as LogRow
 
 __all__ = ["Outcome", "Training", "as_csv", "as_markdown", "order", "write_tables"]

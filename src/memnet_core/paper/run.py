@@ -7,29 +7,29 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
+from memnet_core._util.sanitize import listed
 from memnet_core.errors import TrainingError, UsageError
 from memnet_core.evaluation.run import evaluate
-from memnet_core.events import Notice
-from memnet_core.model.file import load_model
-from memnet_core.reproduction.recipes import TABLES
-from memnet_core.reproduction.report import Outcome, Training, write_tables
-from memnet_core.restoration.stream import Engine
-from memnet_core.text import listed
+from memnet_core.inference.engine import Engine
+from memnet_core.model.checkpoint import load_model
+from memnet_core.paper.report import Outcome, Training, write_tables
+from memnet_core.paper.tables import TABLES
+from memnet_core.progress import Notice
 from memnet_core.training.events import Finished
-from memnet_core.training.export import model_file
 from memnet_core.training.logs import read_log
 from memnet_core.training.loop import Trainer
 from memnet_core.training.recipes import config_from, write_config
-from memnet_core.training.session import sitting
+from memnet_core.training.runner import sitting
+from memnet_core.training.save_model import model_file
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from memnet_core.model.file import Card
-    from memnet_core.reproduction.plan import Plan
-    from memnet_core.reproduction.recipes import Network
+    from memnet_core.model.checkpoint import Card
+    from memnet_core.paper.plan import Plan
+    from memnet_core.paper.tables import Network
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.events import Event
 
@@ -72,7 +72,7 @@ def reproduce(
     plan : Plan
         What to reproduce.
     device : str
-        ``auto`` or one of `memnet_core.devices.available_devices`.
+        ``auto`` or one of `memnet_core._util.devices.available_devices`.
     command : str
         How to repeat it, for the models' cards.
 

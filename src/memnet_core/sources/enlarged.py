@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memnet_core.bicubic import resized_window
-from memnet_core.restoration.source import Derived
+from memnet_core.image_ops.resize import resized_window
+from memnet_core.sources.protocols import Derived
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.source import Source
+    from memnet_core.sources.protocols import Source
 
 __all__ = ["Enlarged"]
 

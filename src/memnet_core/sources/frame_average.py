@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.pixels import without_alpha
-from memnet_core.restoration.source import Derived
+from memnet_core.image_ops.color import without_alpha
+from memnet_core.sources.protocols import Derived
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.source import Source
+    from memnet_core.sources.protocols import Source
 
 __all__ = ["Averaged", "averaged", "beside"]
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.pixels import to_dtype, without_alpha
-from memnet_core.restoration.source import Derived
+from memnet_core.image_ops.color import to_dtype, without_alpha
+from memnet_core.sources.protocols import Derived
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.source import Source
+    from memnet_core.sources.protocols import Source
 
 __all__ = ["WithoutHotPixels", "replaced"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.source import Sink, Source
+    from memnet_core.sources.protocols import Sink, Source
 
     _Band = tuple[int, int]
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.pixels import without_alpha
+from memnet_core.image_ops.color import without_alpha
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.source import Source
+    from memnet_core.sources.protocols import Source
 
 __all__ = ["sampled_blocks", "sampled_planes"]
 

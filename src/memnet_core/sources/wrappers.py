@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.restoration.sample import sampled_blocks
-from memnet_core.restoration.source import Derived
+from memnet_core.sources.protocols import Derived
+from memnet_core.sources.sampling import sampled_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.source import Source
+    from memnet_core.sources.protocols import Source
 
 __all__ = ["Filled", "is_blank"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from memnet_core.errors import LevelError
+from memnet_core.noise.correlation import estimate_sigma
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
-from memnet_core.tasks.grain import estimate_sigma
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

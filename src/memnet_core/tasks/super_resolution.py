@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from memnet_core.bicubic import imresize
 from memnet_core.errors import LevelError
+from memnet_core.image_ops.resize import imresize
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
 
 if TYPE_CHECKING:

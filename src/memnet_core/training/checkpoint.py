@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import MemnetError, TrainingError
 from memnet_core.training.config import TrainingConfig, validated_config
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from memnet_core.training.data import TrainingImages
+    from memnet_core.training.data.images import TrainingImages
 
 __all__ = ["STATE_FILE", "Origin", "read_state", "write_state"]
 

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from memnet_core.errors import TrainingError
-from memnet_core.model.file import load_model
+from memnet_core.model.checkpoint import load_model
 from memnet_core.model.network import pad_to_multiple
 
 if TYPE_CHECKING:

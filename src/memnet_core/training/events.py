@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.events import Notice
+from memnet_core.progress import Notice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import CurvePoint
+    from memnet_core.model.checkpoint import CurvePoint
     from memnet_core.model.network import MemNet
 
 __all__ = ["Event", "Example", "Finished", "Progress", "StepDone", "Validated"]

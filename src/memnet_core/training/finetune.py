@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from memnet_core.clean_images import image_files
 from memnet_core.errors import ModelError, TrainingError
 from memnet_core.io import open_scenes
-from memnet_core.model.zoo import find_model, installed
+from memnet_core.model.registry import find_model, installed
+from memnet_core.training.data.clean_images import image_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from memnet_core.model.file import Card
+    from memnet_core.model.checkpoint import Card
     from memnet_core.tasks import Grain
 
 __all__ = ["FEW_MEGAPIXELS", "are_few", "start_card"]

@@ -7,9 +7,9 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.training.events import Progress, Validated
-from memnet_core.training.pictures import draw_curves, draw_examples
+from memnet_core.training.plots import draw_curves, draw_examples
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,40 +13,35 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from memnet_core.devices import select_device
+from memnet_core._util.devices import select_device
 from memnet_core.errors import TrainingError
-from memnet_core.model.file import CurvePoint, load_model
+from memnet_core.model.checkpoint import CurvePoint, load_model
 from memnet_core.model.network import MemNet
-from memnet_core.model.zoo import find_model
+from memnet_core.model.registry import find_model
 from memnet_core.training import distributed
-from memnet_core.training.data import training_images, validation_images
-from memnet_core.training.device_batches import sampler_on
+from memnet_core.training.batchnorm import norms, recalibrate, synchronize
+from memnet_core.training.checkpoint import STATE_FILE, Origin, read_state, write_state
+from memnet_core.training.data.gpu_sampler import sampler_on
+from memnet_core.training.data.images import training_images, validation_images
+from memnet_core.training.data.sampler import GridPatches
 from memnet_core.training.events import Event, Finished, Progress, StepDone, Validated
-from memnet_core.training.hardware import is_reduced
-from memnet_core.training.loss import (
+from memnet_core.training.losses import (
     charbonnier,
     euclidean,
     memnet_loss,
     squared_error,
 )
 from memnet_core.training.meter import Meter
-from memnet_core.training.normalization import norms, recalibrate, synchronize
-from memnet_core.training.optimization import (
+from memnet_core.training.optim import (
     clip_gradients,
     diverged,
     learning_rate,
     make_optimizer,
     moving_average,
 )
-from memnet_core.training.samples import GridPatches
-from memnet_core.training.state import (
-    STATE_FILE,
-    Origin,
-    read_state,
-    write_state,
-)
+from memnet_core.training.precision import is_reduced
 from memnet_core.training.validation import RESERVED_STEPS, Validation
-from memnet_core.training.warm_start import grown
+from memnet_core.training.weight_transfer import grown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -70,7 +65,7 @@ class Trainer:
     config : TrainingConfig
         The run; ``config.out`` has to exist.
     device : str
-        ``auto`` or one of `memnet_core.devices.available_devices`.
+        ``auto`` or one of `memnet_core._util.devices.available_devices`.
 
     Attributes
     ----------

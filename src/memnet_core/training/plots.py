@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memnet_core.atomic import replaced_when_complete
-from memnet_core.metrics import psnr
-from memnet_core.text import plotted
+from memnet_core._util.atomic_write import replaced_when_complete
+from memnet_core._util.sanitize import plotted
+from memnet_core.image_ops.metrics import psnr
 
 if TYPE_CHECKING:
     from pathlib import Path

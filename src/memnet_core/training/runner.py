@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.atomic import remove_abandoned
+from memnet_core._util.atomic_write import remove_abandoned
 from memnet_core.errors import TrainingError
-from memnet_core.events import Notice
+from memnet_core.progress import Notice
 from memnet_core.training.events import Validated
-from memnet_core.training.export import export, model_file
 from memnet_core.training.logs import RunLog
 from memnet_core.training.loop import Trainer
 from memnet_core.training.recipes import config_from, write_config
+from memnet_core.training.save_model import export, model_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -80,7 +80,7 @@ def train(
     Parameters
     ----------
     device : str
-        ``auto`` or one of `memnet_core.devices.available_devices`.
+        ``auto`` or one of `memnet_core._util.devices.available_devices`.
     told : callable, optional
         Is called with every event.
     **settings

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memnet_core.model.file import Card, TrainingSummary, save_model
-from memnet_core.model.flatness import without_pattern
-from memnet_core.training.hardware import describe_hardware
+from memnet_core.model.checkpoint import Card, TrainingSummary, save_model
+from memnet_core.model.flat_field import without_pattern
+from memnet_core.training.precision import describe_hardware
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from memnet_core.bicubic import modcrop
 from memnet_core.errors import TrainingError
-from memnet_core.metrics import psnr
+from memnet_core.image_ops.metrics import psnr
+from memnet_core.image_ops.resize import modcrop
+from memnet_core.training.data.sampler import make_sampler, network_planes
 from memnet_core.training.events import Example
-from memnet_core.training.loss import memnet_loss
-from memnet_core.training.samples import make_sampler, network_planes
+from memnet_core.training.losses import memnet_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from memnet_core.model.network import MemNet
     from memnet_core.training.config import TrainingConfig
-    from memnet_core.training.data import TrainingImages
+    from memnet_core.training.data.images import TrainingImages
 
     _Scored = tuple[NDArray[Any], NDArray[Any], float]
     """Degraded, clean, and what the level's plane holds, if there is one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_memnet.layers import layer_planes
+from napari_memnet.layers.source import layer_planes
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from memnet_core.adaptation.events import Event
-    from memnet_core.adaptation.outcome import Adapted, Request
-    from memnet_core.restoration.settings import Settings
-    from napari_memnet.regions import LayerSource
+    from memnet_core.adaptation.result import Adapted, Request
+    from memnet_core.inference.settings import Settings
+    from napari_memnet.jobs.restore import LayerSource
 
 __all__ = ["adapt_layer", "axes_of_frames", "default_name"]
 
@@ -44,7 +44,7 @@ def _named(label: str, axis: int) -> str:
 
 def default_name(layer: Image) -> str:
     """Return a name for a model that is adapted to a layer."""
-    from memnet_core.adaptation.outcome import model_name
+    from memnet_core.adaptation.result import model_name
 
     return model_name(layer.name)
 
@@ -68,7 +68,7 @@ def adapt_layer(
     Yields
     ------
     Event
-        As `memnet_core.adaptation.session.adapting`.
+        As `memnet_core.adaptation.runner.adapting`.
 
     Returns
     -------
@@ -80,8 +80,8 @@ def adapt_layer(
     MemnetError
         If the layer, the model or the name does not serve.
     """
-    from memnet_core.adaptation.frames import series_along
-    from memnet_core.adaptation.session import adapting
+    from memnet_core.adaptation.frame_split import series_along
+    from memnet_core.adaptation.runner import adapting
 
     series = series_along(source.planes.region.shape[:-2], axis)
     return (yield from adapting(source.planes, series, settings, request))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch import BatchRun, Job
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import Settings
 
 __all__ = ["Planned", "Progress", "restore_folder"]
 

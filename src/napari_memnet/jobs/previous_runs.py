@@ -58,7 +58,7 @@ def longer(out: Path, minutes: float, device: str) -> Generator[Any, None, None]
     """
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import config_of_run, write_config
-    from memnet_core.training.session import sitting
+    from memnet_core.training.runner import sitting
 
     before = config_of_run(out)
     if before.minutes is None:
@@ -77,7 +77,7 @@ def longer(out: Path, minutes: float, device: str) -> Generator[Any, None, None]
 
 def has_its_model_installed(out: Path, name: str) -> bool:
     """Whether the user's model of a name is the one in the folder of a run."""
-    from memnet_core.model.file import read_card
+    from memnet_core.model.checkpoint import read_card
     from memnet_core.model.own import own_model
 
     try:

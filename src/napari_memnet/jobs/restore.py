@@ -12,9 +12,9 @@ import numpy as np
 
 from memnet_core._version import __version__
 from memnet_core.errors import MemnetError
-from memnet_core.events import EventsWithResult, Progress
-from napari_memnet.layers import LayerPlanes, layer_planes, told_tables
-from napari_memnet.stores import MEMORY_LIMIT, ResultStore, is_for_disk
+from memnet_core.progress import EventsWithResult, Progress
+from napari_memnet.layers.result_store import MEMORY_LIMIT, ResultStore, is_for_disk
+from napari_memnet.layers.source import LayerPlanes, layer_planes, told_tables
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from memnet_core.events import Notice
-    from memnet_core.restoration.decision import Decision
-    from memnet_core.restoration.prepare import Prepared
-    from memnet_core.restoration.settings import Settings
-    from napari_memnet.layers import Region
+    from memnet_core.inference.plan import Decision
+    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.settings import Settings
+    from memnet_core.progress import Notice
+    from napari_memnet.layers.source import Region
 
 __all__ = [
     "LayerBegun",
@@ -173,10 +173,10 @@ def restore_region(
         If the level cannot be found out, no model or device serves, or pixels are not
         finite.
     """
-    from memnet_core.restoration.decision import decide
-    from memnet_core.restoration.prepare import carried_out
-    from memnet_core.restoration.run import restore
-    from memnet_core.restoration.windows import Region as CoreRegion
+    from memnet_core.inference.plan import decide
+    from memnet_core.inference.prepare import carried_out
+    from memnet_core.inference.runner import restore
+    from memnet_core.sources.regions import Region as CoreRegion
 
     if decision is None:
         decision = decide(source.with_tables(), settings)
@@ -308,7 +308,7 @@ class _RegionSink:
 def _provenance(
     prepared: Prepared, source: LayerSource, settings: Settings
 ) -> dict[str, Any]:
-    from memnet_core.restoration.origin import provenance
+    from memnet_core.inference.provenance import provenance
 
     card, decision = prepared.entry.card, prepared.decision
     return {

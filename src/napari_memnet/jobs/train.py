@@ -10,15 +10,15 @@ import platformdirs
 
 from memnet_core.errors import TrainingError, UsageError
 from memnet_core.tasks import Levels, find_task
-from napari_memnet.finished_runs import longer
-from napari_memnet.training_layers import megapixels, write_layers, write_pair
+from napari_memnet.jobs.previous_runs import longer
+from napari_memnet.jobs.training_layers import megapixels, write_layers, write_pair
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from memnet_core.model.zoo import Entry
+    from memnet_core.model.registry import Entry
     from memnet_core.training.events import Validated
-    from napari_memnet.layers import LayerPlanes
+    from napari_memnet.layers.source import LayerPlanes
 
 __all__ = [
     "NOTHING",
@@ -119,11 +119,11 @@ def train(request: TrainingRequest) -> Generator[Any, None, None]:
     MemnetError
         If the data, the settings or the name do not serve.
     """
-    from memnet_core.events import Notice
-    from memnet_core.model.zoo import installed
+    from memnet_core.model.registry import installed
+    from memnet_core.progress import Notice
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import config_from, write_config
-    from memnet_core.training.session import sitting
+    from memnet_core.training.runner import sitting
 
     if request.run:
         yield from longer(request.run, request.minutes, request.device)
@@ -156,7 +156,7 @@ def add_best(request: TrainingRequest) -> Entry:
     ModelError
         If there is none, or the name is taken.
     """
-    from memnet_core.model.zoo import add_model
+    from memnet_core.model.registry import add_model
 
     file = request.out / f"{request.name}.safetensors"
     return add_model(file, replace=request.replaces)
@@ -217,8 +217,8 @@ def _images(request: TrainingRequest) -> dict[str, Any]:
 
 def _is_tuned(request: TrainingRequest) -> bool:
     """Whether training goes on from a model: a given one, or where data are few."""
-    from memnet_core.model.zoo import installed
-    from memnet_core.training.tuning import FEW_MEGAPIXELS, are_few
+    from memnet_core.model.registry import installed
+    from memnet_core.training.finetune import FEW_MEGAPIXELS, are_few
 
     if request.start is not None:
         return request.start != NOTHING

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_memnet.layers import LayerPlanes
+    from napari_memnet.layers.source import LayerPlanes
 
 __all__ = ["megapixels", "write_layers", "write_pair"]
 
@@ -89,7 +89,7 @@ def _pixels(planes: LayerPlanes) -> NDArray[np.generic]:
 
 
 def _write(path: Path, pixels: NDArray[np.generic]) -> None:
-    from memnet_core.batch.folders import make_folder
+    from memnet_core.batch.output_dirs import make_folder
     from memnet_core.io import Image, save_image
 
     make_folder(path.parent)

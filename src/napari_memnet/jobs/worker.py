@@ -13,8 +13,8 @@ from napari.utils import progress
 from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, Signal
 
+from memnet_core._util.sanitize import shown
 from memnet_core.errors import MemnetError, NotCovered, NothingToDo
-from memnet_core.text import shown
 from napari_memnet.words import in_window
 
 if TYPE_CHECKING:

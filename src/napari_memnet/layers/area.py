@@ -8,14 +8,14 @@ import numpy as np
 from napari.layers import Shapes
 
 from memnet_core.errors import UsageError
-from napari_memnet.layers import layer_planes
-from napari_memnet.view import seen_sides, touched
+from napari_memnet.layers.source import layer_planes
+from napari_memnet.layers.view import seen_sides, touched
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from napari_memnet.layers import Region
+    from napari_memnet.layers.source import Region
 
 __all__ = ["ALL", "SEEN", "areas", "window_of", "within"]
 

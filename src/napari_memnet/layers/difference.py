@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import UsageError
-from memnet_core.pixels import without_alpha
-from napari_memnet.layers import Region, layer_planes, twin_attributes
-from napari_memnet.placement import start_in
-from napari_memnet.stores import LARGEST_PLANE
+from memnet_core.image_ops.color import without_alpha
+from napari_memnet.layers.overlap import start_in
+from napari_memnet.layers.result_store import LARGEST_PLANE
+from napari_memnet.layers.source import Region, layer_planes, twin_attributes
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from napari_memnet.layers import LayerPlanes
+    from napari_memnet.layers.source import LayerPlanes
 
 __all__ = ["removed_layer"]
 

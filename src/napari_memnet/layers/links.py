@@ -186,6 +186,6 @@ def _own(layers: LayerList, layer: Image) -> Image:
 
 
 def _is_preview(layer: Layer) -> bool:
-    from napari_memnet.layers import origin
+    from napari_memnet.layers.source import origin
 
     return "preview" in origin(layer)

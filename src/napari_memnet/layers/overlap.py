@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memnet_core.errors import UsageError
-from napari_memnet.layers import layer_planes
+from napari_memnet.layers.source import layer_planes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

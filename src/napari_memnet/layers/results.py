@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 
-from napari_memnet.extents import window_of
-from napari_memnet.layers import origin, place_of, twin_attributes
-from napari_memnet.together import belong, made_of, place
+from napari_memnet.layers.area import window_of
+from napari_memnet.layers.links import belong, made_of, place
+from napari_memnet.layers.source import origin, place_of, twin_attributes
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from memnet_core.restoration.settings import Settings
-    from napari_memnet.layers import Region
-    from napari_memnet.regions import Restored
+    from memnet_core.inference.settings import Settings
+    from napari_memnet.jobs.restore import Restored
+    from napari_memnet.layers.source import Region
 
 __all__ = ["add_result", "name_of", "restored_already", "result_layer"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg_intervals import JpegCoding
+    from memnet_core.jpeg.dct_bounds import JpegCoding
 
 __all__ = [
     "LayerPlanes",
@@ -117,7 +117,7 @@ def _single(value: int, part: slice) -> slice:
 
 
 class LayerPlanes:
-    """The planes of a layer: a `memnet_core.restoration.source.Source`.
+    """The planes of a layer: a `memnet_core.sources.protocols.Source`.
 
     Dask arrays, Zarr arrays and the like are asked for windows of one plane at a time,
     and for each chunk once while windows come from top to bottom. The layer itself is

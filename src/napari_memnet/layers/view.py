@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image
 
 from memnet_core.errors import UsageError
-from napari_memnet.layers import Region, layer_planes, origin
+from napari_memnet.layers.source import Region, layer_planes, origin
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

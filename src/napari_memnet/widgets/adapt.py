@@ -9,24 +9,24 @@ from matplotlib import style
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
 from memnet_core.errors import MemnetError
-from napari_memnet.adaptations import adapt_layer, axes_of_frames, default_name
-from napari_memnet.models import models_changed
-from napari_memnet.regions import LayerSource
-from napari_memnet.settings import preferences
-from napari_memnet.trainings import fraction_of
-from napari_memnet.view import image_layers, layer_events
+from napari_memnet.jobs.adapt import adapt_layer, axes_of_frames, default_name
+from napari_memnet.jobs.restore import LayerSource
+from napari_memnet.jobs.train import fraction_of
+from napari_memnet.jobs.worker import Work
+from napari_memnet.layers.view import image_layers, layer_events
+from napari_memnet.model_choices import models_changed
+from napari_memnet.preferences import preferences
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import finish_fields
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.words import in_window
-from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
     from qtpy.QtWidgets import QVBoxLayout
 
-    from memnet_core.adaptation.outcome import Adapted
+    from memnet_core.adaptation.result import Adapted
 
 __all__ = ["AdaptWidget"]
 
@@ -80,8 +80,8 @@ class AdaptWidget(DockWidget):
 
     def start(self) -> None:
         """Adapt, in the background."""
-        from memnet_core.adaptation.outcome import Request
-        from memnet_core.restoration.settings import Settings
+        from memnet_core.adaptation.result import Request
+        from memnet_core.inference.settings import Settings
 
         layer, axis = self.layer.value, self.axis.value
         if layer is None or axis is None:
@@ -144,7 +144,7 @@ class AdaptWidget(DockWidget):
 
     def _on_event(self, event: Any) -> None:
         from memnet_core.adaptation.events import Retested
-        from memnet_core.events import Notice
+        from memnet_core.progress import Notice
 
         if isinstance(event, Notice):
             self.run.status.setText(event.text)
@@ -164,7 +164,7 @@ class AdaptWidget(DockWidget):
 
     def _show(self, adapted: Adapted | None) -> None:
         """Show the picture of what became of it, and no other."""
-        from memnet_core.adaptation.picture import drawn
+        from memnet_core.adaptation.plots import drawn
 
         column: QVBoxLayout = self.area.widget().layout()
         if self.picture is not None:

@@ -8,19 +8,19 @@ from magicgui.widgets import CheckBox, ComboBox
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
 
+from memnet_core._util.sanitize import shown
 from memnet_core.errors import MemnetError
-from memnet_core.text import shown
-from napari_memnet.batches import Planned, Progress, restore_folder
-from napari_memnet.copied import as_command
+from napari_memnet.jobs.batch import Planned, Progress, restore_folder
+from napari_memnet.jobs.worker import Work
 from napari_memnet.presets import OF_FOLDERS
+from napari_memnet.snippets import as_command
 from napari_memnet.widgets.copy_bar import CopyBar
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import chosen_folder, folder_field, plain_tip
-from napari_memnet.widgets.form import RestorationForm
 from napari_memnet.widgets.preset_bar import PresetBar
+from napari_memnet.widgets.restore_form import RestorationForm
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.words import in_window
-from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

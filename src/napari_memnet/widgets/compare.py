@@ -10,15 +10,15 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QTimer
 
 from memnet_core.errors import MemnetError
-from napari_memnet.comparison import plane_at, scores
-from napari_memnet.layers import layer_planes, origin
-from napari_memnet.removed import removed_layer
-from napari_memnet.together import source_of
-from napari_memnet.view import current_index, image_layers
-from napari_memnet.widgets.curtain import Curtain
+from napari_memnet.layers.difference import removed_layer
+from napari_memnet.layers.links import source_of
+from napari_memnet.layers.source import layer_planes, origin
+from napari_memnet.layers.view import current_index, image_layers
+from napari_memnet.scores import plane_at, scores
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import finish_fields
 from napari_memnet.widgets.score_plot import ScorePlot
+from napari_memnet.widgets.split_view import Curtain
 from napari_memnet.widgets.status import Status
 
 if TYPE_CHECKING:

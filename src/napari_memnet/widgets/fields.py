@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from memnet_core.text import shown
+from memnet_core._util.sanitize import shown
 
 if TYPE_CHECKING:
     from magicgui.widgets import Container

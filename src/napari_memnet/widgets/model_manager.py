@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import ComboBox, Container, LineEdit, PushButton
 from qtpy.QtWidgets import QHBoxLayout, QMessageBox, QVBoxLayout, QWidget
 
+from memnet_core._util.sanitize import shown
 from memnet_core.errors import MemnetError
-from memnet_core.text import shown
-from napari_memnet.models import describe, models_changed, own_models
+from napari_memnet.model_choices import describe, models_changed, own_models
 from napari_memnet.widgets.fields import finish_fields
 from napari_memnet.widgets.status import Status
 
 if TYPE_CHECKING:
-    from memnet_core.model.zoo import Entry
+    from memnet_core.model.registry import Entry
 
 __all__ = ["OwnModels"]
 

@@ -75,7 +75,7 @@ class NoiseFields:
             field.visible = is_noisy and not is_given
 
     def settings(self, task: str, *, is_given: bool) -> dict[str, Any]:
-        """Return what they say to `memnet_core.restoration.settings.Settings`."""
+        """Return what they say to `memnet_core.inference.settings.Settings`."""
         if not TASKS[task].noisy:
             return {}
         asked = {"noise_grain": self.grain.value}

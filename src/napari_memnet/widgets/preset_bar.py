@@ -13,7 +13,7 @@ from napari_memnet.presets import load_preset, save_preset
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_memnet.widgets.form import RestorationForm
+    from napari_memnet.widgets.restore_form import RestorationForm
 
 __all__ = ["PresetBar"]
 

@@ -10,12 +10,12 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from memnet_core.errors import MemnetError, UsageError
-from napari_memnet.layers import place_of
-from napari_memnet.regions import LayerSource, restore_region
-from napari_memnet.results import restored_already, result_layer
-from napari_memnet.together import belong, leave, place
-from napari_memnet.view import current_index, visible_region
-from napari_memnet.workers import Work
+from napari_memnet.jobs.restore import LayerSource, restore_region
+from napari_memnet.jobs.worker import Work
+from napari_memnet.layers.links import belong, leave, place
+from napari_memnet.layers.results import restored_already, result_layer
+from napari_memnet.layers.source import place_of
+from napari_memnet.layers.view import current_index, visible_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from memnet_core.restoration.decision import Decision
-    from memnet_core.restoration.settings import Settings
-    from napari_memnet.regions import Restored
+    from memnet_core.inference.plan import Decision
+    from memnet_core.inference.settings import Settings
+    from napari_memnet.jobs.restore import Restored
 
 __all__ = ["Preview"]
 
@@ -189,7 +189,7 @@ class Preview(QObject):  # type: ignore[misc]
         self._work = work
 
         def remember(event: Any) -> None:
-            from memnet_core.restoration.prepare import Prepared
+            from memnet_core.inference.prepare import Prepared
 
             if isinstance(event, Prepared):
                 planes = source.planes

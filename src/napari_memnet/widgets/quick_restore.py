@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QLabel
 
+from memnet_core._util.sanitize import listed, shown
 from memnet_core.errors import MemnetError
 from memnet_core.tasks import TASKS
-from memnet_core.text import listed, shown
-from napari_memnet.regions import LayerSource
-from napari_memnet.settings import preferences
+from napari_memnet.jobs.restore import LayerSource
+from napari_memnet.preferences import preferences
 from napari_memnet.widgets.dock import DockWidget
-from napari_memnet.widgets.layer_run import LayerRun
+from napari_memnet.widgets.restore_runner import LayerRun
 from napari_memnet.words import in_window
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class OneClick(DockWidget):
         self.run.cancel()
 
     def _restore(self, layers: Sequence[Image], nearest: bool = False) -> None:
-        from memnet_core.restoration.settings import Settings
+        from memnet_core.inference.settings import Settings
 
         names = listed([layer.name for layer in layers])
         self.what.setText(shown(f"{TASKS[self._task].title}: {names}"))

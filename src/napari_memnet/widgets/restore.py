@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, ComboBox, Container
 
 from memnet_core.errors import MemnetError, UsageError
-from napari_memnet.copied import as_command, as_python
-from napari_memnet.extents import areas, within
-from napari_memnet.layers import Region, layer_planes, origin
-from napari_memnet.regions import LayerSource
-from napari_memnet.view import current_index, image_layers, layer_events
+from napari_memnet.jobs.restore import LayerSource
+from napari_memnet.layers.area import areas, within
+from napari_memnet.layers.source import Region, layer_planes, origin
+from napari_memnet.layers.view import current_index, image_layers, layer_events
+from napari_memnet.snippets import as_command, as_python
 from napari_memnet.widgets.copy_bar import CopyBar
 from napari_memnet.widgets.dock import DockWidget
-from napari_memnet.widgets.form import RestorationForm
-from napari_memnet.widgets.layer_run import LayerRun
 from napari_memnet.widgets.preset_bar import PresetBar
 from napari_memnet.widgets.preview import Preview
+from napari_memnet.widgets.restore_form import RestorationForm
+from napari_memnet.widgets.restore_runner import LayerRun
 from napari_memnet.widgets.status import Status
 from napari_memnet.words import in_window
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from qtpy.QtGui import QHideEvent, QShowEvent
 
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import Settings
 
 __all__ = ["RestoreWidget"]
 

@@ -18,17 +18,17 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from memnet_core.errors import UsageError
-from memnet_core.restoration.settings import MOST_STRENGTH
+from memnet_core.inference.settings import MOST_STRENGTH
 from memnet_core.tasks import TASKS
-from napari_memnet.models import (
+from napari_memnet.form_state import forget, recall, remember
+from napari_memnet.model_choices import (
     describe,
     levels_for,
     models_changed,
     models_for,
     trained_for,
 )
-from napari_memnet.remembered import forget, recall, remember
-from napari_memnet.settings import preferences
+from napari_memnet.preferences import preferences
 from napari_memnet.widgets.fields import finish_fields, level_field
 from napari_memnet.widgets.noise import NoiseFields
 from napari_memnet.widgets.status import Status
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
     from napari.layers import Image
 
-    from memnet_core.restoration.settings import RangeChoice, Settings
+    from memnet_core.inference.settings import RangeChoice, Settings
 
 __all__ = ["FIRST_TASK", "TASK_CHOICES", "RestorationForm"]
 
@@ -265,7 +265,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         UsageError
             If black does not lie below white.
         """
-        from memnet_core.restoration.settings import Settings
+        from memnet_core.inference.settings import Settings
 
         return Settings(
             task=self.task.value,
@@ -381,6 +381,6 @@ class RestorationForm(QWidget):  # type: ignore[misc]
 
 def _devices() -> list[str]:
     """Return the devices of this machine; this imports PyTorch, which takes seconds."""
-    from memnet_core.devices import available_devices
+    from memnet_core._util.devices import available_devices
 
     return available_devices()

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 
+from memnet_core._util.sanitize import listed
 from memnet_core.errors import NotCovered, NothingToDo
-from memnet_core.text import listed
-from napari_memnet.regions import (
+from napari_memnet.jobs.restore import (
     LayerBegun,
     LayerRestored,
     progress_of,
     restore_layers,
 )
-from napari_memnet.results import add_result
+from napari_memnet.jobs.worker import Work
+from napari_memnet.layers.results import add_result
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.words import in_window
-from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from memnet_core.restoration.settings import Settings
-    from napari_memnet.regions import LayerFailed, LayerSource, Restored
+    from memnet_core.inference.settings import Settings
+    from napari_memnet.jobs.restore import LayerFailed, LayerSource, Restored
 
 __all__ = ["LayerRun"]
 
@@ -89,8 +89,8 @@ class LayerRun(RunBar):
         return work
 
     def _on_event(self, event: Any) -> None:
-        from memnet_core.events import Notice
-        from memnet_core.restoration.prepare import Prepared
+        from memnet_core.inference.prepare import Prepared
+        from memnet_core.progress import Notice
 
         if isinstance(event, Prepared):
             self.status.setText(str(event))

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 from napari_memnet.widgets.status import Status
 
 if TYPE_CHECKING:
-    from napari_memnet.workers import Work
+    from napari_memnet.jobs.worker import Work
 
 __all__ = ["RunBar"]
 

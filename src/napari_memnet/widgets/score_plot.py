@@ -12,9 +12,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from memnet_core.errors import MemnetError
-from napari_memnet.comparison import scores_along, stack_of
-from napari_memnet.widgets.themed import colours_of, paint
-from napari_memnet.workers import Work
+from napari_memnet.jobs.worker import Work
+from napari_memnet.scores import scores_along, stack_of
+from napari_memnet.widgets.plot_theme import colours_of, paint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtGui import QWheelEvent
 
-    from napari_memnet.comparison import Scores, Stack
+    from napari_memnet.scores import Scores, Stack
 
     Asked = Callable[[], tuple[Image, Sequence[Image]] | None]
 

@@ -7,7 +7,7 @@ import re
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from memnet_core.text import shown_lines
+from memnet_core._util.sanitize import shown_lines
 
 __all__ = ["Status"]
 

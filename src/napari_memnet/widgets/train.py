@@ -6,20 +6,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memnet_core.errors import MemnetError
-from napari_memnet.models import models_changed
-from napari_memnet.trainings import add_best, fraction_of, gain_of, train
-from napari_memnet.widgets.curves import Curves
+from napari_memnet.jobs.train import add_best, fraction_of, gain_of, train
+from napari_memnet.jobs.worker import Work
+from napari_memnet.model_choices import models_changed
 from napari_memnet.widgets.dock import DockWidget
-from napari_memnet.widgets.own_models import OwnModels
+from napari_memnet.widgets.model_manager import OwnModels
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.widgets.train_form import TrainForm
+from napari_memnet.widgets.training_plots import Curves
 from napari_memnet.words import in_window
-from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_memnet.trainings import TrainingRequest
+    from napari_memnet.jobs.train import TrainingRequest
 
 __all__ = ["TrainWidget"]
 
@@ -86,7 +86,7 @@ class TrainWidget(DockWidget):
         self._is_validated = False
 
     def _on_event(self, event: Any) -> None:
-        from memnet_core.events import Notice
+        from memnet_core.progress import Notice
         from memnet_core.training.events import Progress, Validated
 
         if isinstance(event, Notice):

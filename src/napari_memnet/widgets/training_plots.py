@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 
-from napari_memnet.widgets.themed import colours_of, paint
+from napari_memnet.widgets.plot_theme import colours_of, paint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

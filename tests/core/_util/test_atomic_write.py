@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memnet_core import atomic, owners
-from memnet_core.atomic import (
+from memnet_core._util import atomic_write, temp_locks
+from memnet_core._util.atomic_write import (
     place_folder,
     remove_abandoned,
     replaced_when_complete,
     sync_tree,
     temporary_folder,
 )
-from memnet_core.batch.folders import hidden_sibling, make_folder
+from memnet_core.batch.output_dirs import hidden_sibling, make_folder
 from memnet_core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def killed_while_writing(path: Path, number: int = signal.SIGKILL) -> Path:
     """Let another process be killed in the middle of writing `path`."""
     script = (
         "import sys, pathlib, time\n"
-        "from memnet_core.atomic import replaced_when_complete\n"
+        "from memnet_core._util.atomic_write import replaced_when_complete\n"
         "with replaced_when_complete(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    print(temporary, flush=True)\n"
@@ -218,10 +218,10 @@ def test_another_machine_removes_what_is_left_once_its_lock_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead = killed_while_writing(tmp_path / "result.tif")
-    monkeypatch.setattr(owners, "_kernel", lambda: "another machine")
+    monkeypatch.setattr(temp_locks, "_kernel", lambda: "another machine")
     with replaced_when_complete(tmp_path / "other.tif") as alive:
         alive.touch()
-        monkeypatch.setattr(owners, "_kernel", lambda: "a third machine")
+        monkeypatch.setattr(temp_locks, "_kernel", lambda: "a third machine")
         assert remove_abandoned(tmp_path) == 1
         assert alive.exists()
     assert not dead.exists()
@@ -233,12 +233,12 @@ def test_where_locks_tell_nothing_a_day_has_to_pass(
 ) -> None:
     path = tmp_path / "result.tif"
     dead = killed_while_writing(path)
-    lock = dead.with_suffix(owners.LOCK_SUFFIX)
+    lock = dead.with_suffix(temp_locks.LOCK_SUFFIX)
     if case == "no locks":
-        monkeypatch.setattr(owners, "_lock", lambda handle: None)
+        monkeypatch.setattr(temp_locks, "_lock", lambda handle: None)
     elif case == "locks of one machine":
-        monkeypatch.setattr(owners, "_kernel", lambda: "another machine")
-        monkeypatch.setattr(owners, "_locks_reach_others", lambda path: False)
+        monkeypatch.setattr(temp_locks, "_kernel", lambda: "another machine")
+        monkeypatch.setattr(temp_locks, "_locks_reach_others", lambda path: False)
     else:
         lock.unlink()
     assert remove_abandoned(tmp_path) == 0
@@ -251,7 +251,7 @@ def test_where_locks_tell_nothing_a_day_has_to_pass(
 def test_folder_in_which_someone_writes_is_not_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owners, "_lock", lambda handle: None)
+    monkeypatch.setattr(temp_locks, "_lock", lambda handle: None)
     with temporary_folder(tmp_path / "result.zarr") as folder:
         (folder / "inner").mkdir()
         (folder / "inner" / "chunk").touch()
@@ -343,7 +343,7 @@ def killed_at(step: int, new: Path, output: Path) -> bool:
     """Let a process place a folder and die at a system call; whether it did."""
     script = (
         "import os, sys, pathlib\n"
-        "from memnet_core.atomic import place_folder\n"
+        "from memnet_core._util.atomic_write import place_folder\n"
         "left = [int(sys.argv[1])]\n"
         "def dying(call):\n"
         "    def called(*arguments, **options):\n"
@@ -385,7 +385,7 @@ def test_killed_at_any_call_the_old_or_the_new_is_there(tmp_path: Path) -> None:
 def test_in_two_hundred_kills_the_old_or_the_new_is_there(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib, itertools\n"
-        "from memnet_core.atomic import place_folder, remove_abandoned\n"
+        "from memnet_core._util.atomic_write import place_folder, remove_abandoned\n"
         "root = pathlib.Path(sys.argv[1])\n"
         "first = int(sys.argv[2])\n"
         "for number in itertools.count(first):\n"
@@ -477,7 +477,7 @@ def test_new_folders_are_on_the_disk(tmp_path: Path, traced: list[str]) -> None:
     make_folder(tmp_path / "a" / "b")
     assert traced == [f"sync {tmp_path.name}", "sync a"]
     traced.clear()
-    atomic.mark(tmp_path / "a" / "done")
+    atomic_write.mark(tmp_path / "a" / "done")
     assert traced == ["sync done", "sync a"]
     (tmp_path / "a" / "link").symlink_to("nowhere")
     sync_tree(tmp_path)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from memnet_core.cli import main
 CliRunner().invoke(main, ["models"])
 """
-OF_OURS = "from memnet_core.runtime import prepare_process as p; p()"
+OF_OURS = "from memnet_core._util.environment import prepare_process as p; p()"
 
 
 def settings_after(code: str, **environment: str) -> list[str | None]:

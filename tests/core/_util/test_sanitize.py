@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memnet_core.text import listed, plotted, shown, shown_lines
+from memnet_core._util.sanitize import listed, plotted, shown, shown_lines
 
 if TYPE_CHECKING:
     from pathlib import Path

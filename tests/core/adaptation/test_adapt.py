@@ -14,11 +14,11 @@ from memnet_core.adaptation.api import adapt
 from memnet_core.adaptation.events import Reading, Retested
 from memnet_core.errors import ModelError, TrainingError, UsageError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import load_model, save_model
+from memnet_core.model.checkpoint import load_model, save_model
 from memnet_core.model.network import MemNet
-from memnet_core.model.zoo import find_model, model_for
+from memnet_core.model.registry import find_model, model_for
 from memnet_core.tasks import Levels
-from memnet_core.training.normalization import norms
+from memnet_core.training.batchnorm import norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from memnet_core.adaptation.clips import clips_at
-from memnet_core.adaptation.frames import Spot
-from memnet_core.restoration.api import opened
-from memnet_core.restoration.decision import Decision
-from memnet_core.restoration.judging import Channel
-from memnet_core.restoration.scaling import Linear, Stabilized
+from memnet_core.adaptation.frame_split import Spot
+from memnet_core.inference.analysis import Channel
+from memnet_core.inference.api import opened
+from memnet_core.inference.plan import Decision
+from memnet_core.inference.scaling import Linear, Stabilized
 
 if TYPE_CHECKING:
-    from memnet_core.restoration.colour import ColourMode
+    from memnet_core.inference.channels import ColourMode
 
 ROWS, COLUMNS = slice(1, 9), slice(2, 14)
 

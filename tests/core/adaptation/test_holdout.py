@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from memnet_core.adaptation.clips import Clip
 from memnet_core.adaptation.events import Point
-from memnet_core.adaptation.outcome import Adapted, Exhibit, is_better
-from memnet_core.adaptation.trials import (
+from memnet_core.adaptation.holdout import (
     Fall,
     Losses,
     Motion,
@@ -20,6 +19,7 @@ from memnet_core.adaptation.trials import (
     stein,
     trial_of,
 )
+from memnet_core.adaptation.result import Adapted, Exhibit, is_better
 
 if TYPE_CHECKING:
     from collections.abc import Callable

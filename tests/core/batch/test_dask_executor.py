@@ -16,13 +16,13 @@ import pytest
 import tifffile
 
 from memnet_core.batch import BatchRun, FileProgress, Found, find_inputs
-from memnet_core.batch.cluster import ClusterRun, _local_cluster
+from memnet_core.batch.dask_executor import ClusterRun, _local_cluster
 from memnet_core.batch.plan import plan_jobs
 from memnet_core.batch.report import report_of
 from memnet_core.errors import UsageError
+from memnet_core.inference.settings import Settings
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import save_model
-from memnet_core.restoration.settings import Settings
+from memnet_core.model.checkpoint import save_model
 from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def test_lost_scheduler_ends_the_run_with_a_sentence_and_another_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("memnet_core.batch.cluster._PATIENCE", 10.0)
+    monkeypatch.setattr("memnet_core.batch.dask_executor._PATIENCE", 10.0)
     target = tmp_path / "out"
     jobs = jobs_for(folder, target, "ome-zarr")
     with ExitStack() as processes:
@@ -265,7 +265,7 @@ def test_scheduler_of_local_workers_refuses_whoever_has_no_certificate() -> None
 def test_workers_that_are_lost_for_good_end_the_run_with_a_sentence(
     folder: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memnet_core.batch.cluster._PATIENCE", 4.0)
+    monkeypatch.setattr("memnet_core.batch.dask_executor._PATIENCE", 4.0)
     with ExitStack() as processes:
         cluster = Cluster(tmp_path, processes)
         only = cluster.add_worker()
@@ -286,7 +286,7 @@ def test_workers_that_are_lost_for_good_end_the_run_with_a_sentence(
 def test_address_where_nothing_answers_is_named(
     folder: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memnet_core.batch.cluster._PATIENCE", 0.2)
+    monkeypatch.setattr("memnet_core.batch.dask_executor._PATIENCE", 0.2)
     jobs = jobs_for(folder, tmp_path, "same")
     run = ClusterRun(jobs, settings_for(model), scheduler="tcp://127.0.0.1:1")
     with pytest.raises(UsageError, match="No Dask scheduler answers at tcp://127"):
@@ -296,7 +296,7 @@ def test_address_where_nothing_answers_is_named(
 def test_scheduler_without_workers_is_named(
     folder: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memnet_core.batch.cluster._PATIENCE", 2.0)
+    monkeypatch.setattr("memnet_core.batch.dask_executor._PATIENCE", 2.0)
     with ExitStack() as processes:
         cluster = Cluster(tmp_path, processes)
         jobs = jobs_for(folder, tmp_path / "out", "same")

@@ -12,13 +12,13 @@ import pytest
 import tifffile
 
 from memnet_core.batch import BatchRun, FileProgress, Job, ModelReady
-from memnet_core.batch.shared import SharedResult
-from memnet_core.batch.steps import Step, Workshop, first_step
-from memnet_core.events import EventsWithResult, result_of
+from memnet_core.batch.executor import Step, Workshop, first_step
+from memnet_core.batch.shared_output import SharedResult
+from memnet_core.inference.api import restore
+from memnet_core.inference.settings import Settings
 from memnet_core.io import probe
-from memnet_core.restoration.api import restore
-from memnet_core.restoration.settings import Settings
-from memnet_core.tasks.grain import estimate_sigma
+from memnet_core.noise.correlation import estimate_sigma
+from memnet_core.progress import EventsWithResult, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +184,7 @@ def zarr_job(install: Install, stack: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Plan a result of six shards, two of them of the lower resolution."""
     install("low", 5, 75, task="denoise")
     for name, value in (("CHUNK", 8), ("SHARD", 16), ("SMALLEST_LEVEL", 20)):
-        monkeypatch.setattr(f"memnet_core.io.ome_zarr._{name}", value)
+        monkeypatch.setattr(f"memnet_core.io.zarr.image._{name}", value)
     return Job(stack, stack.parent.with_name("out") / "a.ome.zarr", probe(stack))
 
 

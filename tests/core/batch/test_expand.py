@@ -13,9 +13,9 @@ import tifffile
 import zarr
 
 from memnet_core.batch import BatchRun, Source, find_inputs, plan_jobs
+from memnet_core.inference.api import restore
+from memnet_core.inference.settings import Settings
 from memnet_core.io import open_image, open_scenes
-from memnet_core.restoration.api import restore
-from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

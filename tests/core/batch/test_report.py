@@ -19,8 +19,8 @@ from memnet_core.batch import (
     write_report,
 )
 from memnet_core.errors import ImageError
-from memnet_core.model.file import read_card
-from memnet_core.restoration.settings import Settings
+from memnet_core.inference.settings import Settings
+from memnet_core.model.checkpoint import read_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable

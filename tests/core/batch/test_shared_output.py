@@ -16,14 +16,14 @@ import zarr
 
 from memnet_core.batch import BatchRun, FileProgress, Job, Share
 from memnet_core.batch.events import failure
-from memnet_core.batch.shared import SharedResult, begin, work_folder
-from memnet_core.batch.steps import Workshop, first_step
+from memnet_core.batch.executor import Workshop, first_step
+from memnet_core.batch.shared_output import SharedResult, begin, work_folder
 from memnet_core.errors import ImageError
-from memnet_core.events import result_of
+from memnet_core.inference.api import restore
+from memnet_core.inference.settings import Settings
 from memnet_core.io import probe
-from memnet_core.io.zarr_blocks import sync_block
-from memnet_core.restoration.api import restore
-from memnet_core.restoration.settings import Settings
+from memnet_core.io.zarr.shards import sync_block
+from memnet_core.progress import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +52,8 @@ METADATA = {
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let small images have many shards and levels."""
     for name, value in (("CHUNK", 8), ("SHARD", 32), ("SMALLEST_LEVEL", 40)):
-        monkeypatch.setattr(f"memnet_core.io.ome_zarr._{name}", value)
-    monkeypatch.setattr("memnet_core.io.ome_zarr._SHARD_BYTES", 2 * 32 * 32 * 4)
+        monkeypatch.setattr(f"memnet_core.io.zarr.image._{name}", value)
+    monkeypatch.setattr("memnet_core.io.zarr.image._SHARD_BYTES", 2 * 32 * 32 * 4)
 
 
 @pytest.fixture(autouse=True)

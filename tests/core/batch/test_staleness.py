@@ -15,21 +15,21 @@ from PIL import Image as PillowImage
 from memnet_core.batch import (
     BatchRun,
     Job,
-    blocks,
     counts_of,
+    file_job,
     find_inputs,
     plan_jobs,
-    scenes,
+    shard_worker,
     write_report,
 )
-from memnet_core.batch.blocks import BlockMaker
-from memnet_core.batch.shared import SharedResult, begin, work_folder
-from memnet_core.events import result_of
+from memnet_core.batch.shard_worker import BlockMaker
+from memnet_core.batch.shared_output import SharedResult, begin, work_folder
+from memnet_core.inference import runner as restoration
+from memnet_core.inference.api import restore
+from memnet_core.inference.prepare import Models
+from memnet_core.inference.settings import Settings
 from memnet_core.io import provenance_of, save_image
-from memnet_core.restoration import run as restoration
-from memnet_core.restoration.api import restore
-from memnet_core.restoration.prepare import Models
-from memnet_core.restoration.settings import Settings
+from memnet_core.progress import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -327,7 +327,7 @@ def test_source_that_changes_in_mid_run_gives_no_result(
         another_picture(source)
         return real(*arguments)
 
-    monkeypatch.setattr(scenes, "restore", changing)
+    monkeypatch.setattr(file_job, "restore", changing)
     assert "was changed or removed while it was restored" in told(run(tmp_path))
     assert not (tmp_path / "out" / "a.png").exists()
 
@@ -341,7 +341,7 @@ def test_work_folder_that_is_deleted_is_never_restored(
         yield from real(*arguments)
         shutil.rmtree(tmp_path / "out")
 
-    monkeypatch.setattr(blocks, "restore", deleting)
+    monkeypatch.setattr(shard_worker, "restore", deleting)
     outcome = run(tmp_path, "ome-zarr").outcomes[0]
     assert outcome.status == "failed"
     assert "cannot be written" in outcome.message

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from memnet_core import __version__
-from memnet_core.devices import available_devices
-from memnet_core.model.file import read_card
+from memnet_core._util.devices import available_devices
+from memnet_core.model.checkpoint import read_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable

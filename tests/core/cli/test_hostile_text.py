@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from memnet_core.model.file import save_model
+from memnet_core.model.checkpoint import save_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

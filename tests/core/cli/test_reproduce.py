@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memnet_core.reproduction.plan import Plan
-from memnet_core.reproduction.recipes import TABLES, Network
-from memnet_core.reproduction.report import Outcome, Training, as_markdown, order
+from memnet_core.paper.plan import Plan
+from memnet_core.paper.report import Outcome, Training, as_markdown, order
+from memnet_core.paper.tables import TABLES, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable

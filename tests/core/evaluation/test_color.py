@@ -14,9 +14,8 @@ import torch
 from PIL import Image
 
 import memnet_core
-from memnet_core.bicubic import imresize
 from memnet_core.errors import EvaluationError, LevelError, UsageError
-from memnet_core.evaluation.colour import (
+from memnet_core.evaluation.color import (
     colour_sample,
     evaluate_colours,
     has_colours,
@@ -27,10 +26,11 @@ from memnet_core.evaluation.protocol import colour_scores
 from memnet_core.evaluation.published import published
 from memnet_core.evaluation.report import as_csv, as_json, as_text
 from memnet_core.evaluation.run import default_levels
-from memnet_core.metrics import psnr, ssim
-from memnet_core.model.file import save_model
-from memnet_core.model.zoo import Entry
-from memnet_core.restoration.settings import Settings
+from memnet_core.image_ops.metrics import psnr, ssim
+from memnet_core.image_ops.resize import imresize
+from memnet_core.inference.settings import Settings
+from memnet_core.model.checkpoint import save_model
+from memnet_core.model.registry import Entry
 from memnet_core.tasks import TASKS, Levels
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def test_full_disk_is_named(
         raise OSError(28, "No space left on device")
 
     entry = model("deblock", 10)
-    monkeypatch.setattr("memnet_core.evaluation.colour.Path.write_bytes", full)
+    monkeypatch.setattr("memnet_core.evaluation.color.Path.write_bytes", full)
     with pytest.raises(EvaluationError, match=r"40×44 px .* No space left .* TMPDIR"):
         list(evaluate_colours(entry, folder, device="cpu"))
 
@@ -356,8 +356,8 @@ def test_reports_of_gray_planes_have_no_columns_for_colours(
     folder: Path, model: Callable[..., Entry]
 ) -> None:
     from memnet_core.evaluation.run import evaluate
-    from memnet_core.model.file import load_model
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.engine import Engine
+    from memnet_core.model.checkpoint import load_model
 
     entry = model("denoise", 25, image_channels=1)
     network, card = load_model(entry.path)

@@ -12,22 +12,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memnet_core.bicubic import imresize
 from memnet_core.errors import EvaluationError, ImageError, LevelError
 from memnet_core.evaluation.html import as_html
 from memnet_core.evaluation.protocol import degraded_input, reference, scores
 from memnet_core.evaluation.published import known_set, published
 from memnet_core.evaluation.report import as_csv, as_json, as_text
 from memnet_core.evaluation.run import default_levels, evaluate
-from memnet_core.metrics import psnr
+from memnet_core.image_ops.metrics import psnr
+from memnet_core.image_ops.resize import imresize
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Card
+from memnet_core.model.checkpoint import Card
 from memnet_core.tasks import TASKS, Levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.engine import Engine
 
     Stub = Callable[..., Engine]
 
@@ -286,7 +286,7 @@ def test_scores_are_those_of_the_network(
 ) -> None:
     import torch
 
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.engine import Engine
 
     network = random_network(
         memory_blocks=2, recursions=1, channels=4, unshuffle=2, **shape

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memnet_core.bicubic import imresize, modcrop
-from memnet_core.metrics import psnr, ssim
-from memnet_core.pixels import rgb2ycbcr_luminance
+from memnet_core.image_ops.color import rgb2ycbcr_luminance
+from memnet_core.image_ops.metrics import psnr, ssim
+from memnet_core.image_ops.resize import imresize, modcrop
 from memnet_core.tasks.deblock import jpeg
 
 if TYPE_CHECKING:

@@ -18,14 +18,14 @@ import torch
 import yaml
 
 from memnet_core.errors import LevelError, ModelError, UsageError
-from memnet_core.exchange.bioimage import validated
-from memnet_core.exchange.export import TOLERANCE, export
-from memnet_core.exchange.onnx_graph import run_onnx, write_onnx
-from memnet_core.exchange.portable import PortableNetwork
-from memnet_core.exchange.sample import drawing, sample_input
-from memnet_core.exchange.torchscript import run_torchscript, write_torchscript
+from memnet_core.export.api import TOLERANCE, export
+from memnet_core.export.bioimage_io import validated
+from memnet_core.export.module import PortableNetwork
+from memnet_core.export.onnx import run_onnx, write_onnx
+from memnet_core.export.test_image import drawing, sample_input
+from memnet_core.export.torchscript import run_torchscript, write_torchscript
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import Card
+from memnet_core.model.checkpoint import Card
 from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def test_file_that_computes_something_else_replaces_nothing(
     def wrong(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32]:
         return run_torchscript(path, x) + np.float32(1e-3)
 
-    monkeypatch.setattr("memnet_core.exchange.export.run_torchscript", wrong)
+    monkeypatch.setattr("memnet_core.export.api.run_torchscript", wrong)
     network = random_network(**SHAPE)
     path = tmp_path / "m.pt"
     path.write_text("an earlier one")
@@ -274,7 +274,7 @@ def test_package_that_the_zoo_does_not_accept_is_refused(
     pytest.importorskip("bioimageio.spec", reason="bioimageio.core reads packages")
     path, _ = package
     script = "print('noise on standard output'); print('onnx: failed: no axes')"
-    monkeypatch.setattr("memnet_core.exchange.bioimage._VALIDATION", script)
+    monkeypatch.setattr("memnet_core.export.bioimage_io._VALIDATION", script)
     with pytest.raises(ModelError, match=r"accept the package \(onnx: failed: no axes"):
         validated(path)
 

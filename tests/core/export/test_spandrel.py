@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from memnet_core.errors import LevelError, ModelError, UsageError
-from memnet_core.model.file import load_model
+from memnet_core.model.checkpoint import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def imported(name: str) -> Any:
 if importlib.util.find_spec("spandrel") is None:
     pytest.skip("needs the extra spandrel", allow_module_level=True)
 spandrel = imported("spandrel")
-ours = imported("memnet_core.exchange.spandrel")
+ours = imported("memnet_core.export.spandrel")
 
 
 def loader(plane: float | None = None) -> Any:

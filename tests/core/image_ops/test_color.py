@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from memnet_core.pixels import (
+from memnet_core.image_ops.color import (
     add_luminance,
     full_range_luminance,
     rgb2gray,

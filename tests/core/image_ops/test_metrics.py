@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from memnet_core.metrics import psnr, ssim
+from memnet_core.image_ops.metrics import psnr, ssim
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

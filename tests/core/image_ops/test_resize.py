@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from memnet_core.bicubic import imresize, modcrop
+from memnet_core.image_ops.resize import imresize, modcrop
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.inference.prepare import Prepared
     from memnet_core.io import Image
     from memnet_core.model.network import MemNet
-    from memnet_core.restoration.prepare import Prepared
 
 
 @pytest.fixture(scope="session")
 def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepared]:
     """Prepare the random network of an architecture for a task."""
-    from memnet_core.model.file import Card
-    from memnet_core.model.zoo import Entry
-    from memnet_core.restoration.decision import Decision
-    from memnet_core.restoration.judging import Channel
-    from memnet_core.restoration.prepare import Prepared
-    from memnet_core.restoration.scaling import Linear
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.analysis import Channel
+    from memnet_core.inference.engine import Engine
+    from memnet_core.inference.plan import Decision
+    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.scaling import Linear
+    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.registry import Entry
 
     def prepared_with(
         *,
@@ -98,12 +98,12 @@ class FunctionEngine:
 @pytest.fixture
 def restored(install: Callable[..., Path]) -> Callable[..., Image]:
     """Restore an image with a function in place of the network."""
+    from memnet_core.inference.plan import decide
+    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.runner import restore
+    from memnet_core.inference.settings import Settings
     from memnet_core.io import in_memory
-    from memnet_core.restoration.decision import decide
-    from memnet_core.restoration.prepare import Prepared
-    from memnet_core.restoration.run import restore
-    from memnet_core.restoration.settings import Settings
-    from memnet_core.restoration.source import ArraySink
+    from memnet_core.sources.protocols import ArraySink
 
     install("blocks", 1, 100)
     install("noise", 0, 255, task="denoise")

@@ -23,10 +23,10 @@ from memnet_core.errors import (
     OutOfMemory,
     UsageError,
 )
+from memnet_core.inference.engine import Engine
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.fused import Convolution
 from memnet_core.model.streaming import RowStream
-from memnet_core.restoration.stream import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,7 +140,7 @@ def test_something_comes_after_every_strip(tiny_model: TinyModel) -> None:
 def test_higher_strips_than_suit_the_cache_are_divided(
     tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memnet_core.restoration.stream.cache_size", lambda: 0)
+    monkeypatch.setattr("memnet_core.inference.engine.cache_size", lambda: 0)
     engine = Engine(tiny_model(UNSHUFFLED), device="cpu")
     rows = engine.strip_rows(20)
     outputs = list(engine.stream([noise(1, 1, 5 * rows, 20)], 5 * rows))
@@ -301,7 +301,7 @@ def test_width_that_fits_follows_from_the_memory_at_hand(
     engine = Engine(tiny_model(SMALL), device="cpu")
     available = 10**9
     monkeypatch.setattr(
-        "memnet_core.restoration.stream.available_memory", lambda device: available
+        "memnet_core.inference.engine.available_memory", lambda device: available
     )
     widest = engine.widest()
     assert engine.memory(widest, 4) <= available
@@ -317,7 +317,7 @@ from pathlib import Path
 import numpy as np
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
-from memnet_core.restoration.stream import Engine
+from memnet_core.inference.engine import Engine
 
 def peak():
     status = Path("/proc/self/status").read_text()

@@ -10,16 +10,16 @@ from PIL import Image
 
 from memnet_core import restore as restored
 from memnet_core.errors import UsageError
-from memnet_core.events import Notice
+from memnet_core.inference.plan import decide
+from memnet_core.inference.prepare import prepare
+from memnet_core.inference.runner import restore
+from memnet_core.inference.settings import Settings
 from memnet_core.io import open_image
-from memnet_core.jpeg_intervals import TO_YCC, JpegCoding
-from memnet_core.restoration.decision import decide
-from memnet_core.restoration.holes import Filled
-from memnet_core.restoration.prepare import prepare
-from memnet_core.restoration.run import restore
-from memnet_core.restoration.settings import Settings
-from memnet_core.restoration.source import ArraySink, ArraySource
-from memnet_core.restoration.windows import Region
+from memnet_core.jpeg.dct_bounds import TO_YCC, JpegCoding
+from memnet_core.progress import Notice
+from memnet_core.sources.protocols import ArraySink, ArraySource
+from memnet_core.sources.regions import Region
+from memnet_core.sources.wrappers import Filled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.prepare import Prepared
+    from memnet_core.inference.prepare import Prepared
 
     Prepare = Callable[..., Prepared]
 

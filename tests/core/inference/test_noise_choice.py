@@ -12,13 +12,13 @@ from PIL import Image as Picture
 
 from memnet_core import restore
 from memnet_core.errors import LevelError, NothingToDo, UsageError
+from memnet_core.inference.plan import Decision, check_model, decide
+from memnet_core.inference.provenance import provenance
+from memnet_core.inference.scaling import Linear, Stabilized, stabilized_of
+from memnet_core.inference.settings import Settings
 from memnet_core.io import Image, in_memory
-from memnet_core.restoration.anscombe import electrons_of, mean_electrons, stabilized
-from memnet_core.restoration.decision import Decision, check_model, decide
-from memnet_core.restoration.noise import noise_line
-from memnet_core.restoration.origin import provenance
-from memnet_core.restoration.scaling import Linear, Stabilized, stabilized_of
-from memnet_core.restoration.settings import Settings
+from memnet_core.noise.anscombe import electrons_of, mean_electrons, stabilized
+from memnet_core.noise.estimation import noise_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,11 +16,11 @@ from memnet_core.errors import (
     NothingToDo,
     UsageError,
 )
+from memnet_core.inference.plan import Decision, check_model, decide
+from memnet_core.inference.prepare import Models, carried_out, prepare
+from memnet_core.inference.settings import Settings
 from memnet_core.io import Image, Metadata, in_memory, open_image
-from memnet_core.model.file import load_model
-from memnet_core.restoration.decision import Decision, check_model, decide
-from memnet_core.restoration.prepare import Models, carried_out, prepare
-from memnet_core.restoration.settings import Settings
+from memnet_core.model.checkpoint import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -246,7 +246,7 @@ def test_decision_survives_json(install: Install) -> None:
 def test_model_is_loaded_once(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from memnet_core.restoration import prepare as module
+    from memnet_core.inference import prepare as module
 
     loads = []
 

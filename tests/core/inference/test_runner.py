@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from memnet_core.errors import DeviceError, ImageError, NotFinite, OutOfMemory
-from memnet_core.events import Notice, Progress
-from memnet_core.restoration.enlarged import Enlarged
-from memnet_core.restoration.run import restore
-from memnet_core.restoration.source import ArraySink, ArraySource
-from memnet_core.restoration.windows import Region
+from memnet_core.inference.runner import restore
+from memnet_core.progress import Notice, Progress
+from memnet_core.sources.enlarged import Enlarged
+from memnet_core.sources.protocols import ArraySink, ArraySource
+from memnet_core.sources.regions import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.prepare import Prepared
+    from memnet_core.inference.prepare import Prepared
 
     Prepare = Callable[..., Prepared]
 
@@ -165,7 +165,7 @@ def test_progress_rises_to_all_pixels(
     prepared_with: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Strips as low as they become, so that there are several of a small plane.
-    monkeypatch.setattr("memnet_core.restoration.stream.cache_size", lambda: 0)
+    monkeypatch.setattr("memnet_core.inference.engine.cache_size", lambda: 0)
     prepared = prepared_with(unshuffle=2)
     stack = noise(3, 80, 20, 1)
     events = [*restore(ArraySource(stack), ArraySink(stack.copy()), prepared)]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.restoration.sample import sampled_blocks, sampled_planes
-from memnet_core.restoration.scaling import Linear, scaling_of
-from memnet_core.restoration.source import ArraySource
+from memnet_core.inference.scaling import Linear, scaling_of
+from memnet_core.sources.protocols import ArraySource
+from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,9 +10,9 @@ import pytest
 
 from memnet_core import restore
 from memnet_core.errors import UsageError
+from memnet_core.inference.plan import Decision, check_model, decide
+from memnet_core.inference.settings import Settings
 from memnet_core.io import Image, in_memory
-from memnet_core.restoration.decision import Decision, check_model, decide
-from memnet_core.restoration.settings import Settings
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from memnet_core.bicubic import imresize
+from memnet_core.image_ops.resize import imresize
 from memnet_core.io import Image, Metadata
 
 if TYPE_CHECKING:

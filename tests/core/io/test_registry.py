@@ -14,9 +14,9 @@ from memnet_core.io import (
     Format,
     Image,
     format_named,
-    formats,
     open_image,
     probe,
+    registry,
     save_image,
     suffix_of_format,
 )
@@ -49,7 +49,7 @@ def text(monkeypatch: pytest.MonkeyPatch) -> Any:
     result = runner.run(example, clear_globs=False)
     assert result.failed == 0
     scope = example.globs
-    monkeypatch.setattr(formats, "FORMATS", (*FORMATS, scope["TEXT"]))
+    monkeypatch.setattr(registry, "FORMATS", (*FORMATS, scope["TEXT"]))
     return scope["TEXT"]
 
 

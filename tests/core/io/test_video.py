@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from memnet_core.batch import find_inputs
 from memnet_core.errors import ImageError
 from memnet_core.io import create_image, open_image, probe, suffix_of_format
-from memnet_core.io.bounds import VARIABLE
+from memnet_core.io.core.limits import VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path

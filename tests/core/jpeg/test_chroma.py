@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from memnet_core.jpeg_chroma import Chroma
-from memnet_core.jpeg_intervals import TO_YCC, JpegCoding
-from memnet_core.restoration.source import ArraySource
+from memnet_core.jpeg.chroma import Chroma
+from memnet_core.jpeg.dct_bounds import TO_YCC, JpegCoding
+from memnet_core.sources.protocols import ArraySource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from memnet_core.jpeg_intervals import BLOCK, JpegCoding, consistent_colours, quantised
+from memnet_core.jpeg.dct_bounds import BLOCK, JpegCoding, consistent_colours, quantised
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -167,7 +167,7 @@ def test_sides_that_are_no_multiple_of_the_block(shape: tuple[int, int]) -> None
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_grid_turns_with_the_pixels(orientation: int) -> None:
-    from memnet_core.io.orientation import oriented
+    from memnet_core.io.core.orientation import oriented
 
     decoded, tables = compressed(scene(6, 45, 61), quality=30)
     made = restored(decoded)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from memnet_core.errors import ModelError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import (
+from memnet_core.model.checkpoint import (
     Card,
     Score,
     TrainingSummary,

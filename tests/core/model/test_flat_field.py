@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from memnet_core.model.file import load_model
-from memnet_core.model.flatness import flat_answers, without_pattern
-from memnet_core.model.zoo import installed
+from memnet_core.model.checkpoint import load_model
+from memnet_core.model.flat_field import flat_answers, without_pattern
+from memnet_core.model.registry import installed
 from memnet_core.tasks import Levels, find_task
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.model.network import MemNet
-    from memnet_core.model.zoo import Entry
+    from memnet_core.model.registry import Entry
 
 SHIPPED = [entry for entry in installed()[0] if entry.is_shipped]
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import LevelError, ModelError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import save_model
-from memnet_core.model.zoo import (
+from memnet_core.model.checkpoint import save_model
+from memnet_core.model.registry import (
     add_model,
     choose_model,
     find_model,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from memnet_core.restoration.noise import noise_line
+from memnet_core.noise.estimation import noise_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.noise import NoiseLine
+    from memnet_core.noise.estimation import NoiseLine
 
 GAIN, BLACK, READ_NOISE = 2.17, 100.0, 1.6
 

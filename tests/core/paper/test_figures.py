@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from memnet_core.analysis.comparison import compare
-from memnet_core.analysis.figures import draw_predictions
-from memnet_core.analysis.gates import KINDS, gate_norms
-from memnet_core.analysis.observations import observations
-from memnet_core.analysis.predictions import (
+from memnet_core.errors import UsageError
+from memnet_core.evaluation.run import restored_plane
+from memnet_core.model.architecture import Architecture
+from memnet_core.model.network import MemNet
+from memnet_core.paper.fig4_predictions import compare
+from memnet_core.paper.fig6_exits import (
     Prediction,
     convolution_weights,
     exits,
     published_psnr,
 )
-from memnet_core.analysis.spectra import BANDS, decibels, spectrum_of
-from memnet_core.errors import UsageError
-from memnet_core.evaluation.run import restored_plane
-from memnet_core.model.architecture import Architecture
-from memnet_core.model.network import MemNet
+from memnet_core.paper.figures import draw_predictions
+from memnet_core.paper.gate_norms import KINDS, gate_norms
+from memnet_core.paper.observations import observations
+from memnet_core.paper.spectra import BANDS, decibels, spectrum_of
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:

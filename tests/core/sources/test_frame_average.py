@@ -11,15 +11,15 @@ from skimage import transform
 from skimage.filters import gaussian
 
 from memnet_core import restore
+from memnet_core.inference.plan import Decision, decide
+from memnet_core.inference.prepare import prepare
+from memnet_core.inference.runner import restore as run
+from memnet_core.inference.settings import Settings
 from memnet_core.io import Image, in_memory
-from memnet_core.io.overlap import read_ahead
-from memnet_core.restoration.context import Averaged, averaged, beside
-from memnet_core.restoration.decision import Decision, decide
-from memnet_core.restoration.prepare import prepare
-from memnet_core.restoration.run import restore as run
-from memnet_core.restoration.settings import Settings
-from memnet_core.restoration.source import ArraySink, ArraySource
-from memnet_core.restoration.windows import Region
+from memnet_core.sources.frame_average import Averaged, averaged, beside
+from memnet_core.sources.prefetch import read_ahead
+from memnet_core.sources.protocols import ArraySink, ArraySource
+from memnet_core.sources.regions import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable

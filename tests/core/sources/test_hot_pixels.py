@@ -13,12 +13,12 @@ from PIL import ImageDraw
 from skimage.filters import gaussian
 
 from memnet_core import restore
+from memnet_core.inference.plan import decide
+from memnet_core.inference.settings import Settings
 from memnet_core.io import Image, in_memory
-from memnet_core.restoration.decision import decide
-from memnet_core.restoration.hot_pixels import WithoutHotPixels, replaced
-from memnet_core.restoration.noise import noise_line
-from memnet_core.restoration.settings import Settings
-from memnet_core.restoration.source import ArraySource
+from memnet_core.noise.estimation import noise_line
+from memnet_core.sources.hot_pixels import WithoutHotPixels, replaced
+from memnet_core.sources.protocols import ArraySource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from memnet_core.io.overlap import read_ahead, write_behind
-from memnet_core.restoration.source import ArraySink, ArraySource
+from memnet_core.sources.prefetch import read_ahead, write_behind
+from memnet_core.sources.protocols import ArraySink, ArraySource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

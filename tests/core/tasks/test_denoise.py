@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from memnet_core.errors import LevelError
+from memnet_core.noise.correlation import estimate_sigma
 from memnet_core.tasks import TASKS, Levels
 from memnet_core.tasks.denoise import gaussian_noise
-from memnet_core.tasks.grain import estimate_sigma
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memnet_core.bicubic import imresize
 from memnet_core.errors import LevelError
+from memnet_core.image_ops.resize import imresize
 from memnet_core.tasks import TASKS, Levels
 
 SR = TASKS["sr"]

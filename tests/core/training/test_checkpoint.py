@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from memnet_core.errors import TrainingError
+from memnet_core.training.checkpoint import read_state, write_state
 from memnet_core.training.logs import RunLog, read_log
 from memnet_core.training.loop import STATE_FILE, Trainer
 from memnet_core.training.recipes import (
@@ -21,8 +22,7 @@ from memnet_core.training.recipes import (
     read_settings,
     write_config,
 )
-from memnet_core.training.session import sitting
-from memnet_core.training.state import read_state, write_state
+from memnet_core.training.runner import sitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,20 +11,20 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from memnet_core.bicubic import imresize
-from memnet_core.clean_images import read_clean_images
 from memnet_core.cli import main
 from memnet_core.errors import MemnetError, TrainingError
-from memnet_core.metrics import psnr
+from memnet_core.image_ops.color import rgb2ycbcr_luminance
+from memnet_core.image_ops.metrics import psnr
+from memnet_core.image_ops.resize import imresize
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import load_model, save_model
+from memnet_core.model.checkpoint import load_model, save_model
 from memnet_core.model.network import MemNet
-from memnet_core.pixels import rgb2ycbcr_luminance
 from memnet_core.tasks import TASKS, Levels
-from memnet_core.training.data import TrainingImages
-from memnet_core.training.device_batches import DevicePatches, sampler_on
-from memnet_core.training.samples import RandomPatches
-from memnet_core.training.teachers import dncnn, ffdnet, read_teachers, smfanet
+from memnet_core.training.data.clean_images import read_clean_images
+from memnet_core.training.data.gpu_sampler import DevicePatches, sampler_on
+from memnet_core.training.data.images import TrainingImages
+from memnet_core.training.data.sampler import RandomPatches
+from memnet_core.training.distillation import dncnn, ffdnet, read_teachers, smfanet
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,13 +10,13 @@ import tifffile
 import torch
 
 from memnet_core.errors import ModelError, TrainingError
-from memnet_core.model.file import load_model
-from memnet_core.training import tuning
+from memnet_core.model.checkpoint import load_model
+from memnet_core.training import finetune
+from memnet_core.training.checkpoint import read_state
 from memnet_core.training.events import StepDone, Validated
+from memnet_core.training.finetune import are_few
 from memnet_core.training.loop import STATE_FILE, Trainer
 from memnet_core.training.recipes import config_from, config_of_run, write_config
-from memnet_core.training.state import read_state
-from memnet_core.training.tuning import are_few
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +131,6 @@ def test_few_data_are_told_by_their_pixels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 100, 60), np.uint16))
-    monkeypatch.setattr(tuning, "FEW_MEGAPIXELS", 0.03)
+    monkeypatch.setattr(finetune, "FEW_MEGAPIXELS", 0.03)
     assert are_few([tmp_path])
     assert not are_few([tmp_path, tmp_path])

@@ -14,18 +14,18 @@ from PIL import Image
 from torch import nn
 
 from memnet_core.errors import TrainingError
-from memnet_core.events import Notice
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import save_model
+from memnet_core.model.checkpoint import save_model
 from memnet_core.model.network import MemNet
+from memnet_core.progress import Notice
 from memnet_core.tasks import Levels
 from memnet_core.training import loop
+from memnet_core.training.batchnorm import norms, recalibrate
+from memnet_core.training.checkpoint import read_state
 from memnet_core.training.events import Finished, Progress, StepDone, Validated
-from memnet_core.training.export import model_file
 from memnet_core.training.loop import STATE_FILE, Trainer
-from memnet_core.training.normalization import norms, recalibrate
-from memnet_core.training.session import sitting
-from memnet_core.training.state import read_state
+from memnet_core.training.runner import sitting
+from memnet_core.training.save_model import model_file
 from memnet_core.training.validation import RESERVED_STEPS
 
 if TYPE_CHECKING:

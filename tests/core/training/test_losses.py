@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memnet_core.model.network import Prediction
-from memnet_core.training.loss import (
+from memnet_core.training.losses import (
     charbonnier,
     euclidean,
     memnet_loss,

@@ -7,11 +7,7 @@ import torch
 from torch import nn
 
 from memnet_core.errors import TrainingError
-from memnet_core.training.optimization import (
-    clip_gradients,
-    learning_rate,
-    make_optimizer,
-)
+from memnet_core.training.optim import clip_gradients, learning_rate, make_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import torch
 
 from memnet_core.errors import TrainingError
 from memnet_core.model.architecture import Architecture
-from memnet_core.training.warm_start import grown
+from memnet_core.training.weight_transfer import grown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import pytest
 from napari.qt.threading import create_worker
 
 from memnet_core.errors import ImageError
-from napari_memnet.workers import Work, remaining
+from napari_memnet.jobs.worker import Work, remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -95,7 +95,7 @@ def test_errors_arrive_as_one_sentence(
     wait: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
 ) -> None:
     shown: list[str] = []
-    monkeypatch.setattr("napari_memnet.workers.show_error", shown.append)
+    monkeypatch.setattr("napari_memnet.jobs.worker.show_error", shown.append)
 
     def failing() -> Generator[int, None, None]:
         yield 1
@@ -115,7 +115,7 @@ def test_a_fault_of_the_program_ends_the_work_and_shows_its_traceback(
 ) -> None:
     received: list[Any] = []
     monkeypatch.setattr(
-        "napari_memnet.workers.notification_manager.receive_error",
+        "napari_memnet.jobs.worker.notification_manager.receive_error",
         lambda *parts: received.append(parts),
     )
 
@@ -168,7 +168,7 @@ def test_napari_names_the_work_when_it_asks_whether_to_close(
         named.append(f"{function} execution pending")
         return create_worker(function, *args, **kwargs)
 
-    monkeypatch.setattr("napari_memnet.workers.create_worker", create)
+    monkeypatch.setattr("napari_memnet.jobs.worker.create_worker", create)
 
     def nothing() -> Generator[int, None, None]:
         yield 1

@@ -10,8 +10,8 @@ import pytest
 from napari.layers import Image, Layer
 
 from memnet_core.errors import UsageError
-from napari_memnet import removed
-from napari_memnet.removed import removed_layer
+from napari_memnet.layers import difference
+from napari_memnet.layers.difference import removed_layer
 
 RNG = np.random.default_rng(0)
 PLACED: dict[str, Any] = {"scale": (2, 0.5, 0.5), "translate": (1, 10, 20)}
@@ -63,13 +63,13 @@ def test_of_colours_it_is_their_mean() -> None:
 def test_of_many_planes_it_is_computed_when_it_is_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(removed, "LARGEST_PLANE", 500)
+    monkeypatch.setattr(difference, "LARGEST_PLANE", 500)
     source, result = Image(noise(2, 3, 20, 24)), Image(noise(2, 3, 20, 24))
     layer = shown(source, result)
     assert isinstance(layer.data, dask.array.Array)
     expected = source.data.astype(float) - result.data
     np.testing.assert_array_equal(layer.data.compute(), expected)
-    monkeypatch.setattr(removed, "LARGEST_PLANE", 400)
+    monkeypatch.setattr(difference, "LARGEST_PLANE", 400)
     with pytest.raises(UsageError, match="too large; restore what is seen"):
         removed_layer(source, result)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from memnet_core.errors import UsageError
-from napari_memnet import stores
-from napari_memnet.settings import Preferences
-from napari_memnet.stores import ResultStore, is_for_disk
+from napari_memnet.layers import result_store
+from napari_memnet.layers.result_store import ResultStore, is_for_disk
+from napari_memnet.preferences import Preferences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +29,8 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def small_planes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take planes of more than 1000 pixels for large ones."""
-    monkeypatch.setattr(stores, "LARGEST_PLANE", 1000)
-    monkeypatch.setattr(stores, "_SMALLEST_LEVEL", 16)
+    monkeypatch.setattr(result_store, "LARGEST_PLANE", 1000)
+    monkeypatch.setattr(result_store, "_SMALLEST_LEVEL", 16)
 
 
 def filled(pixels: NDArray[Any], rows: int, columns: int, *, rgb: bool) -> ResultStore:
@@ -87,7 +87,9 @@ def test_it_goes_to_the_folder_that_was_chosen(
 ) -> None:
     chosen = scratch / "chosen"
     chosen.mkdir()
-    monkeypatch.setattr(stores, "preferences", lambda: Preferences(folder=str(chosen)))
+    monkeypatch.setattr(
+        result_store, "preferences", lambda: Preferences(folder=str(chosen))
+    )
     store = ResultStore((40, 30), UINT16, rgb=False)
     assert store.path.parent == chosen
     store.discard()

@@ -14,7 +14,7 @@ import zarr
 from napari.layers import Image
 
 from memnet_core.errors import ImageError
-from napari_memnet.layers import (
+from napari_memnet.layers.source import (
     LayerPlanes,
     Region,
     layer_planes,

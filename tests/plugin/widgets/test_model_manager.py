@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from qtpy.QtWidgets import QMessageBox
 
-from napari_memnet.models import own_models
-from napari_memnet.widgets.form import RestorationForm
-from napari_memnet.widgets.own_models import OwnModels
+from napari_memnet.model_choices import own_models
+from napari_memnet.widgets.model_manager import OwnModels
+from napari_memnet.widgets.restore_form import RestorationForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,11 +11,11 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtGui import QHideEvent, QShowEvent
 
-from memnet_core.model.file import load_model
+from memnet_core.inference import plan, prepare
+from memnet_core.model.checkpoint import load_model
 from memnet_core.model.streaming import RowStream
-from memnet_core.restoration import decision, prepare
-from napari_memnet.layers import Region, layer_planes
-from napari_memnet.view import visible_region
+from napari_memnet.layers.source import Region, layer_planes
+from napari_memnet.layers.view import visible_region
 
 if TYPE_CHECKING:
     import threading
@@ -145,13 +145,13 @@ def test_the_next_preview_decides_nothing_anew_unless_something_else_is_asked_fo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decided: list[Any] = []
-    original = decision.decide
+    original = plan.decide
 
     def decide(*asked: Any) -> Any:
         decided.append(asked)
         return original(*asked)
 
-    monkeypatch.setattr(decision, "decide", decide)
+    monkeypatch.setattr(plan, "decide", decide)
     layer = viewer.add_image(noise(3, 40, 48), name="cells")
     for plane in range(3):
         viewer.dims.set_current_step(0, plane)
@@ -250,7 +250,7 @@ def test_a_preview_that_fails_is_told_once_and_leaves_no_stale_layer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown: list[str] = []
-    monkeypatch.setattr("napari_memnet.workers.show_error", shown.append)
+    monkeypatch.setattr("napari_memnet.jobs.worker.show_error", shown.append)
     viewer.add_image(noise(40, 48), name="cells")
     assert live() is not None
     widget.form.low.value, widget.form.high.value = 9, 9

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from memnet_core.restoration.settings import Settings
+from memnet_core.inference.settings import Settings
 from memnet_core.tasks import TASKS
-from napari_memnet.widgets.form import RestorationForm
+from napari_memnet.widgets.restore_form import RestorationForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ def test_models_are_those_of_the_task_with_their_cards_as_tooltip(
 def test_a_new_model_appears_at_once(
     form: RestorationForm, install: Callable[..., Path]
 ) -> None:
-    from napari_memnet.models import models_changed
+    from napari_memnet.model_choices import models_changed
 
     install("newer", 10, 20, task="denoise")
     models_changed.emit()
@@ -64,7 +64,7 @@ def test_a_new_model_appears_at_once(
 
 
 def test_devices_are_those_of_the_machine(form: RestorationForm) -> None:
-    from memnet_core.devices import available_devices
+    from memnet_core._util.devices import available_devices
 
     assert list(form.device.choices) == ["auto", *available_devices()]
 
@@ -189,7 +189,7 @@ def test_a_model_that_has_gone_is_not_chosen_again(
 def test_it_is_said_for_what_images_the_model_was_trained(
     form: RestorationForm, install: Callable[..., Path]
 ) -> None:
-    from napari_memnet.models import models_changed
+    from napari_memnet.model_choices import models_changed
 
     install("own", 10, 20, task="denoise")
     models_changed.emit()
@@ -200,7 +200,7 @@ def test_it_is_said_for_what_images_the_model_was_trained(
 def test_strength_can_be_chosen_where_a_model_is_told_the_level(
     form: RestorationForm, install: Callable[..., Path]
 ) -> None:
-    from napari_memnet.models import models_changed
+    from napari_memnet.model_choices import models_changed
 
     assert not form.strength.visible
     install("told", 1, 75, task="denoise", level_map=True)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memnet_core.exchange.wire import WireError
+from memnet_core.export.caffe.protobuf import WireError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.exchange.caffe_layers import Layer, Net
+    from memnet_core.export.caffe.layers import Layer, Net
 
 __all__ = [
     "Activated",

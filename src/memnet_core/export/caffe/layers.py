@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memnet_core.exchange.wire import Message, WireError
+from memnet_core.export.caffe.protobuf import Message, WireError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

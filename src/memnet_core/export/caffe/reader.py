@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from memnet_core.exchange.caffe_graph import (
+from memnet_core.export.caffe.graph import (
     Activated,
     Concatenated,
     Convolved,
@@ -23,8 +23,8 @@ from memnet_core.exchange.caffe_graph import (
     Weighted,
     output_of,
 )
-from memnet_core.exchange.caffe_layers import read_net
-from memnet_core.exchange.wire import WireError
+from memnet_core.export.caffe.layers import read_net
+from memnet_core.export.caffe.protobuf import WireError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.io.image import Probe
-    from memnet_core.io.image_file import ImageFile
-    from memnet_core.io.scenes import Scenes
+    from memnet_core.io.core.image import Probe
+    from memnet_core.io.core.image_file import ImageFile
+    from memnet_core.io.core.scenes import Scenes
 
 __all__ = ["HEAD_BYTES", "Format", "PlaneWriter"]
 
@@ -38,7 +38,7 @@ class Format:
     """A kind of image file: how it is recognised, read and made.
 
     A new format is a module that makes one of these, and an entry of
-    `memnet_core.io.formats.FORMATS`; nothing else in the house knows formats by name.
+    `memnet_core.io.registry.FORMATS`; nothing else in the house knows formats by name.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Format:
         Whether files hold planes along named axes, not one picture.
     by_shards : bool
         Whether results are made by shards, by many processes, with
-        `memnet_core.io.ome_zarr.create_ome_zarr`.
+        `memnet_core.io.zarr.image.create_ome_zarr`.
     lossy : bool
         Whether pixels are changed by writing them.
     on_request : bool

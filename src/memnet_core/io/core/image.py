@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.io.calibration import Calibration, unit_name
-from memnet_core.io.png_chunks import chunk_names
+from memnet_core.io.core.calibration import Calibration, unit_name
+from memnet_core.io.raster.png_chunks import chunk_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.io.tiff_tags import TiffTags
-    from memnet_core.jpeg_intervals import JpegCoding
+    from memnet_core.io.tiff.tags import TiffTags
+    from memnet_core.jpeg.dct_bounds import JpegCoding
 
 __all__ = ["Image", "Metadata", "Native", "Probe"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError
-from memnet_core.io.faults import reading
-from memnet_core.io.image import Image, Metadata, Probe
+from memnet_core.io.core.errors import reading
+from memnet_core.io.core.image import Image, Metadata, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg_intervals import JpegCoding
+    from memnet_core.jpeg.dct_bounds import JpegCoding
 
 __all__ = ["ImageFile", "in_memory", "named_axes", "probe_of_stack"]
 
@@ -31,7 +31,7 @@ _WHOLE = slice(None)
 class ImageFile:
     """Planes of a file, read by windows; use it in a ``with`` statement.
 
-    It is a `memnet_core.restoration.source.Source`.
+    It is a `memnet_core.sources.protocols.Source`.
 
     Parameters
     ----------

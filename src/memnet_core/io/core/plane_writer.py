@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError
-from memnet_core.io.faults import writing
+from memnet_core.io.core.errors import writing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.io.format import PlaneWriter
+    from memnet_core.io.core.format import PlaneWriter
 
 __all__ = ["FileSink"]
 
@@ -25,7 +25,7 @@ class FileSink:
     """Takes windows of planes that come one after the other.
 
     One plane is held until it is complete. It is a
-    `memnet_core.restoration.source.Sink`.
+    `memnet_core.sources.protocols.Sink`.
 
     Parameters
     ----------

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from memnet_core.io.faults import reading
-from memnet_core.io.fingerprint import Fingerprint
-from memnet_core.io.formats import format_of_content
+from memnet_core.io.core.errors import reading
+from memnet_core.io.core.fingerprint import Fingerprint
+from memnet_core.io.registry import format_of_content
 
 if TYPE_CHECKING:
     from pathlib import Path

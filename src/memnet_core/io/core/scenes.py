@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from memnet_core._util.sanitize import listed
 from memnet_core.errors import ImageError
-from memnet_core.io.faults import reading
-from memnet_core.text import listed
+from memnet_core.io.core.errors import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from memnet_core.io.image_file import ImageFile
+    from memnet_core.io.core.image_file import ImageFile
 
 __all__ = ["Scenes", "chosen_image"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.io.bounds import check_pixels
-from memnet_core.io.calibration import Calibration
-from memnet_core.io.image import Metadata, Native
+from memnet_core.io.core.calibration import Calibration
+from memnet_core.io.core.image import Metadata, Native
+from memnet_core.io.core.limits import check_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

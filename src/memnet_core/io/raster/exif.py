@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from memnet_core.io.orientation import EXIF_MARK
+from memnet_core.io.core.orientation import EXIF_MARK
 
 __all__ = ["exif_of_result", "xmp_of_result"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from memnet_core.io.orientation import number_of_pictures
+from memnet_core.io.core.orientation import number_of_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,12 +11,12 @@ import imagecodecs
 import numpy as np
 from PIL import Image as PillowImage
 
-from memnet_core.io.orientation import EXIF_MARK
+from memnet_core.io.core.orientation import EXIF_MARK
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.io.image import Metadata
+    from memnet_core.io.core.image import Metadata
 
 __all__ = ["XMP_KEYWORD", "encode", "with_metadata"]
 

@@ -16,32 +16,32 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from memnet_core.io.animation import (
-    Animation,
-    number_of_frames,
-    read_animation,
-    with_times,
-)
-from memnet_core.io.bmp import alpha_of_bmp16, has_alpha16
-from memnet_core.io.bounds import check_pixels
-from memnet_core.io.cmyk import rgb_of_cmyk
-from memnet_core.io.encoding import ANIMATED, AnimationWriter, PictureWriter
-from memnet_core.io.format import Format
-from memnet_core.io.gain_map import further_pictures, xmp_without_them
-from memnet_core.io.image import Image, Metadata, Probe
-from memnet_core.io.image_file import in_memory, probe_of_stack
-from memnet_core.io.inscription import inscription
-from memnet_core.io.jpeg_rare import frame_of, probe_rare, read_rare
-from memnet_core.io.orientation import (
+from memnet_core.io.core.cmyk import rgb_of_cmyk
+from memnet_core.io.core.format import Format
+from memnet_core.io.core.image import Image, Metadata, Probe
+from memnet_core.io.core.image_file import in_memory, probe_of_stack
+from memnet_core.io.core.limits import check_pixels
+from memnet_core.io.core.orientation import (
     EXIF_MARK,
     exif_resolution,
     oriented,
     stored_orientation,
     upright,
 )
-from memnet_core.io.png import XMP_KEYWORD
-from memnet_core.io.png_chunks import carried_chunks, without_text
-from memnet_core.jpeg_intervals import JpegCoding
+from memnet_core.io.raster.animation import (
+    Animation,
+    number_of_frames,
+    read_animation,
+    with_times,
+)
+from memnet_core.io.raster.bmp import alpha_of_bmp16, has_alpha16
+from memnet_core.io.raster.comments import inscription
+from memnet_core.io.raster.gain_map import further_pictures, xmp_without_them
+from memnet_core.io.raster.png import XMP_KEYWORD
+from memnet_core.io.raster.png_chunks import carried_chunks, without_text
+from memnet_core.io.raster.uncommon import frame_of, probe_rare, read_rare
+from memnet_core.io.raster.writer import ANIMATED, AnimationWriter, PictureWriter
+from memnet_core.jpeg.dct_bounds import JpegCoding
 
 if TYPE_CHECKING:
     import io
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from PIL import Image as PillowImage
     from PIL.ImageFile import ImageFile as PillowFile
 
-    from memnet_core.io.image_file import ImageFile
+    from memnet_core.io.core.image_file import ImageFile
 
 __all__ = ["BMP", "GIF", "JPEG", "PNG", "WEBP", "JpegFrame", "jpeg_of"]
 
@@ -173,7 +173,7 @@ class JpegFrame:
     shape : tuple of int
         (H, W) or (H, W, 3).
     tables, coding
-        As in `memnet_core.io.image.Metadata`.
+        As in `memnet_core.io.core.image.Metadata`.
     """
 
     shape: tuple[int, ...]

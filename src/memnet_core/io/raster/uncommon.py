@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import imagecodecs
 import numpy as np
 
-from memnet_core.io.bounds import check_pixels
-from memnet_core.io.image import Image, Metadata, Probe
-from memnet_core.io.orientation import (
+from memnet_core.io.core.image import Image, Metadata, Probe
+from memnet_core.io.core.limits import check_pixels
+from memnet_core.io.core.orientation import (
     EXIF_MARK,
     exif_resolution,
     oriented,
     stored_orientation,
     upright,
 )
-from memnet_core.io.tiff_colour import spread
+from memnet_core.io.tiff.color import spread
 
 if TYPE_CHECKING:
     from pathlib import Path

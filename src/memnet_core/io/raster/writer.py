@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from memnet_core.io import bmp, png
-from memnet_core.io.animation import Animation, encoded_animation
-from memnet_core.io.exif import exif_of_result, xmp_of_result
-from memnet_core.io.image import Metadata
-from memnet_core.io.inscription import inscribed
-from memnet_core.io.png_chunks import chunk_names
+from memnet_core.io.core.image import Metadata
+from memnet_core.io.raster import bmp, png
+from memnet_core.io.raster.animation import Animation, encoded_animation
+from memnet_core.io.raster.comments import inscribed
+from memnet_core.io.raster.exif import exif_of_result, xmp_of_result
+from memnet_core.io.raster.png_chunks import chunk_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.io.image_file import ImageFile
+    from memnet_core.io.core.image_file import ImageFile
 
     _Change = Callable[[NDArray[Any]], NDArray[Any]]
 

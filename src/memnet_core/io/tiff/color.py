@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from memnet_core.io.alpha import straight
-from memnet_core.io.cmyk import rgb_of_cmyk
-from memnet_core.io.faults import parsing
-from memnet_core.io.lab import rgb_of_lab
+from memnet_core.io.core.alpha import straight
+from memnet_core.io.core.cmyk import rgb_of_cmyk
+from memnet_core.io.core.color import rgb_of_lab
+from memnet_core.io.core.errors import parsing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memnet_core.io.animation import Animation
-from memnet_core.io.faults import parsing
-from memnet_core.io.ome_xml import OmeImage, new_ome_xml, updated_ome_xml
-from memnet_core.io.tiff_text import OmeXml, TextOfResult, TiffText
+from memnet_core.io.core.errors import parsing
+from memnet_core.io.raster.animation import Animation
+from memnet_core.io.tiff.description import OmeXml, TextOfResult, TiffText
+from memnet_core.io.tiff.ome_xml import OmeImage, new_ome_xml, updated_ome_xml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memnet_core.io.image_file import ImageFile
+    from memnet_core.io.core.image_file import ImageFile
 
 __all__ = ["OME_TYPES", "described_scenes", "is_ome_order"]
 

@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from tifffile.tifffile import shaped_description_metadata
 
-from memnet_core.io.faults import parsing
-from memnet_core.io.image import Native
-from memnet_core.io.imagej import (
+from memnet_core.io.core.errors import parsing
+from memnet_core.io.core.image import Native
+from memnet_core.io.tiff.imagej import (
     IMAGEJ_TAGS,
     calibration_of_imagej,
     imagej_tags,
     updated_imagej,
 )
-from memnet_core.io.ome_xml import calibration_of_ome, updated_ome_xml
-from memnet_core.io.tiff_pages import page_resolution
+from memnet_core.io.tiff.ome_xml import calibration_of_ome, updated_ome_xml
+from memnet_core.io.tiff.pages import page_resolution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import tifffile
 
-    from memnet_core.io.calibration import Calibration
-    from memnet_core.io.tiff_scenes import TiffScene
+    from memnet_core.io.core.calibration import Calibration
+    from memnet_core.io.tiff.scenes import TiffScene
 
 __all__ = ["TextOfResult", "TiffText", "text_of"]
 

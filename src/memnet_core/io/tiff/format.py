@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ImageError
-from memnet_core.io.calibration import Calibration
-from memnet_core.io.faults import writing
-from memnet_core.io.format import Format
-from memnet_core.io.image import Image, Metadata, Probe
-from memnet_core.io.image_file import ImageFile, in_memory, named_axes
-from memnet_core.io.ome_xml import OmeImage, new_ome_xml
-from memnet_core.io.orientation import oriented
-from memnet_core.io.png_chunks import chunk_names
-from memnet_core.io.scenes import Scenes, chosen_image
-from memnet_core.io.sink import FileSink
-from memnet_core.io.tiff_colour import as_seen, is_expanded, what_seeing_costs
-from memnet_core.io.tiff_described import OME_TYPES, described_scenes, is_ome_order
-from memnet_core.io.tiff_pages import (
+from memnet_core.io.core.calibration import Calibration
+from memnet_core.io.core.change_guard import Watched, unchanged_file
+from memnet_core.io.core.errors import writing
+from memnet_core.io.core.format import Format
+from memnet_core.io.core.image import Image, Metadata, Probe
+from memnet_core.io.core.image_file import ImageFile, in_memory, named_axes
+from memnet_core.io.core.orientation import oriented
+from memnet_core.io.core.plane_writer import FileSink
+from memnet_core.io.core.scenes import Scenes, chosen_image
+from memnet_core.io.raster.png_chunks import chunk_names
+from memnet_core.io.tiff.color import as_seen, is_expanded, what_seeing_costs
+from memnet_core.io.tiff.described import OME_TYPES, described_scenes, is_ome_order
+from memnet_core.io.tiff.description import text_of
+from memnet_core.io.tiff.ome_xml import OmeImage, new_ome_xml
+from memnet_core.io.tiff.pages import (
     bytes_of_tag,
     check_complete,
     checked_series,
@@ -35,10 +37,8 @@ from memnet_core.io.tiff_pages import (
     page_orientation,
     samples_last,
 )
-from memnet_core.io.tiff_scenes import TiffScene, find_scenes
-from memnet_core.io.tiff_tags import what_is_lost
-from memnet_core.io.tiff_text import text_of
-from memnet_core.io.watched import Watched, unchanged_file
+from memnet_core.io.tiff.scenes import TiffScene, find_scenes
+from memnet_core.io.tiff.tags import what_is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.io.tiff_text import TextOfResult
+    from memnet_core.io.tiff.description import TextOfResult
 
 __all__ = ["TIFF", "TiffPages", "write_ome_tiff"]
 

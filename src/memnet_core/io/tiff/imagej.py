@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import tifffile
 
-from memnet_core.io.calibration import Calibration, unit_name
+from memnet_core.io.core.calibration import Calibration, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
-from memnet_core.io.faults import parsing
-from memnet_core.io.tiff_chain import opened_tiff
+from memnet_core.io.core.errors import parsing
+from memnet_core.io.tiff.chain import opened_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from memnet_core.io.calibration import Calibration, unit_name, unit_symbol
+from memnet_core.io.core.calibration import Calibration, unit_name, unit_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,26 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from memnet_core.io.bounds import check_backed
-from memnet_core.io.faults import parsing
-from memnet_core.io.image import Metadata, Native
-from memnet_core.io.orientation import stored_orientation, upright_xmp
-from memnet_core.io.tiff_colour import (
-    CMYK,
-    LAB,
-    PALETTE,
-    RGB,
-    YCBCR,
-    photometric_of,
-)
-from memnet_core.io.tiff_tags import (
-    calibration_of_vendor,
-    check_developed,
-    tags_of,
-)
+from memnet_core.io.core.errors import parsing
+from memnet_core.io.core.image import Metadata, Native
+from memnet_core.io.core.limits import check_backed
+from memnet_core.io.core.orientation import stored_orientation, upright_xmp
+from memnet_core.io.tiff.color import CMYK, LAB, PALETTE, RGB, YCBCR, photometric_of
+from memnet_core.io.tiff.tags import calibration_of_vendor, check_developed, tags_of
 
 if TYPE_CHECKING:
-    from memnet_core.io.calibration import Calibration
+    from memnet_core.io.core.calibration import Calibration
 
 __all__ = [
     "bytes_of_tag",

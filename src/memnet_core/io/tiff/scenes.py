@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import tifffile
 
-from memnet_core.io.faults import parsing
-from memnet_core.io.ome_set import ome_set
-from memnet_core.io.tiff_chain import opened_tiff
-from memnet_core.text import listed
+from memnet_core._util.sanitize import listed
+from memnet_core.io.core.errors import parsing
+from memnet_core.io.tiff.chain import opened_tiff
+from memnet_core.io.tiff.ome_fileset import ome_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import ExitStack
     from pathlib import Path
 
-    from memnet_core.io.ome_set import OmeSet
+    from memnet_core.io.tiff.ome_fileset import OmeSet
 
 __all__ = ["TiffScene", "find_scenes"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.io.calibration import Calibration, unit_name
-from memnet_core.io.faults import parsing
-from memnet_core.io.tiff_colour import lookup_table
+from memnet_core.io.core.calibration import Calibration, unit_name
+from memnet_core.io.core.errors import parsing
+from memnet_core.io.tiff.color import lookup_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

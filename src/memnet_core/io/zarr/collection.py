@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.io.faults import parsing
-from memnet_core.io.ngff import described_by
+from memnet_core.io.core.errors import parsing
+from memnet_core.io.zarr.ngff import described_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -149,7 +149,7 @@ def _attributes(folder: Path) -> Mapping[str, Any] | None:
     import zarr
     from zarr.errors import BaseZarrError
 
-    from memnet_core.io.zarr_bounds import BoundedStore
+    from memnet_core.io.zarr.limits import BoundedStore
 
     if not folder.is_dir():
         return None

@@ -6,17 +6,17 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from memnet_core.io.format import Format
-from memnet_core.io.image_file import probe_of_stack
-from memnet_core.io.ome_zarr import TOLD, open_ome_zarr
-from memnet_core.io.scenes import Scenes, chosen_image
-from memnet_core.io.zarr_collection import collection_of
-from memnet_core.text import listed
+from memnet_core._util.sanitize import listed
+from memnet_core.io.core.format import Format
+from memnet_core.io.core.image_file import probe_of_stack
+from memnet_core.io.core.scenes import Scenes, chosen_image
+from memnet_core.io.zarr.collection import collection_of
+from memnet_core.io.zarr.image import TOLD, open_ome_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from memnet_core.io.image import Probe
+    from memnet_core.io.core.image import Probe
 
 __all__ = ["OME_ZARR"]
 
@@ -64,7 +64,7 @@ def _told(path: Path) -> str:
     """Return what the attributes tell of how an image was made."""
     import zarr
 
-    from memnet_core.io.zarr_bounds import BoundedStore
+    from memnet_core.io.zarr.limits import BoundedStore
 
     store = BoundedStore(path, read_only=True)
     return str(zarr.open_group(store, mode="r").attrs.get(TOLD, ""))

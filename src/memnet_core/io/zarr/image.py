@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from memnet_core.errors import ImageError
-from memnet_core.io.faults import parsing, writing
-from memnet_core.io.image import Metadata, Native
-from memnet_core.io.image_file import ImageFile, named_axes
-from memnet_core.io.ngff import image_attributes, multiscale_of
-from memnet_core.io.watched import WatchedChunks
+from memnet_core.io.core.change_guard import WatchedChunks
+from memnet_core.io.core.errors import parsing, writing
+from memnet_core.io.core.image import Metadata, Native
+from memnet_core.io.core.image_file import ImageFile, named_axes
+from memnet_core.io.zarr.ngff import image_attributes, multiscale_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from memnet_core.io.calibration import Calibration
+    from memnet_core.io.core.calibration import Calibration
 
 __all__ = [
     "TOLD",
@@ -61,7 +61,7 @@ def open_ome_zarr(path: Path, named: str = "") -> ImageFile:
     """
     import zarr
 
-    from memnet_core.io.zarr_bounds import BoundedStore
+    from memnet_core.io.zarr.limits import BoundedStore
 
     store = BoundedStore(path, read_only=True)
     try:
@@ -217,7 +217,7 @@ def create_ome_zarr(
     scale : int
         How many of the new pixels stand for one of its own along Y and X.
     display : tuple of float, optional
-        As for `memnet_core.io.ngff.image_attributes`.
+        As for `memnet_core.io.zarr.ngff.image_attributes`.
 
     Raises
     ------

@@ -12,8 +12,8 @@ import numpy as np
 from zarr.abc.store import SuffixByteRequest
 from zarr.storage import LocalStore
 
-from memnet_core.io.bounds import check_backed, check_pixels
-from memnet_core.io.zarr_chunks import limits_of
+from memnet_core.io.core.limits import check_backed, check_pixels
+from memnet_core.io.zarr.chunks import limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-    from memnet_core.io.zarr_chunks import ChunkLimits
+    from memnet_core.io.zarr.chunks import ChunkLimits
 
 __all__ = ["BoundedStore"]
 

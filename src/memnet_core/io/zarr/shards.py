@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.atomic import sync
-from memnet_core.pixels import to_dtype
+from memnet_core._util.atomic_write import sync
+from memnet_core.image_ops.color import to_dtype
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def open_level(path: Path, level: int) -> Any:
     """Open the array of a level of an image in the making, to read and write it."""
     import zarr
 
-    from memnet_core.io.zarr_bounds import BoundedStore
+    from memnet_core.io.zarr.limits import BoundedStore
 
     return zarr.open_array(BoundedStore(path / str(level)), mode="r+")
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.io import READABLE_SUFFIXES, open_scenes, set_members
-from memnet_core.pixels import (
+from memnet_core.image_ops.color import (
     check_finite,
     full_range_luminance,
     rgb2gray,
     rgb2ycbcr_luminance,
     without_alpha,
 )
-from memnet_core.restoration.sample import sampled_blocks, sampled_planes
-from memnet_core.restoration.scaling import scaling_of
+from memnet_core.inference.scaling import scaling_of
+from memnet_core.io import READABLE_SUFFIXES, open_scenes, set_members
+from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.settings import RangeChoice
-    from memnet_core.restoration.source import Source
+    from memnet_core.inference.settings import RangeChoice
+    from memnet_core.sources.protocols import Source
 
 __all__ = ["clean_planes", "image_files", "read_clean_images"]
 
@@ -127,7 +127,7 @@ def clean_planes(
         the luminance of its ``rgb2ycbcr``, from 16 to 235.
     value_range : str or (float, float)
         Which values of images of other than 8 bits become 0 and 255; see
-        `memnet_core.restoration.scaling`.
+        `memnet_core.inference.scaling`.
     colours : bool
         Whether to keep all three colours, also of gray images; `full_range` does not
         matter then.

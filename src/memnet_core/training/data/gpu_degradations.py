@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from memnet_core.bicubic import resize_matrix
-from memnet_core.jpeg_intervals import BLOCK, dct_basis
+from memnet_core.image_ops.resize import resize_matrix
+from memnet_core.jpeg.dct_bounds import BLOCK, dct_basis
 from memnet_core.tasks.correlated import (
     HOT_MEAN,
     CorrelatedDenoise,

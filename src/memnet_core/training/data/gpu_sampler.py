@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from memnet_core.errors import TrainingError
-from memnet_core.training.device_degradations import DEGRADATIONS, sent, shrunk
-from memnet_core.training.samples import RandomPatches, make_sampler
-from memnet_core.training.teachers import read_teachers
+from memnet_core.training.data.gpu_degradations import DEGRADATIONS, sent, shrunk
+from memnet_core.training.data.sampler import RandomPatches, make_sampler
+from memnet_core.training.distillation import read_teachers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from memnet_core.training.config import TrainingConfig
-    from memnet_core.training.data import TrainingImages
-    from memnet_core.training.samples import Place, Sampler
-    from memnet_core.training.teachers import Teacher
-    from memnet_core.training.variety import Variety
+    from memnet_core.training.data.augment import Variety
+    from memnet_core.training.data.images import TrainingImages
+    from memnet_core.training.data.sampler import Place, Sampler
+    from memnet_core.training.distillation import Teacher
 
 __all__ = ["DevicePatches", "sampler_on"]
 

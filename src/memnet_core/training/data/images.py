@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from memnet_core.clean_images import read_clean_images
 from memnet_core.errors import TrainingError
-from memnet_core.training.pairs import read_pairs
+from memnet_core.training.data.clean_images import read_clean_images
+from memnet_core.training.data.pairs import read_pairs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from memnet_core.bicubic import imresize
-from memnet_core.clean_images import clean_planes, image_files
 from memnet_core.errors import TrainingError
+from memnet_core.image_ops.resize import imresize
+from memnet_core.inference.analysis import judge
+from memnet_core.inference.scaling import Stabilized, scaling_of
+from memnet_core.inference.settings import Settings
 from memnet_core.io import open_scenes, set_members
-from memnet_core.restoration.judging import judge
-from memnet_core.restoration.sample import sampled_blocks, sampled_planes
-from memnet_core.restoration.scaling import Stabilized, scaling_of
-from memnet_core.restoration.settings import Settings
-from memnet_core.tasks.grain import estimate_sigma
+from memnet_core.noise.correlation import estimate_sigma
+from memnet_core.sources.sampling import sampled_blocks, sampled_planes
+from memnet_core.training.data.clean_images import clean_planes, image_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.scaling import Linear
-    from memnet_core.restoration.source import Source
+    from memnet_core.inference.scaling import Linear
+    from memnet_core.sources.protocols import Source
     from memnet_core.training.config import TrainingConfig
 
 __all__ = ["Pair", "read_pairs"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from memnet_core.bicubic import modcrop
-from memnet_core.training.variety import Variety, draw_variety
+from memnet_core.image_ops.resize import modcrop
+from memnet_core.training.data.augment import Variety, draw_variety
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from memnet_core.tasks import Task
     from memnet_core.training.config import TrainingConfig
-    from memnet_core.training.data import TrainingImages
+    from memnet_core.training.data.images import TrainingImages
 
     Patch = tuple[NDArray[Any], NDArray[Any], float | None]
     """Degraded, clean, and what the level's plane holds, if there is one."""

@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 
 from memnet_core.errors import ImageError, MemnetError
 from memnet_core.io import Image, create_image, in_memory, open_image, save_image
-from memnet_core.io.faults import parsing, reading, writing
+from memnet_core.io.core.errors import parsing, reading, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,12 +18,12 @@ from memnet_core.io import (
     in_memory,
     open_image,
 )
-from memnet_core.io.ngff import image_attributes
+from memnet_core.io.zarr.ngff import image_attributes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.source import Source
+    from memnet_core.sources.protocols import Source
 
 PATH = Path("a.tif")
 

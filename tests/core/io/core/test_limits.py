@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.io import open_image, probe
-from memnet_core.io.bounds import VARIABLE, most_pixels
+from memnet_core.io.core.limits import VARIABLE, most_pixels
 
 if TYPE_CHECKING:
     from pathlib import Path

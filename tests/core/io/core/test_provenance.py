@@ -14,14 +14,14 @@ from PIL import Image as PillowImage
 
 from memnet_core.errors import ImageError
 from memnet_core.io import Image, Metadata, open_image, save_image
-from memnet_core.io.fingerprint import (
+from memnet_core.io.core.fingerprint import (
     Fingerprint,
     fingerprint_of,
     is_same,
     looks_same,
 )
-from memnet_core.io.inscription import inscribed
-from memnet_core.io.provenance import Provenance, provenance_in, provenance_of
+from memnet_core.io.core.provenance import Provenance, provenance_in, provenance_of
+from memnet_core.io.raster.comments import inscribed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,8 @@ from PIL import Image as PillowImage
 from PIL import ImageCms, ImageOps
 
 from memnet_core.errors import ImageError
-from memnet_core.io import Image, Metadata, open_image, save_image, tiff_pages
+from memnet_core.io import Image, Metadata, open_image, save_image
+from memnet_core.io.tiff import pages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +102,7 @@ def test_merged_leading_axes_are_named(path: Path) -> None:
 def test_big_tiff_is_chosen_for_much_data(
     limit: int, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiff_pages, "_BIG", limit)
+    monkeypatch.setattr(pages, "_BIG", limit)
     pixels = random_pixels("uint8", 6, 5)
     save_image(path, Image(pixels, "YX"))
     with tifffile.TiffFile(path) as file:

@@ -16,7 +16,7 @@ from memnet_core.io import (
     probe,
     write_ome_tiff,
 )
-from memnet_core.io.ome_xml import note_of_ome
+from memnet_core.io.tiff.ome_xml import note_of_ome
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ import zarr
 
 from memnet_core.errors import ImageError
 from memnet_core.io import open_image, probe
-from memnet_core.io.bounds import VARIABLE
+from memnet_core.io.core.limits import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

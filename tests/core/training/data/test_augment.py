@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from memnet_core.training.variety import dim_patch, plain_patch, studio_range
+from memnet_core.training.data.augment import dim_patch, plain_patch, studio_range
 
 
 def test_studio_range_maps_black_and_white_to_16_and_235() -> None:

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 from PIL import Image as Pillow
 
-from memnet_core.clean_images import read_clean_images
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.pixels import rgb2gray, rgb2ycbcr_luminance
+from memnet_core.image_ops.color import rgb2gray, rgb2ycbcr_luminance
+from memnet_core.training.data.clean_images import read_clean_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable

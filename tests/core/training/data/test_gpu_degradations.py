@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from memnet_core.bicubic import imresize, resize_matrix
+from memnet_core.image_ops.resize import imresize, resize_matrix
 from memnet_core.tasks import CORRELATED, TASKS
 from memnet_core.tasks.correlated import NoiseKind
 from memnet_core.tasks.deblock import chroma_table
 from memnet_core.tasks.deblock import jpeg as jpeg_of_pillow
-from memnet_core.training.device_degradations import (
+from memnet_core.training.data.gpu_degradations import (
     DEGRADATIONS,
     bicubic,
     correlated_noise,
@@ -26,7 +26,7 @@ from memnet_core.training.device_degradations import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+EXAMPLES = Path(__file__).parents[4] / "examples"
 QUALITIES = [1, 5, 10, 20, 30, 50, 75, 90, 95, 100]
 
 

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from memnet_core.errors import TrainingError
-from memnet_core.training.data import TrainingImages
-from memnet_core.training.device_batches import DevicePatches, sampler_on
+from memnet_core.training.data.gpu_sampler import DevicePatches, sampler_on
+from memnet_core.training.data.images import TrainingImages
+from memnet_core.training.data.sampler import GridPatches, RandomPatches
 from memnet_core.training.events import Validated
 from memnet_core.training.loop import Trainer
-from memnet_core.training.samples import GridPatches, RandomPatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,7 +144,7 @@ def test_gpu_keeps_images_and_cpu_has_a_worker(make_config: Make) -> None:
     images = TrainingImages([picture(96, 96)])
     config = make_config()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("memnet_core.training.device_batches.DevicePatches", Kept)
+        patch.setattr("memnet_core.training.data.gpu_sampler.DevicePatches", Kept)
         assert type(sampler_on(CPU, config, images)) is RandomPatches
         assert type(sampler_on(CUDA, config, images)) is Kept
         workers = make_config(batches="workers")

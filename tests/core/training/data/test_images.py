@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memnet_core.bicubic import imresize
 from memnet_core.errors import TrainingError
-from memnet_core.training.data import training_images, validation_images
+from memnet_core.image_ops.resize import imresize
+from memnet_core.training.data.images import training_images, validation_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable

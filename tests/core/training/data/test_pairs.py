@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from memnet_core.restoration.scaling import Stabilized
-from memnet_core.training.data import TrainingImages, training_images
+from memnet_core.inference.scaling import Stabilized
+from memnet_core.training.data.images import TrainingImages, training_images
+from memnet_core.training.data.pairs import read_pairs
+from memnet_core.training.data.sampler import RandomPatches
 from memnet_core.training.loop import Trainer
-from memnet_core.training.pairs import read_pairs
-from memnet_core.training.samples import RandomPatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable

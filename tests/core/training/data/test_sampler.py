@@ -9,8 +9,8 @@ from PIL import Image
 
 from memnet_core.errors import TrainingError
 from memnet_core.tasks import TASKS
-from memnet_core.training.data import TrainingImages, training_images
-from memnet_core.training.samples import (
+from memnet_core.training.data.images import TrainingImages, training_images
+from memnet_core.training.data.sampler import (
     GridPatches,
     RandomPatches,
     degraded_window,
