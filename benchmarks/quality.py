@@ -40,7 +40,8 @@ from memnet_core.evaluation.color import restored_colours
 from memnet_core.evaluation.run import restored_plane
 from memnet_core.inference.engine import Engine
 from memnet_core.inference.settings import Settings
-from memnet_core.model.checkpoint import Score, load_model, save_model
+from memnet_core.model.card import Score
+from memnet_core.model.checkpoint import load_model, save_model
 from memnet_core.model.registry import find_model, installed
 from memnet_core.tasks import TASKS
 

@@ -36,7 +36,7 @@ from memnet_core.batch import ClusterReady, Job
 from memnet_core.batch.dask_executor import ClusterRun
 from memnet_core.batch.shard_worker import BlockMaker
 from memnet_core.batch.shared_output import begin
-from memnet_core.inference.prepare import Models
+from memnet_core.inference.engine import Models
 from memnet_core.inference.settings import Settings
 from memnet_core.io import open_image, probe
 from memnet_core.io.zarr.shards import open_level

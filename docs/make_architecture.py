@@ -99,7 +99,7 @@ PREPARE = Box(
     150,
     455,
     84,
-    "prepare()  —  inference/prepare.py",
+    "prepare()  —  inference/engine.py",
     (
         "once for each input: range, level, colours, model",
         "a Decision (JSON) and an Engine",

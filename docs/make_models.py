@@ -14,7 +14,7 @@ from memnet_core.tasks import find_task
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.card import Card
 
 INTRODUCTION = """\
 # The shipped models

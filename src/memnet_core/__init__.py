@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from memnet_core.inference.api import restore
     from memnet_core.io import Image, open_image, save_image
     from memnet_core.model.architecture import Architecture
-    from memnet_core.model.checkpoint import Card, load_model, read_card, save_model
+    from memnet_core.model.card import Card
+    from memnet_core.model.checkpoint import load_model, read_card, save_model
     from memnet_core.model.network import MemNet
     from memnet_core.model.registry import find_model
     from memnet_core.training.runner import train

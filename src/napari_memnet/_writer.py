@@ -1,4 +1,4 @@
-"""Saving a layer as OME-TIFF with its pixel sizes and units."""
+"""Writers of layers: OME-TIFF and OME-Zarr."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from napari_memnet.layers.source import LayerPlanes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.io import Calibration
+    from memnet_core.io import Calibration, ImageFile
 
 __all__ = [
     "calibration_of",
     "layer_axes",
     "write_ome_tiff",
     "write_ome_tiffs",
+    "write_ome_zarr",
+    "write_ome_zarrs",
     "written_each",
 ]
 
+
 _DEFAULT_AXES = "TCZYX"
-_SUFFIX = ".ome.tif"
+_TIFF_SUFFIX = ".ome.tif"
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
 """What names of layers may hold and names of files may not."""
 
@@ -56,7 +59,7 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     """
     from memnet_core.io import write_ome_tiff as write
 
-    path = _suffixed(path)
+    path = _with_tiff_suffix(path)
     data = data[0] if attributes.get("multiscale") else data
     rgb = bool(attributes.get("rgb"))
     shape = tuple(int(size) for size in data.shape)
@@ -102,9 +105,9 @@ def write_ome_tiffs(
         If one of the files exists, OME-TIFF cannot hold a layer, or a file cannot be
         written.
     """
-    stem = _suffixed(path).removesuffix(".tiff").removesuffix(".tif")
+    stem = _with_tiff_suffix(path).removesuffix(".tiff").removesuffix(".tif")
     stem = stem.removesuffix(".ome")
-    return written_each(stem, layers, _SUFFIX, write_ome_tiff)
+    return written_each(stem, layers, _TIFF_SUFFIX, write_ome_tiff)
 
 
 def written_each(
@@ -142,14 +145,14 @@ def written_each(
     return paths
 
 
-def _suffixed(path: str) -> str:
+def _with_tiff_suffix(path: str) -> str:
     """Return a path with the suffix of an OME-TIFF, instead of that of a TIFF."""
     lower = path.lower()
     if lower.endswith((".ome.tif", ".ome.tiff")):
         return path
     if lower.endswith((".tif", ".tiff")):
         path = path[: lower.rindex(".tif")]
-    return path + _SUFFIX
+    return path + _TIFF_SUFFIX
 
 
 def layer_axes(attributes: dict[str, Any], ndim: int, path: str) -> str:
@@ -196,3 +199,132 @@ def calibration_of(axes: str, attributes: dict[str, Any]) -> Calibration:
 def _measures(unit: Any, other: str) -> bool:
     """Whether a unit, as napari keeps them, measures the same as another one."""
     return bool(unit.is_compatible_with(other))
+
+
+_ZARR_SUFFIX = ".ome.zarr"
+
+
+def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write the data of an image layer with lower levels, whole or not at all.
+
+    Parameters
+    ----------
+    path : str
+        The folder to make; ``.ome.zarr`` is added if it has another suffix.
+    data : array
+        Pixels; of a multiscale layer the full resolution is written.
+    attributes : dict
+        As for `napari_memnet._writer.write_ome_tiff`.
+
+    Returns
+    -------
+    list of str
+        The path.
+
+    Raises
+    ------
+    ImageError
+        If the folder exists, OME-Zarr cannot hold the layer, or it cannot be written.
+    """
+    from memnet_core._util.atomic_write import place_folder, temporary_folder
+    from memnet_core.io.core.errors import writing
+    from memnet_core.io.zarr.image import create_ome_zarr, layout_for
+    from memnet_core.io.zarr.shards import open_level, shrink_block
+
+    path = _with_zarr_suffix(path)
+    output = Path(path)
+    if output.exists():
+        raise ImageError(f"{path} exists already; choose another name.", path=output)
+    data = data[0] if attributes.get("multiscale") else data
+    planes = LayerPlanes(data, bool(attributes.get("rgb")))
+    with writing(output), temporary_folder(output) as folder:
+        image = folder / output.name
+        like = _source(output, planes, attributes)
+        layout = layout_for(like, 1)
+        create_ome_zarr(image, like, layout, 1, None)
+        for level in range(len(layout.shapes)):
+            array = open_level(image, level)
+            finer = open_level(image, level - 1) if level else None
+            for number in range(layout.blocks(level)):
+                block = layout.block(level, number)
+                array[block] = (
+                    shrink_block(finer, block)
+                    if level
+                    else _block(like, layout.axes, block)
+                )
+        if not place_folder(image, output, overwrite=False):
+            raise ImageError(f"{path} exists already; choose another name.")
+    return [path]
+
+
+def write_ome_zarrs(
+    path: str, layers: list[tuple[Any, dict[str, Any], str]]
+) -> list[str]:
+    """Write image layers to folders of their own, as `write_ome_zarr`.
+
+    Parameters, results and errors are those of `napari_memnet._writer.write_ome_tiffs`.
+    """
+    stem = _with_zarr_suffix(path).removesuffix(_ZARR_SUFFIX)
+    return written_each(stem, layers, _ZARR_SUFFIX, write_ome_zarr)
+
+
+def _with_zarr_suffix(path: str) -> str:
+    lower = path.lower()
+    if lower.endswith(_ZARR_SUFFIX):
+        return path
+    return (path[: -len(".zarr")] if lower.endswith(".zarr") else path) + _ZARR_SUFFIX
+
+
+def _source(path: Path, planes: LayerPlanes, attributes: dict[str, Any]) -> ImageFile:
+    """Return a layer as if it were read from an OME-Zarr that says the same of it."""
+    from memnet_core.io import ImageFile, Metadata
+    from memnet_core.io.zarr.image import NgffAttributes
+    from memnet_core.io.zarr.ngff import image_attributes
+
+    shape = planes.region.shape
+    axes = layer_axes(attributes, len(shape), str(path))
+    if planes.rgb and "C" in axes:
+        raise ImageError(
+            f"{path} cannot be written: OME-Zarr has no channels of colours; save it "
+            "as OME-TIFF.",
+            path=path,
+        )
+    known: Calibration = calibration_of(axes, attributes)
+    stored = _with_colour(axes) if planes.rgb else axes
+    steps = dict(zip(axes, np.abs(attributes.get("scale", 1.0)), strict=True))
+    places = dict(zip(axes, attributes.get("translate", 0.0), strict=True))
+    transform = (
+        [float(steps.get(a, 1)) for a in stored],
+        [float(places.get(a, 0)) for a in stored],
+    )
+    told = image_attributes({}, stored, known, [transform], zarr_format=3)
+    told[NAMESPACE] = to_note(attributes, shape)
+    return ImageFile(
+        path,
+        planes.data,
+        axes + "S" * planes.rgb,
+        format="layer",
+        metadata=Metadata(
+            stated=known,
+            native=NgffAttributes(told),
+            provenance=provenance_line(attributes),
+        ),
+        grain=(1, 1),
+    )
+
+
+def _with_colour(axes: str) -> str:
+    """Return axes with C where OME-Zarr has it: after T, before Z."""
+    return "".join(sorted(f"C{axes}", key="TCZYX".index))
+
+
+def _block(like: ImageFile, axes: str, block: tuple[slice, ...]) -> Any:
+    """Read a block of the full resolution, along the axes of the result."""
+    chosen = dict(zip(axes, block, strict=True))
+    leading = tuple(chosen[axis] for axis in like.leading)
+    pixels = like.read_block(leading, chosen["Y"], chosen["X"])
+    if not like.axes.endswith("S"):
+        return pixels[..., 0]
+    return np.moveaxis(pixels, -1, axes.index("C"))[
+        tuple(chosen["C"] if axis == "C" else slice(None) for axis in axes)
+    ]

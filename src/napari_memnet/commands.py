@@ -32,7 +32,7 @@ def _restore_selected(
 ) -> None:
     from napari.utils.notifications import show_error
 
-    from napari_memnet.widgets.quick_restore import one_click
+    from napari_memnet.widgets.restore_runner import one_click
 
     selected = [x for x in image_layers(viewer) if x in viewer.layers.selection]
     if selected:

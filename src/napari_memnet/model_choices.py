@@ -9,7 +9,7 @@ from psygnal import Signal
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
-    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.card import Card
     from memnet_core.model.registry import Entry
 
 __all__ = [

@@ -9,7 +9,7 @@ import numpy as np
 
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.image_ops.metrics import psnr, ssim
-from napari_memnet.layers.overlap import shared_windows
+from napari_memnet.layers.difference import shared_windows
 from napari_memnet.layers.result_store import LARGEST_PLANE
 from napari_memnet.layers.source import layer_planes
 from napari_memnet.layers.view import current_index

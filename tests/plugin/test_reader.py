@@ -19,8 +19,7 @@ from memnet_core.inference.settings import Settings
 from memnet_core.io import provenance_of
 from napari_memnet import _reader
 from napari_memnet._reader import get_reader
-from napari_memnet._writer import write_ome_tiff
-from napari_memnet._zarr_writer import write_ome_zarr, write_ome_zarrs
+from napari_memnet._writer import write_ome_tiff, write_ome_zarr, write_ome_zarrs
 from napari_memnet.jobs.restore import LayerSource, restore_region
 from napari_memnet.layers.results import result_layer
 from napari_memnet.layers.source import Region

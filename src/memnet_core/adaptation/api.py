@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.adaptation.frame_split import series_along
+from memnet_core.adaptation.clips import series_along
 from memnet_core.adaptation.result import Request, model_name
 from memnet_core.adaptation.runner import adapting
 from memnet_core.errors import UsageError
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.adaptation.events import Event
     from memnet_core.adaptation.objectives import Objective
-    from memnet_core.adaptation.result import Adapted
+    from memnet_core.adaptation.result import Adapted, Event
     from memnet_core.io import Image, ImageFile
 
 __all__ = ["adapt", "frames_of"]

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from memnet_core.adaptation.clips import told
-from memnet_core.adaptation.events import Point, Retested
 from memnet_core.adaptation.holdout import losses_of
 from memnet_core.adaptation.objectives import (
     Lesson,
@@ -21,6 +20,7 @@ from memnet_core.adaptation.objectives import (
     neighbour_targets,
     noisy_pairs,
 )
+from memnet_core.adaptation.result import Point, Retested
 from memnet_core.training.events import Progress, StepDone
 from memnet_core.training.losses import memnet_loss
 from memnet_core.training.meter import Meter
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from memnet_core.adaptation.clips import Clip
-    from memnet_core.adaptation.events import Learning
     from memnet_core.adaptation.holdout import Losses, Trial
     from memnet_core.adaptation.objectives import Objective
+    from memnet_core.adaptation.result import Learning
     from memnet_core.model.network import MemNet
 
 __all__ = ["Learned", "learned", "patch_side"]

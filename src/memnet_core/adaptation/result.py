@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from memnet_core.adaptation.objectives import OBJECTIVES
 from memnet_core.errors import ModelError, UsageError
 from memnet_core.model.registry import user_folder
+from memnet_core.progress import Notice
+from memnet_core.training.events import Progress, StepDone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,11 +18,63 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.adaptation.events import Point
     from memnet_core.adaptation.holdout import Fall, Motion
     from memnet_core.adaptation.objectives import Objective
 
-__all__ = ["Adapted", "Exhibit", "Request", "is_better", "model_name"]
+__all__ = [
+    "Adapted",
+    "Event",
+    "Exhibit",
+    "Learning",
+    "Point",
+    "Reading",
+    "Request",
+    "Retested",
+    "is_better",
+    "model_name",
+]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """So many of the parts of the source are read."""
+
+    done: int
+    total: int
+
+
+class Point(NamedTuple):
+    """Losses after some minutes of learning, in variances of the noise.
+
+    `training` is the mean since the point before, NaN for the first one.
+    """
+
+    minutes: float
+    training: float
+    held_out: float
+
+
+@dataclass(frozen=True)
+class Retested:
+    """The network was tried on what is held out, again.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken so far.
+    point : Point
+        The losses.
+    is_best : bool
+        Whether the held-out loss was never lower.
+    """
+
+    step: int
+    point: Point
+    is_best: bool
+
+
+Learning = Progress | StepDone | Retested
+Event = Notice | Reading | Learning
 
 _LONGEST_NAME = 60
 

@@ -9,9 +9,7 @@ import numpy as np
 import torch
 
 from memnet_core._util.devices import select_device
-from memnet_core.adaptation.clips import Clip, clips_at
-from memnet_core.adaptation.events import Reading
-from memnet_core.adaptation.frame_split import planned
+from memnet_core.adaptation.clips import Clip, clips_at, planned
 from memnet_core.adaptation.holdout import (
     Fall,
     losses_of,
@@ -21,10 +19,11 @@ from memnet_core.adaptation.holdout import (
     trial_of,
 )
 from memnet_core.adaptation.loop import learned, patch_side
-from memnet_core.adaptation.result import Adapted, Exhibit, is_better
+from memnet_core.adaptation.result import Adapted, Exhibit, Reading, is_better
 from memnet_core.errors import ModelError, TrainingError, UsageError
 from memnet_core.inference.plan import decide
-from memnet_core.model.checkpoint import TrainingSummary, load_model, save_model
+from memnet_core.model.card import TrainingSummary
+from memnet_core.model.checkpoint import load_model, save_model
 from memnet_core.model.flat_field import without_pattern
 from memnet_core.progress import EventsWithResult, Notice
 from memnet_core.tasks import CORRELATED, Levels, find_task
@@ -36,14 +35,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.adaptation.events import Event
     from memnet_core.adaptation.holdout import Trial
     from memnet_core.adaptation.loop import Learned
     from memnet_core.adaptation.objectives import Objective
-    from memnet_core.adaptation.result import Request
+    from memnet_core.adaptation.result import Event, Request
     from memnet_core.inference.plan import Decision
     from memnet_core.inference.settings import Settings
-    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.card import Card
     from memnet_core.model.network import MemNet
     from memnet_core.sources.protocols import Source
 

@@ -12,7 +12,8 @@ from memnet_core.batch.events import (
 )
 from memnet_core.batch.expand import parts_of
 from memnet_core.batch.inputs import Found, Source, find_inputs
-from memnet_core.batch.plan import Job, plan_jobs
+from memnet_core.batch.jobs import Job
+from memnet_core.batch.plan import plan_jobs
 from memnet_core.batch.report import Run, counts_of, out_of_date, write_report
 from memnet_core.batch.run import BatchRun, Share
 

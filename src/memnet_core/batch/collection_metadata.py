@@ -17,7 +17,7 @@ from memnet_core.io.tiff.ome_xml import metadata_only
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.batch.plan import Job
+    from memnet_core.batch.jobs import Job
 
 __all__ = ["keep_tree"]
 

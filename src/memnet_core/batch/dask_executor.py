@@ -32,7 +32,7 @@ from memnet_core.progress import result_of
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from memnet_core.batch.plan import Job
+    from memnet_core.batch.jobs import Job
     from memnet_core.inference.settings import Settings
 
 __all__ = ["ClusterRun", "perform"]

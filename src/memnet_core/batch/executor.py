@@ -34,7 +34,7 @@ from memnet_core.batch.shard_worker import BlockMaker
 from memnet_core.batch.shared_output import SharedResult, begin, clear_placed
 from memnet_core.batch.staleness import Judge
 from memnet_core.errors import ImageError
-from memnet_core.inference.prepare import Models
+from memnet_core.inference.engine import Models
 from memnet_core.inference.provenance import provenance
 from memnet_core.io import create_scenes, open_scenes
 from memnet_core.io.core.errors import reading
@@ -45,8 +45,8 @@ from memnet_core.sources.prefetch import write_behind
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from memnet_core.batch.plan import Job
-    from memnet_core.inference.prepare import Prepared
+    from memnet_core.batch.jobs import Job
+    from memnet_core.inference.plan import Prepared
     from memnet_core.inference.settings import Settings
     from memnet_core.model.registry import Entry
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch.inputs import Source
-    from memnet_core.batch.plan import Job
+    from memnet_core.batch.jobs import Job
 
 __all__ = ["joined_sources", "parts_of"]
 

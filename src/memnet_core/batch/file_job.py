@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from memnet_core._util.sanitize import listed
 from memnet_core.errors import ImageError, NothingToDo
-from memnet_core.inference.prepare import prepare
+from memnet_core.inference.engine import prepare
 from memnet_core.inference.runner import restore
 from memnet_core.progress import Notice, Progress
 from memnet_core.sources.prefetch import read_ahead
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from contextlib import ExitStack
 
-    from memnet_core.inference.prepare import Models, Prepared
+    from memnet_core.inference.engine import Models
+    from memnet_core.inference.plan import Prepared
     from memnet_core.inference.settings import Settings
     from memnet_core.io import ImageFile, Scenes
     from memnet_core.sources.protocols import Sink

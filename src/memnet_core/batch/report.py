@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch.events import Event, Outcome
-    from memnet_core.batch.plan import Job
+    from memnet_core.batch.jobs import Job
     from memnet_core.inference.settings import Settings
 
 __all__ = ["Run", "counts_of", "out_of_date", "report_of", "write_report"]

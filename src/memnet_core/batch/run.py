@@ -27,7 +27,7 @@ from memnet_core.progress import EventsWithResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from memnet_core.batch.plan import Job
+    from memnet_core.batch.jobs import Job
     from memnet_core.inference.settings import Settings
 
 __all__ = ["BatchRun", "Share", "guarded"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.inference.prepare import carried_out
+from memnet_core.inference.engine import carried_out
 from memnet_core.inference.runner import restore
 from memnet_core.io import open_image
 from memnet_core.io.core.errors import writing
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.batch.plan import Job
+    from memnet_core.batch.jobs import Job
     from memnet_core.batch.shared_output import SharedResult
-    from memnet_core.inference.prepare import Models
+    from memnet_core.inference.engine import Models
     from memnet_core.progress import Notice, Progress
 
 __all__ = ["BlockMaker"]

@@ -16,7 +16,7 @@ from memnet_core.tasks import find_task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from memnet_core.batch.plan import Job
+    from memnet_core.batch.jobs import Job
     from memnet_core.inference.settings import Settings
     from memnet_core.io.core.provenance import Provenance
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 import traceback
@@ -14,6 +15,8 @@ import click
 from memnet_core._util.sanitize import shown, shown_lines
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from memnet_core.batch import (
         ClusterReady,
         Event,
@@ -22,16 +25,20 @@ if TYPE_CHECKING:
         ModelReady,
         Run,
     )
+    from memnet_core.training.events import Event as TrainingEvent
 
 __all__ = [
     "EXIT_BUG",
     "EXIT_FAILED",
     "EXIT_INTERRUPTED",
     "EXIT_USAGE",
+    "StopSignal",
     "follow",
     "is_debugging",
     "shown_cause",
+    "told",
 ]
+
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -228,3 +235,50 @@ def _summarise(run: Run, seconds: float) -> None:
     )
     hint = "; --update redoes what is out of date" if out_of_date(run) else ""
     click.echo(f"{counts_of(run)}{speed}{hint}.", err=True)
+
+
+class StopSignal:
+    """Turns the first Ctrl-C or SIGTERM into a request to stop after this step."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._request)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(number, signal.SIG_DFL)
+
+
+def told(event: TrainingEvent) -> str:
+    """Return an event of training in one line, or nothing."""
+    from memnet_core.progress import Notice
+    from memnet_core.training.events import Finished, Progress, Validated
+
+    if isinstance(event, Notice):
+        return event.text
+    if isinstance(event, Progress):
+        return (
+            f"{event.minutes:6.1f} min {event.fraction:4.0%}  step {event.step:6d}  "
+            f"loss {event.loss:.6f}  lr {event.learning_rate:.1e}  "
+            f"{event.patches_per_second:.1f} patches/s  "
+            f"{event.pixels_per_second / 1e3:.0f} kpx/s  "
+            f"{event.minutes_left:.1f} min left"
+        )
+    if isinstance(event, Validated):
+        gains = ", ".join(
+            f"{level} {event.input_psnr[level]:.2f} -> {event.psnr[level]:.2f} dB"
+            for level in event.psnr
+        )
+        best = "" if event.is_best else "  (not better than before)"
+        return (
+            f"{event.minutes:6.1f} min validation  {gains}  loss "
+            f"{event.training_loss:.6f} training, {event.evaluation_loss:.6f} "
+            f"evaluation{best}"
+        )
+    if isinstance(event, Finished):
+        return (
+            f"Finished after {event.minutes:.1f} min, {event.step} steps, "
+            f"{event.megapixels:.1f} megapixels."
+        )
+    return ""

@@ -14,7 +14,7 @@ from memnet_core.cli._options import max_pixels, parse_axes, parse_noise
 from memnet_core.cli._progress import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from memnet_core.adaptation.events import Event
+    from memnet_core.adaptation.result import Event
 
 __all__ = ["adapt"]
 
@@ -107,7 +107,7 @@ def adapt(*, stack: Path, axis: str | None, **options: Any) -> None:
 
 
 def _tell(event: Event) -> None:
-    from memnet_core.adaptation.events import Retested
+    from memnet_core.adaptation.result import Retested
     from memnet_core.progress import Notice
     from memnet_core.training.events import Progress
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.card import Card
     from memnet_core.model.network import MemNet
     from memnet_core.tasks import Task
 
@@ -62,10 +62,8 @@ def gates(*, models: tuple[str, ...], out: Path) -> None:
     The norm of the weights by feature map, the means by kind of memory, and whether
     the paper's three observations hold; models of two tasks can be compared.
     """
-    from memnet_core.paper.csv import bars_csv, gates_csv
-    from memnet_core.paper.figures import draw_gates
-    from memnet_core.paper.gate_norms import gate_norms
-    from memnet_core.paper.observations import observations
+    from memnet_core.paper.figures import bars_csv, draw_gates, gates_csv
+    from memnet_core.paper.gate_norms import gate_norms, observations
 
     loaded = _load(models)
     norms = {name: gate_norms(model) for name, (model, _) in loaded.items()}
@@ -119,9 +117,8 @@ def spectra(
     Crops, spectral densities by concentric circles, and their differences between
     predictions and between networks, such as with and without long-term memories.
     """
-    from memnet_core.paper.csv import spectra_csv
     from memnet_core.paper.fig4_predictions import compare
-    from memnet_core.paper.figures import draw_spectra
+    from memnet_core.paper.figures import draw_spectra, spectra_csv
 
     loaded = _load(models, level)
     task = _task(loaded)
@@ -172,9 +169,8 @@ def predictions(
     Cost is weights, multiply-adds, and seconds for an image of 288×288 pixels, as they
     are measured here; another load of the machine gives other seconds.
     """
-    from memnet_core.paper.csv import predictions_csv
     from memnet_core.paper.fig6_exits import published_psnr, score_predictions
-    from memnet_core.paper.figures import draw_predictions
+    from memnet_core.paper.figures import draw_predictions, predictions_csv
 
     loaded = _load(models, level)
     task = _task(loaded)
@@ -215,7 +211,7 @@ def residual(*, before: Path, after: Path, plane: int | None, out: Path) -> None
     It should be as strong as noise, white (neighbours do not correlate), and show no
     structure of the image. Of a large plane the middle 1024×1024 pixels are looked at.
     """
-    from memnet_core.batch.residual_planes import paired_planes
+    from memnet_core.batch.residuals import paired_planes
     from memnet_core.evaluation.residual_noise import residual_of
     from memnet_core.io import open_image
     from memnet_core.paper.figures import draw_residuals

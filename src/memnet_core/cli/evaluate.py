@@ -12,7 +12,7 @@ from memnet_core._util.sanitize import shown
 from memnet_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from memnet_core.evaluation.results import Evaluation
+    from memnet_core.evaluation.report import Evaluation
     from memnet_core.inference.settings import Channels
 
 __all__ = ["evaluate"]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memnet_core._util.sanitize import shown
-from memnet_core.cli._progress import EXIT_INTERRUPTED
-from memnet_core.cli._training import StopSignal, told
+from memnet_core.cli._progress import EXIT_INTERRUPTED, StopSignal, told
 
 if TYPE_CHECKING:
     from memnet_core.paper.run import Started

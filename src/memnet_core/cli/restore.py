@@ -11,7 +11,7 @@ import click
 
 from memnet_core.cli._options import residual, restoration_options, settings_of
 from memnet_core.cli._progress import follow
-from memnet_core.cli._residuals import check_residual, write_residuals
+from memnet_core.cli.batch import check_residual, write_residuals
 
 __all__ = ["restore"]
 

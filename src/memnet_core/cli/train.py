@@ -11,8 +11,7 @@ import click
 
 from memnet_core._util.sanitize import shown
 from memnet_core.cli._options import parse_range
-from memnet_core.cli._progress import EXIT_INTERRUPTED
-from memnet_core.cli._training import StopSignal, told
+from memnet_core.cli._progress import EXIT_INTERRUPTED, StopSignal, told
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:

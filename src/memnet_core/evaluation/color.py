@@ -13,7 +13,7 @@ from memnet_core.errors import EvaluationError
 from memnet_core.evaluation.protocol import colour_scores, noise, reference
 from memnet_core.evaluation.run import Sample, scored
 from memnet_core.image_ops.resize import imresize
-from memnet_core.inference.prepare import prepare
+from memnet_core.inference.engine import prepare
 from memnet_core.inference.runner import restore
 from memnet_core.inference.settings import Settings
 from memnet_core.io import open_image
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.evaluation.results import Evaluation
+    from memnet_core.evaluation.report import Evaluation
     from memnet_core.inference.settings import Channels
     from memnet_core.model.registry import Entry
     from memnet_core.tasks import Task

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.evaluation.results import Evaluation
-    from memnet_core.model.checkpoint import Card
+    from memnet_core.evaluation.report import Evaluation
+    from memnet_core.model.card import Card
 
 __all__ = ["as_html"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.batch.residual_planes import less
+from memnet_core.batch.residuals import less
 from memnet_core.noise.estimation import noise_line
 from memnet_core.tasks import estimate_noise
 

@@ -17,7 +17,7 @@ from memnet_core.evaluation.protocol import (
     smallest_side,
 )
 from memnet_core.evaluation.published import input_scores, known_set, published
-from memnet_core.evaluation.results import Crop, Evaluation, ImageScore, Luminance
+from memnet_core.evaluation.report import Crop, Evaluation, ImageScore, Luminance
 from memnet_core.image_ops.resize import imresize
 from memnet_core.tasks import find_task
 from memnet_core.training.data.clean_images import read_clean_images
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from memnet_core.evaluation.published import Figures
     from memnet_core.inference.engine import Engine
-    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.card import Card
     from memnet_core.sources.protocols import ArraySource
     from memnet_core.tasks import Task
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.card import Card
     from memnet_core.model.network import MemNet
 
     Run = Callable[[Path, NDArray[np.float32]], NDArray[np.float32] | None]

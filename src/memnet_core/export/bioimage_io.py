@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.export.module import PortableNetwork
-    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.card import Card
 
 __all__ = ["validated", "write_package"]
 

@@ -12,7 +12,7 @@ from memnet_core.tasks import find_task
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.card import Card
 
 __all__ = ["drawing", "sample_input", "typical_level"]
 

@@ -9,26 +9,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from memnet_core.errors import ImageError
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+__all__ = [
+    "add_luminance",
+    "full_range_luminance",
+    "rgb2gray",
+    "rgb2ycbcr_luminance",
+    "scored_luminance",
+    "without_alpha",
+]
+
 
 _MATLAB_GRAY = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 _MATLAB_YCBCR = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 
 FloatT = TypeVar("FloatT", bound="np.floating[Any]")
-
-__all__ = [
-    "add_luminance",
-    "check_finite",
-    "full_range_luminance",
-    "rgb2gray",
-    "rgb2ycbcr_luminance",
-    "scored_luminance",
-    "to_dtype",
-    "without_alpha",
-]
 
 
 def rgb2ycbcr_luminance(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -132,34 +129,3 @@ def without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
     """Return the 1 or 3 colour samples of (..., S) pixels, as a view."""
     samples = pixels.shape[-1]
     return pixels[..., : samples if samples in (1, 3) else samples - 1]
-
-
-def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return values in a dtype: integers rounded and clipped, bool from one half.
-
-    Integers of 64 bits are exact up to 2**53.
-    """
-    if dtype.kind == "b":
-        return values >= 0.5
-    if dtype.kind == "f":
-        return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    high = float(limits.max)
-    if high > limits.max:
-        high = float(np.nextafter(high, 0))
-    return np.clip(np.rint(values), float(limits.min), high).astype(dtype)
-
-
-def check_finite(pixels: NDArray[Any]) -> None:
-    """Check that no value is NaN or infinite.
-
-    Raises
-    ------
-    ImageError
-        If one is; the message counts them.
-    """
-    bad = pixels.size - int(np.isfinite(pixels).sum())
-    if bad:
-        raise ImageError(
-            f"{bad} of {pixels.size} values are NaN or infinite; replace them first."
-        )

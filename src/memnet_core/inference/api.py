@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from memnet_core.errors import UsageError
-from memnet_core.inference.prepare import prepare
+from memnet_core.inference.engine import prepare
 from memnet_core.inference.provenance import provenance
 from memnet_core.inference.runner import restore as run
 from memnet_core.inference.settings import (

@@ -13,7 +13,9 @@ from memnet_core._util.devices import (
     is_out_of_memory,
     select_device,
 )
-from memnet_core.errors import NotFinite, OutOfMemory, UsageError
+from memnet_core.errors import ModelError, NotFinite, OutOfMemory, UsageError
+from memnet_core.inference.plan import Decision, Prepared, decide
+from memnet_core.model.checkpoint import load_model
 from memnet_core.model.streaming import EvaluationNetwork
 
 if TYPE_CHECKING:
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.inference.settings import Precision
+    from memnet_core.inference.settings import Precision, Settings
     from memnet_core.model.network import MemNet
     from memnet_core.model.streaming import RowStream
+    from memnet_core.sources.protocols import Source
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Models", "carried_out", "prepare"]
+
 
 # Other programs, and the images themselves, need memory, too.
 _MEMORY_SHARE = 0.5
@@ -232,3 +236,66 @@ class Engine:
                 raise
             return None
         return restored
+
+
+class Models:
+    """Engines, each loaded once."""
+
+    def __init__(self) -> None:
+        self._engines: dict[tuple[object, ...], Engine] = {}
+
+    def engine(self, decision: Decision, device: str = "auto") -> Engine:
+        """Return the engine for a decision on a device.
+
+        Raises
+        ------
+        ModelError, DeviceError, UsageError
+            If model, device or exit block do not serve.
+        """
+        key = (decision.checksum, device, decision.exit_block, decision.precision)
+        if key not in self._engines:
+            model, card = load_model(decision.entry().path)
+            if card.sha256 != decision.checksum:
+                raise ModelError(
+                    f"The model {decision.model} was exchanged meanwhile; begin anew."
+                )
+            self._engines[key] = Engine(
+                model,
+                device=device,
+                exit_block=decision.exit_block,
+                precision=decision.precision,
+            )
+        return self._engines[key]
+
+
+_MODELS = Models()
+
+
+def prepare(
+    source: Source, settings: Settings, models: Models | None = None
+) -> Prepared:
+    """Decide how a source is restored, and load what does it.
+
+    Parameters
+    ----------
+    source : Source
+        Any input.
+    settings : Settings
+        What was asked for.
+    models : Models, optional
+        Where engines are kept; by default one place of this process.
+
+    Raises
+    ------
+    MemnetError
+        As `decide`; also if the model or the device does not serve.
+    """
+    return carried_out(decide(source, settings), settings.device, models)
+
+
+def carried_out(
+    decision: Decision, device: str = "auto", models: Models | None = None
+) -> Prepared:
+    """Return a decision with the engine on a device; see `prepare`."""
+    engine = (models or _MODELS).engine(decision, device)
+    return Prepared(decision, engine, decision.entry())

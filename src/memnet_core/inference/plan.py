@@ -6,7 +6,7 @@ result wherever they come from.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,10 +18,14 @@ from memnet_core.inference.analysis import Channel, Judged, judge
 from memnet_core.inference.channels import ColourMode, colour_mode
 from memnet_core.inference.noise_choice import check_noise, mildest
 from memnet_core.inference.scaling import Linear, scaling_of
-from memnet_core.inference.settings import HotPixels, Precision
-from memnet_core.inference.strength import check_strength, strength_in_words
+from memnet_core.inference.settings import (
+    HotPixels,
+    Precision,
+    check_strength,
+    strength_in_words,
+)
 from memnet_core.jpeg.chroma import Chroma
-from memnet_core.jpeg.dct_bounds import JpegCoding
+from memnet_core.jpeg.coding import JpegCoding
 from memnet_core.model.registry import (
     Entry,
     choose_model,
@@ -35,16 +39,13 @@ from memnet_core.tasks import find_task
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from memnet_core.inference.engine import Engine
     from memnet_core.inference.settings import Settings
     from memnet_core.sources.protocols import Source
     from memnet_core.tasks import Task
 
-__all__ = [
-    "Decision",
-    "check_model",
-    "decide",
-    "plane_scaling",
-]
+__all__ = ["Decision", "Prepared", "check_model", "decide", "plane_scaling"]
+
 
 _GRAY_CHECK_ROWS = 256
 
@@ -284,3 +285,49 @@ def _is_gray(source: Source) -> bool:
 
 def _is_gray_window(pixels: NDArray[np.generic]) -> bool:
     return bool(np.all(pixels[..., :1] == pixels[..., 1:3]))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A decision and the engine that carries it out.
+
+    Attributes
+    ----------
+    decision : Decision
+        What the result depends on.
+    engine : Engine
+        The network on its device.
+    entry : Entry
+        The model.
+    """
+
+    decision: Decision
+    engine: Engine
+    entry: Entry = field(compare=False)
+
+    @property
+    def task(self) -> Task:
+        """What is done."""
+        return find_task(self.decision.task)
+
+    @property
+    def scale(self) -> int:
+        """How many times higher and wider the result is."""
+        return self.decision.scale
+
+    def result_shape(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Return the shape that a source of shape (N, H, W, S) is restored to."""
+        count, height, width, samples = shape
+        return count, height * self.scale, width * self.scale, samples
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        card, decision = self.entry.card, self.decision
+        ranges = dict.fromkeys(str(c.scaling) for c in decision.channels if c.scaling)
+        parts = [
+            *decision.remarks,
+            f"model {card.name} ({card.serves})",
+            f"on {self.engine.device}",
+            f"values {' and '.join(ranges)}" if ranges else "",
+        ]
+        return ", ".join(filter(None, parts))

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import DeviceError, NotFinite, OutOfMemory
-from memnet_core.image_ops.color import to_dtype, without_alpha
+from memnet_core.image_ops.color import without_alpha
+from memnet_core.image_ops.dtype import to_dtype
 from memnet_core.inference.channels import add_chroma, from_planes, seen_planes
 from memnet_core.inference.jpeg import ChromaPlanes, RestoredSamples
 from memnet_core.inference.plan import plane_scaling
-from memnet_core.inference.preprocess import Readied
-from memnet_core.inference.rows import Rows
+from memnet_core.inference.scaling import Stabilized
 from memnet_core.inference.tta import TURNS, mean_of_turns
 from memnet_core.jpeg.chroma import Chroma
-from memnet_core.jpeg.dct_bounds import BLOCK, consistent_colours
+from memnet_core.jpeg.coding import BLOCK
+from memnet_core.jpeg.dct_bounds import consistent_colours
 from memnet_core.progress import Notice, Progress
-from memnet_core.sources.enlarged import Enlarged
+from memnet_core.sources.frame_average import Averaged
+from memnet_core.sources.hot_pixels import WithoutHotPixels
 from memnet_core.sources.regions import Region, bands, window
-from memnet_core.sources.wrappers import Filled, is_blank
+from memnet_core.sources.wrappers import Enlarged, Filled, is_blank
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -29,11 +31,70 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.inference.engine import Engine
-    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.plan import Decision, Prepared
     from memnet_core.inference.scaling import Scaling
     from memnet_core.sources.protocols import Sink, Source
 
-__all__ = ["restore"]
+__all__ = ["Readied", "Rows", "restore"]
+
+
+class Rows:
+    """Rows that were read and wait for what the network makes of them."""
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self._strips: deque[NDArray[Any]] = deque()
+
+    def put(self, strip: NDArray[Any]) -> None:
+        """Add the rows that follow."""
+        self._strips.append(strip)
+
+    def take(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return rows, and forget those before `bottom`."""
+        found = []
+        while self._strips and self._start < bottom:
+            strip = self._strips.popleft()
+            used = min(bottom - self._start, len(strip))
+            found.append(strip[max(top - self._start, 0) : used])
+            if used < len(strip):
+                self._strips.appendleft(strip[used:])
+            self._start += used
+        return np.concatenate(found) if found else np.empty((0, 0, 1))
+
+
+class Readied:
+    """Sources without hot pixels, averaged if that was decided; one for each channel.
+
+    Parameters
+    ----------
+    source : Source
+        What is restored.
+    decision : Decision
+        How.
+    """
+
+    def __init__(self, source: Source, decision: Decision) -> None:
+        self._source = source
+        self._decision = decision
+        self._made: dict[int, Source] = {}
+
+    def channel(self, number: int) -> Source:
+        """Return what to read the planes of a channel from."""
+        if number not in self._made:
+            self._made[number] = self._readied(number)
+        return self._made[number]
+
+    def _readied(self, number: int) -> Source:
+        channel = self._decision.channels[number]
+        scaling, source = channel.scaling, self._source
+        if not isinstance(scaling, Stabilized):
+            return source
+        # The scaling is that of means.
+        noise = channel.frames * scaling.gain, channel.frames * scaling.constant
+        if self._decision.hot_pixels == "auto":
+            source = WithoutHotPixels(source, *noise)
+        return Averaged(source, *noise) if channel.frames > 1 else source
+
 
 _NARROWEST = 16
 """Columns that are not divided any more where memory runs out."""

@@ -9,10 +9,9 @@ from memnet_core.io.api import (
     save_image,
 )
 from memnet_core.io.core.calibration import Calibration
-from memnet_core.io.core.format import Format, PlaneWriter
+from memnet_core.io.core.format import FileSink, Format, PlaneWriter
 from memnet_core.io.core.image import Image, Metadata, Native, Probe
 from memnet_core.io.core.image_file import ImageFile, in_memory
-from memnet_core.io.core.plane_writer import FileSink
 from memnet_core.io.core.provenance import Provenance, provenance_of
 from memnet_core.io.core.scenes import Scenes
 from memnet_core.io.registry import (

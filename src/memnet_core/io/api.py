@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ImageError
 from memnet_core.io.core.errors import reading, writing
+from memnet_core.io.core.format import FileSink
 from memnet_core.io.core.image import Probe
 from memnet_core.io.core.image_file import in_memory
-from memnet_core.io.core.plane_writer import FileSink
 from memnet_core.io.core.scenes import Scenes, chosen_image
 from memnet_core.io.registry import format_of_content, format_of_suffix
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg.dct_bounds import JpegCoding
+    from memnet_core.jpeg.coding import JpegCoding
 
 __all__ = ["MOVIE"]
 

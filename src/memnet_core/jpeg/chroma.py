@@ -17,7 +17,7 @@ from memnet_core.jpeg.dct_bounds import FROM_YCC, TO_YCC, consistent_chroma
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg.dct_bounds import JpegCoding
+    from memnet_core.jpeg.coding import JpegCoding
 
 __all__ = ["Chroma", "Pixels"]
 

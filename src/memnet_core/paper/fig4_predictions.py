@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from memnet_core.errors import UsageError
 from memnet_core.evaluation.protocol import degraded_input, reference, scores
 from memnet_core.evaluation.run import restored_plane
-from memnet_core.paper.fig6_exits import exits
+from memnet_core.paper.fig6_exits import BANDS, decibels, exits, spectrum_of
 from memnet_core.paper.figures import Picture
-from memnet_core.paper.spectra import BANDS, decibels, spectrum_of
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 
     from memnet_core.model.architecture import Architecture
     from memnet_core.model.network import MemNet
-    from memnet_core.paper.fig6_exits import Exit
-    from memnet_core.paper.spectra import Spectrum
+    from memnet_core.paper.fig6_exits import Exit, Spectrum
 
 __all__ = ["Comparison", "compare"]
 

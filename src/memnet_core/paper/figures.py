@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core._util.sanitize import plotted
-from memnet_core.paper.fig6_exits import SIDE
+from memnet_core._util.sanitize import plotted, shown
+from memnet_core.paper.fig6_exits import SIDE, Prediction, decibels
 from memnet_core.paper.gate_norms import KINDS
-from memnet_core.paper.spectra import decibels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -23,18 +24,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.evaluation.residual_noise import Residual
-    from memnet_core.paper.fig6_exits import Prediction
+    from memnet_core.paper.fig6_exits import Spectrum
     from memnet_core.paper.gate_norms import GateNorms
-    from memnet_core.paper.spectra import Spectrum
 
 __all__ = [
     "Picture",
+    "bars_csv",
     "draw_gates",
     "draw_predictions",
     "draw_residuals",
     "draw_spectra",
+    "gates_csv",
+    "predictions_csv",
     "save",
+    "spectra_csv",
 ]
+
 
 _COLOURS = dict(zip(KINDS, ("tab:blue", "tab:orange", "tab:red"), strict=True))
 
@@ -297,3 +302,80 @@ def save(figure: Figure, stem: Path) -> list[Path]:
             temporary = stack.enter_context(replaced_when_complete(path))
             figure.savefig(temporary, format=path.suffix[1:], dpi=130)
     return paths
+
+
+def gates_csv(norms: Mapping[str, Sequence[GateNorms]]) -> str:
+    """Return a line for each feature map of each gate unit."""
+    return _csv(
+        ("model", "block", "map", "memory", "kind", "norm", "normalised"),
+        (
+            (
+                name,
+                gate.block,
+                number * gate.norms.shape[1] + channel + 1,
+                memory,
+                kind,
+                value * gate.scale,
+                value,
+            )
+            for name, gates in norms.items()
+            for gate in gates
+            for number, (memory, kind) in enumerate(
+                zip(gate.memories, gate.kinds, strict=True)
+            )
+            for channel, value in enumerate(gate.norms[number].tolist())
+        ),
+    )
+
+
+def bars_csv(norms: Mapping[str, Sequence[GateNorms]]) -> str:
+    """Return a line for each gate unit: mean normalised norms by kind, and of all."""
+    return _csv(
+        ("model", "block", *KINDS, "mean", "variance"),
+        (
+            (
+                name,
+                gate.block,
+                *(gate.bar(kind) for kind in KINDS),
+                float(gate.norms.mean()),
+                float(gate.norms.var()),
+            )
+            for name, gates in norms.items()
+            for gate in gates
+        ),
+    )
+
+
+def spectra_csv(spectra: Mapping[tuple[str, str], Spectrum]) -> str:
+    """Return a line for each circle of each image, which network and image name."""
+    return _csv(
+        ("model", "image", "frequency", "power"),
+        (
+            (model, image, frequency, power)
+            for (model, image), spectrum in spectra.items()
+            for frequency, power in zip(
+                spectrum.frequency.tolist(), spectrum.power.tolist(), strict=True
+            )
+        ),
+    )
+
+
+def predictions_csv(found: Mapping[str, Sequence[Prediction]]) -> str:
+    """Return a line for each prediction of each network."""
+    return _csv(
+        ("model", *(field.name for field in fields(Prediction))),
+        (
+            (name, *astuple(prediction))
+            for name, predictions in found.items()
+            for prediction in predictions
+        ),
+    )
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([shown(c) if isinstance(c, str) else c for c in row])
+    return text.getvalue()

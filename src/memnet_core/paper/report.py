@@ -9,12 +9,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core._util.sanitize import shown
+from memnet_core._util.sanitize import plotted, shown
 from memnet_core.errors import UsageError
 from memnet_core.evaluation.published import known_set, published, published_sets
 from memnet_core.evaluation.report import figure
-from memnet_core.paper.curves import draw_curves
-from memnet_core.paper.tables import TABLES
+from memnet_core.paper.plan import TABLES
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -22,11 +21,57 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.evaluation.published import Figures
-    from memnet_core.paper.plan import Plan
-    from memnet_core.paper.tables import Network, Table
-    from memnet_core.training.logs import Row as LogRow
+    from memnet_core.paper.plan import Network, Plan, Table
+    from memnet_core.training.events import Row
+    from memnet_core.training.events import Row as LogRow
 
-__all__ = ["Outcome", "Training", "as_csv", "as_markdown", "order", "write_tables"]
+__all__ = [
+    "Outcome",
+    "Training",
+    "as_csv",
+    "as_markdown",
+    "draw_curves",
+    "mean_psnr",
+    "order",
+    "write_tables",
+]
+
+
+_QUANTITY = "PSNR/"
+
+
+def mean_psnr(log: list[Row]) -> dict[int, float]:
+    """Return the PSNR of the validations in a log, the mean over levels, by step."""
+    found: dict[int, list[float]] = {}
+    for step, _, quantity, value in log:
+        if quantity.startswith(_QUANTITY):
+            found.setdefault(step, []).append(value)
+    return {step: sum(values) / len(values) for step, values in found.items()}
+
+
+def draw_curves(logs: Mapping[str, list[Row]], path: Path) -> None:
+    """Draw the PSNR of validations against steps, a line for each network.
+
+    Parameters
+    ----------
+    logs : mapping of str to list of Row
+        The log of each network's run.
+    path : Path
+        PNG file to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure((7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for title, log in logs.items():
+        curve = mean_psnr(log)
+        axes.plot([*curve], [*curve.values()], "o-", label=plotted(title))
+    axes.set(xlabel="steps", ylabel="mean PSNR on training images (dB)")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    with replaced_when_complete(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
 
 _DEGRADED = "degraded"
 

@@ -13,8 +13,8 @@ from memnet_core.errors import TrainingError, UsageError
 from memnet_core.evaluation.run import evaluate
 from memnet_core.inference.engine import Engine
 from memnet_core.model.checkpoint import load_model
+from memnet_core.paper.plan import TABLES
 from memnet_core.paper.report import Outcome, Training, write_tables
-from memnet_core.paper.tables import TABLES
 from memnet_core.progress import Notice
 from memnet_core.training.events import Finished
 from memnet_core.training.logs import read_log
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from memnet_core.model.checkpoint import Card
-    from memnet_core.paper.plan import Plan
-    from memnet_core.paper.tables import Network
+    from memnet_core.model.card import Card
+    from memnet_core.paper.plan import Network, Plan
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.events import Event
 

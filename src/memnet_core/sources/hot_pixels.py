@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.image_ops.color import to_dtype, without_alpha
+from memnet_core.image_ops.color import without_alpha
+from memnet_core.image_ops.dtype import to_dtype
 from memnet_core.sources.protocols import Derived
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg.dct_bounds import JpegCoding
+    from memnet_core.jpeg.coding import JpegCoding
 
 __all__ = ["ArraySink", "ArraySource", "Derived", "Sink", "Source"]
 

@@ -1,4 +1,4 @@
-"""What cannot be restored: values that are not finite, and planes without content."""
+"""Sources that change what they read: enlarged bicubically, without NaN."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memnet_core.image_ops.resize import resized_window
 from memnet_core.sources.protocols import Derived
 from memnet_core.sources.sampling import sampled_blocks
 
@@ -14,7 +15,38 @@ if TYPE_CHECKING:
 
     from memnet_core.sources.protocols import Source
 
-__all__ = ["Filled", "is_blank"]
+__all__ = ["Enlarged", "Filled", "is_blank"]
+
+
+class Enlarged(Derived):
+    """A source whose planes are enlarged by bicubic interpolation, as float64.
+
+    Parameters
+    ----------
+    source : Source
+        What is enlarged.
+    scale : int
+        By which factor.
+    """
+
+    def __init__(self, source: Source, scale: int) -> None:
+        super().__init__(source)
+        self._scale = scale
+        count, height, width, samples = source.shape
+        self.shape = (count, height * scale, width * scale, samples)
+        self.dtype = np.dtype(np.float64)
+        self.jpeg_coding = None
+
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Return a window of the enlarged plane."""
+        return resized_window(
+            lambda y, x: self._source.read(plane, y, x),
+            self._source.shape[1:3],
+            self.shape[1:3],
+            rows,
+            columns,
+        )
+
 
 _REACH = 8
 """Pixels that surroundings are carried into a hole; deep inside nothing is restored."""

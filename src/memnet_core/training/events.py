@@ -10,10 +10,10 @@ from memnet_core.progress import Notice
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.model.checkpoint import CurvePoint
+    from memnet_core.model.card import CurvePoint
     from memnet_core.model.network import MemNet
 
-__all__ = ["Event", "Example", "Finished", "Progress", "StepDone", "Validated"]
+__all__ = ["Event", "Example", "Finished", "Progress", "Row", "StepDone", "Validated"]
 
 
 @dataclass(frozen=True)
@@ -112,3 +112,6 @@ class Finished:
 
 
 Event = Notice | StepDone | Progress | Validated | Finished
+
+Row = tuple[int, float, str, float]
+"""Step, minutes, quantity, value."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.card import Card
     from memnet_core.tasks import Grain
 
 __all__ = ["FEW_MEGAPIXELS", "are_few", "start_card"]

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core.training.events import Progress, Validated
+from memnet_core.training.events import Progress, Row, Validated
 from memnet_core.training.plots import draw_curves, draw_examples
 
 if TYPE_CHECKING:
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
     from memnet_core.training.events import Event
 
-__all__ = ["Row", "RunLog", "read_log"]
+__all__ = ["RunLog", "read_log"]
+
 
 _LOG = "log.csv"
 _HEADER = ["step", "minutes", "quantity", "value"]
-
-Row = tuple[int, float, str, float]
-"""Step, minutes, quantity, value."""
 
 
 def read_log(out: Path) -> list[Row]:

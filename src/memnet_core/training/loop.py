@@ -15,7 +15,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from memnet_core._util.devices import select_device
 from memnet_core.errors import TrainingError
-from memnet_core.model.checkpoint import CurvePoint, load_model
+from memnet_core.model.card import CurvePoint
+from memnet_core.model.checkpoint import load_model
 from memnet_core.model.network import MemNet
 from memnet_core.model.registry import find_model
 from memnet_core.training import distributed

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from memnet_core.training.events import Example
-    from memnet_core.training.logs import Row
+    from memnet_core.training.events import Example, Row
 
 __all__ = ["draw_curves", "draw_examples"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memnet_core.model.checkpoint import Card, TrainingSummary, save_model
+from memnet_core.model.card import Card, TrainingSummary
+from memnet_core.model.checkpoint import save_model
 from memnet_core.model.flat_field import without_pattern
 from memnet_core.training.precision import describe_hardware
 

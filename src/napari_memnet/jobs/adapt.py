@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from memnet_core.adaptation.events import Event
-    from memnet_core.adaptation.result import Adapted, Request
+    from memnet_core.adaptation.result import Adapted, Event, Request
     from memnet_core.inference.settings import Settings
     from napari_memnet.jobs.restore import LayerSource
 
@@ -80,7 +79,7 @@ def adapt_layer(
     MemnetError
         If the layer, the model or the name does not serve.
     """
-    from memnet_core.adaptation.frame_split import series_along
+    from memnet_core.adaptation.clips import series_along
     from memnet_core.adaptation.runner import adapting
 
     series = series_along(source.planes.region.shape[:-2], axis)

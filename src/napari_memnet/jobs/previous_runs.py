@@ -78,7 +78,7 @@ def longer(out: Path, minutes: float, device: str) -> Generator[Any, None, None]
 def has_its_model_installed(out: Path, name: str) -> bool:
     """Whether the user's model of a name is the one in the folder of a run."""
     from memnet_core.model.checkpoint import read_card
-    from memnet_core.model.own import own_model
+    from memnet_core.model.registry import own_model
 
     try:
         written = read_card(out / f"{name}.safetensors")

@@ -14,6 +14,7 @@ from memnet_core._version import __version__
 from memnet_core.errors import MemnetError
 from memnet_core.progress import EventsWithResult, Progress
 from napari_memnet.layers.result_store import MEMORY_LIMIT, ResultStore, is_for_disk
+from napari_memnet.layers.results import Restored
 from napari_memnet.layers.source import LayerPlanes, layer_planes, told_tables
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from memnet_core.inference.plan import Decision
-    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.plan import Decision, Prepared
     from memnet_core.inference.settings import Settings
     from memnet_core.progress import Notice
     from napari_memnet.layers.source import Region
@@ -33,7 +33,6 @@ __all__ = [
     "LayerFailed",
     "LayerRestored",
     "LayerSource",
-    "Restored",
     "progress_of",
     "restore_layers",
     "restore_region",
@@ -88,31 +87,6 @@ class LayerSource:
                 if file.shape[1:3] == self.planes.shape[1:3]:
                     self.planes.jpeg_coding = file.jpeg_coding
         return self.planes
-
-
-@dataclass(frozen=True)
-class Restored:
-    """A restored region.
-
-    Attributes
-    ----------
-    data : array or list of array
-        A NumPy array; a Zarr array on disk; or those of several levels.
-    region : Region
-        Which part of the source it is.
-    scale : int
-        Pixels for each of the source, along Y and X.
-    task : str
-        What was done.
-    provenance : dict
-        How it came to be, as plain values.
-    """
-
-    data: Any
-    region: Region
-    scale: int
-    task: str
-    provenance: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -173,8 +147,8 @@ def restore_region(
         If the level cannot be found out, no model or device serves, or pixels are not
         finite.
     """
+    from memnet_core.inference.engine import carried_out
     from memnet_core.inference.plan import decide
-    from memnet_core.inference.prepare import carried_out
     from memnet_core.inference.runner import restore
     from memnet_core.sources.regions import Region as CoreRegion
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg.dct_bounds import JpegCoding
+    from memnet_core.jpeg.coding import JpegCoding
 
 __all__ = [
     "LayerPlanes",

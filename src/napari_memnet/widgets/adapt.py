@@ -143,7 +143,7 @@ class AdaptWidget(DockWidget):
         self.run.status.setText("" if layer is None or is_movie else _NO_FRAMES)
 
     def _on_event(self, event: Any) -> None:
-        from memnet_core.adaptation.events import Retested
+        from memnet_core.adaptation.result import Retested
         from memnet_core.progress import Notice
 
         if isinstance(event, Notice):

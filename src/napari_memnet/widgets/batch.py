@@ -14,10 +14,9 @@ from napari_memnet.jobs.batch import Planned, Progress, restore_folder
 from napari_memnet.jobs.worker import Work
 from napari_memnet.presets import OF_FOLDERS
 from napari_memnet.snippets import as_command
-from napari_memnet.widgets.copy_bar import CopyBar
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import chosen_folder, folder_field, plain_tip
-from napari_memnet.widgets.preset_bar import PresetBar
+from napari_memnet.widgets.form_buttons import CopyBar, PresetBar
 from napari_memnet.widgets.restore_form import RestorationForm
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.words import in_window

@@ -11,15 +11,15 @@ from qtpy.QtCore import QTimer
 
 from memnet_core.errors import MemnetError
 from napari_memnet.layers.difference import removed_layer
-from napari_memnet.layers.links import source_of
+from napari_memnet.layers.results import source_of
 from napari_memnet.layers.source import layer_planes, origin
 from napari_memnet.layers.view import current_index, image_layers
 from napari_memnet.scores import plane_at, scores
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import finish_fields
-from napari_memnet.widgets.score_plot import ScorePlot
+from napari_memnet.widgets.plots import ScorePlot
+from napari_memnet.widgets.run_bar import Status
 from napari_memnet.widgets.split_view import Curtain
-from napari_memnet.widgets.status import Status
 
 if TYPE_CHECKING:
     import napari.viewer

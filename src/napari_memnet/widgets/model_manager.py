@@ -11,7 +11,7 @@ from memnet_core._util.sanitize import shown
 from memnet_core.errors import MemnetError
 from napari_memnet.model_choices import describe, models_changed, own_models
 from napari_memnet.widgets.fields import finish_fields
-from napari_memnet.widgets.status import Status
+from napari_memnet.widgets.run_bar import Status
 
 if TYPE_CHECKING:
     from memnet_core.model.registry import Entry
@@ -103,7 +103,7 @@ class OwnModels(QWidget):  # type: ignore[misc]
         self.model.tooltip = describe(entry.card) if entry else "There is none."
 
     def _rename(self) -> None:
-        from memnet_core.model.own import rename_model
+        from memnet_core.model.registry import rename_model
 
         old, new = self.model.value, self.name.value.strip()
         try:
@@ -117,7 +117,7 @@ class OwnModels(QWidget):  # type: ignore[misc]
         self.status.setText(f"{old!r} is called {new!r} now.")
 
     def _delete(self) -> None:
-        from memnet_core.model.own import delete_model
+        from memnet_core.model.registry import delete_model
 
         entry = self._chosen()
         if entry is None or not self._is_meant(entry):

@@ -12,8 +12,13 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from memnet_core.errors import MemnetError, UsageError
 from napari_memnet.jobs.restore import LayerSource, restore_region
 from napari_memnet.jobs.worker import Work
-from napari_memnet.layers.links import belong, leave, place
-from napari_memnet.layers.results import restored_already, result_layer
+from napari_memnet.layers.results import (
+    belong,
+    leave,
+    place,
+    restored_already,
+    result_layer,
+)
 from napari_memnet.layers.source import place_of
 from napari_memnet.layers.view import current_index, visible_region
 
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 
     from memnet_core.inference.plan import Decision
     from memnet_core.inference.settings import Settings
-    from napari_memnet.jobs.restore import Restored
+    from napari_memnet.layers.results import Restored
 
 __all__ = ["Preview"]
 
@@ -189,7 +194,7 @@ class Preview(QObject):  # type: ignore[misc]
         self._work = work
 
         def remember(event: Any) -> None:
-            from memnet_core.inference.prepare import Prepared
+            from memnet_core.inference.plan import Prepared
 
             if isinstance(event, Prepared):
                 planes = source.planes

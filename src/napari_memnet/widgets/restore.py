@@ -10,17 +10,21 @@ from magicgui.widgets import CheckBox, ComboBox, Container
 
 from memnet_core.errors import MemnetError, UsageError
 from napari_memnet.jobs.restore import LayerSource
-from napari_memnet.layers.area import areas, within
 from napari_memnet.layers.source import Region, layer_planes, origin
-from napari_memnet.layers.view import current_index, image_layers, layer_events
+from napari_memnet.layers.view import (
+    areas,
+    current_index,
+    image_layers,
+    layer_events,
+    within,
+)
 from napari_memnet.snippets import as_command, as_python
-from napari_memnet.widgets.copy_bar import CopyBar
 from napari_memnet.widgets.dock import DockWidget
-from napari_memnet.widgets.preset_bar import PresetBar
+from napari_memnet.widgets.form_buttons import CopyBar, PresetBar
 from napari_memnet.widgets.preview import Preview
 from napari_memnet.widgets.restore_form import RestorationForm
 from napari_memnet.widgets.restore_runner import LayerRun
-from napari_memnet.widgets.status import Status
+from napari_memnet.widgets.run_bar import Status
 from napari_memnet.words import in_window
 
 if TYPE_CHECKING:

@@ -7,30 +7,38 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel
 
-from memnet_core._util.sanitize import listed
-from memnet_core.errors import NotCovered, NothingToDo
+from memnet_core._util.sanitize import listed, shown
+from memnet_core.errors import MemnetError, NotCovered, NothingToDo
+from memnet_core.tasks import TASKS
 from napari_memnet.jobs.restore import (
     LayerBegun,
     LayerRestored,
+    LayerSource,
     progress_of,
     restore_layers,
 )
 from napari_memnet.jobs.worker import Work
 from napari_memnet.layers.results import add_result
+from napari_memnet.preferences import preferences
+from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.words import in_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import napari.viewer
     from napari.layers import Image
     from napari.viewer import Viewer
 
     from memnet_core.inference.settings import Settings
-    from napari_memnet.jobs.restore import LayerFailed, LayerSource, Restored
+    from napari_memnet.jobs.restore import LayerFailed
+    from napari_memnet.layers.results import Restored
 
-__all__ = ["LayerRun"]
+__all__ = ["LayerRun", "OneClick", "one_click"]
+
 
 _REFRESH_S = 1.0
 """Seconds between two looks at a result that fills."""
@@ -89,7 +97,7 @@ class LayerRun(RunBar):
         return work
 
     def _on_event(self, event: Any) -> None:
-        from memnet_core.inference.prepare import Prepared
+        from memnet_core.inference.plan import Prepared
         from memnet_core.progress import Notice
 
         if isinstance(event, Prepared):
@@ -158,3 +166,79 @@ class LayerRun(RunBar):
 
     def _on_accepted(self) -> None:
         self.again.emit([x for x in self._declined if x in self._viewer.layers])
+
+
+_NAME = "MemNet: one click"
+
+
+class OneClick(DockWidget):
+    """Restores layers with everything automatic.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        The viewer that it is docked in.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self._task = ""
+        self._level: float | None = None
+        self.what = QLabel()
+        self.what.setWordWrap(True)
+        self.run = LayerRun(viewer, "Once more")
+        super().__init__(self.what, self.run)
+        self._layers: list[Image] = []
+        self.run.requested.connect(lambda: self._restore(self._layers))
+        self.run.again.connect(lambda layers: self._restore(layers, nearest=True))
+
+    def start(self, layers: Sequence[Image], task: str, level: float | None) -> None:
+        """Restore layers, unless others are being restored.
+
+        Parameters
+        ----------
+        layers : sequence of Image
+            The layers.
+        task : str
+            What to do.
+        level : float, optional
+            The level; None to find it out.
+        """
+        if self.run.work is not None:
+            self.run.status.setText("Wait until this is done, or cancel it.")
+            return
+        self._layers = [*layers]
+        self._task, self._level = task, level
+        self._restore(self._layers)
+
+    def close_down(self) -> None:
+        """Stop the work."""
+        self.run.cancel()
+
+    def _restore(self, layers: Sequence[Image], nearest: bool = False) -> None:
+        from memnet_core.inference.settings import Settings
+
+        names = listed([layer.name for layer in layers])
+        self.what.setText(shown(f"{TASKS[self._task].title}: {names}"))
+        settings = Settings(
+            task=self._task,
+            level=self._level,
+            nearest=nearest,
+            device=preferences().device,
+        )
+        try:
+            parts = [(LayerSource.of(layer), settings) for layer in layers]
+        except MemnetError as error:
+            self.run.status.setText(in_window(str(error)))
+            return
+        self.run.start(layers, parts)
+
+
+def one_click(viewer: napari.viewer.Viewer) -> OneClick:
+    """Return the dock of a viewer, opened if it is not."""
+    known = viewer.window.dock_widgets.get(_NAME)
+    if isinstance(known, OneClick):
+        return known
+    widget = OneClick(viewer)
+    viewer.window.add_dock_widget(widget, name=_NAME, area="right")
+    return widget

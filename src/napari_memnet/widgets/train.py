@@ -11,9 +11,9 @@ from napari_memnet.jobs.worker import Work
 from napari_memnet.model_choices import models_changed
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.model_manager import OwnModels
+from napari_memnet.widgets.plots import Curves
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.widgets.train_form import TrainForm
-from napari_memnet.widgets.training_plots import Curves
 from napari_memnet.words import in_window
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 import memnet_core
 from memnet_core.adaptation import loop
 from memnet_core.adaptation.api import adapt
-from memnet_core.adaptation.events import Reading, Retested
+from memnet_core.adaptation.result import Reading, Retested
 from memnet_core.errors import ModelError, TrainingError, UsageError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.checkpoint import load_model, save_model

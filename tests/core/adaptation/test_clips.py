@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from memnet_core.adaptation.clips import clips_at
-from memnet_core.adaptation.frame_split import Spot
+from memnet_core.adaptation.clips import Spot, clips_at
 from memnet_core.inference.analysis import Channel
 from memnet_core.inference.api import opened
 from memnet_core.inference.plan import Decision

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memnet_core.adaptation.frame_split import planned, series_along
+from memnet_core.adaptation.clips import planned, series_along
 
 
 def rng() -> np.random.Generator:

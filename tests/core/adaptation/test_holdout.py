@@ -9,7 +9,6 @@ import torch
 from torch.nn import functional as F
 
 from memnet_core.adaptation.clips import Clip
-from memnet_core.adaptation.events import Point
 from memnet_core.adaptation.holdout import (
     Fall,
     Losses,
@@ -19,7 +18,7 @@ from memnet_core.adaptation.holdout import (
     stein,
     trial_of,
 )
-from memnet_core.adaptation.result import Adapted, Exhibit, is_better
+from memnet_core.adaptation.result import Adapted, Exhibit, Point, is_better
 
 if TYPE_CHECKING:
     from collections.abc import Callable

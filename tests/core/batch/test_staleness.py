@@ -26,7 +26,7 @@ from memnet_core.batch.shard_worker import BlockMaker
 from memnet_core.batch.shared_output import SharedResult, begin, work_folder
 from memnet_core.inference import runner as restoration
 from memnet_core.inference.api import restore
-from memnet_core.inference.prepare import Models
+from memnet_core.inference.engine import Models
 from memnet_core.inference.settings import Settings
 from memnet_core.io import provenance_of, save_image
 from memnet_core.progress import result_of

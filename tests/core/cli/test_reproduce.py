@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memnet_core.paper.plan import Plan
+from memnet_core.paper.plan import TABLES, Network, Plan
 from memnet_core.paper.report import Outcome, Training, as_markdown, order
-from memnet_core.paper.tables import TABLES, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable

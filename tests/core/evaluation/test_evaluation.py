@@ -21,7 +21,7 @@ from memnet_core.evaluation.run import default_levels, evaluate
 from memnet_core.image_ops.metrics import psnr
 from memnet_core.image_ops.resize import imresize
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.checkpoint import Card
+from memnet_core.model.card import Card
 from memnet_core.tasks import TASKS, Levels
 
 if TYPE_CHECKING:

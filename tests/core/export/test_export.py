@@ -25,7 +25,7 @@ from memnet_core.export.onnx import run_onnx, write_onnx
 from memnet_core.export.test_image import drawing, sample_input
 from memnet_core.export.torchscript import run_torchscript, write_torchscript
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.checkpoint import Card
+from memnet_core.model.card import Card
 from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:

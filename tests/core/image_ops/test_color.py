@@ -10,8 +10,8 @@ from memnet_core.image_ops.color import (
     full_range_luminance,
     rgb2gray,
     rgb2ycbcr_luminance,
-    to_dtype,
 )
+from memnet_core.image_ops.dtype import to_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.plan import Prepared
     from memnet_core.io import Image
     from memnet_core.model.network import MemNet
 
@@ -23,10 +23,9 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
     """Prepare the random network of an architecture for a task."""
     from memnet_core.inference.analysis import Channel
     from memnet_core.inference.engine import Engine
-    from memnet_core.inference.plan import Decision
-    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.plan import Decision, Prepared
     from memnet_core.inference.scaling import Linear
-    from memnet_core.model.checkpoint import Card
+    from memnet_core.model.card import Card
     from memnet_core.model.registry import Entry
 
     def prepared_with(
@@ -98,8 +97,7 @@ class FunctionEngine:
 @pytest.fixture
 def restored(install: Callable[..., Path]) -> Callable[..., Image]:
     """Restore an image with a function in place of the network."""
-    from memnet_core.inference.plan import decide
-    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.plan import Prepared, decide
     from memnet_core.inference.runner import restore
     from memnet_core.inference.settings import Settings
     from memnet_core.io import in_memory

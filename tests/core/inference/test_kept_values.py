@@ -10,12 +10,13 @@ from PIL import Image
 
 from memnet_core import restore as restored
 from memnet_core.errors import UsageError
+from memnet_core.inference.engine import prepare
 from memnet_core.inference.plan import decide
-from memnet_core.inference.prepare import prepare
 from memnet_core.inference.runner import restore
 from memnet_core.inference.settings import Settings
 from memnet_core.io import open_image
-from memnet_core.jpeg.dct_bounds import TO_YCC, JpegCoding
+from memnet_core.jpeg.coding import JpegCoding
+from memnet_core.jpeg.dct_bounds import TO_YCC
 from memnet_core.progress import Notice
 from memnet_core.sources.protocols import ArraySink, ArraySource
 from memnet_core.sources.regions import Region
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.plan import Prepared
 
     Prepare = Callable[..., Prepared]
 

@@ -16,8 +16,8 @@ from memnet_core.errors import (
     NothingToDo,
     UsageError,
 )
+from memnet_core.inference.engine import Models, carried_out, prepare
 from memnet_core.inference.plan import Decision, check_model, decide
-from memnet_core.inference.prepare import Models, carried_out, prepare
 from memnet_core.inference.settings import Settings
 from memnet_core.io import Image, Metadata, in_memory, open_image
 from memnet_core.model.checkpoint import load_model
@@ -91,7 +91,7 @@ def test_level_that_is_given_is_taken_as_it_is(install: Install) -> None:
 
 
 def test_quality_comes_from_the_tables_of_the_file(install: Install) -> None:
-    from memnet_core.tasks.deblock import luminance_table
+    from memnet_core.jpeg.quality import luminance_table
 
     install("blocks", 1, 100)
     table = tuple(int(step) for step in luminance_table(37))
@@ -155,7 +155,7 @@ def test_image_that_needs_nothing_is_told_apart_from_failures(install: Install) 
 
 
 def test_camera_jpeg_of_high_quality_needs_nothing(install: Install) -> None:
-    from memnet_core.tasks.deblock import luminance_table
+    from memnet_core.jpeg.quality import luminance_table
 
     install("blocks", 5, 75)
     table = tuple(int(step) for step in luminance_table(92))
@@ -165,7 +165,7 @@ def test_camera_jpeg_of_high_quality_needs_nothing(install: Install) -> None:
 
 
 def test_quality_worse_than_a_model_serves_is_a_failure(install: Install) -> None:
-    from memnet_core.tasks.deblock import luminance_table
+    from memnet_core.jpeg.quality import luminance_table
 
     install("blocks", 5, 75)
     table = tuple(int(step) for step in luminance_table(2))
@@ -246,7 +246,7 @@ def test_decision_survives_json(install: Install) -> None:
 def test_model_is_loaded_once(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from memnet_core.inference import prepare as module
+    from memnet_core.inference import engine as module
 
     loads = []
 

@@ -10,16 +10,16 @@ import pytest
 from memnet_core.errors import DeviceError, ImageError, NotFinite, OutOfMemory
 from memnet_core.inference.runner import restore
 from memnet_core.progress import Notice, Progress
-from memnet_core.sources.enlarged import Enlarged
 from memnet_core.sources.protocols import ArraySink, ArraySource
 from memnet_core.sources.regions import Region
+from memnet_core.sources.wrappers import Enlarged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from memnet_core.inference.prepare import Prepared
+    from memnet_core.inference.plan import Prepared
 
     Prepare = Callable[..., Prepared]
 

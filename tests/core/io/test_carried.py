@@ -22,8 +22,11 @@ from memnet_core.io import (
     save_image,
 )
 from memnet_core.io.core.orientation import EXIF_MARK
-from memnet_core.io.raster.exif import exif_of_result
-from memnet_core.io.raster.gain_map import further_pictures, xmp_without_them
+from memnet_core.io.raster.exif import (
+    exif_of_result,
+    further_pictures,
+    xmp_without_them,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from memnet_core.jpeg.chroma import Chroma
-from memnet_core.jpeg.dct_bounds import TO_YCC, JpegCoding
+from memnet_core.jpeg.coding import JpegCoding
+from memnet_core.jpeg.dct_bounds import TO_YCC
 from memnet_core.sources.protocols import ArraySource
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from memnet_core.jpeg.dct_bounds import BLOCK, JpegCoding, consistent_colours, quantised
+from memnet_core.jpeg.coding import BLOCK, JpegCoding
+from memnet_core.jpeg.dct_bounds import consistent_colours, quantised
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,10 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from memnet_core.errors import ModelError
 from memnet_core.model.architecture import Architecture
+from memnet_core.model.card import Card, Score, TrainingSummary
 from memnet_core.model.checkpoint import (
-    Card,
-    Score,
-    TrainingSummary,
     load_model,
     read_card,
     save_model,

@@ -11,8 +11,8 @@ from skimage import transform
 from skimage.filters import gaussian
 
 from memnet_core import restore
+from memnet_core.inference.engine import prepare
 from memnet_core.inference.plan import Decision, decide
-from memnet_core.inference.prepare import prepare
 from memnet_core.inference.runner import restore as run
 from memnet_core.inference.settings import Settings
 from memnet_core.io import Image, in_memory

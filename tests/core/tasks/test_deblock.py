@@ -10,13 +10,9 @@ import pytest
 from PIL import Image
 
 from memnet_core.errors import LevelError
+from memnet_core.jpeg.quality import QualityEstimate, estimate_quality, luminance_table
 from memnet_core.tasks import TASKS, LevelFound, Levels
-from memnet_core.tasks.deblock import (
-    QualityEstimate,
-    estimate_quality,
-    jpeg,
-    luminance_table,
-)
+from memnet_core.tasks.deblock import jpeg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -100,7 +100,8 @@ def test_tasks_need_neither_torch_nor_files() -> None:
     code = (
         "import sys, memnet_core.tasks\n"
         "print([m for m in sys.modules if m == 'torch' or m.startswith('memnet_core.') "
-        "and m.split('.')[1] not in ('tasks', 'errors', 'image_ops', 'noise', 'jpeg', '_version')])"
+        "and m.split('.')[1] not in ('tasks', 'errors', 'image_ops', 'noise', 'jpeg', "
+        "'_version')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

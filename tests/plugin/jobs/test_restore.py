@@ -17,20 +17,15 @@ from PIL import Image as PillowImage
 
 import memnet_core
 from memnet_core.errors import LevelError
-from memnet_core.inference.prepare import Prepared
+from memnet_core.inference.plan import Prepared
 from memnet_core.inference.settings import Settings
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.checkpoint import save_model
 from memnet_core.progress import EventsWithResult, Progress
 from memnet_core.tasks import TASKS, Levels
 from napari_memnet import sample_data
-from napari_memnet.jobs.restore import (
-    LayerSource,
-    Restored,
-    progress_of,
-    restore_region,
-)
-from napari_memnet.layers.results import result_layer
+from napari_memnet.jobs.restore import LayerSource, progress_of, restore_region
+from napari_memnet.layers.results import Restored, result_layer
 from napari_memnet.layers.source import Region
 
 if TYPE_CHECKING:

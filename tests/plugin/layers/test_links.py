@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_memnet.layers.links import belong, leave, made_of, mixes, place, source_of
+from napari_memnet.layers.results import belong, leave, made_of, mixes, place, source_of
 
 if TYPE_CHECKING:
     from napari.layers import Image

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtGui import QHideEvent, QShowEvent
 
-from memnet_core.inference import plan, prepare
+from memnet_core.inference import engine, plan
 from memnet_core.model.checkpoint import load_model
 from memnet_core.model.streaming import RowStream
 from napari_memnet.layers.source import Region, layer_planes
@@ -128,8 +128,8 @@ def test_three_previews_load_the_model_once(
         loaded.append(path)
         return load_model(path)
 
-    monkeypatch.setattr(prepare, "_MODELS", prepare.Models())
-    monkeypatch.setattr(prepare, "load_model", load)
+    monkeypatch.setattr(engine, "_MODELS", engine.Models())
+    monkeypatch.setattr(engine, "load_model", load)
     viewer.add_image(noise(3, 40, 48), name="cells")
     for plane in range(3):
         viewer.dims.set_current_step(0, plane)

@@ -1,15 +1,69 @@
-"""From CIELab to sRGB."""
+"""Colors of files to RGB: CMYK, Lab, premultiplied alpha."""
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image as PillowImage
+from PIL import ImageCms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["rgb_of_lab"]
+__all__ = ["rgb_of_cmyk", "rgb_of_lab", "spread", "straight"]
+
+
+def straight(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Divide colours by alpha.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (..., 2) or (..., 4)
+        Premultiplied colours and alpha, the last, of an unsigned or a float type.
+
+    Returns
+    -------
+    ndarray
+        Of the same type; black where alpha is zero.
+    """
+    is_whole = pixels.dtype.kind in "ui"
+    opaque = float(np.iinfo(pixels.dtype).max) if is_whole else 1.0
+    alpha = pixels[..., -1:].astype(np.float64)
+    visible = alpha > 0
+    colours = pixels[..., :-1] * (opaque / np.where(visible, alpha, 1.0)) * visible
+    if is_whole:
+        colours = np.minimum(np.rint(colours), opaque)
+    result = pixels.copy()
+    result[..., :-1] = colours
+    return result
+
+
+def rgb_of_cmyk(image: PillowImage.Image, profile: bytes | None) -> PillowImage.Image:
+    """Convert by the profile of the file where it has a usable one.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Of mode CMYK.
+    profile : bytes, optional
+        An ICC profile; one that is damaged counts as none.
+    """
+    if profile:
+        try:
+            converted = ImageCms.profileToProfile(
+                image,
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                outputMode="RGB",
+            )
+        except (ImageCms.PyCMSError, OSError):
+            converted = None
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
 
 _WHITE_D50 = (0.9642, 1.0, 0.8251)
 _SRGB_OF_D50 = (
@@ -63,3 +117,12 @@ def rgb_of_lab(stored: NDArray[Any], samples: int, *, is_icc: bool) -> NDArray[A
 def _curve(bent: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the share of the white that CIE's cube root stands for."""
     return np.where(bent > 6 / 29, bent**3, 3 * (6 / 29) ** 2 * (bent - 4 / 29))
+
+
+def spread(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Spread values of `bits` bits to the range of their unsigned type."""
+    if pixels.dtype.kind != "u" or bits >= 8 * pixels.dtype.itemsize:
+        return pixels
+    white = int(np.iinfo(pixels.dtype).max)
+    wide = pixels.astype(np.uint64) * np.uint64(white) // np.uint64(2**bits - 1)
+    return wide.astype(pixels.dtype.newbyteorder("="))

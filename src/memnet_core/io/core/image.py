@@ -7,15 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from memnet_core.io.core.calibration import Calibration, unit_name
-from memnet_core.io.raster.png_chunks import chunk_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from memnet_core.io.tiff.tags import TiffTags
-    from memnet_core.jpeg.dct_bounds import JpegCoding
+    from memnet_core.jpeg.coding import JpegCoding
 
-__all__ = ["Image", "Metadata", "Native", "Probe"]
+__all__ = ["Animation", "Image", "Metadata", "Native", "Probe", "chunk_names"]
+
 
 _SCREENS = (1, 72, 96)
 """Dots per inch."""
@@ -211,3 +213,49 @@ class Probe:
     megapixels: float
     is_stack: bool = False
     scenes: int = 1
+
+
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+
+_COLOURS = {
+    b"cICP": "cICP (colours of HDR)",
+    b"mDCV": "mastering display",
+    b"cLLI": "light levels of HDR",
+    b"gAMA": "gamma",
+    b"cHRM": "chromaticities",
+    b"sRGB": "rendering intent",
+}
+
+
+def chunk_names(chunks: Sequence[tuple[bytes, bytes]]) -> list[str]:
+    """Return what chunks hold, for the report of what another format cannot hold."""
+    kinds = dict.fromkeys(kind for kind, _ in chunks)
+    names = [_COLOURS[kind] for kind in kinds if kind in _COLOURS and kind != b"sRGB"]
+    if b"sRGB" in kinds:  # what every format without a profile is taken for
+        names = [name for name in names if name not in ("gamma", "chromaticities")]
+    texts = sorted(
+        data.partition(b"\0")[0].decode("latin-1")
+        for kind, data in chunks
+        if kind in _TEXTS
+    )
+    if texts:
+        names.append(f"PNG text ({', '.join(dict.fromkeys(texts))})")
+    return names
+
+
+@dataclass(frozen=True)
+class Animation(Native):
+    """How long each frame is shown, and how often all of them.
+
+    Attributes
+    ----------
+    durations : tuple of float
+        Milliseconds of each frame.
+    plays : int
+        How often; 0 for ever.
+    """
+
+    durations: tuple[float, ...]
+    plays: int
+    name = "times of frames and number of repetitions"
+    describes_axes = False

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memnet_core.io.core.calibration import Calibration
-from memnet_core.io.core.image import Metadata, Native
+from memnet_core.io.core.image import Animation, Metadata
 from memnet_core.io.core.limits import check_pixels
 
 if TYPE_CHECKING:
@@ -20,33 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.ImageFile import ImageFile as PillowFile
 
-__all__ = [
-    "Animation",
-    "encoded_animation",
-    "number_of_frames",
-    "read_animation",
-    "with_times",
-]
+__all__ = ["encoded_animation", "number_of_frames", "read_animation", "with_times"]
+
 
 _MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}
-
-
-@dataclass(frozen=True)
-class Animation(Native):
-    """How long each frame is shown, and how often all of them.
-
-    Attributes
-    ----------
-    durations : tuple of float
-        Milliseconds of each frame.
-    plays : int
-        How often; 0 for ever.
-    """
-
-    durations: tuple[float, ...]
-    plays: int
-    name = "times of frames and number of repetitions"
-    describes_axes = False
 
 
 def number_of_frames(image: PillowFile) -> int:

@@ -16,9 +16,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from memnet_core.io.core.cmyk import rgb_of_cmyk
+from memnet_core.io.core.color import rgb_of_cmyk
 from memnet_core.io.core.format import Format
-from memnet_core.io.core.image import Image, Metadata, Probe
+from memnet_core.io.core.image import Animation, Image, Metadata, Probe
 from memnet_core.io.core.image_file import in_memory, probe_of_stack
 from memnet_core.io.core.limits import check_pixels
 from memnet_core.io.core.orientation import (
@@ -28,20 +28,19 @@ from memnet_core.io.core.orientation import (
     stored_orientation,
     upright,
 )
-from memnet_core.io.raster.animation import (
-    Animation,
-    number_of_frames,
-    read_animation,
-    with_times,
-)
-from memnet_core.io.raster.bmp import alpha_of_bmp16, has_alpha16
+from memnet_core.io.raster.animation import number_of_frames, read_animation, with_times
 from memnet_core.io.raster.comments import inscription
-from memnet_core.io.raster.gain_map import further_pictures, xmp_without_them
-from memnet_core.io.raster.png import XMP_KEYWORD
-from memnet_core.io.raster.png_chunks import carried_chunks, without_text
-from memnet_core.io.raster.uncommon import frame_of, probe_rare, read_rare
+from memnet_core.io.raster.exif import further_pictures, xmp_without_them
+from memnet_core.io.raster.png import XMP_KEYWORD, carried_chunks, without_text
+from memnet_core.io.raster.uncommon import (
+    alpha_of_bmp16,
+    frame_of,
+    has_alpha16,
+    probe_rare,
+    read_rare,
+)
 from memnet_core.io.raster.writer import ANIMATED, AnimationWriter, PictureWriter
-from memnet_core.jpeg.dct_bounds import JpegCoding
+from memnet_core.jpeg.coding import JpegCoding
 
 if TYPE_CHECKING:
     import io

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from memnet_core.io.core.image import Metadata
-from memnet_core.io.raster import bmp, png
-from memnet_core.io.raster.animation import Animation, encoded_animation
+from memnet_core.io.core.image import Animation, Metadata, chunk_names
+from memnet_core.io.raster import png, uncommon
+from memnet_core.io.raster.animation import encoded_animation
 from memnet_core.io.raster.comments import inscribed
 from memnet_core.io.raster.exif import exif_of_result, xmp_of_result
-from memnet_core.io.raster.png_chunks import chunk_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +138,7 @@ class PictureWriter:
         if self._kind == "png":
             encoded = png.encode(pixels, self._metadata, self._dpi)
         elif self._kind == "bmp" and pixels.shape[2:] == (4,):
-            encoded = bmp.encode_alpha(pixels, self._dpi)
+            encoded = uncommon.encode_alpha(pixels, self._dpi)
         else:
             encoded = self._encoded(pixels)
         self._write(encoded)

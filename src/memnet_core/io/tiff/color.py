@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from memnet_core.io.core.alpha import straight
-from memnet_core.io.core.cmyk import rgb_of_cmyk
-from memnet_core.io.core.color import rgb_of_lab
+from memnet_core.io.core.color import rgb_of_cmyk, rgb_of_lab, spread, straight
 from memnet_core.io.core.errors import parsing
 
 if TYPE_CHECKING:
@@ -25,9 +23,9 @@ __all__ = [
     "is_expanded",
     "lookup_table",
     "photometric_of",
-    "spread",
     "what_seeing_costs",
 ]
+
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 LAB = (8, 9)
@@ -120,15 +118,6 @@ def as_seen(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
         pixels = _inverted(pixels, page.bitspersample)
     pixels = spread(pixels, page.bitspersample)
     return straight(pixels) if _is_premultiplied(page) else pixels
-
-
-def spread(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Spread values of `bits` bits to the range of their unsigned type."""
-    if pixels.dtype.kind != "u" or bits >= 8 * pixels.dtype.itemsize:
-        return pixels
-    white = int(np.iinfo(pixels.dtype).max)
-    wide = pixels.astype(np.uint64) * np.uint64(white) // np.uint64(2**bits - 1)
-    return wide.astype(pixels.dtype.newbyteorder("="))
 
 
 def _by_table(pixels: NDArray[Any], page: Any) -> NDArray[Any]:

@@ -1,34 +1,103 @@
-"""What a TIFF says of itself in its description: kept, and told anew of a result."""
+"""Descriptions of TIFF files: OME-XML and ImageJ text of outputs."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import tifffile
 from tifffile.tifffile import shaped_description_metadata
 
+from memnet_core.io.core.calibration import Calibration, unit_name
 from memnet_core.io.core.errors import parsing
-from memnet_core.io.core.image import Native
-from memnet_core.io.tiff.imagej import (
-    IMAGEJ_TAGS,
-    calibration_of_imagej,
-    imagej_tags,
-    updated_imagej,
+from memnet_core.io.core.image import Animation, Native
+from memnet_core.io.tiff.ome_xml import (
+    OmeImage,
+    calibration_of_ome,
+    new_ome_xml,
+    updated_ome_xml,
 )
-from memnet_core.io.tiff.ome_xml import calibration_of_ome, updated_ome_xml
 from memnet_core.io.tiff.pages import page_resolution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import tifffile
-
-    from memnet_core.io.core.calibration import Calibration
+    from memnet_core.io.core.image_file import ImageFile
     from memnet_core.io.tiff.scenes import TiffScene
 
-__all__ = ["TextOfResult", "TiffText", "text_of"]
+__all__ = [
+    "IMAGEJ_TAGS",
+    "OME_TYPES",
+    "TextOfResult",
+    "TiffText",
+    "calibration_of_imagej",
+    "described_scenes",
+    "imagej_tags",
+    "is_ome_order",
+    "text_of",
+    "updated_imagej",
+]
+
+
+IMAGEJ_TAGS = frozenset(
+    {"Info", "Labels", "Ranges", "LUTs", "Plot", "ROI", "Overlays", "Properties"}
+)
+"""Keys that tifffile gives to what stands in tags of ImageJ's own."""
+
+_ESCAPED_MICRO = r"\u00B5"
+_IN_PIXELS = ("ROI", "Overlays")
+_ORIGIN = re.compile(r"^([xy]origin)=(.*)$", re.MULTILINE)
+
+
+def calibration_of_imagej(
+    described: Mapping[str, Any], resolution: tuple[float, float] | None
+) -> Calibration:
+    """Return what the description of a hyperstack and its resolution say.
+
+    Parameters
+    ----------
+    described : mapping
+        Description, parsed by tifffile.
+    resolution : (float, float), optional
+        Pixels along x and y for each unit of the description.
+    """
+    unit = str(described.get("unit", "")).replace(_ESCAPED_MICRO, "µ")
+    spacing: dict[str, float] = {}
+    units: dict[str, str] = {}
+    if unit and unit != "pixel":
+        if resolution:
+            spacing |= {a: 1 / r for a, r in zip("XY", resolution, strict=True)}
+        if depth := float(described.get("spacing") or 0):
+            spacing["Z"] = depth
+        units = dict.fromkeys(spacing, unit_name(unit))
+    if interval := float(described.get("finterval") or 0):
+        spacing["T"] = interval
+        units["T"] = unit_name(str(described.get("tunit", "s")))
+    return Calibration(spacing=spacing, units=units)
+
+
+def updated_imagej(description: str, scale: int) -> str:
+    """Return the description for `scale` times the rows and columns."""
+    description = description.replace("µ", _ESCAPED_MICRO)
+    return _ORIGIN.sub(lambda m: f"{m[1]}={float(m[2]) * scale:g}", description)
+
+
+def imagej_tags(tags: Mapping[str, Any], scale: int) -> tuple[list[Any], list[str]]:
+    """Return tags to write, and what no longer fits.
+
+    Parameters
+    ----------
+    tags : mapping
+        By the keys of `IMAGEJ_TAGS`.
+    scale : int
+        How many of the new pixels stand for one of before along Y and X.
+    """
+    kept = {k: v for k, v in tags.items() if scale == 1 or k not in _IN_PIXELS}
+    lost = [f"ImageJ {key}" for key in tags if key not in kept]
+    return list(tifffile.imagej_metadata_tag(kept, "<")), lost
 
 
 @dataclass(frozen=True)
@@ -159,3 +228,94 @@ def text_of(
             free = page.description if page.description1 else ""
             return None, ShapedText(dict(shaped_description_metadata(text)), free)
     return None, None
+
+
+_OME_LEADING = frozenset("TZC")
+OME_TYPES = {"bool", "float32", "float64"} | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32)
+}
+"""Types of samples that OME-TIFF has."""
+
+
+def described_scenes(likes: Sequence[ImageFile], scale: int) -> list[TextOfResult]:
+    """Return the description on the first page of each image of a result.
+
+    Parameters
+    ----------
+    likes : sequence of ImageFile
+        What the images are made of: scenes of one file, in its order.
+    scale : int
+        How many of the new pixels stand for one of before along Y and X.
+    """
+    if len(likes) == 1:
+        return [_alone(likes[0], scale)]
+    texts = [like.metadata.native for like in likes]
+    ome = [text for text in texts if isinstance(text, OmeXml)]
+    if len(ome) == len(likes) and len({text.xml for text in ome}) == 1:
+        sizes = {
+            text.image: _planes(like, scale)
+            for like, text in zip(likes, ome, strict=True)
+        }
+        with parsing("its OME-XML"):
+            xml, cut = updated_ome_xml(ome[0].xml, sizes, scale)
+        lost = ["OME regions of interest"] if cut else []
+        return _on_first(TextOfResult(xml, lost=lost), len(likes))
+    if ome and all(_is_ome(like) for like in likes):
+        lost = ["OME metadata besides pixel sizes and names"]
+        xml = new_ome_xml(*(_image(like, scale) for like in likes))
+        return _on_first(TextOfResult(xml, lost=lost), len(likes))
+    return [_beside_others(like, scale) for like in likes]
+
+
+def is_ome_order(axes: str) -> bool:
+    """Whether axes are those of an OME-TIFF: T, Z, C in any order, then YX or YXS."""
+    leading = axes.removesuffix("S").removesuffix("YX")
+    return (
+        axes.removeprefix(leading) in ("YX", "YXS")
+        and set(leading) <= _OME_LEADING
+        and len(set(leading)) == len(leading)
+    )
+
+
+def _alone(like: ImageFile, scale: int) -> TextOfResult:
+    """Describe the only image: as its source did, else by its axes."""
+    native = like.metadata.native
+    if isinstance(native, TiffText) or not (like.leading and _is_ome(like)):
+        return _beside_others(like, scale)
+    return TextOfResult(new_ome_xml(_image(like, scale)), lost=_lost_times(like))
+
+
+def _beside_others(like: ImageFile, scale: int) -> TextOfResult:
+    """Describe an image in a way that says nothing of other pages."""
+    metadata = like.metadata
+    if isinstance(metadata.native, TiffText):
+        sizes = like.magnified_sizes(scale)
+        return metadata.native.of_result(like.axes, sizes, scale)
+    lost = _lost_times(like)
+    if len(like.leading) > 1:
+        lost.append(f"axes {like.leading} (written as one row of pages)")
+    return TextOfResult(metadata.description, lost=lost)
+
+
+def _lost_times(like: ImageFile) -> list[str]:
+    is_animation = isinstance(like.metadata.native, Animation)
+    return [Animation.name] if is_animation else []
+
+
+def _on_first(text: TextOfResult, count: int) -> list[TextOfResult]:
+    return [text, *(TextOfResult("") for _ in range(count - 1))]
+
+
+def _planes(like: ImageFile, scale: int) -> tuple[int, int, int]:
+    count, height, width, _ = like.shape
+    return count, height * scale, width * scale
+
+
+def _is_ome(like: ImageFile) -> bool:
+    return like.dtype.name in OME_TYPES and is_ome_order(like.axes)
+
+
+def _image(like: ImageFile, scale: int) -> OmeImage:
+    known = like.metadata.calibration.magnified(scale)
+    sizes = like.magnified_sizes(scale)
+    return OmeImage(like.axes, sizes, like.dtype, known, like.metadata.description)

@@ -16,16 +16,18 @@ from memnet_core.errors import ImageError
 from memnet_core.io.core.calibration import Calibration
 from memnet_core.io.core.change_guard import Watched, unchanged_file
 from memnet_core.io.core.errors import writing
-from memnet_core.io.core.format import Format
-from memnet_core.io.core.image import Image, Metadata, Probe
+from memnet_core.io.core.format import FileSink, Format
+from memnet_core.io.core.image import Image, Metadata, Probe, chunk_names
 from memnet_core.io.core.image_file import ImageFile, in_memory, named_axes
 from memnet_core.io.core.orientation import oriented
-from memnet_core.io.core.plane_writer import FileSink
 from memnet_core.io.core.scenes import Scenes, chosen_image
-from memnet_core.io.raster.png_chunks import chunk_names
 from memnet_core.io.tiff.color import as_seen, is_expanded, what_seeing_costs
-from memnet_core.io.tiff.described import OME_TYPES, described_scenes, is_ome_order
-from memnet_core.io.tiff.description import text_of
+from memnet_core.io.tiff.description import (
+    OME_TYPES,
+    described_scenes,
+    is_ome_order,
+    text_of,
+)
 from memnet_core.io.tiff.ome_xml import OmeImage, new_ome_xml
 from memnet_core.io.tiff.pages import (
     bytes_of_tag,

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
 from memnet_core.io.core.errors import parsing
-from memnet_core.io.tiff.chain import opened_tiff
+from memnet_core.io.tiff.pages import opened_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

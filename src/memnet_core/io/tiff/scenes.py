@@ -12,8 +12,8 @@ import tifffile
 
 from memnet_core._util.sanitize import listed
 from memnet_core.io.core.errors import parsing
-from memnet_core.io.tiff.chain import opened_tiff
 from memnet_core.io.tiff.ome_fileset import ome_set
+from memnet_core.io.tiff.pages import opened_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core._util.atomic_write import sync
-from memnet_core.image_ops.color import to_dtype
+from memnet_core.image_ops.dtype import to_dtype
 
 if TYPE_CHECKING:
     from pathlib import Path

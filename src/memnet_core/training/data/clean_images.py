@@ -8,12 +8,12 @@ import numpy as np
 
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.image_ops.color import (
-    check_finite,
     full_range_luminance,
     rgb2gray,
     rgb2ycbcr_luminance,
     without_alpha,
 )
+from memnet_core.image_ops.dtype import check_finite
 from memnet_core.inference.scaling import scaling_of
 from memnet_core.io import READABLE_SUFFIXES, open_scenes, set_members
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes

@@ -14,19 +14,16 @@ import torch
 from torch.nn import functional as F
 
 from memnet_core.image_ops.resize import resize_matrix
-from memnet_core.jpeg.dct_bounds import BLOCK, dct_basis
+from memnet_core.jpeg.coding import BLOCK
+from memnet_core.jpeg.dct_bounds import dct_basis
+from memnet_core.jpeg.quality import chroma_table, luminance_table
 from memnet_core.tasks.correlated import (
     HOT_MEAN,
     CorrelatedDenoise,
     NoiseKind,
     draw_noise_kind,
 )
-from memnet_core.tasks.deblock import (
-    Deblock,
-    chroma_table,
-    draw_whole_chroma,
-    luminance_table,
-)
+from memnet_core.tasks.deblock import Deblock, draw_whole_chroma
 from memnet_core.tasks.denoise import Denoise
 from memnet_core.tasks.super_resolution import SuperResolution
 

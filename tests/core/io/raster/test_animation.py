@@ -11,8 +11,8 @@ from PIL import Image as PillowImage
 
 from memnet_core.errors import ImageError
 from memnet_core.io import create_image, open_image, probe, save_image
+from memnet_core.io.core.image import Animation
 from memnet_core.io.core.limits import VARIABLE
-from memnet_core.io.raster.animation import Animation
 
 if TYPE_CHECKING:
     from pathlib import Path

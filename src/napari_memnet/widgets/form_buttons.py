@@ -1,21 +1,59 @@
-"""Buttons that save the settings of a form as a file, and load them."""
+"""Buttons below forms: copy as command or Python, presets."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from memnet_core.errors import MemnetError
 from napari_memnet.presets import load_preset, save_preset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from napari_memnet.widgets.restore_form import RestorationForm
 
-__all__ = ["PresetBar"]
+__all__ = ["CopyBar", "PresetBar"]
+
+
+class CopyBar(QWidget):  # type: ignore[misc]
+    """A button for each thing to copy.
+
+    Parameters
+    ----------
+    texts : mapping of str to callable
+        What a button says, and what returns the text that it copies.
+    tell : callable
+        Is told what was copied, or why nothing was.
+    """
+
+    def __init__(
+        self, texts: Mapping[str, Callable[[], str]], tell: Callable[[str], None]
+    ) -> None:
+        super().__init__()
+        self._tell = tell
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.buttons = {}
+        for title, text in texts.items():
+            button = QPushButton(title)
+            button.setToolTip("For what the form says, to be run elsewhere.")
+            button.clicked.connect(partial(self._copy, text))
+            layout.addWidget(button)
+            self.buttons[title] = button
+
+    def _copy(self, text: Callable[[], str], *_: object) -> None:
+        try:
+            copied = text()
+        except MemnetError as error:
+            self._tell(str(error))
+            return
+        QApplication.clipboard().setText(copied)
+        self._tell(f"Copied: {copied}")
+
 
 _KINDS = "MemNet presets (*.yaml *.yml *.json)"
 _SUFFIXES = (".yaml", ".yml", ".json")
