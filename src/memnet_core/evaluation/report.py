@@ -1,4 +1,4 @@
-"""Evaluations as text, CSV and JSON."""
+"""Scores of evaluations, as text, CSV, JSON and a plot."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import csv
 import io
 import json
 import math
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from memnet_core._util.sanitize import shown
+from memnet_core._util.sanitize import plotted, shown
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from matplotlib.figure import Figure
 
     from memnet_core.evaluation.published import Figures
     from memnet_core.model.card import Card
 
 __all__ = [
-    "Crop",
     "Evaluation",
     "ImageScore",
     "Luminance",
     "as_csv",
     "as_json",
     "as_text",
+    "draw_gains",
     "figure",
     "gain",
     "what_is_scored",
@@ -63,15 +63,6 @@ class ImageScore:
 
 
 @dataclass(frozen=True)
-class Crop:
-    """The centre of an image, degraded and restored: uint8, (H, W) or (H, W, 3)."""
-
-    image: str
-    degraded: NDArray[np.uint8]
-    restored: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """Scores of a model on a folder at one level.
 
@@ -85,8 +76,6 @@ class Evaluation:
         One for each plane.
     published : dict of str to (float, float or None)
         PSNR and SSIM of other systems, for known sets.
-    crops : tuple of Crop
-        Centres of the first images.
     colours : str
         How colours were restored, where they are scored, such as ``joint``; nothing for
         gray planes.
@@ -96,7 +85,6 @@ class Evaluation:
     level: float
     images: tuple[ImageScore, ...]
     published: dict[str, Figures]
-    crops: tuple[Crop, ...]
     colours: str = ""
 
     @property
@@ -207,6 +195,35 @@ def as_json(card: Card, evaluations: Sequence[Evaluation]) -> str:
     ]
     model = {"name": card.name, "task": card.task, "sha256": card.sha256}
     return json.dumps(_finite({"model": model, "evaluations": rows}), indent=2)
+
+
+def draw_gains(card: Card, evaluations: Sequence[Evaluation]) -> Figure:
+    """Plot the gain in PSNR by level, with the published systems dashed."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure((8, 3.6), layout="constrained")
+    axes = drawing.subplots()
+    gains: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for evaluation in evaluations:
+        mean = evaluation.mean
+        dataset = f"{evaluation.dataset}{' (RGB)' if evaluation.colours else ''}"
+        own = f"{card.name}, {dataset}"
+        gains[own].append((evaluation.level, mean.psnr - mean.input_psnr))
+        for system, (psnr, _) in evaluation.published.items():
+            if round(psnr - mean.input_psnr, 2) > 0.01:
+                label = f"{system}, {dataset} (published)"
+                gains[label].append((evaluation.level, psnr - mean.input_psnr))
+    for label, points in gains.items():
+        style = "o--" if label.endswith("(published)") else "o-"
+        width = 1.0 if label.endswith("(published)") else 2.5
+        axes.plot(
+            *zip(*points, strict=True), style, label=plotted(label), linewidth=width
+        )
+    axes.set_xticks(sorted({evaluation.level for evaluation in evaluations}))
+    axes.set(xlabel=find_task(card.task).symbol, ylabel="gain in PSNR (dB)")
+    axes.grid(alpha=0.3)
+    drawing.legend(loc="outside right upper", fontsize="small")
+    return drawing
 
 
 def _columns(row: ImageScore | Luminance) -> str:
