@@ -25,8 +25,8 @@ from skimage.filters import gaussian
 from skimage.restoration import denoise_nl_means
 
 from memnet_core import restore
-from memnet_core.inference.analysis import judge
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.analysis import analyze
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import Image, in_memory
 
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ def classic(
 
     def restored(values: Plane) -> Plane:
         source = in_memory(Path("scene"), Image(values, "YX"))
-        (channel,) = judge(source, Settings(task="denoise", noise=noise)).channels
+        (channel,) = analyze(
+            source, RestoreOptions(task="denoise", noise=noise)
+        ).channels
         assert channel.scaling
         seen = channel.scaling.forward(values).astype(np.float64)
         after = denoise(seen, channel.level / 255).astype(np.float32)

@@ -39,7 +39,7 @@ from peers import PEERS, System
 from memnet_core.evaluation.color import restored_colours
 from memnet_core.evaluation.run import restored_plane
 from memnet_core.inference.engine import Engine
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.model.card import Score
 from memnet_core.model.checkpoint import load_model, save_model
 from memnet_core.model.registry import find_model, installed
@@ -105,7 +105,7 @@ def on_colours(
 ) -> System:
     """Return a model on colours, as the product restores files."""
     card = entry.card
-    asked = Settings(
+    asked = RestoreOptions(
         task=card.task,
         model=str(entry.path.absolute()),
         channels=channels,

@@ -46,7 +46,7 @@ __all__ = [
 
 _HOMES = {
     "Architecture": "model.architecture",
-    "Card": "model.checkpoint",
+    "Card": "model.card",
     "Image": "io",
     "MemNet": "model.network",
     "MemnetError": "errors",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["EventsWithResult", "Notice", "Progress", "result_of"]
+__all__ = ["GeneratorWithResult", "Notice", "Progress", "result_of"]
 
 EventT = TypeVar("EventT")
 ResultT = TypeVar("ResultT")
@@ -40,7 +40,7 @@ class Notice:
     text: str
 
 
-class EventsWithResult(Generic[EventT, ResultT]):
+class GeneratorWithResult(Generic[EventT, ResultT]):
     """The events of a generator, to loop over, and then its result.
 
     Parameters
@@ -65,7 +65,7 @@ class EventsWithResult(Generic[EventT, ResultT]):
 
 def result_of(generator: Generator[Any, None, ResultT]) -> ResultT:
     """Run a generator of events to its end and return its result."""
-    events = EventsWithResult(generator)
+    events = GeneratorWithResult(generator)
     for _ in events:
         pass
     return events.result

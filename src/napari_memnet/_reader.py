@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_memnet.layers.metadata import NAMESPACE, from_note
+from napari_memnet.layers.metadata import NAMESPACE, load_display_state
 from napari_memnet.layers.result_store import MEMORY_LIMIT
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _layer_of(
     is_same = bool(text) and noted == (str(made) if made else "")
     data = _pixels(file, scene, colour)
     full = _with_single(_noted(text).get("shape"), shape)
-    attributes = from_note(text, full, is_same=is_same) if text else {}
+    attributes = load_display_state(text, full, is_same=is_same) if text else {}
     if attributes:
         data = data.reshape(full + data.shape[len(shape) :])
     if not attributes:
@@ -196,14 +196,14 @@ def _read_zarr(path: str | list[str]) -> list[LayerData]:
     """Open an OME-Zarr image with its levels, of which napari reads what it shows."""
     import dask.array
 
-    from memnet_core.io.core.errors import reading
+    from memnet_core.io.core.errors import wrap_read_errors
     from memnet_core.io.core.provenance import provenance_in
     from memnet_core.io.zarr.image import TOLD
     from memnet_core.io.zarr.ngff import described_by, multiscale_of
 
     assert isinstance(path, str)
     folder = Path(path)
-    with reading(folder):
+    with wrap_read_errors(folder):
         attributes = _attributes(folder)
         image = multiscale_of(attributes)
         described = described_by(attributes)
@@ -219,7 +219,7 @@ def _read_zarr(path: str | list[str]) -> list[LayerData]:
         levels = [dask.array.moveaxis(level, colour, -1) for level in levels]
     shape = levels[0].shape[:-1] if is_rgb else levels[0].shape
     is_same = bool(note) and _noted_line(note) == (str(made) if made else "")
-    known = from_note(note, shape, is_same=is_same) if note else {}
+    known = load_display_state(note, shape, is_same=is_same) if note else {}
     if not known:
         begin = _origin(described["multiscales"][0], image.translation)
         known = _described(image.axes, image.calibration, begin, _stem(path), shape)

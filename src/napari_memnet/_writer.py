@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError
-from napari_memnet.layers.metadata import NAMESPACE, provenance_line, to_note
-from napari_memnet.layers.source import LayerPlanes
+from napari_memnet.layers.metadata import NAMESPACE, dump_display_state, provenance_line
+from napari_memnet.layers.source import LayerSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     rgb = bool(attributes.get("rgb"))
     shape = tuple(int(size) for size in data.shape)
     axes = layer_axes(attributes, len(shape) - rgb, path)
-    planes = LayerPlanes(data, rgb)
+    planes = LayerSource(data, rgb)
     dtype = np.dtype(np.uint8) if planes.dtype.kind == "b" else planes.dtype
     whole = planes.region.slices[-2:]
     pixels = (planes.read(n, *whole).astype(dtype) for n in range(planes.shape[0]))
@@ -76,7 +76,7 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
         dtype=dtype,
         calibration=calibration_of(axes, attributes),
         name=str(attributes.get("name") or ""),
-        notes={NAMESPACE: to_note(attributes, planes.region.shape)},
+        notes={NAMESPACE: dump_display_state(attributes, planes.region.shape)},
         provenance=provenance_line(attributes),
     )
     return [path]
@@ -227,7 +227,7 @@ def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str
         If the folder exists, OME-Zarr cannot hold the layer, or it cannot be written.
     """
     from memnet_core._util.atomic_write import place_folder, temporary_folder
-    from memnet_core.io.core.errors import writing
+    from memnet_core.io.core.errors import wrap_write_errors
     from memnet_core.io.zarr.image import create_ome_zarr, layout_for
     from memnet_core.io.zarr.shards import open_level, shrink_block
 
@@ -236,8 +236,8 @@ def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     if output.exists():
         raise ImageError(f"{path} exists already; choose another name.", path=output)
     data = data[0] if attributes.get("multiscale") else data
-    planes = LayerPlanes(data, bool(attributes.get("rgb")))
-    with writing(output), temporary_folder(output) as folder:
+    planes = LayerSource(data, bool(attributes.get("rgb")))
+    with wrap_write_errors(output), temporary_folder(output) as folder:
         image = folder / output.name
         like = _source(output, planes, attributes)
         layout = layout_for(like, 1)
@@ -275,7 +275,7 @@ def _with_zarr_suffix(path: str) -> str:
     return (path[: -len(".zarr")] if lower.endswith(".zarr") else path) + _ZARR_SUFFIX
 
 
-def _source(path: Path, planes: LayerPlanes, attributes: dict[str, Any]) -> ImageFile:
+def _source(path: Path, planes: LayerSource, attributes: dict[str, Any]) -> ImageFile:
     """Return a layer as if it were read from an OME-Zarr that says the same of it."""
     from memnet_core.io import ImageFile, Metadata
     from memnet_core.io.zarr.image import NgffAttributes
@@ -298,7 +298,7 @@ def _source(path: Path, planes: LayerPlanes, attributes: dict[str, Any]) -> Imag
         [float(places.get(a, 0)) for a in stored],
     )
     told = image_attributes({}, stored, known, [transform], zarr_format=3)
-    told[NAMESPACE] = to_note(attributes, shape)
+    told[NAMESPACE] = dump_display_state(attributes, shape)
     return ImageFile(
         path,
         planes.data,

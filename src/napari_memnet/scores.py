@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from memnet_core.inference.scaling import Linear
-    from napari_memnet.layers.source import LayerPlanes
+    from memnet_core.inference.scaling import LinearScaling
+    from napari_memnet.layers.source import LayerSource
 
-    _Window = tuple[LayerPlanes, int, tuple[slice, slice]]
+    _Window = tuple[LayerSource, int, tuple[slice, slice]]
 
 __all__ = ["Scores", "Stack", "plane_at", "scores", "scores_along", "stack_of"]
 
@@ -107,10 +107,10 @@ class Stack:
         What all of them show: of the clean image, then of each layer.
     """
 
-    clean: LayerPlanes
+    clean: LayerSource
     axis: int
     places: tuple[int, ...]
-    others: tuple[tuple[LayerPlanes, tuple[int | None, ...]], ...]
+    others: tuple[tuple[LayerSource, tuple[int | None, ...]], ...]
     windows: tuple[tuple[slice, slice], ...]
 
 
@@ -163,7 +163,7 @@ def scores_along(
     int, tuple of (Scores or None)
         The slice, and what each layer scores there.
     """
-    known: dict[int, Linear] = {}
+    known: dict[int, LinearScaling] = {}
     for position, number in enumerate(stack.places):
         channel = stack.clean.channel(number)
         if channel not in known:
@@ -200,7 +200,7 @@ def _windows(reference: Image, layers: Sequence[Image]) -> list[tuple[slice, sli
     return windows
 
 
-def _values(clean: LayerPlanes, channel: int) -> Linear:
+def _values(clean: LayerSource, channel: int) -> LinearScaling:
     """Return which values count as 0 and 255."""
     from memnet_core.inference.scaling import scaling_of
     from memnet_core.sources.sampling import sampled_blocks, sampled_planes
@@ -209,7 +209,7 @@ def _values(clean: LayerPlanes, channel: int) -> Linear:
     return scaling_of(sample, clean.dtype, "auto")
 
 
-def _scored(values: Linear, clean: _Window, scored: _Window) -> Scores:
+def _scored(values: LinearScaling, clean: _Window, scored: _Window) -> Scores:
     """Score a window of a plane against that of a clean one."""
     first, second = (
         255 * values.forward(planes.read(number, *window).astype(np.float64))

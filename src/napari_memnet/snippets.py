@@ -11,7 +11,7 @@ from memnet_core.tasks import find_task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
 
 __all__ = ["as_command", "as_python"]
 
@@ -20,7 +20,7 @@ _OPTIONS = {"value_range": "range"}
 
 
 def as_command(
-    settings: Settings,
+    settings: RestoreOptions,
     source: str,
     output: str,
     *,
@@ -56,7 +56,7 @@ def as_command(
     return shlex.join([*words, *flags])
 
 
-def as_python(settings: Settings, source: str, output: str) -> str:
+def as_python(settings: RestoreOptions, source: str, output: str) -> str:
     """Return Python that restores a file as a form says.
 
     Parameters
@@ -79,7 +79,7 @@ def as_python(settings: Settings, source: str, output: str) -> str:
     )
 
 
-def _chosen(settings: Settings) -> dict[str, Any]:
+def _chosen(settings: RestoreOptions) -> dict[str, Any]:
     """Return the settings, but for task and level, that are not the default."""
     return {
         field.name: getattr(settings, field.name)

@@ -12,8 +12,8 @@ from PIL import Image as PillowImage
 
 from memnet_core.batch import BatchRun, Job
 from memnet_core.inference.api import restore
-from memnet_core.inference.plan import Decision, decide
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.plan import RestorePlan, plan_restore
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import open_image, probe
 from memnet_core.sources.sampling import sampled_blocks
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SETTINGS = Settings(task="denoise")
+SETTINGS = RestoreOptions(task="denoise")
 
 
 @pytest.fixture
@@ -73,9 +73,9 @@ def models(install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sampled_blocks, "__kwdefaults__", few)
 
 
-def decided(path: Path) -> Decision:
+def decided(path: Path) -> RestorePlan:
     with open_image(path) as source:
-        return decide(source, SETTINGS)
+        return plan_restore(source, SETTINGS)
 
 
 def test_every_door_decides_the_same(doors: dict[str, Path]) -> None:

@@ -15,14 +15,14 @@ from napari.utils.colormaps import Colormap
 
 from memnet_core.batch import BatchRun, find_inputs, plan_jobs
 from memnet_core.errors import ImageError
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import provenance_of
 from napari_memnet import _reader
 from napari_memnet._reader import get_reader
 from napari_memnet._writer import write_ome_tiff, write_ome_zarr, write_ome_zarrs
-from napari_memnet.jobs.restore import LayerSource, restore_region
+from napari_memnet.jobs.restore import RestoreRequest, restore_region
 from napari_memnet.layers.results import result_layer
-from napari_memnet.layers.source import Region
+from napari_memnet.layers.source import LayerRegion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +67,11 @@ def pixels(layer: Any) -> Any:
     return np.asarray(layer.data[0] if layer.multiscale else layer.data)
 
 
-def restored(layer: Image, region: Region | None = None, **settings: Any) -> Image:
+def restored(layer: Image, region: LayerRegion | None = None, **settings: Any) -> Image:
     asked: dict[str, Any] = {"task": "denoise", "level": 25, "nearest": True}
-    work = restore_region(LayerSource.of(layer, region), Settings(**asked | settings))
+    work = restore_region(
+        RestoreRequest.of(layer, region), RestoreOptions(**asked | settings)
+    )
     while True:
         try:
             next(work)
@@ -93,7 +95,7 @@ def test_a_result_comes_back_exactly_on_its_source(tmp_path: Path, suffix: str) 
         gamma=0.7,
         blending="additive",
     )
-    part = Region((slice(1, 2), slice(4, 16), slice(6, 20)))
+    part = LayerRegion((slice(1, 2), slice(4, 16), slice(6, 20)))
     made = restored(source, part)
     (layer,) = opened(written(made, tmp_path, suffix))
     np.testing.assert_array_equal(pixels(layer), made.data)
@@ -149,7 +151,7 @@ def test_channels_of_one_layer_stay_together(tmp_path: Path, suffix: str) -> Non
 
 def batch(source: Path, output: Path, file_format: str, **settings: Any) -> Path:
     known: dict[str, Any] = {"task": "denoise", "level": 25, "nearest": True}
-    asked = Settings(**known | settings)
+    asked = RestoreOptions(**known | settings)
     found = find_inputs([str(source)], output, recursive=False)
     jobs = plan_jobs(
         found.sources, output, file_format, overwrite=False, settings=asked

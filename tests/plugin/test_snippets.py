@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from memnet_core.cli._app import main
 from memnet_core.cli._options import restoration_options, settings_of
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from napari_memnet.snippets import as_command, as_python
 
 if TYPE_CHECKING:
@@ -23,18 +23,20 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     "settings",
     [
-        Settings(task="denoise"),
-        Settings(task="deblock", level=35, nearest=True, model="my model"),
-        Settings(task="sr", level=2, channels="each", exit_block=1, device="cpu"),
-        Settings(task="denoise", value_range=(-12.5, 4095.0), level=0.3),
-        Settings(task="denoise", value_range="dtype", consistency=False, tta=True),
+        RestoreOptions(task="denoise"),
+        RestoreOptions(task="deblock", level=35, nearest=True, model="my model"),
+        RestoreOptions(task="sr", level=2, channels="each", exit_block=1, device="cpu"),
+        RestoreOptions(task="denoise", value_range=(-12.5, 4095.0), level=0.3),
+        RestoreOptions(
+            task="denoise", value_range="dtype", consistency=False, tta=True
+        ),
     ],
     ids=str,
 )
-def test_the_command_stands_for_the_same_settings(settings: Settings) -> None:
+def test_the_command_stands_for_the_same_settings(settings: RestoreOptions) -> None:
     import click
 
-    read: list[Settings] = []
+    read: list[RestoreOptions] = []
 
     @click.command()
     @restoration_options
@@ -55,7 +57,7 @@ def test_command_and_python_make_what_the_form_says(
     pixels = np.random.default_rng(0).integers(0, 900, (20, 24), np.uint16)
     source = tmp_path / "it's.tif"
     tifffile.imwrite(source, pixels)
-    settings = Settings(task="denoise", level=12, value_range=(3, 800))
+    settings = RestoreOptions(task="denoise", level=12, value_range=(3, 800))
     exec(as_python(settings, str(source), str(tmp_path / "python.tif")), {})
     command = as_command(settings, str(source), str(tmp_path / "command.tif"))
     done = CliRunner().invoke(main, shlex.split(command)[1:])

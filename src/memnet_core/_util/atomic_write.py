@@ -11,7 +11,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memnet_core._util.temp_locks import LOCK_SUFFIX, PREFIX, claimed, ownerless
+from memnet_core._util.temp_locks import (
+    LOCK_SUFFIX,
+    PREFIX,
+    locked_temp_name,
+    try_lock_orphan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +65,7 @@ def replaced_when_complete(path: Path) -> Iterator[Path]:
         If the folder cannot be written, the disk is full, or the block wrote nothing.
     """
     short = len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX
-    with claimed(path.parent) as base:
+    with locked_temp_name(path.parent) as base:
         temporary = base.with_name(base.name + (path.suffix if short else ""))
         try:
             yield temporary
@@ -92,7 +97,7 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
     OSError
         If it cannot be made.
     """
-    with claimed(beside.parent) as folder:
+    with locked_temp_name(beside.parent) as folder:
         folder.mkdir()
         try:
             yield folder
@@ -144,7 +149,7 @@ def place_folder(temporary: Path, output: Path, *, overwrite: bool) -> bool:
 
 def _exchanged(temporary: Path, output: Path) -> bool:
     """Move the old away and the new to its place; False if another run was faster."""
-    with claimed(output.parent) as base:
+    with locked_temp_name(output.parent) as base:
         holder = base.with_name(base.name + _OLD)
         old = holder / output.name
         holder.mkdir()
@@ -255,7 +260,7 @@ def remove_abandoned(folder: Path) -> int:
     for name, paths in found.items():
         lock = folder / f"{name}{LOCK_SUFFIX}"
         things = [path for path in paths if path != lock]
-        with ownerless(lock, things) as free:
+        with try_lock_orphan(lock, things) as free:
             if free:
                 present = [path for path in things if os.path.lexists(path)]
                 settled = [_settle(path) for path in present]

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from memnet_core._util.sanitize import shown
+from memnet_core._util.sanitize import escape_control_chars
 
 __all__ = ["load_plain"]
 
@@ -38,7 +38,9 @@ class _Loader(yaml.SafeLoader):
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         value = super().construct_scalar(node)
         if not all(map(_is_of_text, value)):
-            raise ValueError(f"{shown(value)} holds characters that no text has")
+            raise ValueError(
+                f"{escape_control_chars(value)} holds characters that no text has"
+            )
         return value
 
 

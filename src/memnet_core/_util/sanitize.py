@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["listed", "plotted", "shown", "shown_lines"]
+__all__ = ["escape_control_chars", "escape_mathtext", "join_limited", "shown_lines"]
 
 _RAW_BYTES = range(0xDC80, 0xDD00)
 """How Python holds the bytes of a file's name that are not UTF-8."""
 
 
-def shown(what: object) -> str:
+def escape_control_chars(what: object) -> str:
     r"""Return a path or message as one line that changes no terminal and no page.
 
     Control characters, those that turn the direction of writing, invisible ones and
@@ -23,20 +23,20 @@ def shown(what: object) -> str:
 
 
 def shown_lines(text: str) -> str:
-    """Return a text whose line breaks are its own and stay, each line as `shown`."""
-    return "\n".join(map(shown, text.split("\n")))
+    """Return a text whose line breaks are its own and stay, each line escaped."""
+    return "\n".join(map(escape_control_chars, text.split("\n")))
 
 
-def listed(what: Sequence[str], most: int = 12) -> str:
+def join_limited(what: Sequence[str], most: int = 12) -> str:
     """Return things separated by commas; those beyond `most` are only counted."""
     more = len(what) - most
     told = ", ".join(what[:most])
     return f"{told} and {more} more" if more > 0 else told
 
 
-def plotted(what: object) -> str:
+def escape_mathtext(what: object) -> str:
     """Return a text for Matplotlib, which takes ``$…$`` for a formula."""
-    return shown(what).replace("$", r"\$")
+    return escape_control_chars(what).replace("$", r"\$")
 
 
 def _escaped(character: str) -> str:

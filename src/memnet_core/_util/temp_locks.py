@@ -22,7 +22,7 @@ except ImportError:  # Windows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["LOCK_SUFFIX", "PREFIX", "claimed", "ownerless"]
+__all__ = ["LOCK_SUFFIX", "PREFIX", "locked_temp_name", "try_lock_orphan"]
 
 PREFIX = ".memnet-"
 LOCK_SUFFIX = ".lock"
@@ -37,7 +37,7 @@ so it is, too, with all of FUSE."""
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[Path]:
+def locked_temp_name(folder: Path) -> Iterator[Path]:
     """Hold a new name in a folder; what begins with it is ours while the block runs.
 
     Parameters
@@ -68,7 +68,7 @@ def claimed(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def ownerless(lock: Path, things: Iterable[Path]) -> Iterator[bool]:
+def try_lock_orphan(lock: Path, things: Iterable[Path]) -> Iterator[bool]:
     """Tell whether nobody works on some things, and keep others off in the block.
 
     Parameters

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memnet_core.inference.channels import seen_planes
-from memnet_core.sources.wrappers import Filled
+from memnet_core.inference.channels import select_input
+from memnet_core.sources.wrappers import NaNFilled
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.inference.plan import Decision
-    from memnet_core.sources.protocols import Source
+    from memnet_core.inference.plan import RestorePlan
+    from memnet_core.sources.protocols import PixelSource
 
 __all__ = [
     "FEWEST_HELD",
     "Clip",
-    "Plan",
-    "Spot",
+    "FrameSplit",
+    "FrameWindow",
     "clips_at",
     "planned",
     "series_along",
@@ -55,7 +55,7 @@ _APART = 8
 """Pixels between the area that is held out and the rest."""
 
 
-class Spot(NamedTuple):
+class FrameWindow(NamedTuple):
     """Frames in a row, and the part of them that is read.
 
     Attributes
@@ -71,11 +71,11 @@ class Spot(NamedTuple):
     columns: slice
 
 
-class Plan(NamedTuple):
+class FrameSplit(NamedTuple):
     """What is learned from and what is held out; no pixel is in both."""
 
-    training: list[Spot]
-    held_out: list[Spot]
+    training: list[FrameWindow]
+    held_out: list[FrameWindow]
 
 
 def series_along(sizes: Sequence[int], axis: int | None) -> NDArray[np.int64]:
@@ -101,7 +101,7 @@ def series_along(sizes: Sequence[int], axis: int | None) -> NDArray[np.int64]:
 
 def planned(
     series: NDArray[np.int64], height: int, width: int, rng: np.random.Generator
-) -> Plan:
+) -> FrameSplit:
     """Divide series of frames, of which as much is read as memory is meant for.
 
     Blocks of two or three frames are held out, spread over time, and learning never
@@ -124,7 +124,7 @@ def planned(
         runs = blocks = [range(series.shape[1])]
         border = height - height // 4
         learned, tried = slice(0, border - _APART), slice(border, height)
-    return Plan(
+    return FrameSplit(
         _spots(_taken(series, runs), (learned, columns), _TRAINED, _MOST_CLIPS, rng),
         _spots(_taken(series, blocks), (tried, columns), _TRIED, _MOST_TRIALS, rng),
     )
@@ -153,18 +153,21 @@ def _spots(
     budget: int,
     most: int,
     rng: np.random.Generator,
-) -> list[Spot]:
+) -> list[FrameWindow]:
     """Return runs as they are, or windows of parts of them if they are too much."""
     height, width = (part.stop - part.start for part in area)
     if sum(map(len, runs)) * height * width <= budget:
-        return [Spot(run, *area) for run in runs]
+        return [FrameWindow(run, *area) for run in runs]
     clips = [run[i : i + _CLIP] for run in runs for i in range(0, len(run), _CLIP)]
     if len(runs[0]) > 1:
         clips = [clip for clip in clips if len(clip) > 1]
     if len(clips) > most:
         clips = [clips[(2 * n + 1) * len(clips) // (2 * most)] for n in range(most)]
     side = math.isqrt(budget // sum(map(len, clips)))
-    return [Spot(clip, *(_window(part, side, rng) for part in area)) for clip in clips]
+    return [
+        FrameWindow(clip, *(_window(part, side, rng) for part in area))
+        for clip in clips
+    ]
 
 
 def _window(part: slice, side: int, rng: np.random.Generator) -> slice:
@@ -190,7 +193,7 @@ class Clip(NamedTuple):
 
 
 def clips_at(
-    source: Source, decision: Decision, image_channels: int, spot: Spot
+    source: PixelSource, decision: RestorePlan, image_channels: int, spot: FrameWindow
 ) -> list[Clip]:
     """Read the clips of a spot: one, or one for each colour.
 
@@ -211,11 +214,11 @@ def clips_at(
     task = find_task(decision.task)
     channel = decision.channels[source.channel(spot.planes[0])]
     assert channel.scaling is not None
-    filled = Filled(source, (channel.scaling.low + channel.scaling.high) / 2)
+    filled = NaNFilled(source, (channel.scaling.low + channel.scaling.high) / 2)
     frames: list[NDArray[np.float32] | None] = []
     for plane in spot.planes:
         pixels = filled.read(plane, spot.rows, spot.columns)
-        seen = seen_planes(pixels, decision.colours, image_channels)
+        seen = select_input(pixels, decision.colours, image_channels)
         is_blank = pixels.min() == pixels.max()
         spread = task.spread(channel.level)
         frames.append(None if is_blank else channel.scaling.forward(seen, spread))

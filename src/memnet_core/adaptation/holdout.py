@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from memnet_core.adaptation.clips import told
 from memnet_core.adaptation.objectives import (
-    Lesson,
-    blind_spots,
+    TrainingPair,
     neighbour_targets,
+    noise2void,
     noisy_pairs,
 )
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from memnet_core.model.network import MemNet
 
 __all__ = [
-    "Fall",
+    "HeldOutClip",
+    "LossDrop",
     "Losses",
     "Motion",
-    "Trial",
     "losses_of",
     "motion",
     "restored",
-    "stein",
+    "sure_loss",
     "trial_of",
 ]
 
@@ -54,7 +54,7 @@ _NUDGE = 0.1
 
 
 @dataclass(frozen=True)
-class Trial:
+class HeldOutClip:
     """A clip that was held out.
 
     Attributes
@@ -66,7 +66,7 @@ class Trial:
     """
 
     clip: Clip
-    lesson: Lesson
+    lesson: TrainingPair
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Fall:
+class LossDrop:
     """How the held-out loss changed.
 
     Attributes
@@ -98,7 +98,7 @@ class Fall:
     error: float
 
     @classmethod
-    def between(cls, before: Losses, after: Losses) -> Fall:
+    def between(cls, before: Losses, after: Losses) -> LossDrop:
         """Return the change from one test to another on the same trials."""
         differences = before.cells - after.cells
         error = float(differences.std() / np.sqrt(differences.size))
@@ -113,7 +113,9 @@ class Fall:
         return f"{self.before:.4f} -> {self.after:.4f} (± {self.error:.4f})"
 
 
-def trial_of(clip: Clip, objective: Objective, generator: torch.Generator) -> Trial:
+def trial_of(
+    clip: Clip, objective: Objective, generator: torch.Generator
+) -> HeldOutClip:
     """Return how a clip tries a network: frame against frame where there are several.
 
     Parameters
@@ -129,16 +131,18 @@ def trial_of(clip: Clip, objective: Objective, generator: torch.Generator) -> Tr
     count, _, height, width = frames.shape
     if count > 1:
         next_ones = [*range(1, count), count - 2]
-        return Trial(clip, noisy_pairs(frames, frames[next_ones]))
+        return HeldOutClip(clip, noisy_pairs(frames, frames[next_ones]))
     if objective == "noise2void":
-        return Trial(clip, blind_spots(frames, generator))
+        return HeldOutClip(clip, noise2void(frames, generator))
     frames = frames[..., : height // 2 * 2, : width // 2 * 2]
     shape = (count, height // 2, width // 2)
     choice = torch.randint(8, shape, generator=generator)
-    return Trial(clip, neighbour_targets(frames, choice))
+    return HeldOutClip(clip, neighbour_targets(frames, choice))
 
 
-def losses_of(model: MemNet, trials: Sequence[Trial], device: torch.device) -> Losses:
+def losses_of(
+    model: MemNet, trials: Sequence[HeldOutClip], device: torch.device
+) -> Losses:
     """Try a network in evaluation mode.
 
     Parameters
@@ -158,8 +162,8 @@ def losses_of(model: MemNet, trials: Sequence[Trial], device: torch.device) -> L
     return Losses(np.concatenate(losses))
 
 
-def stein(
-    model: MemNet, trials: Sequence[Trial], device: torch.device, seed: int
+def sure_loss(
+    model: MemNet, trials: Sequence[HeldOutClip], device: torch.device, seed: int
 ) -> Losses:
     """Estimate the squared error of a network from noisy frames alone.
 
@@ -245,7 +249,9 @@ class Motion:
     is_sure: bool
 
 
-def motion(model: MemNet, trials: Sequence[Trial], device: torch.device) -> Motion:
+def motion(
+    model: MemNet, trials: Sequence[HeldOutClip], device: torch.device
+) -> Motion:
     """Find out whether frames move; two in a row do not tell.
 
     Parameters

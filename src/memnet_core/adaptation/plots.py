@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from memnet_core.adaptation.result import Adapted
+    from memnet_core.adaptation.result import AdaptResult
 
 __all__ = ["draw", "drawn"]
 
@@ -25,7 +25,7 @@ _MOST = 256
 """Rows and columns of a frame that are drawn."""
 
 
-def draw(adapted: Adapted, path: Path) -> Path:
+def draw(adapted: AdaptResult, path: Path) -> Path:
     """Draw what became of adapting, and return the file.
 
     Parameters
@@ -50,7 +50,7 @@ def draw(adapted: Adapted, path: Path) -> Path:
 
 
 def drawn(
-    adapted: Adapted, inches: tuple[float, float], grid: tuple[int, int]
+    adapted: AdaptResult, inches: tuple[float, float], grid: tuple[int, int]
 ) -> Figure:
     """Return three frames and the losses.
 

@@ -10,7 +10,7 @@ from memnet_core.adaptation.objectives import OBJECTIVES
 from memnet_core.errors import ModelError, UsageError
 from memnet_core.model.registry import user_folder
 from memnet_core.progress import Notice
-from memnet_core.training.events import Progress, StepDone
+from memnet_core.training.events import StepDone, TrainingProgress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.adaptation.holdout import Fall, Motion
+    from memnet_core.adaptation.holdout import LossDrop, Motion
     from memnet_core.adaptation.objectives import Objective
 
 __all__ = [
-    "Adapted",
+    "AdaptOptions",
+    "AdaptResult",
     "Event",
-    "Exhibit",
+    "ExampleImages",
+    "HoldoutRetest",
     "Learning",
-    "Point",
-    "Reading",
-    "Request",
-    "Retested",
+    "LossPoint",
+    "ReadProgress",
     "is_better",
     "model_name",
 ]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadProgress:
     """So many of the parts of the source are read."""
 
     done: int
     total: int
 
 
-class Point(NamedTuple):
+class LossPoint(NamedTuple):
     """Losses after some minutes of learning, in variances of the noise.
 
     `training` is the mean since the point before, NaN for the first one.
@@ -55,7 +55,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Retested:
+class HoldoutRetest:
     """The network was tried on what is held out, again.
 
     Attributes
@@ -69,18 +69,18 @@ class Retested:
     """
 
     step: int
-    point: Point
+    point: LossPoint
     is_best: bool
 
 
-Learning = Progress | StepDone | Retested
-Event = Notice | Reading | Learning
+Learning = TrainingProgress | StepDone | HoldoutRetest
+Event = Notice | ReadProgress | Learning
 
 _LONGEST_NAME = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class AdaptOptions:
     """How a model is adapted.
 
     Attributes
@@ -171,7 +171,7 @@ def model_name(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class ExampleImages:
     """A frame that was held out: noisy, and restored before and after adapting.
 
     Each (h, w) or (h, w, 3), as the network sees values.
@@ -183,7 +183,7 @@ class Exhibit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adapted:
+class AdaptResult:
     """What became of it.
 
     Attributes
@@ -205,12 +205,12 @@ class Adapted:
         The file that was written; None if the old model stays.
     """
 
-    fall: Fall
-    stein: Fall | None
+    fall: LossDrop
+    stein: LossDrop | None
     motion: Motion
     base: str
-    curve: tuple[Point, ...]
-    exhibit: Exhibit
+    curve: tuple[LossPoint, ...]
+    exhibit: ExampleImages
     path: Path | None
 
     @property
@@ -253,14 +253,18 @@ class Adapted:
 
 
 def is_better(
-    fall: Fall, stein: Fall | None, motion: Motion, *, despite_motion: bool = False
+    fall: LossDrop,
+    stein: LossDrop | None,
+    motion: Motion,
+    *,
+    despite_motion: bool = False,
 ) -> bool:
     """Whether an adapted model is known to be better than the old one.
 
     Parameters
     ----------
     fall, stein, motion
-        As in `Adapted`.
+        As in `AdaptResult`.
     despite_motion : bool
         Whether motion does not matter.
     """

@@ -11,21 +11,26 @@ import torch
 from memnet_core._util.devices import select_device
 from memnet_core.adaptation.clips import Clip, clips_at, planned
 from memnet_core.adaptation.holdout import (
-    Fall,
+    LossDrop,
     losses_of,
     motion,
     restored,
-    stein,
+    sure_loss,
     trial_of,
 )
 from memnet_core.adaptation.loop import learned, patch_side
-from memnet_core.adaptation.result import Adapted, Exhibit, Reading, is_better
+from memnet_core.adaptation.result import (
+    AdaptResult,
+    ExampleImages,
+    ReadProgress,
+    is_better,
+)
 from memnet_core.errors import ModelError, TrainingError, UsageError
-from memnet_core.inference.plan import decide
+from memnet_core.inference.plan import plan_restore
 from memnet_core.model.card import TrainingSummary
 from memnet_core.model.checkpoint import load_model, save_model
-from memnet_core.model.flat_field import without_pattern
-from memnet_core.progress import EventsWithResult, Notice
+from memnet_core.model.flat_field import remove_fixed_pattern
+from memnet_core.progress import GeneratorWithResult, Notice
 from memnet_core.tasks import CORRELATED, Levels, find_task
 from memnet_core.training.precision import describe_hardware
 
@@ -35,25 +40,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.adaptation.holdout import Trial
-    from memnet_core.adaptation.loop import Learned
+    from memnet_core.adaptation.holdout import HeldOutClip
+    from memnet_core.adaptation.loop import LoopResult
     from memnet_core.adaptation.objectives import Objective
-    from memnet_core.adaptation.result import Event, Request
-    from memnet_core.inference.plan import Decision
-    from memnet_core.inference.settings import Settings
+    from memnet_core.adaptation.result import AdaptOptions, Event
+    from memnet_core.inference.plan import RestorePlan
+    from memnet_core.inference.settings import RestoreOptions
     from memnet_core.model.card import Card
     from memnet_core.model.network import MemNet
-    from memnet_core.sources.protocols import Source
+    from memnet_core.sources.protocols import PixelSource
 
-__all__ = ["adapting"]
+__all__ = ["run_adaptation"]
 
 
-def adapting(
-    source: Source,
+def run_adaptation(
+    source: PixelSource,
     series: NDArray[np.int64],
-    settings: Settings,
-    request: Request,
-) -> Generator[Event, None, Adapted]:
+    settings: RestoreOptions,
+    request: AdaptOptions,
+) -> Generator[Event, None, AdaptResult]:
     """Adapt a model to a source; closing the generator cancels, and writes nothing.
 
     Parameters
@@ -84,7 +89,7 @@ def adapting(
     """
     request.check(series.shape[1])
     device = select_device(settings.device)
-    decision = decide(source, replace(settings, nearest=True))
+    decision = plan_restore(source, replace(settings, nearest=True))
     _check_noise(decision, request.objective)
     entry = decision.entry()
     model, card = load_model(entry.path)
@@ -100,7 +105,7 @@ def adapting(
     single = all(len(clip.frames) == 1 for clip in held_out)
     is_white = all(channel.grain == "white" for channel in decision.channels)
     is_misled = (moves.is_sure and not request.despite_motion) or single
-    result = EventsWithResult(
+    result = GeneratorWithResult(
         learned(
             model,
             clips,
@@ -116,19 +121,19 @@ def adapting(
     learnt = result.result
     levels = _levels(card, [channel.level for channel in decision.channels])
     kind = CORRELATED if card.grain == "correlated" else find_task(card.task)
-    mended = without_pattern(learnt.model, kind, levels).to(device)
-    fall = Fall.between(learnt.before, losses_of(mended, trials, device))
+    mended = remove_fixed_pattern(learnt.model, kind, levels).to(device)
+    fall = LossDrop.between(learnt.before, losses_of(mended, trials, device))
     errors = None
     if is_misled and is_white:
-        errors = Fall.between(
-            *(stein(m, trials, device, request.seed) for m in (model, mended))
+        errors = LossDrop.between(
+            *(sure_loss(m, trials, device, request.seed) for m in (model, mended))
         )
     exhibit = _exhibit(model, mended, trials, device)
     path = None
     if is_better(fall, errors, moves, despite_motion=request.despite_motion):
         path = request.file()
         _write(path, mended, card, levels, request, learnt, device)
-    return Adapted(
+    return AdaptResult(
         fall=fall,
         stein=errors,
         motion=moves,
@@ -140,12 +145,12 @@ def adapting(
 
 
 def _read(
-    source: Source,
+    source: PixelSource,
     series: NDArray[np.int64],
-    decision: Decision,
-    request: Request,
+    decision: RestorePlan,
+    request: AdaptOptions,
     card: Card,
-) -> Generator[Reading, None, tuple[list[Clip], list[Clip]]]:
+) -> Generator[ReadProgress, None, tuple[list[Clip], list[Clip]]]:
     """Read what is learned from, and what is held out."""
     rng = np.random.default_rng(request.seed)
     plan = planned(series, *source.shape[1:3], rng)
@@ -156,11 +161,11 @@ def _read(
         found = clips_at(source, decision, card.architecture.image_channels, spot)
         part = parts[done >= len(plan.training)]
         part += [clip for clip in found if len(clip.frames) >= fewest]
-        yield Reading(done + 1, len(spots))
+        yield ReadProgress(done + 1, len(spots))
     return parts
 
 
-def _check_noise(decision: Decision, objective: Objective) -> None:
+def _check_noise(decision: RestorePlan, objective: Objective) -> None:
     """Refuse what holds nothing to learn."""
     if any(channel.scaling is None for channel in decision.channels):
         raise UsageError("A range for each plane does not go with adapting.")
@@ -201,15 +206,17 @@ def _levels(card: Card, found: list[float]) -> Levels:
 
 
 def _exhibit(
-    model: MemNet, adapted: MemNet, trials: Sequence[Trial], device: torch.device
-) -> Exhibit:
+    model: MemNet, adapted: MemNet, trials: Sequence[HeldOutClip], device: torch.device
+) -> ExampleImages:
     """Show the first frame of the clip in which there is most to see."""
     clip = max((trial.clip for trial in trials), key=lambda c: float(c.frames.std()))
     frame = clip.frames[:1]
     shown = [frame] + [
         restored(network, frame, clip.level, device) for network in (model, adapted)
     ]
-    return Exhibit(*(np.moveaxis(each[0].numpy(), 0, -1).squeeze() for each in shown))
+    return ExampleImages(
+        *(np.moveaxis(each[0].numpy(), 0, -1).squeeze() for each in shown)
+    )
 
 
 def _write(
@@ -217,8 +224,8 @@ def _write(
     model: MemNet,
     card: Card,
     levels: Levels,
-    request: Request,
-    run: Learned,
+    request: AdaptOptions,
+    run: LoopResult,
     device: torch.device,
 ) -> None:
     """Write the model file."""

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.batch.output_dirs import make_folder
 from memnet_core.io import open_scenes
-from memnet_core.io.core.errors import parsing, reading, writing
+from memnet_core.io.core.errors import (
+    wrap_parse_errors,
+    wrap_read_errors,
+    wrap_write_errors,
+)
 from memnet_core.io.tiff.description import OmeXml
 from memnet_core.io.tiff.ome_xml import metadata_only
 
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 
     from memnet_core.batch.jobs import Job
 
-__all__ = ["keep_tree"]
+__all__ = ["write_collection_metadata"]
 
 _GROUP_FILES = ("zarr.json", ".zgroup", ".zattrs")
 _CONSOLIDATED = "consolidated_metadata"
@@ -28,7 +32,7 @@ _XML = "METADATA.ome.xml"
 _LARGEST = 2**28
 
 
-def keep_tree(job: Job, scale: int) -> None:
+def write_collection_metadata(job: Job, scale: int) -> None:
     """Write what a collection says of itself above an image that will be placed in it.
 
     Every image does so, whoever makes it; what is there already stays.
@@ -48,7 +52,7 @@ def keep_tree(job: Job, scale: int) -> None:
     depth = len(Path(job.inside).parts)
     root = job.output.parents[depth - 1]
     if job.scene is None:
-        with reading(job.source):
+        with wrap_read_errors(job.source):
             files = [*_kept(job.source.parents[depth - 1], job.inside, scale)]
     else:
         files = [*_made(job.source, scale)]
@@ -56,7 +60,7 @@ def keep_tree(job: Job, scale: int) -> None:
         path = root / inner
         if job.overwrite or not path.exists():
             make_folder(path.parent, job.root)
-            with writing(path), replaced_when_complete(path) as temporary:
+            with wrap_write_errors(path), replaced_when_complete(path) as temporary:
                 temporary.write_bytes(content)
 
 
@@ -84,7 +88,7 @@ def _group_file(path: Path) -> bytes:
     content = _read(path)
     if path.name != "zarr.json":
         return content
-    with parsing(f"its {path.name}"):
+    with wrap_parse_errors(f"its {path.name}"):
         described = json.loads(content)
         if described.pop(_CONSOLIDATED, None) is None:
             return content
@@ -100,7 +104,7 @@ def _read(path: Path) -> bytes:
 
 
 def _described(xml: str, scale: int, images: list[int] | None = None) -> bytes:
-    with parsing("its OME-XML"):
+    with wrap_parse_errors("its OME-XML"):
         return metadata_only(xml, scale, images).encode()
 
 

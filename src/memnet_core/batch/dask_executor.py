@@ -24,8 +24,8 @@ from memnet_core.batch.events import (
     failure,
     skipped,
 )
-from memnet_core.batch.executor import Answer, Step, Workshop, first_step
-from memnet_core.batch.run import guarded
+from memnet_core.batch.executor import Step, StepExecutor, StepResult, first_step
+from memnet_core.batch.run import catch_as_outcome
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.progress import result_of
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from memnet_core.batch.jobs import Job
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
 
 __all__ = ["ClusterRun", "perform"]
 
@@ -46,10 +46,10 @@ _LOOK_EVERY = 1.0
 _TASKS_AHEAD = 4
 """Steps in the queue of every worker's thread, so that none waits for the next one."""
 
-_workshops: dict[Settings, Workshop] = {}
+_workshops: dict[RestoreOptions, StepExecutor] = {}
 
 
-def perform(step: Step, settings: Settings) -> tuple[Answer, dict[str, str]]:
+def perform(step: Step, settings: RestoreOptions) -> tuple[StepResult, dict[str, str]]:
     """Do a step in this process, which keeps its engine for the next one.
 
     Returns
@@ -63,19 +63,19 @@ def perform(step: Step, settings: Settings) -> tuple[Answer, dict[str, str]]:
         for workshop in _workshops.values():
             workshop.close()
         _workshops.clear()
-        _workshops[settings] = Workshop(settings)
+        _workshops[settings] = StepExecutor(settings)
     workshop = _workshops[settings]
     try:
         answer = result_of(workshop.perform(step))
     except Exception as error:  # noqa: BLE001 - one bad file never stops the others
-        return Answer(outcome=failure(step.job, error)), workshop.checksums()
+        return StepResult(outcome=failure(step.job, error)), workshop.checksums()
     if answer.complete:
-        answer = Answer(outcome=guarded(step.job, answer.complete)())
+        answer = StepResult(outcome=catch_as_outcome(step.job, answer.complete)())
     return answer, workshop.checksums()
 
 
 @dataclass
-class _Progress:
+class _SubmittedWork:
     """How far a job is; `job` is what its steps are told."""
 
     job: Job
@@ -86,7 +86,7 @@ class _Progress:
     total: int = 1
     is_finished: bool = False
 
-    def following(self, step: Step, answer: Answer) -> tuple[Step, ...]:
+    def following(self, step: Step, answer: StepResult) -> tuple[Step, ...]:
         """Return what can be done next, once a step has been answered."""
         if step.action == "begin":
             self.stages.extend(answer.stages)
@@ -116,7 +116,7 @@ class ClusterRun:
     """
 
     jobs: Sequence[Job]
-    settings: Settings
+    settings: RestoreOptions
     workers: int = 1
     scheduler: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
@@ -153,7 +153,7 @@ class ClusterRun:
         """Keep at most so many steps on the way, in the order of the jobs."""
         waiting = deque(first_step(absolute(job)) for job in todo)
         jobs = {absolute(job): job for job in todo}
-        progress: dict[Job, _Progress] = {}
+        progress: dict[Job, _SubmittedWork] = {}
         running: dict[Any, Step] = {}
         completed: SimpleQueue[Any] = SimpleQueue()
         try:
@@ -162,7 +162,7 @@ class ClusterRun:
                 while waiting and len(running) + len(batch) < most:
                     step = waiting.popleft()
                     if step.job not in progress:
-                        progress[step.job] = _Progress(step.job)
+                        progress[step.job] = _SubmittedWork(step.job)
                         yield FileStarted(jobs[step.job])
                     if not progress[step.job].is_finished:
                         batch.append(step)
@@ -204,9 +204,9 @@ class ClusterRun:
     def _noted(
         self,
         job: Job,
-        progress: _Progress,
+        progress: _SubmittedWork,
         step: Step,
-        answer: Answer,
+        answer: StepResult,
         waiting: deque[Step],
     ) -> Iterator[FileProgress | FileFinished]:
         """Note what a step brought about, and what follows from it."""
@@ -221,7 +221,7 @@ class ClusterRun:
         if progress.done:
             yield FileProgress(job, progress.done / progress.total)
 
-    def _answer_of(self, job: Job, future: Any) -> Answer:
+    def _answer_of(self, job: Job, future: Any) -> StepResult:
         """Return the answer of a step, or the failure of its job."""
         from distributed import CancelledError, KilledWorker
 
@@ -232,7 +232,7 @@ class ClusterRun:
                 f"{job.source} cannot be restored: {error.allowed_failures + 1} "
                 "workers died over it, perhaps for lack of memory."
             )
-            return Answer(outcome=failure(job, reason))
+            return StepResult(outcome=failure(job, reason))
         except CancelledError as error:
             raise UsageError(
                 "The connection to the scheduler was lost; give the same command "
@@ -244,7 +244,7 @@ class ClusterRun:
                 f"napari-memnet {__version__} where they run."
             ) from error
         self._checksums |= checksums
-        found: Answer = answer
+        found: StepResult = answer
         return found
 
     @contextmanager

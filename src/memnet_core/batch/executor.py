@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from memnet_core._util.atomic_write import remove_abandoned
-from memnet_core.batch.collection_metadata import keep_tree
+from memnet_core.batch.collection_metadata import write_collection_metadata
 from memnet_core.batch.events import (
     FileNotice,
     FileProgress,
@@ -27,32 +27,36 @@ from memnet_core.batch.file_job import (
     common_level,
     opened_scenes,
     prepared_parts,
-    remark_of,
+    summarize,
 )
 from memnet_core.batch.output_dirs import make_folder
-from memnet_core.batch.shard_worker import BlockMaker
-from memnet_core.batch.shared_output import SharedResult, begin, clear_placed
-from memnet_core.batch.staleness import Judge
+from memnet_core.batch.shard_worker import ShardWorker
+from memnet_core.batch.shared_output import (
+    SharedResult,
+    join_or_create,
+    remove_leftovers,
+)
+from memnet_core.batch.staleness import StalenessChecker
 from memnet_core.errors import ImageError
-from memnet_core.inference.engine import Models
+from memnet_core.inference.engine import EngineCache
 from memnet_core.inference.provenance import provenance
 from memnet_core.io import create_scenes, open_scenes
-from memnet_core.io.core.errors import reading
+from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.fingerprint import check_unchanged, fingerprint_of
-from memnet_core.progress import EventsWithResult, Notice
-from memnet_core.sources.prefetch import write_behind
+from memnet_core.progress import GeneratorWithResult, Notice
+from memnet_core.sources.prefetch import buffered_writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from memnet_core.batch.jobs import Job
     from memnet_core.inference.plan import Prepared
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
     from memnet_core.model.registry import Entry
 
-    Events = Generator[ModelReady | FileProgress | FileNotice, None, "Answer"]
+    Events = Generator[ModelReady | FileProgress | FileNotice, None, "StepResult"]
 
-__all__ = ["Answer", "Step", "Workshop", "first_step"]
+__all__ = ["Step", "StepExecutor", "StepResult", "first_step"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class StepResult:
     """What a step brought about.
 
     Attributes
@@ -110,7 +114,7 @@ def first_step(job: Job) -> Step:
 
 
 @dataclass
-class Workshop:
+class StepExecutor:
     """What a process keeps from step to step: engines, and one open source.
 
     Attributes
@@ -123,10 +127,10 @@ class Workshop:
         The models that were used, by name.
     """
 
-    settings: Settings
-    models: Models = field(default_factory=Models)
+    settings: RestoreOptions
+    models: EngineCache = field(default_factory=EngineCache)
     entries: dict[str, Entry] = field(default_factory=dict)
-    _maker: BlockMaker | None = None
+    _maker: ShardWorker | None = None
 
     def close(self) -> None:
         """Close the source that is open."""
@@ -175,11 +179,11 @@ class Workshop:
             done = Outcome(
                 job=step.job, status="done", remark="completed by another run"
             )
-            return Answer(outcome=done if step.action == "finish" else None)
+            return StepResult(outcome=done if step.action == "finish" else None)
 
     def _is_lost(self, step: Step) -> bool:
         """Whether a result that is no longer in the making is not at its place."""
-        found = Judge(self.settings).standing(step.job).state
+        found = StalenessChecker(self.settings).standing(step.job).state
         return step.action == "finish" and found != "fresh"
 
     def left_over(self, stage: tuple[Step, ...]) -> Outcome | None:
@@ -199,7 +203,7 @@ class Workshop:
         """Restore a file into another one; memory is bounded by windows and planes."""
         started = time.monotonic()
         with ExitStack() as opened:
-            with reading(job.source):
+            with wrap_read_errors(job.source):
                 version = fingerprint_of(job.source)
             scenes = opened.enter_context(open_scenes(job.source))
             sources, lost = opened_scenes(scenes, job.axes, opened)
@@ -224,7 +228,7 @@ class Workshop:
                 if behind:  # images of one file are written one after the other
                     behind.close()
                 behind = opened.enter_context(ExitStack())
-                events = part.written(behind.enter_context(write_behind(sink)))
+                events = part.written(behind.enter_context(buffered_writes(sink)))
                 for told in behind.enter_context(closing(events)):
                     if isinstance(told, str):
                         yield FileNotice(job, told)
@@ -241,7 +245,7 @@ class Workshop:
                 job=job,
                 status="done",
                 level=common_level(parts),
-                remark=_remark(job, (remark_of(parts),)),
+                remark=_remark(job, (summarize(parts),)),
                 model=ready[0].entry.card.name,
                 shape=sinks[0].sizes,
                 dtype=str(parts[0].source.dtype),
@@ -249,18 +253,21 @@ class Workshop:
                 dropped=tuple(dict.fromkeys(dropped)),
             )
 
-        return Answer(complete=complete)
+        return StepResult(complete=complete)
 
     def _begin(self, job: Job) -> Events:
         remove_abandoned(job.output.parent)
         if os.path.exists(job.output):
-            clear_placed(job.output)
+            remove_leftovers(job.output)
             if not job.overwrite:
-                return Answer(outcome=skipped(job))
+                return StepResult(outcome=skipped(job))
             # Another run may have brought it up to date since this one was planned.
-            if job.stale and Judge(self.settings).standing(job).state == "fresh":
-                return Answer(outcome=skipped(replace(job, stale="")))
-        work = begin(job, self.settings)
+            if (
+                job.stale
+                and StalenessChecker(self.settings).standing(job).state == "fresh"
+            ):
+                return StepResult(outcome=skipped(replace(job, stale="")))
+        work = join_or_create(job, self.settings)
         yield from self._opened(work, job)
         work.check_marks()
         folder = str(work.folder)
@@ -272,37 +279,39 @@ class Workshop:
             for level in work.levels
         ]
         last = Step(job=job, action="finish", folder=folder)
-        return Answer(stages=(*filter(None, stages), (last,)), total=work.total)
+        return StepResult(stages=(*filter(None, stages), (last,)), total=work.total)
 
     def _block(self, step: Step, *, wait: bool) -> Events:
         if self._maker is None or str(self._maker.work.folder) != step.folder:
             yield from self._opened(SharedResult(Path(step.folder)), step.job)
         assert self._maker is not None
         if self._maker.work.is_complete():
-            return Answer()
-        events = EventsWithResult(self._maker.make(step.level, step.index, wait=wait))
+            return StepResult()
+        events = GeneratorWithResult(
+            self._maker.make(step.level, step.index, wait=wait)
+        )
         for event in events:
             if isinstance(event, Notice):
                 yield FileNotice(step.job, event.text)
             else:
                 yield FileProgress(step.job, event.fraction)
-        return Answer(is_postponed=not events.result)
+        return StepResult(is_postponed=not events.result)
 
-    def _finish(self, step: Step) -> Answer:
+    def _finish(self, step: Step) -> StepResult:
         work = SharedResult(Path(step.folder))
         self.close()
         work.check_version(step.job.source)
         if step.job.inside:
-            keep_tree(step.job, work.plan.decision.scale)
+            write_collection_metadata(step.job, work.plan.decision.scale)
         work.finish(step.job.output, overwrite=step.job.overwrite)
-        return Answer(outcome=_outcome(step.job, work, "done"))
+        return StepResult(outcome=_outcome(step.job, work, "done"))
 
     def _opened(
         self, work: SharedResult, job: Job
     ) -> Generator[ModelReady, None, None]:
         """Open the source of a result; that of another one is closed."""
         self.close()
-        self._maker = BlockMaker(work, job, self.settings.device, self.models)
+        self._maker = ShardWorker(work, job, self.settings.device, self.models)
         yield from self._noted(self._maker.prepared)
 
     def _noted(self, prepared: Prepared) -> Generator[ModelReady, None, None]:

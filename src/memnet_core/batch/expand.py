@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from memnet_core.batch.inputs import Source
+    from memnet_core.batch.inputs import InputFile
     from memnet_core.batch.jobs import Job
 
-__all__ = ["joined_sources", "parts_of"]
+__all__ = ["expand_scenes", "group_ome_filesets"]
 
 
-def joined_sources(
-    sources: Sequence[Source],
-) -> list[tuple[Source, tuple[Path, ...]]]:
+def group_ome_filesets(
+    sources: Sequence[InputFile],
+) -> list[tuple[InputFile, tuple[Path, ...]]]:
     """Return each input that begins an image, with the files that hold more of it.
 
     The first file of a set of OME-TIFFs stands for all; its result holds every plane.
     """
-    members: dict[Source, tuple[Path, ...]] = {}
-    owners: dict[str, Source] = {}
+    members: dict[InputFile, tuple[Path, ...]] = {}
+    owners: dict[str, InputFile] = {}
     for source in sources:
         if not _is_claimed(source, owners):
             members[source] = set_members(source.path)
@@ -45,13 +45,13 @@ def joined_sources(
     ]
 
 
-def _is_claimed(source: Source, owners: Mapping[str, Source]) -> bool:
+def _is_claimed(source: InputFile, owners: Mapping[str, InputFile]) -> bool:
     """Whether another input names a file as a part of it, and the file agrees."""
     owner = owners.get(os.path.abspath(source.path))
     return owner is not None and is_set_member(source.path, owner.path)
 
 
-def parts_of(job: Job) -> list[Job]:
+def expand_scenes(job: Job) -> list[Job]:
     """Return the jobs that an input is: one for each image of a collection.
 
     A collection in OME-Zarr becomes one of the same tree, or a folder of files in

@@ -5,28 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memnet_core._util.sanitize import listed
+from memnet_core._util.sanitize import join_limited
 from memnet_core.errors import ImageError, NothingToDo
 from memnet_core.inference.engine import prepare
 from memnet_core.inference.runner import restore
 from memnet_core.progress import Notice, Progress
-from memnet_core.sources.prefetch import read_ahead
+from memnet_core.sources.prefetch import prefetched
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from contextlib import ExitStack
 
-    from memnet_core.inference.engine import Models
+    from memnet_core.inference.engine import EngineCache
     from memnet_core.inference.plan import Prepared
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
     from memnet_core.io import ImageFile, Scenes
     from memnet_core.sources.protocols import Sink
 
-__all__ = ["Part", "common_level", "opened_scenes", "prepared_parts", "remark_of"]
+__all__ = ["SceneJob", "common_level", "opened_scenes", "prepared_parts", "summarize"]
 
 
 @dataclass(frozen=True)
-class Part:
+class SceneJob:
     """An image of a file.
 
     Attributes
@@ -54,7 +54,7 @@ class Part:
 
     def written(self, sink: Sink) -> Generator[float | str, None, None]:
         """Restore it into a sink; yield the fraction that is done, and notices."""
-        with read_ahead(self.source) as ahead:
+        with prefetched(self.source) as ahead:
             if self.prepared is None:
                 count, height, width, _ = ahead.shape
                 whole = slice(0, height), slice(0, width)
@@ -115,8 +115,10 @@ def opened_scenes(
 
 
 def prepared_parts(
-    opened: Sequence[tuple[str, ImageFile]], settings: Settings, models: Models
-) -> list[Part]:
+    opened: Sequence[tuple[str, ImageFile]],
+    settings: RestoreOptions,
+    models: EngineCache,
+) -> list[SceneJob]:
     """Decide how each image is restored.
 
     Raises
@@ -127,16 +129,16 @@ def prepared_parts(
     parts, idle = [], []
     for label, source in opened:
         try:
-            parts.append(Part(label, source, prepare(source, settings, models)))
+            parts.append(SceneJob(label, source, prepare(source, settings, models)))
         except NothingToDo as error:
             idle.append(error)
-            parts.append(Part(label, source, None, str(error)))
+            parts.append(SceneJob(label, source, None, str(error)))
     if len(idle) == len(parts):
         raise idle[0]
     return parts
 
 
-def remark_of(parts: Sequence[Part]) -> str:
+def summarize(parts: Sequence[SceneJob]) -> str:
     """Return what was found of each image, once where it is the same for all."""
     told = [
         "; ".join(part.prepared.decision.remarks)
@@ -147,12 +149,12 @@ def remark_of(parts: Sequence[Part]) -> str:
     if len(set(told)) > 1:
         both = zip(parts, told, strict=True)
         each = [f"{part.label}: {text}" for part, text in both if text]
-        return listed(each)
+        return join_limited(each)
     count = f"{len(parts)} images" if len(parts) > 1 else ""
     return "; ".join(filter(None, (count, told[0])))
 
 
-def common_level(parts: Sequence[Part]) -> float | None:
+def common_level(parts: Sequence[SceneJob]) -> float | None:
     """Return the level of all images that are restored; None where they differ."""
     levels = {part.prepared.decision.level for part in parts if part.prepared}
     return levels.pop() if len(levels) == 1 else None

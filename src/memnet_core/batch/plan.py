@@ -8,33 +8,33 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memnet_core._util.atomic_write import remove_abandoned
-from memnet_core._util.sanitize import listed
-from memnet_core.batch.expand import joined_sources, parts_of
+from memnet_core._util.sanitize import join_limited
+from memnet_core.batch.expand import expand_scenes, group_ome_filesets
 from memnet_core.batch.jobs import Job
-from memnet_core.batch.staleness import Judge
+from memnet_core.batch.staleness import StalenessChecker
 from memnet_core.errors import UsageError
 from memnet_core.io import probe, suffix_of_format
-from memnet_core.io.core.errors import reading
+from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.fingerprint import fingerprint_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from memnet_core.batch.inputs import Source
-    from memnet_core.inference.settings import Settings
+    from memnet_core.batch.inputs import InputFile
+    from memnet_core.inference.settings import RestoreOptions
 
 __all__ = ["plan_jobs"]
 
 
 def plan_jobs(
-    sources: Sequence[Source],
+    sources: Sequence[InputFile],
     folder: Path,
     file_format: str,
     *,
     overwrite: bool,
     update: bool = False,
-    settings: Settings | None = None,
+    settings: RestoreOptions | None = None,
     axes: str = "",
 ) -> list[Job]:
     """Give every source an output of its own, or one for each of its images.
@@ -65,7 +65,7 @@ def plan_jobs(
     UsageError
         If two sources cannot be told apart, or an output would replace a source.
     """
-    joined = joined_sources(sources)
+    joined = group_ome_filesets(sources)
     sources = [source for source, _ in joined]
     outputs = _outputs(sources, folder, file_format)
     known = {os.path.realpath(source.path): source.path for source in sources}
@@ -77,11 +77,11 @@ def plan_jobs(
             )
     for parent in {output.parent for output in outputs}:
         remove_abandoned(parent)  # which may put a result back to its place
-    judge = Judge(settings)
+    judge = StalenessChecker(settings)
     return [
         _planned(part, judge, update)
         for (source, others), output in zip(joined, outputs, strict=True)
-        for part in parts_of(
+        for part in expand_scenes(
             Job(
                 source.path,
                 output,
@@ -96,11 +96,11 @@ def plan_jobs(
 
 def _told(others: Sequence[Path]) -> tuple[str, ...]:
     """Say of which other files a result holds the planes."""
-    names = listed([path.name for path in others])
+    names = join_limited([path.name for path in others])
     return (f"with the planes of {names}",) if names else ()
 
 
-def _planned(job: Job, judge: Judge, update: bool) -> Job:
+def _planned(job: Job, judge: StalenessChecker, update: bool) -> Job:
     """Look at a source's header, unless there is nothing to do."""
     if not job.overwrite:
         found = judge.standing(job)
@@ -110,7 +110,7 @@ def _planned(job: Job, judge: Judge, update: bool) -> Job:
     if job.skip:
         return job
     try:
-        with reading(job.source):
+        with wrap_read_errors(job.source):
             known = fingerprint_of(job.source) if os.path.isdir(job.source) else None
         header = probe(job.source, scene=job.scene)
         return replace(job, header=header, version=known)
@@ -118,7 +118,9 @@ def _planned(job: Job, judge: Judge, update: bool) -> Job:
         return job
 
 
-def _outputs(sources: Sequence[Source], folder: Path, file_format: str) -> list[Path]:
+def _outputs(
+    sources: Sequence[InputFile], folder: Path, file_format: str
+) -> list[Path]:
     plain = [
         folder / _renamed(s.relative, suffix_of_format(file_format, s.relative))
         for s in sources

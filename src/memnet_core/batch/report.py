@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from memnet_core.batch.events import Event, Outcome
     from memnet_core.batch.jobs import Job
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
 
 __all__ = ["Run", "counts_of", "out_of_date", "report_of", "write_report"]
 
@@ -36,7 +36,7 @@ class Run(Protocol):
         """What to do."""
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> RestoreOptions:
         """How."""
 
     @property

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from memnet_core.batch.jobs import Job
 
-__all__ = ["less", "paired_planes", "residual_path", "write_residual"]
+__all__ = ["difference", "paired_planes", "residual_path", "write_residual"]
 
 
 def paired_planes(
@@ -57,7 +57,7 @@ def paired_planes(
     return _plane(before, place), _plane(after, place)
 
 
-def less(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float32]:
+def difference(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float32]:
     """Return what was taken from pixels; nothing from those that are not finite."""
     with np.errstate(invalid="ignore"):
         removed = before.astype(np.float64) - after.astype(np.float64)
@@ -120,7 +120,7 @@ def write_residual(job: Job) -> Path:
         for (before, after), sink in zip(pairs, sinks, strict=True):
             _, height, width, _ = before.shape
             for plane in range(before.shape[0]):
-                removed = less(*paired_planes(before, after, plane))
+                removed = difference(*paired_planes(before, after, plane))
                 sink.write(plane, slice(0, height), slice(0, width), removed)
     return path
 

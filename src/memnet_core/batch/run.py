@@ -20,17 +20,17 @@ from memnet_core.batch.events import (
     failure,
     skipped,
 )
-from memnet_core.batch.executor import Answer, Step, Workshop, first_step
+from memnet_core.batch.executor import Step, StepExecutor, StepResult, first_step
 from memnet_core.inference.plan import check_model
-from memnet_core.progress import EventsWithResult
+from memnet_core.progress import GeneratorWithResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
     from memnet_core.batch.jobs import Job
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
 
-__all__ = ["BatchRun", "Share", "guarded"]
+__all__ = ["BatchRun", "Share", "catch_as_outcome"]
 
 _MOST_UNWRITTEN = 2
 
@@ -88,13 +88,13 @@ class BatchRun:
     """
 
     jobs: Sequence[Job]
-    settings: Settings
+    settings: RestoreOptions
     share: Share = field(default_factory=Share)
     outcomes: list[Outcome] = field(default_factory=list)
     _unwritten: deque[Future[Outcome]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self._workshop = Workshop(self.settings)
+        self._workshop = StepExecutor(self.settings)
 
     def events(self) -> Generator[Event, None, None]:
         """Restore the files; closing the generator ends the run within one strip.
@@ -151,7 +151,7 @@ class BatchRun:
     ) -> Generator[Event, None, None]:
         """Restore one file and leave its writing to the writer."""
         started = time.monotonic()
-        events = EventsWithResult(self._steps(job))
+        events = GeneratorWithResult(self._steps(job))
         try:
             yield from events
         except Exception as error:  # noqa: BLE001 - one bad file never stops the others
@@ -159,12 +159,14 @@ class BatchRun:
             return
         answer = events.result
         if answer.complete:
-            self._unwritten.append(writer.submit(guarded(job, answer.complete)))
+            self._unwritten.append(
+                writer.submit(catch_as_outcome(job, answer.complete))
+            )
         elif answer.outcome:
             seconds = time.monotonic() - started
             self._leave(replace(answer.outcome, seconds=seconds))
 
-    def _steps(self, job: Job) -> Generator[Event, None, Answer]:
+    def _steps(self, job: Job) -> Generator[Event, None, StepResult]:
         """Take the steps of a job, stage by stage."""
         answer = yield from self._workshop.perform(first_step(job))
         total = answer.total
@@ -176,7 +178,9 @@ class BatchRun:
             for wait in (False, True):
                 postponed = []
                 for step in todo:
-                    events = EventsWithResult(self._workshop.perform(step, wait=wait))
+                    events = GeneratorWithResult(
+                        self._workshop.perform(step, wait=wait)
+                    )
                     for event in events:
                         yield self._overall(event, total - left, total)
                     answer = events.result
@@ -187,7 +191,7 @@ class BatchRun:
                         yield FileProgress(job, (total - left) / total)
                 todo = postponed
             if to_go := self._workshop.left_over(stage):
-                return Answer(outcome=to_go)
+                return StepResult(outcome=to_go)
         return answer
 
     @staticmethod
@@ -204,7 +208,9 @@ class BatchRun:
         self._unwritten.append(known)
 
 
-def guarded(job: Job, complete: Callable[[], Outcome]) -> Callable[[], Outcome]:
+def catch_as_outcome(
+    job: Job, complete: Callable[[], Outcome]
+) -> Callable[[], Outcome]:
     """Return what completes a job, where a failure is an outcome, too."""
 
     def run() -> Outcome:

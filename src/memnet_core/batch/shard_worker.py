@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.inference.engine import carried_out
+from memnet_core.inference.engine import bind_engine
 from memnet_core.inference.runner import restore
 from memnet_core.io import open_image
-from memnet_core.io.core.errors import writing
+from memnet_core.io.core.errors import wrap_write_errors
 from memnet_core.io.zarr.shards import discard_block, open_level, shrink_block
-from memnet_core.sources.regions import Region
+from memnet_core.sources.regions import PixelRegion
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from memnet_core.batch.jobs import Job
     from memnet_core.batch.shared_output import SharedResult
-    from memnet_core.inference.engine import Models
+    from memnet_core.inference.engine import EngineCache
     from memnet_core.progress import Notice, Progress
 
-__all__ = ["BlockMaker"]
+__all__ = ["ShardWorker"]
 
 
-class BlockMaker:
+class ShardWorker:
     """The open source and the engine that shards need.
 
     Parameters
@@ -48,7 +48,7 @@ class BlockMaker:
     """
 
     def __init__(
-        self, work: SharedResult, job: Job, device: str, models: Models
+        self, work: SharedResult, job: Job, device: str, models: EngineCache
     ) -> None:
         self.work = work
         with ExitStack() as opened:
@@ -56,7 +56,7 @@ class BlockMaker:
                 open_image(job.source, job.axes, scene=job.scene)
             )
             work.check_source(self._source)
-            self.prepared = carried_out(work.plan.decision, device, models)
+            self.prepared = bind_engine(work.plan.decision, device, models)
             opened.pop_all()
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class BlockMaker:
                     pixels = shrink_block(open_level(work.image, level - 1), block)
                 else:
                     pixels = yield from self._restored(block)
-                with writing(work.image):
+                with wrap_write_errors(work.image):
                     discard_block(work.image, level, block)
                     open_level(work.image, level)[block] = pixels
                     work.mark_done(level, index)
@@ -109,7 +109,7 @@ class BlockMaker:
         sink = _BlockSink(
             numbers.ravel(), rows, columns, source.shape[-1], source.dtype
         )
-        part = Region(sink.planes, rows, columns)
+        part = PixelRegion(sink.planes, rows, columns)
         yield from restore(source, sink, self.prepared, part)
         return self._arranged(sink.pixels, numbers.shape)
 

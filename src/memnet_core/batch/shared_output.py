@@ -28,12 +28,17 @@ from memnet_core._util.atomic_write import (
 from memnet_core._version import __version__
 from memnet_core.batch.output_dirs import hidden_sibling, make_folder
 from memnet_core.errors import ImageError
-from memnet_core.inference.plan import Decision, decide
+from memnet_core.inference.plan import RestorePlan, plan_restore
 from memnet_core.inference.provenance import provenance
 from memnet_core.inference.scaling import scaling_of
 from memnet_core.io import open_image
 from memnet_core.io.core.fingerprint import fingerprint_of
-from memnet_core.io.zarr.image import ZarrLayout, create_ome_zarr, layout_for, not_held
+from memnet_core.io.zarr.image import (
+    ZarrLayout,
+    create_ome_zarr,
+    layout_for,
+    unsupported_metadata,
+)
 from memnet_core.io.zarr.shards import stored_bytes, sync_block
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
@@ -42,15 +47,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch.jobs import Job
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
     from memnet_core.io import ImageFile
 
-__all__ = ["Plan", "SharedResult", "begin", "clear_placed", "work_folder"]
+__all__ = [
+    "SharedPlan",
+    "SharedResult",
+    "join_or_create",
+    "remove_leftovers",
+    "work_folder",
+]
 
 _PLAN = "plan.json"
 
 
-class Plan(BaseModel):
+class SharedPlan(BaseModel):
     """What all processes that make a result have to agree on.
 
     Attributes
@@ -73,7 +84,7 @@ class Plan(BaseModel):
 
     request: dict[str, Any]
     token: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    decision: Decision
+    decision: RestorePlan
     layout: ZarrLayout
     dtype: str
     dropped: tuple[str, ...]
@@ -99,7 +110,7 @@ class SharedResult:
         self.folder = folder
         text = (folder / _PLAN).read_bytes()
         try:
-            self.plan = Plan.model_validate_json(text)
+            self.plan = SharedPlan.model_validate_json(text)
         except ValidationError as error:
             raise self._unreadable() from error
 
@@ -262,7 +273,7 @@ def work_folder(output: Path) -> Path:
     return hidden_sibling(output, ".memnet")
 
 
-def clear_placed(output: Path) -> None:
+def remove_leftovers(output: Path) -> None:
     """Remove what is left of making a result that was moved to its place already.
 
     A power cut can undo the removal; a run that is at it finds that another one did.
@@ -273,7 +284,7 @@ def clear_placed(output: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def begin(job: Job, settings: Settings) -> SharedResult:
+def join_or_create(job: Job, settings: RestoreOptions) -> SharedResult:
     """Plan a result, or join those who make it already.
 
     Raises
@@ -302,19 +313,21 @@ def begin(job: Job, settings: Settings) -> SharedResult:
     return work
 
 
-def _planned(request: dict[str, Any], source: ImageFile, settings: Settings) -> Plan:
-    decision = decide(source, settings)
-    return Plan(
+def _planned(
+    request: dict[str, Any], source: ImageFile, settings: RestoreOptions
+) -> SharedPlan:
+    decision = plan_restore(source, settings)
+    return SharedPlan(
         request=request,
         token=secrets.token_hex(8),
         decision=decision,
         layout=layout_for(source, decision.scale),
         dtype=str(source.dtype),
-        dropped=not_held(source),
+        dropped=unsupported_metadata(source),
     )
 
 
-def _make(folder: Path, plan: Plan, source: ImageFile, root: Path | None) -> None:
+def _make(folder: Path, plan: SharedPlan, source: ImageFile, root: Path | None) -> None:
     """Make the folder with everything but the pixels; the first one to do so wins."""
     make_folder(folder.parent, root)
     remove_abandoned(folder.parent)
@@ -347,7 +360,7 @@ def _display_range(source: ImageFile) -> tuple[float, float, float, float]:
     return whole.low, whole.high, shown.low, shown.high
 
 
-def _request(job: Job, settings: Settings) -> dict[str, Any]:
+def _request(job: Job, settings: RestoreOptions) -> dict[str, Any]:
     """Return what decides over the result, as JSON gives it back."""
     asked = asdict(settings)
     del asked["device"]

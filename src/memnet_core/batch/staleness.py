@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from memnet_core.errors import ImageError, MemnetError
-from memnet_core.inference.provenance import asked_for
+from memnet_core.inference.provenance import non_default_options
 from memnet_core.io.core.fingerprint import is_same, last_change, looks_same
 from memnet_core.io.core.provenance import provenance_of
 from memnet_core.model.registry import choose_model
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch.jobs import Job
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
     from memnet_core.io.core.provenance import Provenance
 
-__all__ = ["Judge", "Standing"]
+__all__ = ["OutputState", "StalenessChecker"]
 
 _ZARR_MARKS = ("zarr.json", ".zattrs")
 
 
 @dataclass(frozen=True)
-class Standing:
+class OutputState:
     """What there is of a result.
 
     Attributes
@@ -43,7 +43,7 @@ class Standing:
 
 
 @dataclass
-class Judge:
+class StalenessChecker:
     """Compares results with what would be made; reads the cards of models once.
 
     Attributes
@@ -52,26 +52,26 @@ class Judge:
         What is asked for now; None to look at the sources only.
     """
 
-    settings: Settings | None
+    settings: RestoreOptions | None
     _checksums: dict[float, frozenset[str]] = field(default_factory=dict)
 
-    def standing(self, job: Job) -> Standing:
+    def standing(self, job: Job) -> OutputState:
         """Return what there is of the result of a job.
 
         Results that do not tell how they were made, and those that may not be read,
         are stale only if their source is newer.
         """
         if not os.path.exists(job.output):
-            return Standing("missing")
+            return OutputState("missing")
         try:
             made = provenance_of(job.output)
         except ImageError as error:
             if not isinstance(error.__cause__, PermissionError):
-                return Standing("broken", f"it is not whole ({error})")
+                return OutputState("broken", f"it is not whole ({error})")
             made = None
         why = self._other_request(made, job) if made else ""
         why = why or _other_source(made, job)
-        return Standing("stale", why) if why else Standing("fresh")
+        return OutputState("stale", why) if why else OutputState("fresh")
 
     def _other_request(self, made: Provenance, job: Job) -> str:
         """Return in how far another task, model or settings are asked for now."""
@@ -81,7 +81,7 @@ class Judge:
         if made.task != asked.task:
             return f"it was made by another task ({made.task})"
         task = find_task(made.task)
-        before, now = dict(made.options), asked_for(asked, job.axes)
+        before, now = dict(made.options), non_default_options(asked, job.axes)
         given, wanted = before.pop("level", None), now.pop("level", None)
         other_level = any(level != wanted for level in made.levels)
         if given if wanted is None else other_level:
@@ -95,7 +95,7 @@ class Judge:
             return f"it was made with another model ({made.model})"
         return ""
 
-    def _served_by(self, made: Provenance, asked: Settings) -> frozenset[str]:
+    def _served_by(self, made: Provenance, asked: RestoreOptions) -> frozenset[str]:
         """Return the hashes of the models that may be taken now; its own if none is.
 
         Whether its source has colours is not known without a look at its pixels.

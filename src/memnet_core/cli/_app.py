@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from memnet_core._util.environment import prepare_process
-from memnet_core._util.sanitize import shown, shown_lines
+from memnet_core._util.sanitize import escape_control_chars, shown_lines
 from memnet_core.cli._progress import (
     EXIT_BUG,
     EXIT_FAILED,
@@ -58,7 +58,7 @@ class _Group(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
         except MemnetError as error:
             _tell_cause(error)
-            click.echo(f"Error: {shown(error)}", err=True)
+            click.echo(f"Error: {escape_control_chars(error)}", err=True)
             failed = isinstance(error, ImageError)
             ctx.exit(EXIT_FAILED if failed else EXIT_USAGE)
         except Exception as error:  # the edge: nobody else would tell it
@@ -91,7 +91,7 @@ def _warning_line(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    return f"{category.__name__}: {shown(message)}\n"
+    return f"{category.__name__}: {escape_control_chars(message)}\n"
 
 
 def _tell_cause(error: Exception) -> None:
@@ -102,7 +102,9 @@ def _tell_cause(error: Exception) -> None:
 
 def _bug(error: Exception) -> str:
     """Ask in one sentence to report an error that nobody foresaw."""
-    what = shown(f"{type(error).__name__}: {error}" if str(error) else repr(error))
+    what = escape_control_chars(
+        f"{type(error).__name__}: {error}" if str(error) else repr(error)
+    )
     how = (
         "with the traceback above"
         if is_debugging()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core._util.sanitize import shown, shown_lines
+from memnet_core._util.sanitize import escape_control_chars, shown_lines
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -120,7 +120,11 @@ class _Lines:
         if isinstance(event, ModelReady | ClusterReady):
             click.echo(_header(event), err=True)
         if isinstance(event, FileNotice):
-            click.echo(f"{shown(event.job.source)}: {shown(event.text)}", err=True)
+            click.echo(
+                f"{escape_control_chars(event.job.source)}: "
+                f"{escape_control_chars(event.text)}",
+                err=True,
+            )
         if isinstance(event, FileFinished):
             if is_debugging() and event.outcome.details:
                 click.echo(shown_cause(event.outcome.details), err=True)
@@ -170,11 +174,12 @@ class _Bar:
             self._console.print(_header(event), soft_wrap=True)
         elif isinstance(event, FileStarted):
             self._number += 1
-            name = shown(event.job.name)
+            name = escape_control_chars(event.job.name)
             description = f"{self._number}/{len(self._todo)} {name}"
             self._progress.update(self._bar, description=description)
         elif isinstance(event, FileNotice):
-            told = f"{shown(event.job.source)}: {shown(event.text)}"
+            source = escape_control_chars(event.job.source)
+            told = f"{source}: {escape_control_chars(event.text)}"
             self._console.print(told, soft_wrap=True)
         elif isinstance(event, FileFinished):
             outcome = event.outcome
@@ -204,25 +209,26 @@ def _header(event: ModelReady | ClusterReady) -> str:
     from memnet_core.batch import ClusterReady
 
     if isinstance(event, ClusterReady):
-        return shown(f"{event.workers} workers of {event.address}")
+        return escape_control_chars(f"{event.workers} workers of {event.address}")
     card = event.entry.card
-    return shown(f"Model {card.name} ({card.serves}) on {event.device}")
+    return escape_control_chars(f"Model {card.name} ({card.serves}) on {event.device}")
 
 
 def _line(event: FileFinished) -> str:
     outcome = event.outcome
     if outcome.status == "failed":
-        return f"FAILED {shown(outcome.message)}"
+        return f"FAILED {escape_control_chars(outcome.message)}"
+    source = escape_control_chars(outcome.job.source)
     if outcome.status == "skipped":
         why = outcome.message or f"{outcome.job.output} exists"
-        return f"skipped {shown(outcome.job.source)}: {shown(why)}"
+        return f"skipped {source}: {escape_control_chars(why)}"
     remarks = [f"{outcome.job.megapixels:.2f} Mpx in {outcome.seconds:.1f} s"]
     if outcome.remark:
-        remarks.append(shown(outcome.remark))
+        remarks.append(escape_control_chars(outcome.remark))
     if outcome.dropped:
-        remarks.append(f"not kept: {shown(', '.join(outcome.dropped))}")
-    arrow = f"{shown(outcome.job.source)} -> {shown(outcome.job.output)}"
-    return f"{arrow}  {'; '.join(remarks)}"
+        remarks.append(f"not kept: {escape_control_chars(', '.join(outcome.dropped))}")
+    output = escape_control_chars(outcome.job.output)
+    return f"{source} -> {output}  {'; '.join(remarks)}"
 
 
 def _summarise(run: Run, seconds: float) -> None:
@@ -253,11 +259,11 @@ class StopSignal:
 def told(event: TrainingEvent) -> str:
     """Return an event of training in one line, or nothing."""
     from memnet_core.progress import Notice
-    from memnet_core.training.events import Finished, Progress, Validated
+    from memnet_core.training.events import Finished, TrainingProgress, Validated
 
     if isinstance(event, Notice):
         return event.text
-    if isinstance(event, Progress):
+    if isinstance(event, TrainingProgress):
         return (
             f"{event.minutes:6.1f} min {event.fraction:4.0%}  step {event.step:6d}  "
             f"loss {event.loss:.6f}  lr {event.learning_rate:.1e}  "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core._util.sanitize import listed, shown
+from memnet_core._util.sanitize import escape_control_chars, join_limited
 from memnet_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def predictions(
             below = [
                 f"{s} ({psnr:.2f})" for s, psnr in systems.items() if psnr < p.psnr
             ]
-            words.append(f"{name} {p.name} is above {listed(below) or 'none'}")
+            words.append(f"{name} {p.name} is above {join_limited(below) or 'none'}")
     figure = draw_predictions(found, f"{data.name}, {task.label(level)}", systems)
     tables = {"predictions.csv": predictions_csv(found)}
     _write(out, "predictions", figure, tables, words)
@@ -283,7 +283,7 @@ def _write(
     from memnet_core.paper.figures import save
 
     _make(out)
-    lines = [shown(line) for line in words]
+    lines = [escape_control_chars(line) for line in words]
     texts = {**tables, f"{name}.txt": "\n".join(lines) + "\n"}
 
     def write() -> None:
@@ -296,7 +296,7 @@ def _write(
     for line in lines:
         click.echo(line)
     files = ", ".join([f"{name}.png", f"{name}.svg", *texts])
-    click.echo(f"Written to {shown(out)}: {files}.")
+    click.echo(f"Written to {escape_control_chars(out)}: {files}.")
 
 
 def _make(out: Path) -> None:

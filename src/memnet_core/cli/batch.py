@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memnet_core._util.sanitize import shown
+from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.cli._options import residual, restoration_options, settings_of
 from memnet_core.cli._progress import EXIT_FAILED, EXIT_INTERRUPTED, follow
 
 if TYPE_CHECKING:
     from memnet_core.batch import Run
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
 
 __all__ = ["batch", "check_residual", "write_residuals"]
 
 
-def check_residual(settings: Settings, *, asked: bool) -> None:
+def check_residual(settings: RestoreOptions, *, asked: bool) -> None:
     """Refuse a residual of what gets more pixels.
 
     Raises
@@ -60,10 +60,10 @@ def write_residuals(run: Run, code: int) -> int:
         try:
             path = write_residual(job)
         except MemnetError as error:
-            click.echo(f"FAILED {shown(error)}", err=True)
+            click.echo(f"FAILED {escape_control_chars(error)}", err=True)
             code = EXIT_FAILED
         else:
-            click.echo(f"removed: {shown(path)}", err=True)
+            click.echo(f"removed: {escape_control_chars(path)}", err=True)
     return code
 
 
@@ -208,9 +208,9 @@ def batch(
         raise UsageError(f"{report} cannot be written; name an existing folder.")
     found = find_inputs(inputs, output, recursive=recursive)
     if found.passed_over:
-        click.echo(shown(found.passed_over), err=True)
+        click.echo(escape_control_chars(found.passed_over), err=True)
     for problem in found.unreadable:
-        click.echo(f"FAILED {shown(problem)}", err=True)
+        click.echo(f"FAILED {escape_control_chars(problem)}", err=True)
     if not found.sources:
         deeper = not recursive and any(map(os.path.isdir, inputs))
         hint = "; --recursive also looks into subfolders" if deeper else ""
@@ -273,11 +273,15 @@ def _check_sharing(
 
 
 def _planned(job: Job) -> str:
-    arrow = f"{shown(job.source)} -> {shown(job.output)}"
+    arrow = f"{escape_control_chars(job.source)} -> {escape_control_chars(job.output)}"
     for remark in job.remarks:
-        arrow += f"  {shown(remark)}"
+        arrow += f"  {escape_control_chars(remark)}"
     if job.skip:
-        but = f", but is out of date: {shown(job.stale)}" if job.stale else ""
+        but = (
+            f", but is out of date: {escape_control_chars(job.stale)}"
+            if job.stale
+            else ""
+        )
         return f"{arrow}  (exists{but}, skipped)"
     if job.header is None:
         return f"{arrow}  (cannot be read)"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memnet_core._util.sanitize import listed, shown
+from memnet_core._util.sanitize import escape_control_chars, join_limited
 from memnet_core._version import __version__
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def bug_report() -> None:
     Read it before you send it; names of folders in your home begin with ~.
     """
     for name, value in _facts():
-        told = shown(value).replace(str(Path.home()), "~")
+        told = escape_control_chars(value).replace(str(Path.home()), "~")
         click.echo(f"{name:<14} {told}")
 
 
@@ -98,7 +98,7 @@ def _torch() -> str:
         from memnet_core._util.devices import available_devices
     except (ImportError, OSError) as error:  # OSError: a library of it is missing
         return f"PyTorch cannot be imported: {error}"
-    devices = listed(available_devices())
+    devices = join_limited(available_devices())
     return f"torch {torch.__version__}, {torch.get_num_threads()} threads, {devices}"
 
 

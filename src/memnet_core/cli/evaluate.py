@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core._util.sanitize import shown
+from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ def _check_writable(file: Path) -> None:
     folder = file.absolute().parent
     if not folder.is_dir():
         raise click.UsageError(
-            f"There is no folder {shown(folder)} to write to; create it first."
+            f"There is no folder {escape_control_chars(folder)} to write to; "
+            "create it first."
         )
     try:
         tempfile.TemporaryFile(dir=folder).close()
@@ -170,7 +171,8 @@ def _draw(file: Path, figure: Figure) -> None:
 
 
 def _unwritable(file: Path, error: OSError) -> str:
-    return f"{shown(file)} cannot be written: {error.strerror}; name another file."
+    name = escape_control_chars(file)
+    return f"{name} cannot be written: {error.strerror}; name another file."
 
 
 def _levels(text: str | None) -> tuple[float, ...] | None:

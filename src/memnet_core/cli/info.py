@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from memnet_core._util.sanitize import listed, shown
+from memnet_core._util.sanitize import escape_control_chars, join_limited
 from memnet_core.cli._options import optional_restoration_options, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
     from memnet_core.io import ImageFile, Provenance, Scenes
     from memnet_core.tasks import Task
 
@@ -60,7 +60,7 @@ def info(
         several = scene is None and len(scenes) > 1
         facts = _images(scenes) if several else _of_one(scenes, scene, axes, settings)
         for name, value in facts:
-            click.echo(f"{name:<15} {shown(value)}")
+            click.echo(f"{name:<15} {escape_control_chars(value)}")
 
 
 def _refuse_others(context: click.Context) -> None:
@@ -94,11 +94,11 @@ def _images(scenes: Scenes) -> Iterator[tuple[str, str]]:
     if len(scenes) > _MOST_SCENES:
         yield "", f"and {len(scenes) - _MOST_SCENES} more"
     if scenes.left_out:
-        yield "left out", listed(scenes.left_out)
+        yield "left out", join_limited(scenes.left_out)
 
 
 def _of_one(
-    scenes: Scenes, scene: str | None, axes: str, settings: Settings | None
+    scenes: Scenes, scene: str | None, axes: str, settings: RestoreOptions | None
 ) -> Iterator[tuple[str, str]]:
     """Yield what is known of one image, and what a task, or each, would do with it."""
     from memnet_core.errors import ImageError
@@ -109,7 +109,7 @@ def _of_one(
     if scenes.are_folders:
         yield "collection", f"{scenes.title}, image {scenes.names[number]}"
         if scenes.left_out:
-            yield "left out", listed(scenes.left_out)
+            yield "left out", join_limited(scenes.left_out)
     with scenes.open(number, axes) as source:
         yield from _facts(source)
         with suppress(ImageError):  # its pixels can be read, whatever else is missing
@@ -173,21 +173,21 @@ def _values(source: ImageFile) -> str:
     return f"{source.dtype}, {low:g} to {high:g}{sample}"
 
 
-def _planned(source: ImageFile, settings: Settings) -> Iterator[tuple[str, str]]:
+def _planned(source: ImageFile, settings: RestoreOptions) -> Iterator[tuple[str, str]]:
     """Yield all that is decided for an image."""
     from memnet_core._util.devices import select_device
     from memnet_core.errors import NothingToDo
-    from memnet_core.inference.analysis import judge
-    from memnet_core.inference.plan import decide
+    from memnet_core.inference.analysis import analyze
+    from memnet_core.inference.plan import plan_restore
     from memnet_core.tasks import find_task
 
     task = find_task(settings.task)
     yield "task", f"{task.name}: {task.title}"
-    judged = judge(source, settings)
+    judged = analyze(source, settings)
     levels = dict.fromkeys(task.label(c.level) for c in judged.channels)
     yield "level", "; ".join([" and ".join(levels), *judged.remarks])
     try:
-        decision = decide(source, settings, judged)
+        decision = plan_restore(source, settings, judged)
     except NothingToDo as error:
         yield "would be done", f"nothing: {error}"
         return
@@ -210,13 +210,13 @@ def _planned(source: ImageFile, settings: Settings) -> Iterator[tuple[str, str]]
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
     from memnet_core.errors import LevelError, MemnetError
-    from memnet_core.inference.analysis import judge
-    from memnet_core.inference.plan import decide
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.analysis import analyze
+    from memnet_core.inference.plan import plan_restore
+    from memnet_core.inference.settings import RestoreOptions
 
-    settings = Settings(task=task.name)
+    settings = RestoreOptions(task=task.name)
     try:
-        judged = judge(source, settings)
+        judged = analyze(source, settings)
     except LevelError:
         return
     except MemnetError as error:
@@ -230,7 +230,7 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     found = (*remarks, f"values {' and '.join(ranges)}")
     yield task.quantity, ", ".join(found)
     try:
-        decision = decide(source, settings, judged)
+        decision = plan_restore(source, settings, judged)
     except MemnetError as error:
         yield task.name, str(error)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core._util.sanitize import shown
+from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.errors import UsageError
 from memnet_core.tasks import TASKS
 
@@ -71,7 +71,7 @@ def export_model(
     network, card = load_model(entry.path)
     made_by = authors or ((_OURS,) if entry.is_shipped else ())
     checked = export(network, card, kind, out, level=level, authors=made_by)
-    click.echo(f"Written to {shown(out)}. {checked}")
+    click.echo(f"Written to {escape_control_chars(out)}. {checked}")
 
 
 @click.command("import")
@@ -137,7 +137,7 @@ def _told(entry: Entry, *, installed: bool) -> str:
     return (
         f"{verb} {entry.card.name!r} ({entry.card.serves}; {network.memory_blocks} "
         f"memory blocks of {network.recursions} recursions, {network.channels} "
-        f"channels) as {shown(entry.path)}."
+        f"channels) as {escape_control_chars(entry.path)}."
     )
 
 
@@ -160,7 +160,7 @@ def list_models() -> None:
     if not entries:
         click.echo("No model is installed; add one with 'memnet models add FILE'.")
     for problem in problems:
-        click.echo(f"Unusable: {shown(problem)}", err=True)
+        click.echo(f"Unusable: {escape_control_chars(problem)}", err=True)
 
 
 @models.command("info")
@@ -173,7 +173,7 @@ def model_info(*, model: str) -> None:
     entry = find_model(model)
     _, card = load_model(entry.path)
     _print_card(card)
-    click.echo(f"{'file':<14} {shown(entry.path)}")
+    click.echo(f"{'file':<14} {escape_control_chars(entry.path)}")
 
 
 @models.command("add")
@@ -184,7 +184,8 @@ def add(*, file: Path) -> None:
 
     entry = add_model(file)
     click.echo(
-        f"Added {entry.card.name!r} ({entry.card.serves}) as {shown(entry.path)}."
+        f"Added {entry.card.name!r} ({entry.card.serves}) as "
+        f"{escape_control_chars(entry.path)}."
     )
     if entry.hides_shipped:
         click.echo(
@@ -202,7 +203,7 @@ def rename(*, name: str, new: str) -> None:
     from memnet_core.model.registry import rename_model
 
     entry = rename_model(name, new)
-    click.echo(f"Renamed {name!r} to {new!r}, {shown(entry.path)}.")
+    click.echo(f"Renamed {name!r} to {new!r}, {escape_control_chars(entry.path)}.")
 
 
 @models.command("delete")
@@ -213,7 +214,7 @@ def delete(*, name: str, yes: bool) -> None:
     from memnet_core.model.registry import delete_model, own_model
 
     entry = own_model(name)
-    told = f"{name!r} ({entry.card.serves}), {shown(entry.path)}"
+    told = f"{name!r} ({entry.card.serves}), {escape_control_chars(entry.path)}"
     if not yes and not click.confirm(f"Delete {told}?", err=True):
         click.echo("Kept.")
         return
@@ -252,10 +253,10 @@ def _print_card(card: Card) -> None:
         facts["command"] = training.command
     for name, value in facts.items():
         if value:
-            click.echo(f"{name:<14} {shown(value)}")
+            click.echo(f"{name:<14} {escape_control_chars(value)}")
     for score in card.scores:
         click.echo(
-            f"{'score':<14} {shown(score.dataset)} {score.level:g}: "
+            f"{'score':<14} {escape_control_chars(score.dataset)} {score.level:g}: "
             f"{score.input_psnr:.2f} -> {score.psnr:.2f} dB, "
             f"SSIM {score.input_ssim:.4f} -> {score.ssim:.4f}"
         )

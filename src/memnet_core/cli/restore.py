@@ -33,7 +33,7 @@ def restore(
 ) -> None:
     """Restore the image IN to OUT, in the format of OUT's suffix."""
     from memnet_core._util.atomic_write import remove_abandoned
-    from memnet_core.batch import BatchRun, Job, parts_of
+    from memnet_core.batch import BatchRun, Job, expand_scenes
     from memnet_core.errors import ImageError, UsageError
     from memnet_core.io import format_of_suffix, probe
 
@@ -46,7 +46,7 @@ def restore(
     job = Job(source, output, overwrite=overwrite, axes=axes)
     jobs = [
         replace(part, header=probe(part.source, scene=part.scene))
-        for part in parts_of(job)
+        for part in expand_scenes(job)
     ]
     if os.path.realpath(output) == os.path.realpath(source):
         raise UsageError(f"{output} is the input itself; choose another output.")

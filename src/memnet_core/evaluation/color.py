@@ -15,7 +15,7 @@ from memnet_core.evaluation.run import Sample, scored
 from memnet_core.image_ops.resize import imresize
 from memnet_core.inference.engine import prepare
 from memnet_core.inference.runner import restore
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import open_image
 from memnet_core.sources.protocols import ArraySink, ArraySource
 from memnet_core.tasks import find_task
@@ -70,9 +70,9 @@ def evaluate_colours(
     levels : sequence of float, optional
         Those of `memnet_core.evaluation.run.default_levels` by default.
     channels : str, optional
-        What of colours is restored; see `Settings`.
+        What of colours is restored; see `RestoreOptions`.
     device : str
-        See `Settings`.
+        See `RestoreOptions`.
     seed : int
         Determines the noise.
 
@@ -88,7 +88,7 @@ def evaluate_colours(
     UsageError
         If the model does not restore such channels.
     """
-    settings = Settings(
+    settings = RestoreOptions(
         task=entry.card.task,
         model=str(entry.path.absolute()),
         channels=channels,
@@ -103,7 +103,7 @@ class _Colours:
     """All three channels, and luminance beside."""
 
     task: Task
-    settings: Settings
+    settings: RestoreOptions
     seed: int
     colours: bool = True
 
@@ -152,7 +152,7 @@ def colour_sample(
 
 
 def restored_colours(
-    sample: Sample, settings: Settings
+    sample: Sample, settings: RestoreOptions
 ) -> tuple[NDArray[np.float64], str]:
     """Restore what a file holds, as every door of the product does.
 

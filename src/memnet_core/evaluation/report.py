@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from memnet_core._util.sanitize import plotted, shown
+from memnet_core._util.sanitize import escape_control_chars, escape_mathtext
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -127,15 +127,17 @@ _FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
 def as_text(card: Card, evaluation: Evaluation) -> str:
     """Return a table: each image, the mean, and the published figures."""
     label = find_task(card.task).label(evaluation.level)
-    title = f"{shown(evaluation.dataset)}, {label}: {card.name}"
-    width = max(24, *(len(shown(row.image)) + 2 for row in evaluation.images))
+    title = f"{escape_control_chars(evaluation.dataset)}, {label}: {card.name}"
+    width = max(
+        24, *(len(escape_control_chars(row.image)) + 2 for row in evaluation.images)
+    )
     header = f"{'image':<{width}}{'input':<18}{'restored':<18}gain"
     if evaluation.colours:
         title += f", {what_is_scored(evaluation)}"
         header += f"    {'luminance input':<18}{'restored':<18}gain"
     lines = [title, header]
     for row in (*evaluation.images, evaluation.mean):
-        line = f"{shown(row.image):<{width}}{_columns(row)}"
+        line = f"{escape_control_chars(row.image):<{width}}{_columns(row)}"
         if row.luminance:
             line = f"{line:<{width + 44}}{_columns(row.luminance)}"
         lines.append(line)
@@ -169,7 +171,11 @@ def as_csv(evaluations: Sequence[Evaluation]) -> str:
     writer.writerow(["dataset", "level", "image", *_FIELDS, "colours", *beside])
     for evaluation in evaluations:
         for row in (*evaluation.images, evaluation.mean):
-            names = [shown(evaluation.dataset), f"{row.level:g}", shown(row.image)]
+            names = [
+                escape_control_chars(evaluation.dataset),
+                f"{row.level:g}",
+                escape_control_chars(row.image),
+            ]
             values = [getattr(row, field) for field in _FIELDS]
             luminance = [getattr(row.luminance, field, "") for field in _FIELDS]
             writer.writerow([*names, *values, evaluation.colours, *luminance])
@@ -217,7 +223,10 @@ def draw_gains(card: Card, evaluations: Sequence[Evaluation]) -> Figure:
         style = "o--" if label.endswith("(published)") else "o-"
         width = 1.0 if label.endswith("(published)") else 2.5
         axes.plot(
-            *zip(*points, strict=True), style, label=plotted(label), linewidth=width
+            *zip(*points, strict=True),
+            style,
+            label=escape_mathtext(label),
+            linewidth=width,
         )
     axes.set_xticks(sorted({evaluation.level for evaluation in evaluations}))
     axes.set(xlabel=find_task(card.task).symbol, ylabel="gain in PSNR (dB)")

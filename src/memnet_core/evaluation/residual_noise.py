@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.batch.residuals import less
-from memnet_core.noise.estimation import noise_line
-from memnet_core.tasks import estimate_noise
+from memnet_core.batch.residuals import difference
+from memnet_core.noise.estimation import estimate_noise_model
+from memnet_core.tasks import estimate_correlation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,9 +89,9 @@ def residual_of(before: NDArray[Any], after: NDArray[Any]) -> Residual:
     before, after : ndarray, shape (H, W)
         Source and result, in one unit; at least 16 pixels along each side.
     """
-    removed = less(before, after).astype(np.float64)
+    removed = difference(before, after).astype(np.float64)
     first, last = (np.nan_to_num(plane.astype(np.float64)) for plane in (before, after))
-    line = noise_line([before[..., None]])
+    line = estimate_noise_model([before[..., None]])
     if line and line.is_clear:
         variance = line.gain * last + line.constant
         deviation = np.sqrt(np.maximum(variance, line.deviation(line.dark) ** 2))
@@ -100,7 +100,7 @@ def residual_of(before: NDArray[Any], after: NDArray[Any]) -> Residual:
         low, high = np.percentile(first, (0.1, 99.9))
         spread = max(high - low, 1e-9)
         seen = ((first - low) / spread).astype(np.float32)
-        sigma = max(estimate_noise([seen]).sigma / 255 * spread, 1e-9)
+        sigma = max(estimate_correlation([seen]).sigma / 255 * spread, 1e-9)
         deviation, noise = np.full_like(last, sigma), f"σ {sigma:.3g} everywhere"
     relative = np.clip(removed / deviation, -_MOST, _MOST)
     relative -= relative.mean()

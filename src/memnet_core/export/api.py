@@ -10,7 +10,7 @@ import torch
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ModelError
 from memnet_core.export.bioimage_io import validated, write_package
-from memnet_core.export.module import PortableNetwork
+from memnet_core.export.module import ExportableMemNet
 from memnet_core.export.onnx import run_onnx, write_onnx
 from memnet_core.export.test_image import sample_input
 from memnet_core.export.torchscript import run_torchscript, write_torchscript
@@ -80,7 +80,7 @@ def export(
     if level is not None:
         task.check(level)
     plane = None if level is None else task.map_value(level)
-    network = PortableNetwork(model, plane)
+    network = ExportableMemNet(model, plane)
     about = {"memnet": card.model_dump_json()}
     if level is not None:
         about["level"] = f"{level:g}"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.export.module import PortableNetwork
+    from memnet_core.export.module import ExportableMemNet
     from memnet_core.model.card import Card
 
 __all__ = ["validated", "write_package"]
@@ -59,7 +59,7 @@ _PAPER = {
 
 
 def write_package(
-    network: PortableNetwork,
+    network: ExportableMemNet,
     card: Card,
     path: Path,
     about: dict[str, str],
@@ -152,7 +152,7 @@ def validated(path: Path) -> str:
 
 
 def _description(
-    network: PortableNetwork,
+    network: ExportableMemNet,
     card: Card,
     files: dict[str, bytes],
     level: float | None,
@@ -197,7 +197,7 @@ def _description(
     return described
 
 
-def _input(network: PortableNetwork, test: dict[str, Any]) -> dict[str, Any]:
+def _input(network: ExportableMemNet, test: dict[str, Any]) -> dict[str, Any]:
     architecture = network.architecture
     step = architecture.unshuffle
     # A tile without its halo has to hold something.
@@ -220,7 +220,7 @@ def _input(network: PortableNetwork, test: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _output(network: PortableNetwork, test: dict[str, Any]) -> dict[str, Any]:
+def _output(network: ExportableMemNet, test: dict[str, Any]) -> dict[str, Any]:
     halo = network.architecture.radius()
     sides = [
         {
@@ -241,7 +241,7 @@ def _output(network: PortableNetwork, test: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _channels(network: PortableNetwork) -> dict[str, Any]:
+def _channels(network: ExportableMemNet) -> dict[str, Any]:
     colours = network.architecture.image_channels == 3
     names = ["red", "green", "blue"] if colours else ["gray"]
     return {"type": "channel", "channel_names": names}

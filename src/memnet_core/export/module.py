@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from memnet_core.model.fused import Affine, Convolution, FusedBlock, GateTerm
     from memnet_core.model.network import MemNet
 
-__all__ = ["PortableNetwork"]
+__all__ = ["ExportableMemNet"]
 
 
-class PortableNetwork(nn.Module):
+class ExportableMemNet(nn.Module):
     """A trained MemNet in operators that every framework has.
 
     Parameters

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from memnet_core.export.module import PortableNetwork
+    from memnet_core.export.module import ExportableMemNet
     from memnet_core.model.fused import Affine, Convolution, FusedBlock, GateTerm
 
 __all__ = ["OPSET", "run_onnx", "write_onnx"]
@@ -32,7 +32,7 @@ _MISSING = (
 
 
 def write_onnx(
-    network: PortableNetwork, path: Path, about: dict[str, str] | None = None
+    network: ExportableMemNet, path: Path, about: dict[str, str] | None = None
 ) -> None:
     """Write a network as ONNX with free height and width.
 
@@ -141,7 +141,7 @@ class _Graph:
         return terms[0] if len(terms) == 1 else self.add("Sum", *terms)
 
 
-def _restored(graph: _Graph, network: PortableNetwork) -> str:
+def _restored(graph: _Graph, network: ExportableMemNet) -> str:
     """Add a whole network and return the name of its result."""
     weights = network.weights
     planes = _planes(graph, network)
@@ -164,7 +164,7 @@ def _restored(graph: _Graph, network: PortableNetwork) -> str:
     return graph.add("Add", graph.add("Mul", "image", whole), residual)
 
 
-def _planes(graph: _Graph, network: PortableNetwork) -> str:
+def _planes(graph: _Graph, network: ExportableMemNet) -> str:
     """Add the planes that FENet sees: the image and the level's, pixel-unshuffled."""
     architecture, planes = network.architecture, "image"
     if network.plane is not None:

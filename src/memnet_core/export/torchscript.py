@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.export.module import PortableNetwork
+    from memnet_core.export.module import ExportableMemNet
 
 __all__ = ["run_torchscript", "write_torchscript"]
 
 
 def write_torchscript(
-    network: PortableNetwork, path: Path, about: dict[str, str] | None = None
+    network: ExportableMemNet, path: Path, about: dict[str, str] | None = None
 ) -> None:
     """Write a network as TorchScript.
 

@@ -11,33 +11,33 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.inference.noise_choice import (
     check_noise,
-    is_of_photons,
+    is_poisson_gaussian,
     mean_level,
     noise_of,
 )
 from memnet_core.inference.scaling import (
-    Linear,
+    AnscombeScaling,
+    LinearScaling,
     Scaling,
-    Stabilized,
     scaling_of,
     stabilized_of,
 )
 from memnet_core.noise.correlation import Grain
-from memnet_core.sources.frame_average import Averaged, beside
-from memnet_core.sources.hot_pixels import WithoutHotPixels, replaced
+from memnet_core.sources.frame_average import TemporalAverage, beside
+from memnet_core.sources.hot_pixels import HotPixelsRemoved, replaced
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
-from memnet_core.sources.wrappers import Filled
-from memnet_core.tasks import LevelFound, NoiseFound, estimate_noise, find_task
+from memnet_core.sources.wrappers import NaNFilled
+from memnet_core.tasks import LevelFound, NoiseFound, estimate_correlation, find_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.inference.settings import Settings
-    from memnet_core.noise.estimation import NoiseLine
-    from memnet_core.sources.protocols import Source
+    from memnet_core.inference.settings import RestoreOptions
+    from memnet_core.noise.estimation import PoissonGaussianNoise
+    from memnet_core.sources.protocols import PixelSource
     from memnet_core.tasks import Task
 
-__all__ = ["Channel", "Judged", "judge"]
+__all__ = ["ChannelParams", "SourceAnalysis", "analyze"]
 
 _AVERAGED = 3
 """Planes that are averaged with their neighbours to see what that brings."""
@@ -49,7 +49,7 @@ _ALIKE = 1.5
 """Factor that a σ which is given and one that is found may differ by."""
 
 
-class Channel(BaseModel):
+class ChannelParams(BaseModel):
     """What was found out about one channel.
 
     Attributes
@@ -74,11 +74,11 @@ class Channel(BaseModel):
     @property
     def is_stabilized(self) -> bool:
         """Whether noise of photons is made the same everywhere."""
-        return isinstance(self.scaling, Stabilized)
+        return isinstance(self.scaling, AnscombeScaling)
 
 
 @dataclass(frozen=True)
-class Judged:
+class SourceAnalysis:
     """What was found out about an input.
 
     Attributes
@@ -89,7 +89,7 @@ class Judged:
         How level and range were found.
     """
 
-    channels: tuple[Channel, ...]
+    channels: tuple[ChannelParams, ...]
     remarks: tuple[str, ...]
 
     @property
@@ -102,7 +102,7 @@ class Judged:
         return max((c.level for c in self.channels), key=task.map_value)
 
 
-def judge(source: Source, settings: Settings) -> Judged:
+def analyze(source: PixelSource, settings: RestoreOptions) -> SourceAnalysis:
     """Find out range and level of an input by a sample of its planes.
 
     Parameters
@@ -129,31 +129,31 @@ def judge(source: Source, settings: Settings) -> Judged:
         task.check(settings.level)
     check_noise(task, settings)
     judged = [_judged(source, n, task, settings) for n in range(source.channels)]
-    return Judged(
+    return SourceAnalysis(
         channels=tuple(channel for channel, _ in judged),
         remarks=tuple(dict.fromkeys(remark for _, told in judged for remark in told)),
     )
 
 
 def _judged(
-    source: Source, channel: int, task: Task, settings: Settings
-) -> tuple[Channel, list[str]]:
+    source: PixelSource, channel: int, task: Task, settings: RestoreOptions
+) -> tuple[ChannelParams, list[str]]:
     """Return level and scaling of a channel, and how they were found."""
     remarks: list[str] = []
     hot: list[str] = []
     planes = sampled_planes(source, channel)
     blocks = sampled_blocks(source, planes)
     line = noise_of(blocks, task, settings)
-    photons = bool(line and is_of_photons(line, blocks, source, settings))
+    photons = bool(line and is_poisson_gaussian(line, blocks, source, settings))
     choice = settings.value_range
     if photons and choice == "auto":
         choice = "percentile"
     if line and photons and settings.hot_pixels == "auto":
         blocks, hot = _without_hot_pixels(source, blocks, channel, line)
-        source = WithoutHotPixels(source, line.gain, line.constant)
+        source = HotPixelsRemoved(source, line.gain, line.constant)
     even_line, frames = line, 1.0
     if line and photons and settings.context > 1 and beside(source, planes[0]):
-        source = Averaged(source, line.gain, line.constant)
+        source = TemporalAverage(source, line.gain, line.constant)
         step = -(-len(planes) // _AVERAGED)
         few = planes[step // 2 :: step]
         frames = float(np.mean([source.frames(plane) for plane in few]))
@@ -169,10 +169,12 @@ def _judged(
     grain = _noise_of_grain(seen, settings) if is_open else None
     shared = ["noise shared by neighbours"] if grain else []
     kind: Grain = "correlated" if grain else "white"
-    if line and isinstance(even, Stabilized):
+    if line and isinstance(even, AnscombeScaling):
         level = round(grain.sigma if grain else even.level, 1)
         remarks += [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
-        channel_found = Channel(level=level, scaling=even, frames=frames, grain=kind)
+        channel_found = ChannelParams(
+            level=level, scaling=even, frames=frames, grain=kind
+        )
         return channel_found, remarks + shared + hot
     if settings.value_range == "plane":
         remarks.append("each plane by its own percentiles")
@@ -191,11 +193,14 @@ def _judged(
         noise = found.level / 255 * (scaling.high - scaling.low)
         remarks.append(f"σ {found.level:g} of 255, {noise:.3g} in values of the image")
     kept = None if settings.value_range == "plane" else scaling
-    return Channel(level=found.level, scaling=kept, grain=kind), remarks + shared
+    return ChannelParams(level=found.level, scaling=kept, grain=kind), remarks + shared
 
 
 def _without_hot_pixels(
-    source: Source, blocks: list[NDArray[Any]], channel: int, line: NoiseLine
+    source: PixelSource,
+    blocks: list[NDArray[Any]],
+    channel: int,
+    line: PoissonGaussianNoise,
 ) -> tuple[list[NDArray[Any]], list[str]]:
     """Return a sample of a channel without hot pixels, and say how many there are."""
     cool = [replaced(block, line.gain, line.constant) for block in blocks]
@@ -209,10 +214,10 @@ def _without_hot_pixels(
 
 
 def _seen(
-    source: Source, planes: list[int], scaling: Linear | Stabilized
+    source: PixelSource, planes: list[int], scaling: LinearScaling | AnscombeScaling
 ) -> list[NDArray[np.float32]]:
     """Return a sample of the middle plane as the network sees it, by sample."""
-    filled = Filled(source, (scaling.low + scaling.high) / 2)
+    filled = NaNFilled(source, (scaling.low + scaling.high) / 2)
     middle = sampled_blocks(filled, [planes[len(planes) // 2]])
     return [
         plane
@@ -222,13 +227,13 @@ def _seen(
 
 
 def _noise_of_grain(
-    seen: list[NDArray[np.float32]], settings: Settings
+    seen: list[NDArray[np.float32]], settings: RestoreOptions
 ) -> NoiseFound | None:
     """Return the noise if neighbouring pixels are to be taken to share it.
 
     Texture reads like such noise; so noise that is given has to be about as strong.
     """
-    found = estimate_noise(seen)
+    found = estimate_correlation(seen)
     if settings.noise_grain == "correlated":
         return found
     given = settings.level
@@ -236,7 +241,9 @@ def _noise_of_grain(
     return found if found.grain == "correlated" and alike else None
 
 
-def _check_range(blocks: list[NDArray[Any]], scaling: Linear, level: float) -> None:
+def _check_range(
+    blocks: list[NDArray[Any]], scaling: LinearScaling, level: float
+) -> None:
     """Raise UsageError if all that an image holds is little beside its noise.
 
     Then black and white lie so far from its values that a restoration smooths all of

@@ -20,7 +20,7 @@ from memnet_core.inference.settings import (
     NoiseChoice,
     Precision,
     RangeChoice,
-    Settings,
+    RestoreOptions,
 )
 from memnet_core.io import Image, ImageFile, in_memory, open_image
 from memnet_core.progress import Progress
@@ -116,7 +116,7 @@ def restore(
     progress : callable, optional
         Is called with the fraction that is done, in [0, 1].
     **settings
-        The other fields of `memnet_core.inference.settings.Settings`.
+        The other fields of `memnet_core.inference.settings.RestoreOptions`.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def restore(
         If it cannot be read or restored, or no model serves.
     """
     found = None if level == "auto" else float(level)
-    asked = Settings(task=find_task(task).name, level=found, **settings)
+    asked = RestoreOptions(task=find_task(task).name, level=found, **settings)
     with opened(what, axes, scene) as source:
         prepared = prepare(source, asked)
         result = np.empty(prepared.result_shape(source.shape), source.dtype)

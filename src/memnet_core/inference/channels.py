@@ -24,7 +24,7 @@ __all__ = [
     "add_chroma",
     "colour_mode",
     "from_planes",
-    "seen_planes",
+    "select_input",
     "to_planes",
 ]
 
@@ -68,7 +68,7 @@ def colour_mode(
     return channels or ("joint" if image_channels == 3 else default)
 
 
-def seen_planes(
+def select_input(
     pixels: NDArray[Any], mode: ColourMode, image_channels: int
 ) -> NDArray[np.float64]:
     """Return the values of pixels of which the network sees something.

@@ -14,7 +14,7 @@ from memnet_core._util.devices import (
     select_device,
 )
 from memnet_core.errors import ModelError, NotFinite, OutOfMemory, UsageError
-from memnet_core.inference.plan import Decision, Prepared, decide
+from memnet_core.inference.plan import Prepared, RestorePlan, plan_restore
 from memnet_core.model.checkpoint import load_model
 from memnet_core.model.streaming import EvaluationNetwork
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.inference.settings import Precision, Settings
+    from memnet_core.inference.settings import Precision, RestoreOptions
     from memnet_core.model.network import MemNet
     from memnet_core.model.streaming import RowStream
-    from memnet_core.sources.protocols import Source
+    from memnet_core.sources.protocols import PixelSource
 
-__all__ = ["Engine", "Models", "carried_out", "prepare"]
+__all__ = ["Engine", "EngineCache", "bind_engine", "prepare"]
 
 
 # Other programs, and the images themselves, need memory, too.
@@ -238,13 +238,13 @@ class Engine:
         return restored
 
 
-class Models:
+class EngineCache:
     """Engines, each loaded once."""
 
     def __init__(self) -> None:
         self._engines: dict[tuple[object, ...], Engine] = {}
 
-    def engine(self, decision: Decision, device: str = "auto") -> Engine:
+    def engine(self, decision: RestorePlan, device: str = "auto") -> Engine:
         """Return the engine for a decision on a device.
 
         Raises
@@ -268,11 +268,11 @@ class Models:
         return self._engines[key]
 
 
-_MODELS = Models()
+_MODELS = EngineCache()
 
 
 def prepare(
-    source: Source, settings: Settings, models: Models | None = None
+    source: PixelSource, settings: RestoreOptions, models: EngineCache | None = None
 ) -> Prepared:
     """Decide how a source is restored, and load what does it.
 
@@ -288,13 +288,13 @@ def prepare(
     Raises
     ------
     MemnetError
-        As `decide`; also if the model or the device does not serve.
+        As `plan_restore`; also if the model or the device does not serve.
     """
-    return carried_out(decide(source, settings), settings.device, models)
+    return bind_engine(plan_restore(source, settings), settings.device, models)
 
 
-def carried_out(
-    decision: Decision, device: str = "auto", models: Models | None = None
+def bind_engine(
+    decision: RestorePlan, device: str = "auto", models: EngineCache | None = None
 ) -> Prepared:
     """Return a decision with the engine on a device; see `prepare`."""
     engine = (models or _MODELS).engine(decision, device)

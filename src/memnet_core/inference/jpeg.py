@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg.chroma import Chroma
+    from memnet_core.jpeg.chroma import SubsampledChroma
 
-__all__ = ["ChromaPlanes", "RestoredSamples"]
+__all__ = ["ChromaRowReader", "ChromaSource"]
 
 
-class ChromaPlanes:
+class ChromaSource:
     """A source of the samples of one difference, as float64.
 
     Parameters
@@ -37,7 +37,7 @@ class ChromaPlanes:
     dtype = np.dtype(np.float64)
 
     def __init__(
-        self, chroma: Chroma, planes: int, difference: int, gray: float
+        self, chroma: SubsampledChroma, planes: int, difference: int, gray: float
     ) -> None:
         self.shape = (planes, *chroma.shape, 1)
         self._chroma = chroma
@@ -54,7 +54,7 @@ class ChromaPlanes:
         return samples[..., self._difference, None] + self._gray
 
 
-class RestoredSamples:
+class ChromaRowReader:
     """Restored samples of both differences, computed as far down as they are wanted.
 
     Parameters
@@ -64,7 +64,7 @@ class RestoredSamples:
     top : int
         Where they begin.
     gray : float
-        As for `ChromaPlanes`.
+        As for `ChromaSource`.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import UsageError
-from memnet_core.noise.estimation import NoiseLine, noise_line
+from memnet_core.noise.estimation import PoissonGaussianNoise, estimate_noise_model
 from memnet_core.tasks import LevelFound
 
 if TYPE_CHECKING:
@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.inference.scaling import Linear
-    from memnet_core.inference.settings import Settings
-    from memnet_core.sources.protocols import Source
+    from memnet_core.inference.scaling import LinearScaling
+    from memnet_core.inference.settings import RestoreOptions
+    from memnet_core.sources.protocols import PixelSource
     from memnet_core.tasks import Task
 
-__all__ = ["check_noise", "is_of_photons", "mean_level", "mildest", "noise_of"]
+__all__ = [
+    "check_noise",
+    "is_poisson_gaussian",
+    "lowest_useful_sigma",
+    "mean_level",
+    "noise_of",
+]
 
 _SHARE = 0.5
 """Share of the mildest σ that a model serves, down to which it is taken for photons.
@@ -39,7 +45,7 @@ _CUT = 0.05
 """Share of the pixels at the lowest value from which on noise was cut off there."""
 
 
-def check_noise(task: Task, settings: Settings) -> None:
+def check_noise(task: Task, settings: RestoreOptions) -> None:
     """Check that the noise that is given goes with the other settings.
 
     Raises
@@ -69,8 +75,8 @@ def check_noise(task: Task, settings: Settings) -> None:
 
 
 def noise_of(
-    blocks: Sequence[NDArray[Any]], task: Task, settings: Settings
-) -> NoiseLine | None:
+    blocks: Sequence[NDArray[Any]], task: Task, settings: RestoreOptions
+) -> PoissonGaussianNoise | None:
     """Return how noise grows with the signal, as given or estimated.
 
     Parameters
@@ -96,7 +102,7 @@ def noise_of(
     """
     if not task.noisy or settings.level is not None:
         return None
-    line = noise_line(blocks)
+    line = estimate_noise_model(blocks)
     if not isinstance(settings.noise, tuple):
         if settings.noise == "photons" and not (line and line.gain > 0):
             raise UsageError(
@@ -116,11 +122,16 @@ def noise_of(
             f"Noise of {gain:g},{constant:g} has no variance at the values of the "
             f"image, mostly {dark:g} to {bright:g}; 'memnet info' estimates it."
         )
-    return NoiseLine(gain, constant, error=0, misfit=0, dark=dark, bright=bright)
+    return PoissonGaussianNoise(
+        gain, constant, error=0, misfit=0, dark=dark, bright=bright
+    )
 
 
-def is_of_photons(
-    line: NoiseLine, blocks: Sequence[NDArray[Any]], source: Source, settings: Settings
+def is_poisson_gaussian(
+    line: PoissonGaussianNoise,
+    blocks: Sequence[NDArray[Any]],
+    source: PixelSource,
+    settings: RestoreOptions,
 ) -> bool:
     """Whether the values are to be scaled so that noise is the same everywhere.
 
@@ -146,12 +157,12 @@ def is_of_photons(
     return source.dtype.itemsize > 1 or _is_micrograph(line, blocks, source)
 
 
-def _is_chosen(settings: Settings) -> bool:
+def _is_chosen(settings: RestoreOptions) -> bool:
     return settings.noise == "photons" or isinstance(settings.noise, tuple)
 
 
 def _is_micrograph(
-    line: NoiseLine, blocks: Sequence[NDArray[Any]], source: Source
+    line: PoissonGaussianNoise, blocks: Sequence[NDArray[Any]], source: PixelSource
 ) -> bool:
     """Whether 8 bits are counts of photons: gray, mostly dark, and not cut off there.
 
@@ -170,7 +181,7 @@ def _is_micrograph(
 
 
 def mean_level(
-    blocks: Sequence[NDArray[Any]], scaling: Linear, line: NoiseLine
+    blocks: Sequence[NDArray[Any]], scaling: LinearScaling, line: PoissonGaussianNoise
 ) -> LevelFound:
     """Return the root of the mean variance, which dark ground does not hide."""
     values = np.concatenate([block[np.isfinite(block)] for block in blocks])
@@ -179,6 +190,6 @@ def mean_level(
     return LevelFound(level, f"σ estimated as {level:.1f}, a mean of dark and bright")
 
 
-def mildest(served: float) -> float:
+def lowest_useful_sigma(served: float) -> float:
     """Return down to which σ a model that serves `served` removes noise of photons."""
     return max(_SHARE * served, min(served, 1.0))

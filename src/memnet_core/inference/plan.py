@@ -14,23 +14,23 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from memnet_core.errors import ModelError, NothingToDo
-from memnet_core.inference.analysis import Channel, Judged, judge
+from memnet_core.inference.analysis import ChannelParams, SourceAnalysis, analyze
 from memnet_core.inference.channels import ColourMode, colour_mode
-from memnet_core.inference.noise_choice import check_noise, mildest
-from memnet_core.inference.scaling import Linear, scaling_of
+from memnet_core.inference.noise_choice import check_noise, lowest_useful_sigma
+from memnet_core.inference.scaling import LinearScaling, scaling_of
 from memnet_core.inference.settings import (
     HotPixels,
     Precision,
     check_strength,
     strength_in_words,
 )
-from memnet_core.jpeg.chroma import Chroma
+from memnet_core.jpeg.chroma import SubsampledChroma
 from memnet_core.jpeg.coding import JpegCoding
 from memnet_core.model.registry import (
     Entry,
     choose_model,
     find_model,
-    for_anything,
+    general_models,
     installed,
 )
 from memnet_core.sources.sampling import sampled_blocks
@@ -40,17 +40,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.inference.engine import Engine
-    from memnet_core.inference.settings import Settings
-    from memnet_core.sources.protocols import Source
+    from memnet_core.inference.settings import RestoreOptions
+    from memnet_core.sources.protocols import PixelSource
     from memnet_core.tasks import Task
 
-__all__ = ["Decision", "Prepared", "check_model", "decide", "plane_scaling"]
+__all__ = ["Prepared", "RestorePlan", "check_model", "plan_restore", "plane_scaling"]
 
 
 _GRAY_CHECK_ROWS = 256
 
 
-class Decision(BaseModel):
+class RestorePlan(BaseModel):
     """All that the pixels of a result depend on, besides its source; JSON both ways.
 
     Attributes
@@ -67,7 +67,7 @@ class Decision(BaseModel):
     remarks : tuple of str
         How level and range were found, and what else has to be said.
     hot_pixels, strength, exit_block, tta, precision, consistency
-        As in `memnet_core.inference.settings.Settings`.
+        As in `memnet_core.inference.settings.RestoreOptions`.
     coding : JpegCoding, optional
         How a JPEG codes the source, as far as it matters.
     """
@@ -77,7 +77,7 @@ class Decision(BaseModel):
     task: str
     model: str
     checksum: str
-    channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
+    channels: Annotated[tuple[ChannelParams, ...], Field(min_length=1)]
     colours: ColourMode
     remarks: tuple[str, ...] = ()
     hot_pixels: HotPixels = "auto"
@@ -127,9 +127,9 @@ class Decision(BaseModel):
         return entry
 
 
-def decide(
-    source: Source, settings: Settings, judged: Judged | None = None
-) -> Decision:
+def plan_restore(
+    source: PixelSource, settings: RestoreOptions, judged: SourceAnalysis | None = None
+) -> RestorePlan:
     """Find out what is not given, and choose the model.
 
     Parameters
@@ -139,12 +139,12 @@ def decide(
     settings : Settings
         What was asked for.
     judged : Judged, optional
-        What `judge` made of them, if that is known already.
+        What `analyze` made of them, if that is known already.
 
     Raises
     ------
     ImageError
-        As `judge`.
+        As `analyze`.
     LevelError
         If the level cannot be found out, or no model covers it.
     NothingToDo
@@ -152,7 +152,7 @@ def decide(
     UsageError
         If settings do not fit each other.
     """
-    judged = judged or judge(source, settings)
+    judged = judged or analyze(source, settings)
     task = find_task(settings.task)
     remarks = [*judged.remarks]
     strongest = judged.strongest(task)
@@ -191,7 +191,7 @@ def decide(
     if is_open and coding and coding.has_chroma:
         mode = "chroma"
         remarks.append("chroma restored at its own resolution")
-    return Decision(
+    return RestorePlan(
         task=task.name,
         model=card.name if entry.is_shipped else str(Path(entry.path).absolute()),
         checksum=card.sha256,
@@ -208,7 +208,7 @@ def decide(
     )
 
 
-def check_model(settings: Settings) -> None:
+def check_model(settings: RestoreOptions) -> None:
     """Check that a model serves, as far as that is known without an input.
 
     Raises
@@ -230,7 +230,7 @@ def check_model(settings: Settings) -> None:
         check_strength(settings, entry.card)
 
 
-def plane_scaling(source: Source, plane: int) -> Linear:
+def plane_scaling(source: PixelSource, plane: int) -> LinearScaling:
     """Return the scaling of a plane by its own percentiles.
 
     Raises
@@ -241,28 +241,28 @@ def plane_scaling(source: Source, plane: int) -> Linear:
     return scaling_of(sampled_blocks(source, [plane]), source.dtype, "plane")
 
 
-def _coding(source: Source) -> JpegCoding | None:
+def _coding(source: PixelSource) -> JpegCoding | None:
     """Return how a JPEG codes the pixels, as far as these bear it out."""
     coding = source.jpeg_coding
     if coding is None or source.dtype != np.uint8:
         return None
     if len(coding.sampling) > source.shape[-1]:
         return None  # colours that are read as planes of their own
-    if coding.has_chroma and not Chroma(source, coding).is_explained():
+    if coding.has_chroma and not SubsampledChroma(source, coding).is_explained():
         return replace(coding, sampling=coding.sampling[:1])
     return coding
 
 
 def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -> None:
     """Raise NothingToDo if a level is milder than models serve, or nearly serve."""
-    entries = [find_model(model)] if model else for_anything(task.name)
+    entries = [find_model(model)] if model else general_models(task.name)
     cards = [e.card for e in entries if e.card.task == task.name]
     served = [v for card in cards for v in card.levels.values]
     if not served:
         return
     least = min(served, key=task.map_value)
     if photons:
-        least = mildest(least)
+        least = lowest_useful_sigma(least)
     if task.map_value(level) < task.map_value(least):
         raise NothingToDo(
             f"needs none: {task.symbol} {level:g} is milder than {task.symbol} "
@@ -270,7 +270,7 @@ def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -
         )
 
 
-def _is_gray(source: Source) -> bool:
+def _is_gray(source: PixelSource) -> bool:
     """Whether colours are those of a gray picture; most end at the first rows."""
     count, height, width, samples = source.shape
     if samples < 3:
@@ -301,7 +301,7 @@ class Prepared:
         The model.
     """
 
-    decision: Decision
+    decision: RestorePlan
     engine: Engine
     entry: Entry = field(compare=False)
 

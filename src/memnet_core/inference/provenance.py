@@ -6,22 +6,22 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from memnet_core._version import __version__
-from memnet_core.inference.scaling import Stabilized
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.scaling import AnscombeScaling
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io.core.provenance import Provenance
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
-    from memnet_core.inference.plan import Decision
+    from memnet_core.inference.plan import RestorePlan
     from memnet_core.io.core.fingerprint import Fingerprint
 
-__all__ = ["asked_for", "provenance"]
+__all__ = ["non_default_options", "provenance"]
 
 _TOLD_OTHERWISE = {"task", "model", "nearest", "device"}
 """Settings that change no result, or only by the model, which is named by its hash."""
 
 
-def asked_for(settings: Settings, axes: str = "") -> dict[str, Any]:
+def non_default_options(settings: RestoreOptions, axes: str = "") -> dict[str, Any]:
     """Return what a result depends on besides task and model, if not the default.
 
     Parameters
@@ -31,7 +31,7 @@ def asked_for(settings: Settings, axes: str = "") -> dict[str, Any]:
     axes : str
         Axes of the source, instead of those that it tells.
     """
-    defaults = asdict(Settings(task=settings.task))
+    defaults = asdict(RestoreOptions(task=settings.task))
     asked = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in asdict(settings).items()
@@ -43,8 +43,8 @@ def asked_for(settings: Settings, axes: str = "") -> dict[str, Any]:
 
 
 def provenance(
-    decision: Decision,
-    settings: Settings,
+    decision: RestorePlan,
+    settings: RestoreOptions,
     axes: str = "",
     source: Fingerprint | None = None,
 ) -> Provenance:
@@ -55,13 +55,13 @@ def provenance(
     decision : Decision
         How it is made.
     settings, axes
-        As for `asked_for`.
+        As for `non_default_options`.
     source : Fingerprint, optional
         What it is made of.
     """
     ranges = [c.scaling and (c.scaling.low, c.scaling.high) for c in decision.channels]
     noises = [
-        (s.gain, s.black, s.read_noise) if isinstance(s, Stabilized) else None
+        (s.gain, s.black, s.read_noise) if isinstance(s, AnscombeScaling) else None
         for s in (channel.scaling for channel in decision.channels)
     ]
     return Provenance(
@@ -72,6 +72,6 @@ def provenance(
         levels=tuple(channel.level for channel in decision.channels),
         ranges=tuple(ranges),
         photons=tuple(noises) if any(noises) else (),
-        options=asked_for(settings, axes),
+        options=non_default_options(settings, axes),
         source=source,
     )

@@ -11,19 +11,19 @@ import numpy as np
 from memnet_core.errors import DeviceError, NotFinite, OutOfMemory
 from memnet_core.image_ops.color import without_alpha
 from memnet_core.image_ops.dtype import to_dtype
-from memnet_core.inference.channels import add_chroma, from_planes, seen_planes
-from memnet_core.inference.jpeg import ChromaPlanes, RestoredSamples
+from memnet_core.inference.channels import add_chroma, from_planes, select_input
+from memnet_core.inference.jpeg import ChromaRowReader, ChromaSource
 from memnet_core.inference.plan import plane_scaling
-from memnet_core.inference.scaling import Stabilized
-from memnet_core.inference.tta import TURNS, mean_of_turns
-from memnet_core.jpeg.chroma import Chroma
+from memnet_core.inference.scaling import AnscombeScaling
+from memnet_core.inference.tta import TURNS, average_over_dihedral
+from memnet_core.jpeg.chroma import SubsampledChroma
 from memnet_core.jpeg.coding import BLOCK
-from memnet_core.jpeg.dct_bounds import consistent_colours
+from memnet_core.jpeg.dct_bounds import project_colors_to_bounds
 from memnet_core.progress import Notice, Progress
-from memnet_core.sources.frame_average import Averaged
-from memnet_core.sources.hot_pixels import WithoutHotPixels
-from memnet_core.sources.regions import Region, bands, window
-from memnet_core.sources.wrappers import Enlarged, Filled, is_blank
+from memnet_core.sources.frame_average import TemporalAverage
+from memnet_core.sources.hot_pixels import HotPixelsRemoved
+from memnet_core.sources.regions import PixelRegion, input_window, split_columns
+from memnet_core.sources.wrappers import BicubicUpsampled, NaNFilled, is_constant_plane
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.inference.engine import Engine
-    from memnet_core.inference.plan import Decision, Prepared
+    from memnet_core.inference.plan import Prepared, RestorePlan
     from memnet_core.inference.scaling import Scaling
-    from memnet_core.sources.protocols import Sink, Source
+    from memnet_core.sources.protocols import PixelSource, Sink
 
-__all__ = ["Readied", "Rows", "restore"]
+__all__ = ["Preprocessing", "RowBuffer", "restore"]
 
 
-class Rows:
+class RowBuffer:
     """Rows that were read and wait for what the network makes of them."""
 
     def __init__(self, start: int) -> None:
@@ -62,7 +62,7 @@ class Rows:
         return np.concatenate(found) if found else np.empty((0, 0, 1))
 
 
-class Readied:
+class Preprocessing:
     """Sources without hot pixels, averaged if that was decided; one for each channel.
 
     Parameters
@@ -73,27 +73,27 @@ class Readied:
         How.
     """
 
-    def __init__(self, source: Source, decision: Decision) -> None:
+    def __init__(self, source: PixelSource, decision: RestorePlan) -> None:
         self._source = source
         self._decision = decision
-        self._made: dict[int, Source] = {}
+        self._made: dict[int, PixelSource] = {}
 
-    def channel(self, number: int) -> Source:
+    def channel(self, number: int) -> PixelSource:
         """Return what to read the planes of a channel from."""
         if number not in self._made:
             self._made[number] = self._readied(number)
         return self._made[number]
 
-    def _readied(self, number: int) -> Source:
+    def _readied(self, number: int) -> PixelSource:
         channel = self._decision.channels[number]
         scaling, source = channel.scaling, self._source
-        if not isinstance(scaling, Stabilized):
+        if not isinstance(scaling, AnscombeScaling):
             return source
         # The scaling is that of means.
         noise = channel.frames * scaling.gain, channel.frames * scaling.constant
         if self._decision.hot_pixels == "auto":
-            source = WithoutHotPixels(source, *noise)
-        return Averaged(source, *noise) if channel.frames > 1 else source
+            source = HotPixelsRemoved(source, *noise)
+        return TemporalAverage(source, *noise) if channel.frames > 1 else source
 
 
 _NARROWEST = 16
@@ -103,7 +103,10 @@ _REPEATED_ROWS = 256
 
 
 def restore(
-    source: Source, sink: Sink, prepared: Prepared, region: Region | None = None
+    source: PixelSource,
+    sink: Sink,
+    prepared: Prepared,
+    region: PixelRegion | None = None,
 ) -> Generator[Progress | Notice, None, None]:
     """Restore a source, or a part of it; closing the generator cancels.
 
@@ -134,10 +137,10 @@ def restore(
     DeviceError
         If not even a narrow band of the image fits into memory.
     """
-    wanted = region or Region.whole(prepared.result_shape(source.shape))
+    wanted = region or PixelRegion.whole(prepared.result_shape(source.shape))
     done, total = 0, wanted.pixels
     blank, holes = 0, False
-    readied = Readied(source, prepared.decision)
+    readied = Preprocessing(source, prepared.decision)
     for plane in wanted.planes:
         channel = prepared.decision.channels[source.channel(plane)]
         job = _Plane(
@@ -173,24 +176,26 @@ class _Plane:
     """One plane on its way through the network."""
 
     prepared: Prepared
-    source: Source
+    source: PixelSource
     plane: int
     level: float
     scaling: Scaling
-    readied: Source | None = None
+    readied: PixelSource | None = None
 
     def __post_init__(self) -> None:
         middle = (self.scaling.low + self.scaling.high) / 2
-        self.filled = Filled(self.readied or self.source, middle)
+        self.filled = NaNFilled(self.readied or self.source, middle)
         scale = self.prepared.scale
-        self.base: Source = Enlarged(self.filled, scale) if scale > 1 else self.filled
+        self.base: PixelSource = (
+            BicubicUpsampled(self.filled, scale) if scale > 1 else self.filled
+        )
         self.dtype = self.source.dtype
-        self.chroma: Chroma | None = None
+        self.chroma: SubsampledChroma | None = None
         decision = self.prepared.decision
         coding = decision.coding
         is_carried = decision.colours in ("single", "luminance")
         if coding and coding.has_chroma and not is_carried:
-            self.chroma = Chroma(self.filled, coding)
+            self.chroma = SubsampledChroma(self.filled, coding)
         task = self.prepared.task
         self.beyond, self.map_value = (
             task.spread(self.level),
@@ -211,7 +216,7 @@ class _Plane:
                 for part in (strip, across)
             )
         pixels = self.filled.look_ahead(self.plane, strip, across)
-        return is_blank(self.source, self.plane, pixels)
+        return is_constant_plane(self.source, self.plane, pixels)
 
     def repeat(
         self, sink: Sink, rows: slice, columns: slice
@@ -281,7 +286,7 @@ class _Plane:
                     f"The memory of {engine.device} does not suffice for "
                     f"{width} columns at once; going on in two bands."
                 )
-                halves = bands(columns, -(-width // 2))
+                halves = split_columns(columns, -(-width // 2))
                 parts.extendleft((rest, half) for half in reversed(halves))
 
     @property
@@ -299,7 +304,7 @@ class _Plane:
         whole, beside = self._aligned(rows, 0), self._aligned(columns, 1)
         seen, across = self._window(engine, rows, 0), self._window(engine, columns, 1)
         inner = slice(beside.start - across.start, beside.stop - across.start)
-        waiting, ready = Rows(seen.start), Rows(seen.start)
+        waiting, ready = RowBuffer(seen.start), RowBuffer(seen.start)
         step = engine.strip_rows(across.stop - across.start, self._images)
         strips = self._strips(engine, seen, across, step, waiting)
         length = seen.stop - seen.start
@@ -307,7 +312,7 @@ class _Plane:
         # Nothing is computed below the last row that is wanted, but for its context.
         effort = passes * (length if passes > 1 else whole.stop - seen.start)
         outputs = (
-            mean_of_turns(engine, strips, length, step, self.map_value)
+            average_over_dihedral(engine, strips, length, step, self.map_value)
             if passes > 1
             else (
                 (len(out[0, 0]), out)
@@ -347,13 +352,13 @@ class _Plane:
         """Divide columns as the memory of the device asks for."""
         engine = self.prepared.engine
         room = engine.widest(self._images) - 2 * engine.radius
-        return bands(columns, max(room, _NARROWEST))
+        return split_columns(columns, max(room, _NARROWEST))
 
     def _window(self, engine: Engine, part: slice, axis: int) -> slice:
         """Return what the network sees along an axis to restore a part of it."""
         size = self.base.shape[1 + axis]
         whole = self._aligned(part, axis)
-        return window(whole, size, engine.radius, engine.multiple)
+        return input_window(whole, size, engine.radius, engine.multiple)
 
     def _aligned(self, part: slice, axis: int) -> slice:
         """Return a part of an axis, extended to whole blocks of a JPEG."""
@@ -379,7 +384,7 @@ class _Plane:
 
     def _samples(
         self, engine: Engine, rows: slice, columns: slice
-    ) -> RestoredSamples | None:
+    ) -> ChromaRowReader | None:
         """Begin to restore the chroma of a part at its own resolution."""
         if self.chroma is None or self.prepared.decision.colours != "chroma":
             return None
@@ -389,7 +394,7 @@ class _Plane:
         decision = self.prepared.decision.model_copy(update=alone)
         streams = []
         for difference in range(2):
-            planes = ChromaPlanes(self.chroma, self.source.shape[0], difference, gray)
+            planes = ChromaSource(self.chroma, self.source.shape[0], difference, gray)
             job = replace(
                 self,
                 prepared=replace(self.prepared, decision=decision),
@@ -397,7 +402,7 @@ class _Plane:
                 readied=None,
             )
             streams.append(pixels for _, pixels in job._restored(engine, *cells))
-        return RestoredSamples(streams, cells[0].start, gray)
+        return ChromaRowReader(streams, cells[0].start, gray)
 
     def _strips(
         self,
@@ -405,7 +410,7 @@ class _Plane:
         rows: slice,
         columns: slice,
         step: int,
-        waiting: Rows,
+        waiting: RowBuffer,
     ) -> Iterator[NDArray[np.float32]]:
         """Read a window strip by strip, as the network sees it."""
         for top in range(rows.start, rows.stop, step):
@@ -418,7 +423,7 @@ class _Plane:
     def _planes(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float64]:
         """Return the values of which the network sees something."""
         mode = self.prepared.decision.colours
-        return seen_planes(pixels, mode, engine.image_channels)
+        return select_input(pixels, mode, engine.image_channels)
 
     def _pixels(
         self,
@@ -426,7 +431,7 @@ class _Plane:
         restored: NDArray[np.float32],
         rows: slice,
         columns: slice,
-        samples: RestoredSamples | None,
+        samples: ChromaRowReader | None,
     ) -> NDArray[Any]:
         """Return pixels of which the network made `restored`, in the result's dtype."""
         values = self._planes(before, self.prepared.engine)
@@ -443,7 +448,7 @@ class _Plane:
         if coding and self.prepared.decision.consistency:
             height, width = self.base.shape[1:3]
             missing = coding.missing(rows, height, 0), coding.missing(columns, width, 1)
-            changed = consistent_colours(colours, changed, coding, missing)
+            changed = project_colors_to_bounds(colours, changed, coding, missing)
             if self.chroma:
                 changed = self.chroma.held(self.plane, changed, rows, columns)
         colours[...] = changed

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.noise.anscombe import (
     electrons_of,
-    mean_electrons,
+    exact_unbiased_inverse,
+    forward,
     mean_stabilized,
-    stabilized,
 )
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.inference.settings import RangeChoice
-    from memnet_core.noise.estimation import NoiseLine
+    from memnet_core.noise.estimation import PoissonGaussianNoise
 
-__all__ = ["Linear", "Scaling", "Stabilized", "scaling_of", "stabilized_of"]
+__all__ = ["AnscombeScaling", "LinearScaling", "Scaling", "scaling_of", "stabilized_of"]
 
 _PERCENTILES = (0.1, 99.9)
 
@@ -36,7 +36,7 @@ _NOISE = 4
 """Standard deviations below black that may be noise; what is lower stands for none."""
 
 
-class Linear(BaseModel):
+class LinearScaling(BaseModel):
     """Two values that become 0 and 1.
 
     The network sees what lies beyond them only as far as noise reaches; as its change
@@ -83,7 +83,7 @@ class Linear(BaseModel):
         return f"{self.low:g} to {self.high:g}"
 
 
-class Stabilized(BaseModel):
+class AnscombeScaling(BaseModel):
     """Two values that become 0 and 1, on a scale where noise is the same everywhere.
 
     A camera is taken to show `black` and noise of a deviation of `read_noise` in the
@@ -149,7 +149,7 @@ class Stabilized(BaseModel):
         zero, one = self._ends
         read = self.read_noise / self.gain
         means = after.astype(np.float64) * (one - zero) + zero
-        restored = self.black + self.gain * mean_electrons(means, read)
+        restored = self.black + self.gain * exact_unbiased_inverse(means, read)
         reach = beyond * (one - zero)
         seen = electrons_of(np.array([zero - reach, one + reach]), read)
         shown = np.clip(values, *(self.black + self.gain * seen))
@@ -166,16 +166,16 @@ class Stabilized(BaseModel):
 
     def _stabilized(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         electrons = (values - self.black) / self.gain
-        return stabilized(electrons, self.read_noise / self.gain)
+        return forward(electrons, self.read_noise / self.gain)
 
 
-Scaling = Annotated[Linear | Stabilized, Field(discriminator="kind")]
+Scaling = Annotated[LinearScaling | AnscombeScaling, Field(discriminator="kind")]
 """Any of them, told apart by `kind`."""
 
 
 def scaling_of(
     blocks: Sequence[NDArray[Any]], dtype: np.dtype[Any], choice: RangeChoice
-) -> Linear:
+) -> LinearScaling:
     """Return the scaling of a channel.
 
     Parameters
@@ -198,21 +198,21 @@ def scaling_of(
     """
     values = np.concatenate([block[np.isfinite(block)] for block in blocks])
     if not values.size and not isinstance(choice, tuple):
-        return Linear(low=0.0, high=1.0)
+        return LinearScaling(low=0.0, high=1.0)
     if choice == "auto":
         choice = "dtype" if dtype.itemsize == 1 else "percentile"
     if choice in ("percentile", "plane"):
         ends = np.percentile(values.astype(np.float64), _PERCENTILES)
         low, high = (float(end) for end in ends)
-        return Linear(low=low, high=high if high > low else low + 1)
+        return LinearScaling(low=low, high=high if high > low else low + 1)
     if isinstance(choice, tuple):
         low, high = choice
         if not low < high:
             raise UsageError(f"The range {low:g},{high:g} does not rise.")
-        return Linear(low=low, high=high)
+        return LinearScaling(low=low, high=high)
     if dtype.kind in "ui":
         limits = np.iinfo(dtype)
-        return Linear(low=float(limits.min), high=float(limits.max))
+        return LinearScaling(low=float(limits.min), high=float(limits.max))
     if dtype.kind == "f":
         low, high = float(values.min()), float(values.max())
         if low < 0 or high > 1:
@@ -220,10 +220,12 @@ def scaling_of(
                 f"The {dtype} values reach from {low:g} to {high:g}, not from 0 to 1; "
                 "choose the range 'auto' or two values."
             )
-    return Linear(low=0.0, high=1.0)
+    return LinearScaling(low=0.0, high=1.0)
 
 
-def stabilized_of(scaling: Linear, line: NoiseLine) -> Stabilized:
+def stabilized_of(
+    scaling: LinearScaling, line: PoissonGaussianNoise
+) -> AnscombeScaling:
     """Return the scaling between the same values that makes noise the same everywhere.
 
     Parameters
@@ -238,7 +240,7 @@ def stabilized_of(scaling: Linear, line: NoiseLine) -> Stabilized:
     black = max(line.dark, -line.constant / line.gain)
     read_noise = line.deviation(black)
     low = max(scaling.low, black - _NOISE * read_noise)
-    return Stabilized(
+    return AnscombeScaling(
         low=low,
         high=max(scaling.high, low + line.gain),
         gain=line.gain,

@@ -21,7 +21,7 @@ __all__ = [
     "NoiseChoice",
     "Precision",
     "RangeChoice",
-    "Settings",
+    "RestoreOptions",
     "check_strength",
     "strength_in_words",
 ]
@@ -40,7 +40,7 @@ MOST_STRENGTH = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class RestoreOptions:
     """How to restore.
 
     Attributes
@@ -121,7 +121,7 @@ class Settings:
             )
 
 
-def check_strength(settings: Settings, card: Card) -> None:
+def check_strength(settings: RestoreOptions, card: Card) -> None:
     """Check that a model can do what a strength asks for.
 
     Raises

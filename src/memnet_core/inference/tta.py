@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from memnet_core.inference.engine import Engine
 
-__all__ = ["TURNS", "mean_of_turns"]
+__all__ = ["TURNS", "average_over_dihedral"]
 
 TURNS = 8
 
 
-def mean_of_turns(
+def average_over_dihedral(
     engine: Engine,
     strips: Iterator[NDArray[np.float32]],
     length: int,

@@ -10,7 +10,7 @@ from memnet_core.io.api import (
 )
 from memnet_core.io.core.calibration import Calibration
 from memnet_core.io.core.format import FileSink, Format, PlaneWriter
-from memnet_core.io.core.image import Image, Metadata, Native, Probe
+from memnet_core.io.core.image import FormatMetadata, Image, Metadata, Probe
 from memnet_core.io.core.image_file import ImageFile, in_memory
 from memnet_core.io.core.provenance import Provenance, provenance_of
 from memnet_core.io.core.scenes import Scenes
@@ -35,10 +35,10 @@ __all__ = [
     "Calibration",
     "FileSink",
     "Format",
+    "FormatMetadata",
     "Image",
     "ImageFile",
     "Metadata",
-    "Native",
     "PlaneWriter",
     "Probe",
     "Provenance",

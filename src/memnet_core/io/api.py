@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ImageError
-from memnet_core.io.core.errors import reading, writing
+from memnet_core.io.core.errors import wrap_read_errors, wrap_write_errors
 from memnet_core.io.core.format import FileSink
 from memnet_core.io.core.image import Probe
 from memnet_core.io.core.image_file import in_memory
@@ -67,7 +67,7 @@ def open_scenes(path: Path) -> Scenes:
     ImageError
         As `open_image`.
     """
-    with reading(path):
+    with wrap_read_errors(path):
         known = format_of_content(path)
         if known.scenes:
             return known.scenes(path)
@@ -90,7 +90,7 @@ def probe(path: Path, *, scene: int | None = None) -> Probe:
         As `open_image`, as far as the header tells.
     """
     if scene is None:
-        with reading(path):
+        with wrap_read_errors(path):
             return format_of_content(path).probe(path)
     with open_image(path, scene=scene) as image:
         return Probe(
@@ -156,7 +156,7 @@ def create_scenes(
             path=path,
         )
     with (
-        writing(path) as foreign,
+        wrap_write_errors(path) as foreign,
         replaced_when_complete(path) as temporary,
         ExitStack() as opened,
     ):

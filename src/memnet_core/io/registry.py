@@ -7,9 +7,9 @@ import re
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import ImageError
-from memnet_core.io.core.errors import reading
+from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.format import HEAD_BYTES
-from memnet_core.io.core.limits import check_regular
+from memnet_core.io.core.limits import check_regular_file
 from memnet_core.io.raster.reader import BMP, GIF, JPEG, PNG, WEBP
 from memnet_core.io.tiff.format import TIFF
 from memnet_core.io.video import MOVIE
@@ -24,7 +24,7 @@ __all__ = [
     "FORMATS",
     "READABLE_SUFFIXES",
     "REQUESTED_SUFFIXES",
-    "foreign_kind",
+    "describe_unsupported",
     "format_named",
     "format_of_content",
     "format_of_suffix",
@@ -89,7 +89,7 @@ _DICOM = slice(128, 132)
 _MRC = slice(208, 212)
 
 
-def foreign_kind(path: Path, *, is_tiff: bool) -> str:
+def describe_unsupported(path: Path, *, is_tiff: bool) -> str:
     """Return what a file is and what to do with it; nothing if that is not known.
 
     Parameters
@@ -173,11 +173,11 @@ def format_of_content(path: Path) -> Format:
     ImageError
         If it cannot be opened, is empty, or of no kind that is known.
     """
-    with reading(path):
+    with wrap_read_errors(path):
         if is_image_folder(path):
             head = b""
         else:
-            check_regular(path)
+            check_regular_file(path)
             with path.open("rb") as file:
                 head = file.read(HEAD_BYTES)
             if not head:
@@ -185,7 +185,7 @@ def format_of_content(path: Path) -> Format:
         found = next((known for known in FORMATS if known.sniff(path, head)), None)
         is_tiff = found is TIFF
         if head and (is_tiff or not found):
-            reason = foreign_kind(path, is_tiff=is_tiff)
+            reason = describe_unsupported(path, is_tiff=is_tiff)
             if reason:
                 raise ValueError(reason)
         if found:
@@ -200,7 +200,9 @@ def is_known_kind(path: Path) -> bool:
         format_of_content(path)
     except ImageError:
         with contextlib.suppress(OSError):
-            return any(foreign_kind(path, is_tiff=kind) for kind in (False, True))
+            return any(
+                describe_unsupported(path, is_tiff=kind) for kind in (False, True)
+            )
         return False
     return True
 

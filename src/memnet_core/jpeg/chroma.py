@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from memnet_core.jpeg.dct_bounds import FROM_YCC, TO_YCC, consistent_chroma
+from memnet_core.jpeg.dct_bounds import FROM_YCC, TO_YCC, project_chroma_to_bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.jpeg.coding import JpegCoding
 
-__all__ = ["Chroma", "Pixels"]
+__all__ = ["Pixels", "SubsampledChroma"]
 
 _REACH = 8
 """Samples beyond which another one's share is less than a millionth."""
@@ -89,7 +89,7 @@ class _Axis:
         return inside, (inside.start - first, last - inside.stop)
 
 
-class Chroma:
+class SubsampledChroma:
     """Blue and red difference of a JPEG as samples, about 0.
 
     Windows do not matter: a sample is the same to the last bit in each.
@@ -200,7 +200,7 @@ class Chroma:
         )
         result = changed.copy()
         for n in range(2):
-            held = consistent_chroma(
+            held = project_chroma_to_bounds(
                 before[..., n],
                 after[..., n],
                 self._coding.steps(n + 1),

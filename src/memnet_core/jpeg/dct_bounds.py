@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 __all__ = [
     "FROM_YCC",
     "TO_YCC",
-    "consistent",
-    "consistent_chroma",
-    "consistent_colours",
     "dct_basis",
-    "quantised",
+    "estimate_dct_bounds",
+    "project_chroma_to_bounds",
+    "project_colors_to_bounds",
+    "project_to_bounds",
 ]
 
 
@@ -60,7 +60,7 @@ def dct_basis() -> NDArray[np.float64]:
 _DCT = dct_basis()
 
 
-def quantised(
+def estimate_dct_bounds(
     low: NDArray[np.float64], high: NDArray[np.float64], steps: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the coefficients of blocks of which bounds of the pixels are known.
@@ -103,7 +103,7 @@ def quantised(
     return lowest, highest
 
 
-def consistent(
+def project_to_bounds(
     decoded: NDArray[np.float64],
     clipped: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     restored: NDArray[np.float64],
@@ -143,7 +143,7 @@ def consistent(
     low[unbound] = decoded[unbound] - BLOCK
     high[unbound] = decoded[unbound] + BLOCK
     low, high, completed = (np.pad(p, missing, "edge") for p in (low, high, restored))
-    lowest, highest = quantised(_blocks(low), _blocks(high), steps)
+    lowest, highest = estimate_dct_bounds(_blocks(low), _blocks(high), steps)
     partial = _blocks(_outside((height, width), missing)).any(axis=1)
     if unsure is not None:
         partial |= _blocks(np.pad(unsure, missing)).any(axis=1)
@@ -159,7 +159,7 @@ def consistent(
     return plane[top : top + height, left : left + width]
 
 
-def consistent_colours(
+def project_colors_to_bounds(
     decoded: NDArray[np.float64],
     restored: NDArray[np.float64],
     coding: JpegCoding,
@@ -178,12 +178,12 @@ def consistent_colours(
     coding : JpegCoding
         How the file codes them.
     missing : pair of (int, int)
-        As in `consistent`.
+        As in `project_to_bounds`.
     """
     black, white = decoded <= 0, decoded >= 255
     if decoded.shape[-1] == 1:
         clipped = black[..., 0], white[..., 0]
-        plane = consistent(
+        plane = project_to_bounds(
             decoded[..., 0] - 128,
             clipped,
             restored[..., 0] - 128,
@@ -195,12 +195,14 @@ def consistent_colours(
     still = np.asarray(black.all(axis=-1)), np.asarray(white.all(axis=-1))
     clipped = np.asarray(black.any(axis=-1)), np.asarray(white.any(axis=-1))
     before, after = (pixels @ TO_YCC[0] - 128 for pixels in (decoded, restored))
-    held = consistent(np.rint(before), clipped, after, coding.steps(0), missing, still)
+    held = project_to_bounds(
+        np.rint(before), clipped, after, coding.steps(0), missing, still
+    )
     changed += (held - after)[..., None]
     return changed
 
 
-def consistent_chroma(
+def project_chroma_to_bounds(
     decoded: NDArray[np.float64],
     restored: NDArray[np.float64],
     steps: NDArray[np.float64],
@@ -216,10 +218,12 @@ def consistent_chroma(
     Parameters
     ----------
     decoded, restored, steps, missing, still, unsure
-        As for `consistent`; `decoded` need not be whole numbers.
+        As for `project_to_bounds`; `decoded` need not be whole numbers.
     """
     never = np.zeros(decoded.shape, np.bool_)
-    return consistent(decoded, (never, never), restored, steps, missing, still, unsure)
+    return project_to_bounds(
+        decoded, (never, never), restored, steps, missing, still, unsure
+    )
 
 
 def _outside(

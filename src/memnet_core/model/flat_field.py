@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from memnet_core.model.network import MemNet
     from memnet_core.tasks import Levels, Task
 
-__all__ = ["flat_answers", "without_pattern"]
+__all__ = ["flat_answers", "remove_fixed_pattern"]
 
 _BRIGHTNESSES = 18
 """Flat areas that are measured, from black to white."""
@@ -76,7 +76,7 @@ def flat_answers(model: MemNet, task: Task, levels: Levels) -> NDArray[np.float3
     return torch.stack(found).numpy() * 255
 
 
-def without_pattern(model: MemNet, task: Task, levels: Levels) -> MemNet:
+def remove_fixed_pattern(model: MemNet, task: Task, levels: Levels) -> MemNet:
     """Return a network that leaves flat areas flat, on the CPU.
 
     Parameters

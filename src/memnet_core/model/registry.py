@@ -26,12 +26,12 @@ __all__ = [
     "MODEL_SUFFIX",
     "Entry",
     "add_model",
+    "best_model",
     "choose_model",
     "delete_model",
     "find_model",
-    "for_anything",
+    "general_models",
     "installed",
-    "model_for",
     "own_model",
     "rename_model",
     "user_folder",
@@ -114,7 +114,7 @@ def find_model(name_or_file: str) -> Entry:
     )
 
 
-def for_anything(task: str) -> list[Entry]:
+def general_models(task: str) -> list[Entry]:
     """Return the installed models for a task but those adapted to one user's data."""
     return [
         entry
@@ -123,7 +123,7 @@ def for_anything(task: str) -> list[Entry]:
     ]
 
 
-def model_for(
+def best_model(
     task: str,
     level: float,
     *,
@@ -157,7 +157,7 @@ def model_for(
     NotCovered
         If none covers the level; the message names the nearest.
     """
-    entries = for_anything(task)
+    entries = general_models(task)
     symbol = find_task(task).symbol
     if not entries:
         raise LevelError(
@@ -205,7 +205,7 @@ def choose_model(
     Parameters
     ----------
     task, level, nearest, colours, grain
-        As for `model_for`.
+        As for `best_model`.
     name : str, optional
         Name or file of a model.
 
@@ -219,7 +219,7 @@ def choose_model(
         If there is no such model.
     """
     if name is None:
-        return model_for(task, level, nearest=nearest, colours=colours, grain=grain)
+        return best_model(task, level, nearest=nearest, colours=colours, grain=grain)
     entry = find_model(name)
     if entry.card.task != task:
         raise LevelError(

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from memnet_core.model.fused import Convolution
 
-__all__ = ["Convolved", "Frame", "Sum", "Waiting"]
+__all__ = ["ResidualBuffer", "RowAccumulator", "RowConv", "RowLayout"]
 
 
-class Frame:
+class RowLayout:
     """How images lie side by side, and scratch space of their shape.
 
     Maps are (rows, columns, channels); behind each of several images is a column whose
@@ -59,12 +59,12 @@ class Frame:
         return held[:rows]
 
 
-class Convolved:
+class RowConv:
     """A 3×3 convolution, and what is done to each pixel before it."""
 
     def __init__(
         self,
-        frame: Frame,
+        frame: RowLayout,
         activate: Callable[..., object],
         convolution: Convolution,
     ) -> None:
@@ -136,7 +136,7 @@ class _Queue:
             self._count -= rows
 
 
-class Waiting:
+class ResidualBuffer:
     """Rows that wait for those that they are added to."""
 
     def __init__(self, weight: float = 1) -> None:
@@ -158,7 +158,7 @@ class Waiting:
             part.copy_(later[place])
 
 
-class Sum:
+class RowAccumulator:
     """Rows to which terms are added that come at different times."""
 
     def __init__(self, start: Tensor) -> None:

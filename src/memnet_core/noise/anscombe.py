@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["electrons_of", "mean_electrons", "mean_stabilized", "stabilized"]
+__all__ = ["electrons_of", "exact_unbiased_inverse", "forward", "mean_stabilized"]
 
 _FEW = 30.0
 """Mean electrons from which on the closed form is right to 0.02 of one."""
@@ -24,7 +24,7 @@ _NODES = 40
 """Nodes of the quadrature over the read noise; 20 give the same to 0.001 electrons."""
 
 
-def stabilized(electrons: NDArray[np.float64], read: float) -> NDArray[np.float64]:
+def forward(electrons: NDArray[np.float64], read: float) -> NDArray[np.float64]:
     """Return the transform, of which noise has a standard deviation of about 1.
 
     Below black, where only noise leads, it goes on straight instead of ending: else
@@ -51,7 +51,9 @@ def electrons_of(values: NDArray[np.float64], read: float) -> NDArray[np.float64
     return np.where(values < corner, straight, bent)
 
 
-def mean_electrons(means: NDArray[np.float64], read: float) -> NDArray[np.float64]:
+def exact_unbiased_inverse(
+    means: NDArray[np.float64], read: float
+) -> NDArray[np.float64]:
     """Return the mean counts whose transforms have these means.
 
     The exact unbiased inverse: by a table for few electrons, else by the closed form
@@ -70,13 +72,14 @@ def mean_electrons(means: NDArray[np.float64], read: float) -> NDArray[np.float6
 def mean_stabilized(electrons: NDArray[np.float64], read: float) -> NDArray[np.float64]:
     """Return the means of the transforms of counts with these means.
 
-    `mean_electrons` leads back, for few electrons exactly and for many to 0.02 of one.
-    The transform of the mean itself would be taken for a quarter of an electron more.
+    `exact_unbiased_inverse` leads back, for few electrons exactly and for many to 0.02
+    of one. The transform of the mean itself would be taken for a quarter of an electron
+    more.
     """
     known, few = _table(read)
     low = np.interp(electrons, few, known)
     low += np.minimum(electrons, 0) * (2 / _corner(read))
-    high = stabilized(electrons - 1 / 4, read)
+    high = forward(electrons - 1 / 4, read)
     return np.where(electrons > _FEW, high, low)
 
 
@@ -95,5 +98,5 @@ def _table(read: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     rates = np.log(np.maximum(electrons, 1e-300))[:, None]
     chances = np.exp(rates * counts - electrons[:, None] - factorials)
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-    noisy = stabilized(counts[:, None] + nodes * read, read)
+    noisy = forward(counts[:, None] + nodes * read, read)
     return chances @ (noisy @ weights) / math.sqrt(2 * math.pi), electrons

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["NORMAL_MEDIAN", "Grain", "NoiseFound", "estimate_noise", "estimate_sigma"]
+__all__ = [
+    "NORMAL_MEDIAN",
+    "Grain",
+    "NoiseFound",
+    "estimate_correlation",
+    "estimate_sigma",
+]
 
 Grain = Literal["white", "correlated"]
 """How neighbouring pixels' noise goes together: not at all, or more or less."""
@@ -62,7 +68,7 @@ class NoiseFound(NamedTuple):
     sigma: float
 
 
-def estimate_noise(planes: Sequence[NDArray[np.float32]]) -> NoiseFound:
+def estimate_correlation(planes: Sequence[NDArray[np.float32]]) -> NoiseFound:
     """Find grain and deviation of the noise in the quiet parts of a picture.
 
     White noise is as strong in the finest diagonal wavelet band as in the next; noise

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["NoiseLine", "noise_line", "noise_points"]
+__all__ = ["PoissonGaussianNoise", "estimate_noise_model", "noise_points"]
 
 _FEWEST = 150
 """Coefficients in a class: its variance is then sure to 12 %."""
@@ -74,7 +74,7 @@ _HUBER = 1.345
 
 
 @dataclass(frozen=True)
-class NoiseLine:
+class PoissonGaussianNoise:
     """The noise of a channel.
 
     Attributes
@@ -126,7 +126,7 @@ class NoiseLine:
         return f"{gain} values per photo-electron, {grows}"
 
 
-def noise_line(blocks: Sequence[NDArray[Any]]) -> NoiseLine | None:
+def estimate_noise_model(blocks: Sequence[NDArray[Any]]) -> PoissonGaussianNoise | None:
     """Estimate how the noise of a channel grows with its signal.
 
     The finest diagonal wavelet coefficients of white noise tell its variance. They are
@@ -155,12 +155,12 @@ def noise_line(blocks: Sequence[NDArray[Any]]) -> NoiseLine | None:
 def noise_points(
     blocks: Sequence[NDArray[Any]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the points that `noise_line` lays a line through.
+    """Return the points that `estimate_noise_model` lays a line through.
 
     Parameters
     ----------
     blocks : sequence of ndarray, shape (h, w, S)
-        As for `noise_line`.
+        As for `estimate_noise_model`.
 
     Returns
     -------
@@ -271,7 +271,7 @@ def _fitted(
     mean: NDArray[np.float64],
     variance: NDArray[np.float64],
     count: NDArray[np.float64],
-) -> NoiseLine:
+) -> PoissonGaussianNoise:
     """Return the line through variances, of which each is as sure as it is small."""
     design = np.stack([mean, np.ones_like(mean)], 1)
     expected = np.full_like(variance, np.median(variance))
@@ -285,7 +285,7 @@ def _fitted(
         spread = max(float(np.median(off)) / NORMAL_MEDIAN, 1.0)
         weight = np.minimum(1, _HUBER * spread / np.maximum(off, 1e-9))
     covariance = np.linalg.pinv(scaled.T @ scaled)
-    return NoiseLine(
+    return PoissonGaussianNoise(
         gain=float(line[0]),
         constant=float(line[1]),
         error=spread * float(np.sqrt(covariance[0, 0])),

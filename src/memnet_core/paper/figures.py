@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core._util.sanitize import plotted, shown
+from memnet_core._util.sanitize import escape_control_chars, escape_mathtext
 from memnet_core.paper.fig6_exits import SIDE, Prediction, decibels
 from memnet_core.paper.gate_norms import KINDS
 
@@ -72,7 +72,7 @@ def draw_gates(norms: Mapping[str, Sequence[GateNorms]]) -> Figure:
     for row, (title, gates) in zip(grid, norms.items(), strict=True):
         for axes, gate in zip(row, gates, strict=False):
             _draw_gate(axes, gate)
-        row[0].set_ylabel(f"{plotted(title)}\nnorm / largest")
+        row[0].set_ylabel(f"{escape_mathtext(title)}\nnorm / largest")
         for axes in row[len(gates) : -1]:
             axes.set_axis_off()
         _draw_bars(row[-1], gates)
@@ -127,7 +127,7 @@ def draw_residuals(rows: Mapping[str, Residual]) -> Figure:
         figure.colorbar(drawn, ax=line[3], shrink=0.8)
         for axes in line[:3]:
             axes.set(xticks=[], yticks=[])
-        line[0].set_ylabel(plotted(title), fontsize="small")
+        line[0].set_ylabel(escape_mathtext(title), fontsize="small")
     titles = ("before", "after", "removed, −3 to 3 σ", "correlation by pixels apart")
     for axes, text in zip(grid[0], titles, strict=True):
         axes.set_title(text, fontsize="medium")
@@ -167,7 +167,7 @@ def draw_spectra(
             axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             shared = any(picture is each for each in common)
             title = picture.title if shared else f"{name} {picture.title}"
-            axes.set_title(plotted(title), fontsize="small")
+            axes.set_title(escape_mathtext(title), fontsize="small")
     densities, differences = lower.subplots(1, 2)
     named = [(picture.title.split(",")[0], picture.spectrum) for picture in common]
     named += [
@@ -180,7 +180,7 @@ def draw_spectra(
         densities.semilogy(
             spectrum.frequency[ring],
             spectrum.power[ring],
-            label=plotted(label),
+            label=escape_mathtext(label),
             linewidth=1,
         )
     for label, first, second in pairs:
@@ -188,7 +188,7 @@ def draw_spectra(
         differences.plot(
             first.frequency[ring],
             decibels(first.power, second.power)[ring],
-            label=plotted(label),
+            label=escape_mathtext(label),
             linewidth=1,
         )
     densities.set(xlabel="cycles a pixel", ylabel="power on the circle")
@@ -250,7 +250,7 @@ def draw_predictions(
         axes.margins(0.12)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("PSNR (dB)")
-    figure.suptitle(plotted(what))
+    figure.suptitle(escape_mathtext(what))
     figure.colorbar(points, ax=panels, label=f"seconds for {SIDE}×{SIDE} pixels")
     return figure
 
@@ -261,7 +261,7 @@ def _draw_systems(axes: Axes, systems: Mapping[str, float], lowest: float) -> No
     for number, (name, psnr) in enumerate(better.items()):
         axes.axhline(psnr, color="tab:red", linewidth=0.6, linestyle=":")
         axes.annotate(
-            plotted(name),
+            escape_mathtext(name),
             (0.99 - 0.14 * (number % 3), psnr),  # side by side where lines are close
             xycoords=("axes fraction", "data"),
             ha="right",
@@ -277,7 +277,7 @@ def _name_points(
     for each, cost in zip(predictions, costs, strict=True):
         fused = each.name == "y"
         axes.annotate(
-            plotted(f"{name} {each.name}".strip()),
+            escape_mathtext(f"{name} {each.name}".strip()),
             (cost, each.psnr),
             (0, 9 if fused else -15),
             textcoords="offset points",
@@ -377,5 +377,7 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     for row in rows:
-        writer.writerow([shown(c) if isinstance(c, str) else c for c in row])
+        writer.writerow(
+            [escape_control_chars(c) if isinstance(c, str) else c for c in row]
+        )
     return text.getvalue()

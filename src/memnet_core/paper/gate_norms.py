@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from memnet_core._util.sanitize import listed
+from memnet_core._util.sanitize import join_limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -256,7 +256,7 @@ def _verdict(fitting: int, cases: int) -> Verdict:
 
 
 def _numbers(blocks: Sequence[int]) -> str:
-    return listed([str(block + 1) for block in blocks]) or "none"
+    return join_limited([str(block + 1) for block in blocks]) or "none"
 
 
 def _row(values: Sequence[float], digits: int = 2) -> str:

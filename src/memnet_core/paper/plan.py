@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from memnet_core._util.sanitize import listed
+from memnet_core._util.sanitize import join_limited
 from memnet_core.errors import UsageError
 from memnet_core.evaluation.published import known_set, published, published_sets
 from memnet_core.model.architecture import Architecture
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from memnet_core.evaluation.published import KnownSet
 
-__all__ = ["SETS_OF_IMAGES", "TABLES", "Network", "Plan", "Table"]
+__all__ = ["SETS_OF_IMAGES", "TABLES", "Network", "ReproductionPlan", "Table"]
 
 
 SETS_OF_IMAGES = {
@@ -141,7 +141,7 @@ _VALIDATIONS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ReproductionPlan:
     """What is reproduced.
 
     Attributes
@@ -223,8 +223,8 @@ class Plan:
         names = SETS_OF_IMAGES[network.images]
         if missing := [name for name in names if _plain(name) not in folders]:
             raise UsageError(
-                f"{self.data} lacks the training images {listed(missing)}; put each "
-                "into a folder of that name there."
+                f"{self.data} lacks the training images {join_limited(missing)}; "
+                "put each into a folder of that name there."
             )
         return [folders[_plain(name)] for name in names]
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core._util.sanitize import plotted, shown
+from memnet_core._util.sanitize import escape_control_chars, escape_mathtext
 from memnet_core.errors import UsageError
 from memnet_core.evaluation.published import known_set, published, published_sets
 from memnet_core.evaluation.report import figure
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.evaluation.published import Figures
-    from memnet_core.paper.plan import Network, Plan, Table
+    from memnet_core.paper.plan import Network, ReproductionPlan, Table
     from memnet_core.training.events import Row
     from memnet_core.training.events import Row as LogRow
 
@@ -65,7 +65,7 @@ def draw_curves(logs: Mapping[str, list[Row]], path: Path) -> None:
     axes = figure.subplots()
     for title, log in logs.items():
         curve = mean_psnr(log)
-        axes.plot([*curve], [*curve.values()], "o-", label=plotted(title))
+        axes.plot([*curve], [*curve.values()], "o-", label=escape_mathtext(title))
     axes.set(xlabel="steps", ylabel="mean PSNR on training images (dB)")
     axes.legend()
     axes.grid(alpha=0.3)
@@ -126,7 +126,7 @@ class _Line(NamedTuple):
     ours: dict[str, Figures]
 
 
-def write_tables(plan: Plan, outcomes: Mapping[str, Outcome]) -> list[Path]:
+def write_tables(plan: ReproductionPlan, outcomes: Mapping[str, Outcome]) -> list[Path]:
     """Write each table as far as its networks are known; return the files.
 
     Raises
@@ -160,7 +160,9 @@ def write_tables(plan: Plan, outcomes: Mapping[str, Outcome]) -> list[Path]:
     return written
 
 
-def as_markdown(table: Table, outcomes: Mapping[str, Outcome], plan: Plan) -> str:
+def as_markdown(
+    table: Table, outcomes: Mapping[str, Outcome], plan: ReproductionPlan
+) -> str:
     """Return a table of the paper, ours beside it, the order, and the networks."""
     lines = _lines(table, outcomes)
     task = find_task(next(iter(table.networks.values())).task)
@@ -245,7 +247,7 @@ def _lines(table: Table, outcomes: Mapping[str, Outcome]) -> list[_Line]:
     return lines
 
 
-def _size(plan: Plan) -> str:
+def _size(plan: ReproductionPlan) -> str:
     if plan.factor == 1:
         return "At the paper's size."
     return (
@@ -277,4 +279,6 @@ def _cell(figures: Figures | None) -> str:
 
 def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(shown, line))} |" for line in lines)
+    return "\n".join(
+        f"| {' | '.join(map(escape_control_chars, line))} |" for line in lines
+    )

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core._util.sanitize import listed
+from memnet_core._util.sanitize import join_limited
 from memnet_core.errors import TrainingError, UsageError
 from memnet_core.evaluation.run import evaluate
 from memnet_core.inference.engine import Engine
@@ -20,7 +20,7 @@ from memnet_core.training.events import Finished
 from memnet_core.training.logs import read_log
 from memnet_core.training.loop import Trainer
 from memnet_core.training.recipes import config_from, write_config
-from memnet_core.training.runner import sitting
+from memnet_core.training.runner import train_session
 from memnet_core.training.save_model import model_file
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.model.card import Card
-    from memnet_core.paper.plan import Network, Plan
+    from memnet_core.paper.plan import Network, ReproductionPlan
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.events import Event
 
@@ -59,7 +59,7 @@ class Started:
 
 
 def reproduce(
-    plan: Plan, device: str = "auto", command: str = ""
+    plan: ReproductionPlan, device: str = "auto", command: str = ""
 ) -> Generator[Started | Event, None, list[Path]]:
     """Train and score the networks of the tables, and write the tables.
 
@@ -111,13 +111,14 @@ def reproduce(
     return written
 
 
-def _notices(plan: Plan) -> Generator[Notice, None, None]:
+def _notices(plan: ReproductionPlan) -> Generator[Notice, None, None]:
     """Tell which sets are missing, or raise if a table has none."""
     for number in plan.tables:
         missing = [each.name for each in plan.missing(TABLES[number])]
         if not missing:
             continue
-        what = f"{plan.data} lacks the test images {listed(missing)} of Table {number}"
+        images = f"test images {join_limited(missing)} of Table {number}"
+        what = f"{plan.data} lacks the {images}"
         if not plan.tested(TABLES[number]):
             raise UsageError(f"{what}; put some into a folder of that name there.")
         yield Notice(f"{what}, whose rows stay empty.")
@@ -126,7 +127,7 @@ def _notices(plan: Plan) -> Generator[Notice, None, None]:
 def _trained(trainer: Trainer, command: str) -> Generator[Event, None, Training]:
     """Train to the end of the schedule; return what it took, and remember it."""
     config = trainer.config
-    with closing(sitting(trainer, command=command)) as events:
+    with closing(train_session(trainer, command=command)) as events:
         for event in events:
             if isinstance(event, Finished):
                 training = Training(
@@ -152,8 +153,8 @@ def _finished(config: TrainingConfig) -> Training | None:
     if found["settings"] != _settings(config):
         names = [k for k, v in _settings(config).items() if found["settings"][k] != v]
         raise TrainingError(
-            f"{config.out} was trained with other settings ({listed(names)}); choose "
-            "another folder with --out."
+            f"{config.out} was trained with other settings ({join_limited(names)}); "
+            "choose another folder with --out."
         )
     return Training(**found["training"])
 
@@ -164,7 +165,7 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
 
 
 def _scored(
-    network: Network, plan: Plan, config: TrainingConfig, device: str
+    network: Network, plan: ReproductionPlan, config: TrainingConfig, device: str
 ) -> dict[str, dict[str, list[float]]]:
     """Return the scores of a network by set and level, measuring what is missing."""
     path = model_file(config)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.image_ops.color import without_alpha
-from memnet_core.sources.protocols import Derived
+from memnet_core.sources.protocols import SourceWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from memnet_core.sources.protocols import Source
+    from memnet_core.sources.protocols import PixelSource
 
-__all__ = ["Averaged", "averaged", "beside"]
+__all__ = ["TemporalAverage", "averaged", "beside"]
 
 _SMOOTH = 1.5
 """Deviation in pixels of the Gaussian before registration, or noise would rule it."""
@@ -42,13 +42,13 @@ _ALIKE, _OTHER = 1.5, 2.5
 full, and from which on not at all."""
 
 
-def beside(source: Source, plane: int) -> list[int]:
+def beside(source: PixelSource, plane: int) -> list[int]:
     """Return the neighbours of a plane in time or depth, of a source that knows."""
     known: Any = getattr(source, "beside", None)
     return list(known(plane)) if known else []
 
 
-class Averaged(Derived):
+class TemporalAverage(SourceWrapper):
     """A source whose planes are averaged with their neighbours.
 
     It reads whole planes, and keeps three of them and one that is averaged.
@@ -61,7 +61,7 @@ class Averaged(Derived):
         The noise: its variance is gain · mean + constant, in the unit of the pixels.
     """
 
-    def __init__(self, source: Source, gain: float, constant: float) -> None:
+    def __init__(self, source: PixelSource, gain: float, constant: float) -> None:
         super().__init__(source)
         self._noise = gain, constant
         self._read: dict[int, NDArray[Any]] = {}

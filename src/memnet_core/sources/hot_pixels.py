@@ -13,14 +13,14 @@ import numpy as np
 
 from memnet_core.image_ops.color import without_alpha
 from memnet_core.image_ops.dtype import to_dtype
-from memnet_core.sources.protocols import Derived
+from memnet_core.sources.protocols import SourceWrapper
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.sources.protocols import Source
+    from memnet_core.sources.protocols import PixelSource
 
-__all__ = ["WithoutHotPixels", "replaced"]
+__all__ = ["HotPixelsRemoved", "replaced"]
 
 _CHANCE = math.log(1e9)
 """One pixel of so many may be so bright by chance, by Bernstein's inequality."""
@@ -45,7 +45,7 @@ _NEXT = [max(abs(y), abs(x)) == 1 for y, x in _AROUND_IT]
 _CROSS = [abs(y) + abs(x) == 1 for y, x in _AROUND_IT]
 
 
-class WithoutHotPixels(Derived):
+class HotPixelsRemoved(SourceWrapper):
     """A source whose hot pixels have the median of the eight around them.
 
     What a window holds does not depend on how large it is.
@@ -58,7 +58,7 @@ class WithoutHotPixels(Derived):
         The noise: its variance is gain · mean + constant, in the unit of the pixels.
     """
 
-    def __init__(self, source: Source, gain: float, constant: float) -> None:
+    def __init__(self, source: PixelSource, gain: float, constant: float) -> None:
         super().__init__(source)
         self._noise = gain, constant
         self.beside: Any = getattr(source, "beside", None)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.sources.protocols import Sink, Source
+    from memnet_core.sources.protocols import PixelSource, Sink
 
     _Band = tuple[int, int]
 
-__all__ = ["read_ahead", "write_behind"]
+__all__ = ["buffered_writes", "prefetched"]
 
 _MOST_BYTES = 2**26
 """Pixels that wait in memory: some pages of a camera, or many strips."""
@@ -35,7 +35,7 @@ class _Ahead:
     """
 
     def __init__(
-        self, source: Source, reader: ThreadPoolExecutor, most_bytes: int
+        self, source: PixelSource, reader: ThreadPoolExecutor, most_bytes: int
     ) -> None:
         self.shape = source.shape
         self.dtype = source.dtype
@@ -139,7 +139,9 @@ class _Behind:
 
 
 @contextmanager
-def read_ahead(source: Source, most_bytes: int = _MOST_BYTES) -> Iterator[Source]:
+def prefetched(
+    source: PixelSource, most_bytes: int = _MOST_BYTES
+) -> Iterator[PixelSource]:
     """Give a source whose next windows are read while others are used.
 
     Parameters
@@ -160,7 +162,7 @@ def read_ahead(source: Source, most_bytes: int = _MOST_BYTES) -> Iterator[Source
 
 
 @contextmanager
-def write_behind(sink: Sink, most_bytes: int = _MOST_BYTES) -> Iterator[Sink]:
+def buffered_writes(sink: Sink, most_bytes: int = _MOST_BYTES) -> Iterator[Sink]:
     """Give a sink that takes windows before the last ones are written.
 
     Windows must not be changed after they were given away. At the end all are written,

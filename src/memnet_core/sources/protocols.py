@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from memnet_core.jpeg.coding import JpegCoding
 
-__all__ = ["ArraySink", "ArraySource", "Derived", "Sink", "Source"]
+__all__ = ["ArraySink", "ArraySource", "PixelSource", "Sink", "SourceWrapper"]
 
 
-class Source(Protocol):
+class PixelSource(Protocol):
     """Planes of pixels of which any window can be read, in any order.
 
     Reading windows of a plane one after the other, from its top to its bottom, must not
@@ -82,7 +82,7 @@ class Sink(Protocol):
         """
 
 
-class Derived:
+class SourceWrapper:
     """All that a source has of the one that it is made of, but for the pixels.
 
     Parameters
@@ -91,7 +91,7 @@ class Derived:
         What it is made of.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: PixelSource) -> None:
         self._source = source
         self.shape = source.shape
         self.dtype = source.dtype

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Region", "bands", "window"]
+__all__ = ["PixelRegion", "input_window", "split_columns"]
 
 
 @dataclass(frozen=True)
-class Region:
+class PixelRegion:
     """A part of a result.
 
     Attributes
@@ -28,7 +28,7 @@ class Region:
     columns: slice
 
     @classmethod
-    def whole(cls, shape: tuple[int, int, int, int]) -> Region:
+    def whole(cls, shape: tuple[int, int, int, int]) -> PixelRegion:
         """Return all of a result of shape (N, H, W, S)."""
         count, height, width, _ = shape
         return cls(range(count), slice(0, height), slice(0, width))
@@ -40,7 +40,7 @@ class Region:
         return int(len(self.planes) * height * width)
 
 
-def window(part: slice, size: int, reach: int, multiple: int) -> slice:
+def input_window(part: slice, size: int, reach: int, multiple: int) -> slice:
     """Return what a network has to see along one axis to restore a part of it.
 
     Parameters
@@ -62,7 +62,7 @@ def window(part: slice, size: int, reach: int, multiple: int) -> slice:
     return slice(before, size - behind)
 
 
-def bands(columns: slice, widest: int) -> list[slice]:
+def split_columns(columns: slice, widest: int) -> list[slice]:
     """Divide columns into the fewest parts, about equal, none wider than `widest`."""
     width = columns.stop - columns.start
     count = -(-width // widest)

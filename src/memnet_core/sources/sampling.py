@@ -12,7 +12,7 @@ from memnet_core.image_ops.color import without_alpha
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.sources.protocols import Source
+    from memnet_core.sources.protocols import PixelSource
 
 __all__ = ["sampled_blocks", "sampled_planes"]
 
@@ -26,7 +26,7 @@ _GRID = 4
 """Blocks along each side of planes that are too large to be looked at as a whole."""
 
 
-def sampled_planes(source: Source, channel: int) -> list[int]:
+def sampled_planes(source: PixelSource, channel: int) -> list[int]:
     """Return the planes of a channel that stand for it, evenly spaced.
 
     A source may name planes that are ``absent``: what it holds instead says nothing.
@@ -41,7 +41,7 @@ def sampled_planes(source: Source, channel: int) -> list[int]:
 
 
 def sampled_blocks(
-    source: Source, planes: list[int], *, pixels: int = _PIXELS
+    source: PixelSource, planes: list[int], *, pixels: int = _PIXELS
 ) -> list[NDArray[Any]]:
     """Read planes, or blocks all over them where they are large.
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.image_ops.resize import resized_window
-from memnet_core.sources.protocols import Derived
+from memnet_core.sources.protocols import SourceWrapper
 from memnet_core.sources.sampling import sampled_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.sources.protocols import Source
+    from memnet_core.sources.protocols import PixelSource
 
-__all__ = ["Enlarged", "Filled", "is_blank"]
+__all__ = ["BicubicUpsampled", "NaNFilled", "is_constant_plane"]
 
 
-class Enlarged(Derived):
+class BicubicUpsampled(SourceWrapper):
     """A source whose planes are enlarged by bicubic interpolation, as float64.
 
     Parameters
@@ -29,7 +29,7 @@ class Enlarged(Derived):
         By which factor.
     """
 
-    def __init__(self, source: Source, scale: int) -> None:
+    def __init__(self, source: PixelSource, scale: int) -> None:
         super().__init__(source)
         self._scale = scale
         count, height, width, samples = source.shape
@@ -54,7 +54,7 @@ _REACH = 8
 _ROWS = 256
 
 
-class Filled(Derived):
+class NaNFilled(SourceWrapper):
     """A source whose values that are not finite are filled from those around them.
 
     What a window holds does not depend on how large it is.
@@ -72,7 +72,7 @@ class Filled(Derived):
         Whether a window held such values so far.
     """
 
-    def __init__(self, source: Source, value: float) -> None:
+    def __init__(self, source: PixelSource, value: float) -> None:
         super().__init__(source)
         self._value = value
         self.found = False
@@ -103,7 +103,7 @@ class Filled(Derived):
         return filled[inside].astype(self.dtype)
 
 
-def is_blank(source: Source, plane: int, seen: NDArray[Any]) -> bool:
+def is_constant_plane(source: PixelSource, plane: int, seen: NDArray[Any]) -> bool:
     """Whether all finite values of a plane are the same, or there are none.
 
     Most planes show at a few pixels that they are not; the others are read as a whole.

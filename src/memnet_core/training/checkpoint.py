@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from memnet_core.training.data.images import TrainingImages
 
-__all__ = ["STATE_FILE", "Origin", "read_state", "write_state"]
+__all__ = ["STATE_FILE", "RunIdentity", "read_state", "write_state"]
 
 STATE_FILE = "last.pt"
 
@@ -35,7 +35,7 @@ _MAGIC = b"memnet-state-1 "
 _ZIP = b"PK\3\4"
 
 
-class Origin:
+class RunIdentity:
     """What the weights of a run follow from, on one kind of CPU bit by bit.
 
     Parameters
@@ -114,7 +114,7 @@ def _is_longer(saved: TrainingConfig, now: TrainingConfig) -> bool:
     return any(before and after and after > before for before, after in pairs)
 
 
-class _Progress(BaseModel):
+class _CheckpointSchema(BaseModel):
     """The numbers of a state, which no weights depend on but what follows does."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -172,7 +172,7 @@ def read_state(path: Path, device: torch.device) -> dict[str, Any]:
             weights_only=True,
             map_location=device,
         )
-        _Progress.model_validate(state)
+        _CheckpointSchema.model_validate(state)
     except (KeyboardInterrupt, MemoryError):
         raise
     except Exception as error:

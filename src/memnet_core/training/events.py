@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from memnet_core.model.card import CurvePoint
     from memnet_core.model.network import MemNet
 
-__all__ = ["Event", "Example", "Finished", "Progress", "Row", "StepDone", "Validated"]
+__all__ = [
+    "Event",
+    "Example",
+    "Finished",
+    "Row",
+    "StepDone",
+    "TrainingProgress",
+    "Validated",
+]
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class StepDone:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Where a run stands, with means since the last report.
 
     Attributes
@@ -111,7 +119,7 @@ class Finished:
     megapixels: float
 
 
-Event = Notice | StepDone | Progress | Validated | Finished
+Event = Notice | StepDone | TrainingProgress | Validated | Finished
 
 Row = tuple[int, float, str, float]
 """Step, minutes, quantity, value."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from memnet_core.model.card import Card
     from memnet_core.tasks import Grain
 
-__all__ = ["FEW_MEGAPIXELS", "are_few", "start_card"]
+__all__ = ["FEW_MEGAPIXELS", "is_small_dataset", "start_card"]
 
 FEW_MEGAPIXELS = 50
 """Up to so many a trained model is gone on with: some 300 pictures of BSD."""
@@ -58,7 +58,7 @@ def start_card(start: str | None, task: str | None, grain: Grain = "white") -> C
     return card
 
 
-def are_few(folders: Iterable[Path]) -> bool:
+def is_small_dataset(folders: Iterable[Path]) -> bool:
     """Whether the images of some folders hold too few pixels to learn from scratch.
 
     Raises

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core.training.events import Progress, Row, Validated
+from memnet_core.training.events import Row, TrainingProgress, Validated
 from memnet_core.training.plots import draw_curves, draw_examples
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class RunLog:
 
     def add(self, event: Event) -> None:
         """Log reports and validations; after a validation draw the pictures."""
-        if isinstance(event, Progress):
+        if isinstance(event, TrainingProgress):
             self._write(event, "loss/training", event.loss)
             self._write(event, "learning rate", event.learning_rate)
             self._write(event, "pixels per second", event.pixels_per_second)
@@ -126,7 +126,9 @@ class RunLog:
             draw_curves(read_log(self._out), event.input_psnr, self._out / "curves.png")
             draw_examples(event.examples, self._out / "patches.png")
 
-    def _write(self, event: Progress | Validated, quantity: str, value: float) -> None:
+    def _write(
+        self, event: TrainingProgress | Validated, quantity: str, value: float
+    ) -> None:
         self._writer.writerow([event.step, f"{event.minutes:.3f}", quantity, value])
         self._file.flush()
         self._board.add(quantity, value, event.step)

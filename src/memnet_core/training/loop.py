@@ -21,28 +21,34 @@ from memnet_core.model.network import MemNet
 from memnet_core.model.registry import find_model
 from memnet_core.training import distributed
 from memnet_core.training.batchnorm import norms, recalibrate, synchronize
-from memnet_core.training.checkpoint import STATE_FILE, Origin, read_state, write_state
+from memnet_core.training.checkpoint import (
+    STATE_FILE,
+    RunIdentity,
+    read_state,
+    write_state,
+)
 from memnet_core.training.data.gpu_sampler import sampler_on
 from memnet_core.training.data.images import training_images, validation_images
 from memnet_core.training.data.sampler import GridPatches
-from memnet_core.training.events import Event, Finished, Progress, StepDone, Validated
-from memnet_core.training.losses import (
-    charbonnier,
-    euclidean,
-    memnet_loss,
-    squared_error,
+from memnet_core.training.events import (
+    Event,
+    Finished,
+    StepDone,
+    TrainingProgress,
+    Validated,
 )
-from memnet_core.training.meter import Meter
+from memnet_core.training.losses import charbonnier, half_mse, half_sse, memnet_loss
+from memnet_core.training.meter import RunningMean
 from memnet_core.training.optim import (
     clip_gradients,
     diverged,
+    ema_update,
     learning_rate,
     make_optimizer,
-    moving_average,
 )
 from memnet_core.training.precision import is_reduced
 from memnet_core.training.validation import RESERVED_STEPS, Validation
-from memnet_core.training.weight_transfer import grown
+from memnet_core.training.weight_transfer import expand_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -96,8 +102,8 @@ class Trainer:
         self.images = self._sampler.images
         unseen = validation_images(config) or images
         self._validation = Validation(config, unseen, self._device)
-        self._logged_error = euclidean if config.loss == "euclidean" else charbonnier
-        self._origin = Origin(config, images, unseen)
+        self._logged_error = half_sse if config.loss == "euclidean" else charbonnier
+        self._origin = RunIdentity(config, images, unseen)
         self._state_file = config.out / STATE_FILE
         resumes = self._state_file.exists()
         torch.manual_seed(config.seed)
@@ -109,7 +115,7 @@ class Trainer:
         )
         self._model.checkpointing = config.activation_checkpointing
         self._average = AveragedModel(
-            self._model, multi_avg_fn=moving_average(config.average_decay)
+            self._model, multi_avg_fn=ema_update(config.average_decay)
         )
         self._optimizer = make_optimizer(config, self._model)
         self._step = 0
@@ -159,7 +165,7 @@ class Trainer:
             If the loss or the gradients are no longer finite.
         """
         pause = math.inf if stop_at is None else stop_at
-        reported, validated = Meter(), Meter()
+        reported, validated = RunningMean(), RunningMean()
         saved = clock = time.monotonic()
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="memnet-sampler") as pool:
@@ -167,7 +173,7 @@ class Trainer:
                 while True:
                     if self._validation_due():
                         yield self._validated(validated.loss)
-                        validated = Meter()
+                        validated = RunningMean()
                         clock = time.monotonic()
                     if self._fraction(self._step) >= 1 or self._step >= pause:
                         break
@@ -182,7 +188,7 @@ class Trainer:
                     yield StepDone(self._step)
                     if reported.seconds >= self.config.report_every:
                         yield self._progress(reported)
-                        reported = Meter()
+                        reported = RunningMean()
                     if now - saved >= self.config.save_every:
                         self._save_state()
                         saved = now
@@ -272,10 +278,12 @@ class Trainer:
     def _error(self, fraction: float) -> Error:
         late = fraction >= self.config.squared_error_from
         changes = self.config.loss == "charbonnier"
-        return squared_error if changes and late else self._logged_error
+        return half_mse if changes and late else self._logged_error
 
     def _advance(self, seconds: float) -> None:
-        self._seconds = distributed.agreed(self._seconds + seconds, self._device)
+        self._seconds = distributed.broadcast_from_first(
+            self._seconds + seconds, self._device
+        )
 
     def _recalibration_batches(self) -> Iterator[Tensor]:
         phase = self.config.phases[-1]
@@ -316,13 +324,13 @@ class Trainer:
             curve=tuple(self._curve),
         )
 
-    def _progress(self, meter: Meter) -> Progress:
+    def _progress(self, meter: RunningMean) -> TrainingProgress:
         fraction = self._fraction(self._step)
         if self.config.minutes is not None:
             left = self.config.minutes - self._seconds / 60
         else:
             left = (self._total_steps - self._step) * meter.seconds / meter.steps / 60
-        return Progress(
+        return TrainingProgress(
             step=self._step,
             minutes=self._seconds / 60,
             minutes_left=max(left, 0.0),
@@ -383,4 +391,4 @@ def _initial_model(config: TrainingConfig) -> MemNet:
     if config.start is None:
         return MemNet(config.architecture)
     model, _ = load_model(find_model(config.start).path)
-    return grown(model, config.architecture)
+    return expand_model(model, config.architecture)

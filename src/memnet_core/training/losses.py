@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
     from memnet_core.model.network import Prediction
 
-__all__ = ["charbonnier", "euclidean", "memnet_loss", "squared_error"]
+__all__ = ["charbonnier", "half_mse", "half_sse", "memnet_loss"]
 
 
-def euclidean(y: Tensor, clean: Tensor) -> Tensor:
+def half_sse(y: Tensor, clean: Tensor) -> Tensor:
     """Return ½‖x̃ − y‖², summed over the pixels and averaged over the patches."""
     return 0.5 * (y - clean).square().sum() / len(y)
 
 
-def squared_error(y: Tensor, clean: Tensor) -> Tensor:
+def half_mse(y: Tensor, clean: Tensor) -> Tensor:
     """Return ½(x̃ − y)², averaged over the pixels."""
     return 0.5 * (y - clean).square().mean()
 
@@ -46,7 +46,7 @@ def memnet_loss(
     clean : Tensor
         The clean planes, of the same shape.
     error : callable
-        Error of a prediction, such as `squared_error`.
+        Error of a prediction, such as `half_mse`.
     alpha : float, optional
         Weight of the output; 1/(M + 1) by default.
     """

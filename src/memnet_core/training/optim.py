@@ -18,9 +18,9 @@ __all__ = [
     "Optimization",
     "clip_gradients",
     "diverged",
+    "ema_update",
     "learning_rate",
     "make_optimizer",
-    "moving_average",
 ]
 
 _LONGEST_WARMUP = 0.05
@@ -144,7 +144,7 @@ def diverged(what: str) -> TrainingError:
     )
 
 
-def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
+def ema_update(decay: float) -> Callable[[Any, Any, Any], None]:
     """Return an exponential average that forgets its first steps sooner.
 
     Otherwise a run that is not much longer than 1/(1 - decay) steps would end with an

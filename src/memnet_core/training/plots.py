@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core._util.sanitize import plotted
+from memnet_core._util.sanitize import escape_mathtext
 from memnet_core.image_ops.metrics import psnr
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def draw_examples(examples: tuple[Example, ...], path: Path) -> None:
         for axes, (title, plane) in zip(row, planes.items(), strict=True):
             shown = plane.clip(0, 255).round().astype("uint8")
             axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set_title(plotted(title))
+            axes.set_title(escape_mathtext(title))
             axes.set_axis_off()
     _save(figure, path)
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from memnet_core.training.events import Event
 
-__all__ = ["sitting", "train"]
+__all__ = ["train", "train_session"]
 
 
-def sitting(
+def train_session(
     trainer: Trainer, stop_at: int | None = None, command: str = ""
 ) -> Generator[Event, None, None]:
     """Train, and write the logs, the pictures and the best model so far.
@@ -100,7 +100,7 @@ def train(
     config = config_from(settings)
     trainer = Trainer(config, device)
     write_config(config)
-    with closing(sitting(trainer)) as events:
+    with closing(train_session(trainer)) as events:
         for event in events:
             if told:
                 told(event)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from memnet_core.model.card import Card, TrainingSummary
 from memnet_core.model.checkpoint import save_model
-from memnet_core.model.flat_field import without_pattern
+from memnet_core.model.flat_field import remove_fixed_pattern
 from memnet_core.training.precision import describe_hardware
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def export(config: TrainingConfig, validated: Validated, command: str = "") -> C
     folders = config.data or config.pairs or ()
     return save_model(
         model_file(config),
-        without_pattern(validated.model, config.kind, config.levels),
+        remove_fixed_pattern(validated.model, config.kind, config.levels),
         name=config.name,
         task=config.task,
         levels=config.levels,

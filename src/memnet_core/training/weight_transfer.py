@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from memnet_core.model.architecture import Architecture
     from memnet_core.model.network import GateUnit, MemoryBlock
 
-__all__ = ["grown"]
+__all__ = ["expand_model"]
 
 
 @torch.no_grad()
-def grown(model: MemNet, architecture: Architecture) -> MemNet:
+def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
     """Return a network that computes what a smaller one does, and can learn more.
 
     Gate units start without the recursions that are new, and the output without the

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from memnet_core.adaptation.result import Adapted, Event, Request
-    from memnet_core.inference.settings import Settings
-    from napari_memnet.jobs.restore import LayerSource
+    from memnet_core.adaptation.result import AdaptOptions, AdaptResult, Event
+    from memnet_core.inference.settings import RestoreOptions
+    from napari_memnet.jobs.restore import RestoreRequest
 
 __all__ = ["adapt_layer", "axes_of_frames", "default_name"]
 
@@ -49,8 +49,8 @@ def default_name(layer: Image) -> str:
 
 
 def adapt_layer(
-    source: LayerSource, axis: int, settings: Settings, request: Request
-) -> Generator[Event, None, Adapted]:
+    source: RestoreRequest, axis: int, settings: RestoreOptions, request: AdaptOptions
+) -> Generator[Event, None, AdaptResult]:
     """Adapt a model to a layer; closing the generator cancels, and writes nothing.
 
     Parameters
@@ -67,7 +67,7 @@ def adapt_layer(
     Yields
     ------
     Event
-        As `memnet_core.adaptation.runner.adapting`.
+        As `memnet_core.adaptation.runner.run_adaptation`.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def adapt_layer(
         If the layer, the model or the name does not serve.
     """
     from memnet_core.adaptation.clips import series_along
-    from memnet_core.adaptation.runner import adapting
+    from memnet_core.adaptation.runner import run_adaptation
 
     series = series_along(source.planes.region.shape[:-2], axis)
-    return (yield from adapting(source.planes, series, settings, request))
+    return (yield from run_adaptation(source.planes, series, settings, request))

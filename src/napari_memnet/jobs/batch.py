@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch import BatchRun, Job
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
 
-__all__ = ["Planned", "Progress", "restore_folder"]
+__all__ = ["JobProgress", "Planned", "restore_folder"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Planned:
 def restore_folder(
     folder: Path,
     output: Path,
-    settings: Settings,
+    settings: RestoreOptions,
     *,
     recursive: bool,
     file_format: str,
@@ -82,7 +82,7 @@ def restore_folder(
     return run
 
 
-class Progress:
+class JobProgress:
     """How much of a plan is done, measured in pixels."""
 
     def __init__(self) -> None:

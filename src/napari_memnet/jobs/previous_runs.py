@@ -58,7 +58,7 @@ def longer(out: Path, minutes: float, device: str) -> Generator[Any, None, None]
     """
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import config_of_run, write_config
-    from memnet_core.training.runner import sitting
+    from memnet_core.training.runner import train_session
 
     before = config_of_run(out)
     if before.minutes is None:
@@ -72,7 +72,7 @@ def longer(out: Path, minutes: float, device: str) -> Generator[Any, None, None]
     config = longest.model_copy(update={"validations": count})
     trainer = Trainer(config, device)
     write_config(config)
-    yield from sitting(trainer)
+    yield from train_session(trainer)
 
 
 def has_its_model_installed(out: Path, name: str) -> bool:

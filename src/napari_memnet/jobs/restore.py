@@ -12,10 +12,10 @@ import numpy as np
 
 from memnet_core._version import __version__
 from memnet_core.errors import MemnetError
-from memnet_core.progress import EventsWithResult, Progress
+from memnet_core.progress import GeneratorWithResult, Progress
 from napari_memnet.layers.result_store import MEMORY_LIMIT, ResultStore, is_for_disk
-from napari_memnet.layers.results import Restored
-from napari_memnet.layers.source import LayerPlanes, layer_planes, told_tables
+from napari_memnet.layers.results import RestoredRegion
+from napari_memnet.layers.source import LayerSource, jpeg_tables_of, layer_planes
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from memnet_core.inference.plan import Decision, Prepared
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.plan import Prepared, RestorePlan
+    from memnet_core.inference.settings import RestoreOptions
     from memnet_core.progress import Notice
-    from napari_memnet.layers.source import Region
+    from napari_memnet.layers.source import LayerRegion
 
 __all__ = [
     "LayerBegun",
     "LayerFailed",
     "LayerRestored",
-    "LayerSource",
+    "RestoreRequest",
     "progress_of",
     "restore_layers",
     "restore_region",
@@ -40,7 +40,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class LayerSource:
+class RestoreRequest:
     """What is known of a layer before work begins; safe to use in another thread.
 
     Attributes
@@ -55,13 +55,13 @@ class LayerSource:
         What has to be said of the choice of planes.
     """
 
-    planes: LayerPlanes
-    region: Region
+    planes: LayerSource
+    region: LayerRegion
     path: str | None
     remark: str = ""
 
     @classmethod
-    def of(cls, layer: Image, region: Region | None = None) -> LayerSource:
+    def of(cls, layer: Image, region: LayerRegion | None = None) -> RestoreRequest:
         """Return the source for a region of a layer, by default for all of it.
 
         Raises
@@ -70,11 +70,11 @@ class LayerSource:
             If the layer cannot be restored.
         """
         planes = layer_planes(layer)
-        planes.jpeg_tables = told_tables(layer)
+        planes.jpeg_tables = jpeg_tables_of(layer)
         remark = "level 0 of the multiscale layer" if layer.multiscale else ""
         return cls(planes, region or planes.region, layer.source.path, remark)
 
-    def with_tables(self) -> LayerPlanes:
+    def with_tables(self) -> LayerSource:
         """Return the planes with the quantisation tables of a JPEG, read from its file.
 
         Files that cannot be read as an image any more have none.
@@ -94,7 +94,7 @@ class LayerBegun:
     """The result of the layer of a number is there and fills as pixels come."""
 
     number: int
-    restored: Restored
+    restored: RestoredRegion
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class LayerRestored:
     """The layer of a number is restored."""
 
     number: int
-    restored: Restored
+    restored: RestoredRegion
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ class LayerFailed:
 
 
 def restore_region(
-    source: LayerSource,
-    settings: Settings,
+    source: RestoreRequest,
+    settings: RestoreOptions,
     *,
-    decision: Decision | None = None,
+    decision: RestorePlan | None = None,
     memory_limit: int = MEMORY_LIMIT,
-) -> Generator[Prepared | Restored | Progress | Notice, None, Restored]:
+) -> Generator[Prepared | RestoredRegion | Progress | Notice, None, RestoredRegion]:
     """Restore a region; closing the generator cancels and leaves nothing behind.
 
     The result is the part of the restored layer that it stands for.
@@ -147,17 +147,17 @@ def restore_region(
         If the level cannot be found out, no model or device serves, or pixels are not
         finite.
     """
-    from memnet_core.inference.engine import carried_out
-    from memnet_core.inference.plan import decide
+    from memnet_core.inference.engine import bind_engine
+    from memnet_core.inference.plan import plan_restore
     from memnet_core.inference.runner import restore
-    from memnet_core.sources.regions import Region as CoreRegion
+    from memnet_core.sources.regions import PixelRegion as CoreRegion
 
     if decision is None:
-        decision = decide(source.with_tables(), settings)
+        decision = plan_restore(source.with_tables(), settings)
         if source.remark:
             remarks = (source.remark, *decision.remarks)
             decision = decision.model_copy(update={"remarks": remarks})
-    prepared = carried_out(decision, settings.device)
+    prepared = bind_engine(decision, settings.device)
     yield prepared
     scale, planes = prepared.scale, source.planes
     numbers = planes.numbers(source.region)
@@ -166,7 +166,7 @@ def restore_region(
         for part in source.region.slices[-2:]
     )
     sink = _RegionSink(source, numbers, scale, memory_limit)
-    restored = Restored(
+    restored = RestoredRegion(
         data=sink.data,
         region=source.region,
         scale=scale,
@@ -191,7 +191,7 @@ def progress_of(event: object) -> float | None:
 
 
 def restore_layers(
-    parts: Sequence[tuple[LayerSource, Settings]],
+    parts: Sequence[tuple[RestoreRequest, RestoreOptions]],
 ) -> Generator[Any, None, list[LayerFailed]]:
     """Restore regions of several layers; one that fails does not stop the others.
 
@@ -217,13 +217,13 @@ def restore_layers(
     """
     failures = []
     for number, (source, settings) in enumerate(parts):
-        events = EventsWithResult(restore_region(source, settings))
+        events = GeneratorWithResult(restore_region(source, settings))
         try:
             for event in events:
                 if isinstance(event, Progress):
                     done = number * event.total + event.done
                     yield Progress(done, len(parts) * event.total)
-                elif isinstance(event, Restored):
+                elif isinstance(event, RestoredRegion):
                     yield LayerBegun(number, event)
                 else:
                     yield event
@@ -240,7 +240,7 @@ class _RegionSink:
     """Takes restored windows of the planes of a region."""
 
     def __init__(
-        self, source: LayerSource, numbers: list[int], scale: int, memory_limit: int
+        self, source: RestoreRequest, numbers: list[int], scale: int, memory_limit: int
     ) -> None:
         planes, region = source.planes, source.region
         *leading, height, width = region.shape
@@ -280,7 +280,7 @@ class _RegionSink:
 
 
 def _provenance(
-    prepared: Prepared, source: LayerSource, settings: Settings
+    prepared: Prepared, source: RestoreRequest, settings: RestoreOptions
 ) -> dict[str, Any]:
     from memnet_core.inference.provenance import provenance
 

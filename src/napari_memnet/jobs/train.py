@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from memnet_core.model.registry import Entry
     from memnet_core.training.events import Validated
-    from napari_memnet.layers.source import LayerPlanes
+    from napari_memnet.layers.source import LayerSource
 
 __all__ = [
     "NOTHING",
@@ -41,12 +41,12 @@ _HELD_OUT = 8
 """Of so many planes one is not learned from, but validated on."""
 
 
-def megapixels(layers: Sequence[LayerPlanes]) -> float:
+def megapixels(layers: Sequence[LayerSource]) -> float:
     """Return how many pixels layers have, in millions."""
     return sum(math.prod(planes.shape[:3]) for planes in layers) / 1e6
 
 
-def write_layers(folder: Path, layers: Sequence[LayerPlanes]) -> Path:
+def write_layers(folder: Path, layers: Sequence[LayerSource]) -> Path:
     """Write layers as TIFFs into a folder, which is made, and return it."""
     for number, planes in enumerate(layers):
         _write(folder / f"{number:03}.tif", _pixels(planes))
@@ -54,7 +54,7 @@ def write_layers(folder: Path, layers: Sequence[LayerPlanes]) -> Path:
 
 
 def write_pair(
-    folder: Path, noisy: LayerPlanes, partner: LayerPlanes, *, both_noisy: bool
+    folder: Path, noisy: LayerSource, partner: LayerSource, *, both_noisy: bool
 ) -> list[tuple[Path, Path]]:
     """Write two layers as pairs of TIFFs, from which ``--pairs`` learns.
 
@@ -100,7 +100,7 @@ def write_pair(
     return folders
 
 
-def _pixels(planes: LayerPlanes) -> NDArray[np.generic]:
+def _pixels(planes: LayerSource) -> NDArray[np.generic]:
     """Return all planes, of shape (N, H, W, S)."""
     whole = planes.region.slices[-2:]
     return np.stack([planes.read(n, *whole) for n in range(planes.shape[0])])
@@ -173,8 +173,8 @@ class TrainingRequest:
     minutes: float
     data: Path | None = None
     pairs: tuple[Path, Path] | None = None
-    layers: Sequence[LayerPlanes] = ()
-    pair: tuple[LayerPlanes, LayerPlanes] | None = None
+    layers: Sequence[LayerSource] = ()
+    pair: tuple[LayerSource, LayerSource] | None = None
     both_noisy: bool = False
     run: Path | None = None
     replaces: bool = False
@@ -206,7 +206,7 @@ def train(request: TrainingRequest) -> Generator[Any, None, None]:
     from memnet_core.progress import Notice
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import config_from, write_config
-    from memnet_core.training.runner import sitting
+    from memnet_core.training.runner import train_session
 
     if request.run:
         yield from longer(request.run, request.minutes, request.device)
@@ -222,7 +222,7 @@ def train(request: TrainingRequest) -> Generator[Any, None, None]:
         yield Notice(f"{few}raining goes on from the model {config.start!r}.")
     trainer = Trainer(config, request.device)
     write_config(config)
-    yield from sitting(trainer)
+    yield from train_session(trainer)
 
 
 def gain_of(event: Validated) -> float:
@@ -301,7 +301,7 @@ def _images(request: TrainingRequest) -> dict[str, Any]:
 def _is_tuned(request: TrainingRequest) -> bool:
     """Whether training goes on from a model: a given one, or where data are few."""
     from memnet_core.model.registry import installed
-    from memnet_core.training.finetune import FEW_MEGAPIXELS, are_few
+    from memnet_core.training.finetune import FEW_MEGAPIXELS, is_small_dataset
 
     if request.start is not None:
         return request.start != NOTHING
@@ -310,4 +310,4 @@ def _is_tuned(request: TrainingRequest) -> bool:
         return False
     if layers := request.pair or request.layers:
         return megapixels(layers) <= FEW_MEGAPIXELS
-    return are_few(filter(None, [request.data, *(request.pairs or ())]))
+    return is_small_dataset(filter(None, [request.data, *(request.pairs or ())]))

@@ -13,7 +13,7 @@ from napari.utils import progress
 from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, Signal
 
-from memnet_core._util.sanitize import shown
+from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.errors import MemnetError, NotCovered, NothingToDo
 from napari_memnet.words import in_window
 
@@ -203,7 +203,7 @@ class Work(QObject):  # type: ignore[misc]
         elif isinstance(outcome, _Failed):
             self.is_question = outcome.is_question
             if not (self._quiet or self.is_question):
-                show_error(shown(outcome.sentence))
+                show_error(escape_control_chars(outcome.sentence))
             self.failed.emit(outcome.sentence)
         elif isinstance(outcome, _Broken):
             error = outcome.error

@@ -10,7 +10,11 @@ import numpy as np
 from memnet_core.errors import UsageError
 from memnet_core.image_ops.color import without_alpha
 from napari_memnet.layers.result_store import LARGEST_PLANE
-from napari_memnet.layers.source import Region, layer_planes, twin_attributes
+from napari_memnet.layers.source import (
+    LayerRegion,
+    aligned_layer_attributes,
+    layer_planes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +22,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from napari_memnet.layers.source import LayerPlanes
+    from napari_memnet.layers.source import LayerSource
 
-__all__ = ["removed_layer", "shared_windows", "start_in"]
+__all__ = ["difference_layer", "shared_windows", "start_in"]
 
 
 _ALMOST = 1e-4
@@ -103,7 +107,7 @@ _BRIGHTEST = 99.9
 """Percentile of what was removed that is drawn in full colour."""
 
 
-def removed_layer(source: Image, result: Image) -> tuple[Any, dict[str, Any], str]:
+def difference_layer(source: Image, result: Image) -> tuple[Any, dict[str, Any], str]:
     """Return source less result as layer data: what is 0 is white.
 
     Parameters
@@ -134,7 +138,9 @@ def removed_layer(source: Image, result: Image) -> tuple[Any, dict[str, Any], st
     middle = len(numbers) // 2
     seen = np.abs(_difference(before, after, region, numbers, middle))
     most = float(np.percentile(np.nan_to_num(seen, posinf=0), _BRIGHTEST)) or 1.0
-    attributes = twin_attributes(result, f"{result.name}: removed", (0,) * len(shape))
+    attributes = aligned_layer_attributes(
+        result, f"{result.name}: removed", (0,) * len(shape)
+    )
     attributes |= {
         "rgb": False,
         "colormap": _COLORMAP,
@@ -153,9 +159,9 @@ def removed_layer(source: Image, result: Image) -> tuple[Any, dict[str, Any], st
 
 
 def _difference(
-    before: LayerPlanes,
-    after: LayerPlanes,
-    region: Region,
+    before: LayerSource,
+    after: LayerSource,
+    region: LayerRegion,
     numbers: list[int],
     place: int,
 ) -> NDArray[np.float32]:
@@ -169,7 +175,7 @@ def _difference(
 
 
 def _lazy(
-    before: LayerPlanes, after: LayerPlanes, region: Region, numbers: list[int]
+    before: LayerSource, after: LayerSource, region: LayerRegion, numbers: list[int]
 ) -> Any:
     """Return what was removed, of which a plane is computed when it is looked at."""
     import dask.array
@@ -190,7 +196,7 @@ def _lazy(
     )
 
 
-def _place(source: Image, result: Image) -> Region:
+def _place(source: Image, result: Image) -> LayerRegion:
     """Return the part of a source that a result lies on."""
     beside = f"{result.name!r} does not lie on pixels of {source.name!r}"
     if source.ndim != result.ndim or source.rgb != result.rgb or source == result:
@@ -213,4 +219,4 @@ def _place(source: Image, result: Image) -> Region:
     )
     if not inside or not np.allclose(start, begin, atol=1e-2):
         raise UsageError(f"{beside}; choose a layer and what was made of it.")
-    return Region(tuple(slices))
+    return LayerRegion(tuple(slices))

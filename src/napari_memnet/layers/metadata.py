@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["NAMESPACE", "from_note", "provenance_line", "to_note"]
+__all__ = ["NAMESPACE", "dump_display_state", "load_display_state", "provenance_line"]
 
 NAMESPACE = "napari-memnet/layer"
 """Where the note stands in a file."""
@@ -21,7 +21,7 @@ _OF_SESSION = ("store", "preview")
 """What is told of a layer and not true any more in another session."""
 
 
-def to_note(attributes: dict[str, Any], shape: Sequence[int]) -> str:
+def dump_display_state(attributes: dict[str, Any], shape: Sequence[int]) -> str:
     """Return a note on a layer, in JSON.
 
     Parameters
@@ -55,7 +55,9 @@ def provenance_line(attributes: dict[str, Any]) -> str:
     return str(told.get("provenance", "")) if isinstance(told, dict) else ""
 
 
-def from_note(text: str, shape: Sequence[int], *, is_same: bool) -> dict[str, Any]:
+def load_display_state(
+    text: str, shape: Sequence[int], *, is_same: bool
+) -> dict[str, Any]:
     """Return attributes of a layer from a note; nothing if it is damaged.
 
     Parameters

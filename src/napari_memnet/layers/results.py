@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 
-from napari_memnet.layers.source import (
-    origin,
-    place_of,
-    twin_attributes,
-)
+from napari_memnet.layers.source import aligned_layer_attributes, origin, place_of
 from napari_memnet.layers.view import window_of
 
 if TYPE_CHECKING:
@@ -21,21 +17,21 @@ if TYPE_CHECKING:
     from napari.components import LayerList
     from napari.viewer import Viewer
 
-    from memnet_core.inference.settings import Settings
-    from napari_memnet.layers.source import Region
+    from memnet_core.inference.settings import RestoreOptions
+    from napari_memnet.layers.source import LayerRegion
 
 __all__ = [
-    "Restored",
+    "RestoredRegion",
     "add_result",
-    "belong",
-    "leave",
-    "made_of",
+    "link_result",
     "mixes",
     "name_of",
     "place",
     "restored_already",
     "result_layer",
+    "results_of",
     "source_of",
+    "unlink",
 ]
 
 
@@ -45,10 +41,10 @@ _COVERING = ("opaque", "translucent", "translucent_no_depth")
 _GROUPS: list[_Group] = []
 
 
-def belong(layers: LayerList, source: Image, made: Image) -> None:
+def link_result(layers: LayerList, source: Image, made: Image) -> None:
     """Keep a layer in step with its source until one of them is removed.
 
-    It ends, too, when the source gets other data, or `leave` is called.
+    It ends, too, when the source gets other data, or `unlink` is called.
 
     Parameters
     ----------
@@ -58,14 +54,14 @@ def belong(layers: LayerList, source: Image, made: Image) -> None:
         The layer, and what was made of it.
     """
     own, new = _own(layers, source), _own(layers, made)
-    leave(new)
+    unlink(new)
     group = _group_of(own) or _Group(layers, own)
     group.add(new)
 
 
 def place(layers: LayerList, source: Image, made: Image) -> None:
     """Put a layer on top, but below channels that are added to its source."""
-    known = [*made_of(source), made]
+    known = [*results_of(source), made]
     channels = [
         number
         for number, layer in enumerate(layers)
@@ -74,14 +70,14 @@ def place(layers: LayerList, source: Image, made: Image) -> None:
     layers.move(layers.index(made), channels[0] if channels else len(layers))
 
 
-def leave(made: Image) -> None:
-    """End what `belong` began, if it did."""
+def unlink(made: Image) -> None:
+    """End what `link_result` began, if it did."""
     for group in list(_GROUPS):
         if made in group.made:
             group.drop(made)
 
 
-def made_of(source: Image) -> list[Image]:
+def results_of(source: Image) -> list[Image]:
     """Return what belongs to a layer."""
     group = _group_of(source)
     return [*group.made] if group else []
@@ -212,18 +208,20 @@ def _is_preview(layer: Layer) -> bool:
     return "preview" in origin(layer)
 
 
-def add_result(viewer: Viewer, layer: Image, restored: Restored) -> Image:
+def add_result(viewer: Viewer, layer: Image, restored: RestoredRegion) -> Image:
     """Add a restored region to a viewer, in step with its source; return its layer."""
     made: Image = viewer.add_layer(Layer.create(*result_layer(layer, restored)))
     if layer in viewer.layers:
-        belong(viewer.layers, layer, made)
+        link_result(viewer.layers, layer, made)
         place(viewer.layers, layer, made)
     return made
 
 
-def restored_already(layer: Image, region: Region, settings: Settings) -> Image | None:
+def restored_already(
+    layer: Image, region: LayerRegion, settings: RestoreOptions
+) -> Image | None:
     """Return the layer that holds what restoring a region would give, if one does."""
-    for made in made_of(layer):
+    for made in results_of(layer):
         told = origin(made)
         if told.get("preview") or told.get("settings") != asdict(settings):
             continue
@@ -233,7 +231,7 @@ def restored_already(layer: Image, region: Region, settings: Settings) -> Image 
     return None
 
 
-def name_of(layer: Image, restored: Restored) -> str:
+def name_of(layer: Image, restored: RestoredRegion) -> str:
     """Return a name that tells slice, task, level and model."""
     from memnet_core.tasks import find_task
 
@@ -246,7 +244,9 @@ def name_of(layer: Image, restored: Restored) -> str:
     )
 
 
-def result_layer(layer: Image, restored: Restored) -> tuple[Any, dict[str, Any], str]:
+def result_layer(
+    layer: Image, restored: RestoredRegion
+) -> tuple[Any, dict[str, Any], str]:
     """Return a restored region as layer data: the twin of its source.
 
     Parameters
@@ -262,7 +262,9 @@ def result_layer(layer: Image, restored: Restored) -> tuple[Any, dict[str, Any],
         Data, keyword arguments and ``image``, as ``Layer.create`` takes them.
     """
     name = name_of(layer, restored)
-    attributes = twin_attributes(layer, name, restored.region.start, restored.scale)
+    attributes = aligned_layer_attributes(
+        layer, name, restored.region.start, restored.scale
+    )
     attributes["multiscale"] = isinstance(restored.data, list)
     attributes["metadata"]["memnet"] = restored.provenance | {
         "source": {"layer": layer.name, "path": layer.source.path}
@@ -271,7 +273,7 @@ def result_layer(layer: Image, restored: Restored) -> tuple[Any, dict[str, Any],
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoredRegion:
     """A restored region.
 
     Attributes
@@ -289,7 +291,7 @@ class Restored:
     """
 
     data: Any
-    region: Region
+    region: LayerRegion
     scale: int
     task: str
     provenance: dict[str, Any]

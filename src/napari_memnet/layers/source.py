@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from memnet_core.jpeg.coding import JpegCoding
 
 __all__ = [
-    "LayerPlanes",
-    "Region",
+    "LayerRegion",
+    "LayerSource",
+    "aligned_layer_attributes",
+    "jpeg_tables_of",
     "layer_planes",
     "origin",
     "place_of",
     "plane_index",
-    "told_tables",
-    "twin_attributes",
 ]
 
 _KEPT = (
@@ -62,7 +62,7 @@ _CHANNEL_LABELS = ("c", "channel", "channels")
 
 
 @dataclass(frozen=True)
-class Region:
+class LayerRegion:
     """A part of a layer's data.
 
     Attributes
@@ -74,7 +74,7 @@ class Region:
     slices: tuple[slice, ...]
 
     @classmethod
-    def whole(cls, shape: Sequence[int]) -> Region:
+    def whole(cls, shape: Sequence[int]) -> LayerRegion:
         """Return the region that is all of a shape."""
         return cls(tuple(slice(0, int(size)) for size in shape))
 
@@ -88,7 +88,7 @@ class Region:
         """Size along every axis."""
         return tuple(part.stop - part.start for part in self.slices)
 
-    def at(self, index: Sequence[int], keep: int | None = None) -> Region:
+    def at(self, index: Sequence[int], keep: int | None = None) -> LayerRegion:
         """Return the plane at an index of the leading axes.
 
         Parameters
@@ -104,11 +104,11 @@ class Region:
                 zip(index[:-2], self.slices[:-2], strict=True)
             )
         ]
-        return Region((*leading, *self.slices[-2:]))
+        return LayerRegion((*leading, *self.slices[-2:]))
 
-    def with_planes(self, rows: slice, columns: slice) -> Region:
+    def with_planes(self, rows: slice, columns: slice) -> LayerRegion:
         """Return the region with other rows and columns."""
-        return Region((*self.slices[:-2], rows, columns))
+        return LayerRegion((*self.slices[:-2], rows, columns))
 
 
 def _single(value: int, part: slice) -> slice:
@@ -116,8 +116,8 @@ def _single(value: int, part: slice) -> slice:
     return slice(index, index + 1)
 
 
-class LayerPlanes:
-    """The planes of a layer: a `memnet_core.sources.protocols.Source`.
+class LayerSource:
+    """The planes of a layer: a `memnet_core.sources.protocols.PixelSource`.
 
     Dask arrays, Zarr arrays and the like are asked for windows of one plane at a time,
     and for each chunk once while windows come from top to bottom. The layer itself is
@@ -158,7 +158,7 @@ class LayerPlanes:
         self.jpeg_coding: JpegCoding | None = None
         self.channel_axis = channel_axis
         sizes = tuple(int(size) for size in data.shape)
-        self.region = Region.whole(sizes[:-1] if rgb else sizes)
+        self.region = LayerRegion.whole(sizes[:-1] if rgb else sizes)
         self._edges = _chunk_edges(data, self.region.shape)
         self._decoded: tuple[tuple[int, slice], int, NDArray[Any]] | None = None
 
@@ -218,13 +218,13 @@ class LayerPlanes:
         window = np.asarray(self.data[(*where, rows, columns)])
         return window if self.rgb else window[..., None]
 
-    def numbers(self, region: Region) -> list[int]:
+    def numbers(self, region: LayerRegion) -> list[int]:
         """Return the numbers of the planes that a region has a part of."""
         counts = self.region.shape[:-2]
         numbers = np.arange(math.prod(counts)).reshape(counts)
         return [int(n) for n in numbers[region.slices[:-2]].ravel()]
 
-    def plane(self, region: Region) -> NDArray[Any]:
+    def plane(self, region: LayerRegion) -> NDArray[Any]:
         """Read the rows and columns of a region in its first plane."""
         return self.read(self.numbers(region)[0], *region.slices[-2:])
 
@@ -261,7 +261,7 @@ def plane_index(index: int, shape: Sequence[int]) -> tuple[int, ...]:
     ]
 
 
-def layer_planes(layer: Image) -> LayerPlanes:
+def layer_planes(layer: Image) -> LayerSource:
     """Return all planes of a layer, of a multiscale one in full resolution.
 
     Raises
@@ -270,7 +270,7 @@ def layer_planes(layer: Image) -> LayerPlanes:
         If the layer has fewer than two axes, or its values are no numbers.
     """
     data: Any = layer.data[0] if layer.multiscale else layer.data
-    planes = LayerPlanes(data, bool(layer.rgb), _channel_axis(layer))
+    planes = LayerSource(data, bool(layer.rgb), _channel_axis(layer))
     if len(planes.region.slices) < 2 or 0 in planes.region.shape:
         raise ImageError(
             f"The layer {layer.name!r} has the shape {tuple(data.shape)}; restoration "
@@ -291,7 +291,7 @@ def _channel_axis(layer: Image) -> int | None:
     return found[0] if found else None
 
 
-def place_of(layer: Image, region: Region) -> str:
+def place_of(layer: Image, region: LayerRegion) -> str:
     """Say which slice of a layer a region is, such as ``z 3``; empty if it is all."""
     whole = layer_planes(layer).region
     parts = zip(
@@ -316,7 +316,7 @@ def origin(layer: Layer) -> dict[str, Any]:
     return told if isinstance(told.get("source"), dict) else {}
 
 
-def told_tables(layer: Layer) -> tuple[tuple[int, ...], ...]:
+def jpeg_tables_of(layer: Layer) -> tuple[tuple[int, ...], ...]:
     """Return the quantisation tables that a layer without a file brings along."""
     tables: tuple[tuple[int, ...], ...] = _told(layer).get("jpeg_tables", ())
     return tables
@@ -328,7 +328,7 @@ def _told(layer: Layer) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def twin_attributes(
+def aligned_layer_attributes(
     layer: Image, name: str, start: Sequence[float], scale: int = 1
 ) -> dict[str, Any]:
     """Return what makes a layer of restored data lie exactly on its source.

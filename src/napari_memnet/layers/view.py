@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image, Shapes
 
 from memnet_core.errors import UsageError
-from napari_memnet.layers.source import Region, layer_planes, origin
+from napari_memnet.layers.source import LayerRegion, layer_planes, origin
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -118,7 +118,7 @@ def touched(
 
 def visible_region(
     viewer: Viewer, layer: Image, index: tuple[int, ...], largest: int = LARGEST_SIDE
-) -> Region:
+) -> LayerRegion:
     """Return the part of a plane that is seen, or the middle of it if that is large.
 
     Parameters
@@ -155,7 +155,7 @@ def areas(viewer: Viewer) -> list[tuple[str, Any]]:
     ]
 
 
-def within(viewer: Viewer, layer: Image, region: Region, area: Any) -> Region:
+def within(viewer: Viewer, layer: Image, region: LayerRegion, area: Any) -> LayerRegion:
     """Return the part of a region that lies in an area.
 
     Parameters
@@ -191,7 +191,7 @@ def within(viewer: Viewer, layer: Image, region: Region, area: Any) -> Region:
     return _cut(region, touched(viewer, layer, world), lost)
 
 
-def _cut(region: Region, sides: tuple[slice, slice], lost: str) -> Region:
+def _cut(region: LayerRegion, sides: tuple[slice, slice], lost: str) -> LayerRegion:
     """Return the part of a region in some rows and columns."""
     kept = [
         slice(max(side.start, part.start), min(side.stop, part.stop))
@@ -202,7 +202,7 @@ def _cut(region: Region, sides: tuple[slice, slice], lost: str) -> Region:
     return region.with_planes(*kept)
 
 
-def window_of(layer: Image, region: Region) -> str:
+def window_of(layer: Image, region: LayerRegion) -> str:
     """Say which rows and columns of a layer a region is; empty if it is all."""
     rows, columns = region.slices[-2:]
     height, width = region.shape[-2:]

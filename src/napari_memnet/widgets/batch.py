@@ -8,9 +8,9 @@ from magicgui.widgets import CheckBox, ComboBox
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
 
-from memnet_core._util.sanitize import shown
+from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.errors import MemnetError
-from napari_memnet.jobs.batch import Planned, Progress, restore_folder
+from napari_memnet.jobs.batch import JobProgress, Planned, restore_folder
 from napari_memnet.jobs.worker import Work
 from napari_memnet.presets import OF_FOLDERS
 from napari_memnet.snippets import as_command
@@ -106,7 +106,7 @@ class BatchWidget(DockWidget):
                 update=self.update.value,
             ),
             f"MemNet: {folder.name}",
-            fraction=Progress(),
+            fraction=JobProgress(),
             parent=self,
         )
         work.yielded.connect(self._on_event)
@@ -159,14 +159,14 @@ class BatchWidget(DockWidget):
         self.table.show()
         self._rows = {job: row for row, job in enumerate(jobs)}
         for job, row in self._rows.items():
-            name = QTableWidgetItem(shown(job.name))
+            name = QTableWidgetItem(escape_control_chars(job.name))
             name.setToolTip(plain_tip(f"{job.source} → {job.output}"))
             self.table.setItem(row, 0, name)
             self.table.setItem(row, 1, QTableWidgetItem("waiting"))
 
     def _say(self, job: Job, text: str) -> None:
         item = self.table.item(self._rows[job], 1)
-        item.setText(shown(text))
+        item.setText(escape_control_chars(text))
         item.setToolTip(plain_tip(text))
         self.table.scrollToItem(item)
 

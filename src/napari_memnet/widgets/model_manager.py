@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import ComboBox, Container, LineEdit, PushButton
 from qtpy.QtWidgets import QHBoxLayout, QMessageBox, QVBoxLayout, QWidget
 
-from memnet_core._util.sanitize import shown
+from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.errors import MemnetError
 from napari_memnet.model_choices import describe, models_changed, own_models
 from napari_memnet.widgets.fields import finish_fields
@@ -135,7 +135,7 @@ class OwnModels(QWidget):  # type: ignore[misc]
         asked = QMessageBox.question(
             self,
             "Delete the model?",
-            shown(
+            escape_control_chars(
                 f"Delete {entry.card.name!r} ({entry.card.serves})? It cannot be had "
                 "back; the folder of its training run stays."
             ),

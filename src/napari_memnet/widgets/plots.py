@@ -19,7 +19,7 @@ from napari_memnet.scores import scores_along, stack_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from memnet_core.training.events import Progress, Validated
+    from memnet_core.training.events import TrainingProgress, Validated
 
 __all__ = ["Colours", "Curves", "ScorePlot", "colours_of", "paint"]
 
@@ -93,7 +93,7 @@ class Curves(FigureCanvasQTAgg):
             axes.set_axis_off()
         self._paint()
 
-    def add_loss(self, event: Progress) -> None:
+    def add_loss(self, event: TrainingProgress) -> None:
         """Add a report."""
         self._points.append((event.minutes, event.loss))
         self._draw_loss()

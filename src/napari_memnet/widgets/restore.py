@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, ComboBox, Container
 
 from memnet_core.errors import MemnetError, UsageError
-from napari_memnet.jobs.restore import LayerSource
-from napari_memnet.layers.source import Region, layer_planes, origin
+from napari_memnet.jobs.restore import RestoreRequest
+from napari_memnet.layers.source import LayerRegion, layer_planes, origin
 from napari_memnet.layers.view import (
     areas,
     current_index,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from qtpy.QtGui import QHideEvent, QShowEvent
 
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
 
 __all__ = ["RestoreWidget"]
 
@@ -144,7 +144,10 @@ class RestoreWidget(DockWidget):
             return
         try:
             parts = [
-                (LayerSource.of(layer, self._region(layer)), self.form.settings(layer))
+                (
+                    RestoreRequest.of(layer, self._region(layer)),
+                    self.form.settings(layer),
+                )
                 for layer in layers
             ]
         except MemnetError as error:
@@ -207,11 +210,11 @@ class RestoreWidget(DockWidget):
             (_LAYER, _LAYER),
         ]
 
-    def _region(self, layer: Image) -> Region:
+    def _region(self, layer: Image) -> LayerRegion:
         planes = self._planes(layer)
         return within(self._viewer, layer, planes, self.part.value)
 
-    def _planes(self, layer: Image) -> Region:
+    def _planes(self, layer: Image) -> LayerRegion:
         whole = layer_planes(layer).region
         if self.extent.value == _LAYER:
             return whole
@@ -220,13 +223,13 @@ class RestoreWidget(DockWidget):
             raise UsageError(f"{layer.name!r} has no such axis; restore it by itself.")
         return whole.at(current_index(self._viewer, layer), keep)
 
-    def _request(self) -> tuple[Image, Settings] | None:
+    def _request(self) -> tuple[Image, RestoreOptions] | None:
         layer = self.layer.value
         if layer is None or not self.form.is_ready:
             return None
         return layer, self.form.settings(layer)
 
-    def _copied(self, write: Callable[[Settings, str, str], str]) -> str:
+    def _copied(self, write: Callable[[RestoreOptions, str, str], str]) -> str:
         """Return what restores the whole file of the layer elsewhere."""
         layer = self.layer.value
         if layer is None:

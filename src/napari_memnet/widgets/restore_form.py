@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
     from napari.layers import Image
 
-    from memnet_core.inference.settings import RangeChoice, Settings
+    from memnet_core.inference.settings import RangeChoice, RestoreOptions
 
 __all__ = ["FIRST_TASK", "TASK_CHOICES", "NoiseFields", "RestorationForm"]
 
@@ -105,7 +105,7 @@ class NoiseFields:
             field.visible = is_noisy and not is_given
 
     def settings(self, task: str, *, is_given: bool) -> dict[str, Any]:
-        """Return what they say to `memnet_core.inference.settings.Settings`."""
+        """Return what they say to `memnet_core.inference.settings.RestoreOptions`."""
         if not TASKS[task].noisy:
             return {}
         asked = {"noise_grain": self.grain.value}
@@ -323,7 +323,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             return None
         return float(self.levels[task.name].value)
 
-    def settings(self, layer: Image | None = None) -> Settings:
+    def settings(self, layer: Image | None = None) -> RestoreOptions:
         """Return what the form says.
 
         Parameters
@@ -336,9 +336,9 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         UsageError
             If black does not lie below white.
         """
-        from memnet_core.inference.settings import Settings
+        from memnet_core.inference.settings import RestoreOptions
 
-        return Settings(
+        return RestoreOptions(
             task=self.task.value,
             level=self.level,
             channels=self.channels.value,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel
 
-from memnet_core._util.sanitize import listed, shown
+from memnet_core._util.sanitize import escape_control_chars, join_limited
 from memnet_core.errors import MemnetError, NotCovered, NothingToDo
 from memnet_core.tasks import TASKS
 from napari_memnet.jobs.restore import (
     LayerBegun,
     LayerRestored,
-    LayerSource,
+    RestoreRequest,
     progress_of,
     restore_layers,
 )
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
     from napari_memnet.jobs.restore import LayerFailed
-    from napari_memnet.layers.results import Restored
+    from napari_memnet.layers.results import RestoredRegion
 
 __all__ = ["LayerRun", "OneClick", "one_click"]
 
@@ -74,7 +74,7 @@ class LayerRun(RunBar):
     def start(
         self,
         layers: Sequence[Image],
-        parts: Sequence[tuple[LayerSource, Settings]],
+        parts: Sequence[tuple[RestoreRequest, RestoreOptions]],
     ) -> Work:
         """Restore layers, in the background.
 
@@ -86,7 +86,7 @@ class LayerRun(RunBar):
             What of each is restored, and how.
         """
         self._layers = self._declined = [*layers]
-        names = listed([layer.name for layer in layers])
+        names = join_limited([layer.name for layer in layers])
         work = Work(
             restore_layers(parts), f"MemNet: {names}", fraction=progress_of, parent=self
         )
@@ -115,7 +115,7 @@ class LayerRun(RunBar):
             for made in self._filling.values():
                 made.refresh()
 
-    def _begin(self, number: int, restored: Restored) -> None:
+    def _begin(self, number: int, restored: RestoredRegion) -> None:
         """Show a result that fills as its pixels come."""
         made = self._add(self._layers[number], restored)
         if made is not None:
@@ -133,7 +133,7 @@ class LayerRun(RunBar):
                 self._viewer.layers.remove(made)
         self._filling = {}
 
-    def _add(self, layer: Image, restored: Restored) -> Image | None:
+    def _add(self, layer: Image, restored: RestoredRegion) -> Image | None:
         if layer.ndim != len(restored.region.slices):
             self.status.setText(f"{layer.name!r} has other axes now; restore it again.")
             return None
@@ -216,18 +216,18 @@ class OneClick(DockWidget):
         self.run.cancel()
 
     def _restore(self, layers: Sequence[Image], nearest: bool = False) -> None:
-        from memnet_core.inference.settings import Settings
+        from memnet_core.inference.settings import RestoreOptions
 
-        names = listed([layer.name for layer in layers])
-        self.what.setText(shown(f"{TASKS[self._task].title}: {names}"))
-        settings = Settings(
+        names = join_limited([layer.name for layer in layers])
+        self.what.setText(escape_control_chars(f"{TASKS[self._task].title}: {names}"))
+        settings = RestoreOptions(
             task=self._task,
             level=self._level,
             nearest=nearest,
             device=preferences().device,
         )
         try:
-            parts = [(LayerSource.of(layer), settings) for layer in layers]
+            parts = [(RestoreRequest.of(layer), settings) for layer in layers]
         except MemnetError as error:
             self.run.status.setText(in_window(str(error)))
             return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qtpy.QtGui import QMouseEvent, QPaintEvent
 
-__all__ = ["Curtain"]
+__all__ = ["SplitViewOverlay"]
 
 _EDGE = 7
 """Width in pixels of what the mouse can take hold of."""
@@ -25,7 +25,7 @@ _SETTLED_MS = 80
 """After which the picture is taken anew, once nothing moves any more."""
 
 
-class Curtain(QObject):  # type: ignore[misc]
+class SplitViewOverlay(QObject):  # type: ignore[misc]
     """Shows a picture of the canvas left of a line, and the canvas right of it.
 
     Parameters

@@ -87,11 +87,11 @@ class TrainWidget(DockWidget):
 
     def _on_event(self, event: Any) -> None:
         from memnet_core.progress import Notice
-        from memnet_core.training.events import Progress, Validated
+        from memnet_core.training.events import TrainingProgress, Validated
 
         if isinstance(event, Notice):
             self.run.status.setText(in_window(event.text))
-        elif isinstance(event, Progress):
+        elif isinstance(event, TrainingProgress):
             self.curves.add_loss(event)
             self.run.status.setText(
                 f"step {event.step}, loss {event.loss:.5f}, "

@@ -10,15 +10,20 @@ from torch.nn import functional as F
 
 from memnet_core.adaptation.clips import Clip
 from memnet_core.adaptation.holdout import (
-    Fall,
+    LossDrop,
     Losses,
     Motion,
     losses_of,
     motion,
-    stein,
+    sure_loss,
     trial_of,
 )
-from memnet_core.adaptation.result import Adapted, Exhibit, Point, is_better
+from memnet_core.adaptation.result import (
+    AdaptResult,
+    ExampleImages,
+    LossPoint,
+    is_better,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +100,7 @@ def test_stein_estimates_the_error_without_the_truth() -> None:
     trial = trial_of(Clip(noisy(clean), SIGMA), "noise2void", generator())
     for function in (blurred, lambda x: x, lambda x: 0.5 * x):
         truth = float((function(trial.clip.frames) - clean).square().mean())
-        found = stein(network(function), [trial], CPU, seed=0).mean
+        found = sure_loss(network(function), [trial], CPU, seed=0).mean
         assert found == pytest.approx(truth / SIGMA**2, abs=0.05, rel=0.02)
 
 
@@ -121,14 +126,14 @@ def test_a_fall_counts_only_beyond_chance() -> None:
     before = Losses(rng.normal(1, 0.1, 400))
     less = Losses(before.cells - rng.normal(0.01, 0.05, 400))
     chance = Losses(before.cells - rng.normal(0.001, 0.05, 400))
-    assert Fall.between(before, less).is_sure
-    assert not Fall.between(before, chance).is_sure
-    assert not Fall.between(before, before).is_sure
-    assert not Fall.between(less, before).is_sure
+    assert LossDrop.between(before, less).is_sure
+    assert not LossDrop.between(before, chance).is_sure
+    assert not LossDrop.between(before, before).is_sure
+    assert not LossDrop.between(less, before).is_sure
 
 
 def test_what_moves_needs_more_than_the_held_out_loss() -> None:
-    fall, rise = Fall(2, 1, 0.1), Fall(1, 2, 0.1)
+    fall, rise = LossDrop(2, 1, 0.1), LossDrop(1, 2, 0.1)
     still, moves = Motion(0, is_sure=False), Motion(1, is_sure=True)
     assert is_better(fall, None, still)
     assert not is_better(rise, None, still)
@@ -140,15 +145,15 @@ def test_what_moves_needs_more_than_the_held_out_loss() -> None:
     assert not is_better(rise, fall, moves)
 
 
-def adapted(fall: Fall, stein: Fall | None, *, moves: bool) -> Adapted:
+def adapted(fall: LossDrop, stein: LossDrop | None, *, moves: bool) -> AdaptResult:
     nothing = np.zeros((1, 1), np.float32)
-    return Adapted(
+    return AdaptResult(
         fall=fall,
         stein=stein,
         motion=Motion(0.5, is_sure=moves),
         base="old",
-        curve=(Point(0, 1, 1),),
-        exhibit=Exhibit(nothing, nothing, nothing),
+        curve=(LossPoint(0, 1, 1),),
+        exhibit=ExampleImages(nothing, nothing, nothing),
         path=None,
     )
 
@@ -156,16 +161,16 @@ def adapted(fall: Fall, stein: Fall | None, *, moves: bool) -> Adapted:
 @pytest.mark.parametrize(
     ("stein", "moves", "words"),
     [
-        (Fall(1, 2, 0.1), True, "gets worse by motion, so old stays"),
-        (Fall(1, 2, 0.1), False, "gets worse by what it learned, so old stays"),
-        (Fall(1, 1, 0.1), True, "A frame's own error does not fall"),
+        (LossDrop(1, 2, 0.1), True, "gets worse by motion, so old stays"),
+        (LossDrop(1, 2, 0.1), False, "gets worse by what it learned, so old stays"),
+        (LossDrop(1, 1, 0.1), True, "A frame's own error does not fall"),
         (None, True, "share the noise of frames that move"),
     ],
 )
 def test_why_the_old_model_stays_is_told(
-    stein: Fall | None, moves: bool, words: str
+    stein: LossDrop | None, moves: bool, words: str
 ) -> None:
-    told = adapted(Fall(2, 1, 0.1), stein, moves=moves)
+    told = adapted(LossDrop(2, 1, 0.1), stein, moves=moves)
     assert words in told.verdict
     assert ("The frames move" in " ".join(told.sentences)) == moves
     assert ("as Stein estimates it" in " ".join(told.sentences)) == bool(stein)

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from memnet_core.batch import BatchRun, FileProgress, Found, find_inputs
+from memnet_core.batch import BatchRun, FileProgress, InputListing, find_inputs
 from memnet_core.batch.dask_executor import ClusterRun, _local_cluster
 from memnet_core.batch.plan import plan_jobs
 from memnet_core.batch.report import report_of
 from memnet_core.errors import UsageError
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.checkpoint import save_model
 from memnet_core.tasks import Levels
@@ -130,12 +130,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def jobs_for(folder: Path, target: Path, file_format: str) -> list[Job]:
-    found: Found = find_inputs([str(folder)], target, recursive=False)
+    found: InputListing = find_inputs([str(folder)], target, recursive=False)
     return plan_jobs(found.sources, target, file_format, overwrite=False)
 
 
-def settings_for(model: str, **options: Any) -> Settings:
-    return Settings(task="denoise", level=30, model=model, **options)
+def settings_for(model: str, **options: Any) -> RestoreOptions:
+    return RestoreOptions(task="denoise", level=30, model=model, **options)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

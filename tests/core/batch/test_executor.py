@@ -12,13 +12,13 @@ import pytest
 import tifffile
 
 from memnet_core.batch import BatchRun, FileProgress, Job, ModelReady
-from memnet_core.batch.executor import Step, Workshop, first_step
+from memnet_core.batch.executor import Step, StepExecutor, first_step
 from memnet_core.batch.shared_output import SharedResult
 from memnet_core.inference.api import restore
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import probe
 from memnet_core.noise.correlation import estimate_sigma
-from memnet_core.progress import EventsWithResult, result_of
+from memnet_core.progress import GeneratorWithResult, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def pixels() -> NDArray[Any]:
 
 def run_of(path: Path, *, axes: str = "", **asked: Any) -> BatchRun:
     target = path.parent.with_name("out") / path.name
-    settings = Settings(**{"task": "denoise", "level": 30.0, **asked})
+    settings = RestoreOptions(**{"task": "denoise", "level": 30.0, **asked})
     return BatchRun([Job(path, target, probe(path), axes=axes)], settings)
 
 
@@ -188,11 +188,11 @@ def zarr_job(install: Install, stack: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Job(stack, stack.parent.with_name("out") / "a.ome.zarr", probe(stack))
 
 
-SETTINGS = Settings(task="denoise", level=30)
+SETTINGS = RestoreOptions(task="denoise", level=30)
 
 
 def test_steps_done_twice_and_by_others_make_one_result(zarr_job: Job) -> None:
-    ours, theirs = Workshop(SETTINGS), Workshop(SETTINGS)
+    ours, theirs = StepExecutor(SETTINGS), StepExecutor(SETTINGS)
     plan = result_of(ours.perform(first_step(zarr_job)))
     *stages, (last,) = plan.stages
     assert {step.action for stage in stages for step in stage} == {"block"}
@@ -221,7 +221,7 @@ def test_steps_done_twice_and_by_others_make_one_result(zarr_job: Job) -> None:
 def test_shard_that_another_process_makes_is_postponed_and_counted(
     zarr_job: Job,
 ) -> None:
-    workshop = Workshop(SETTINGS)
+    workshop = StepExecutor(SETTINGS)
     plan = result_of(workshop.perform(first_step(zarr_job)))
     stage: tuple[Step, ...] = plan.stages[0]
     work = SharedResult(Path(stage[0].folder))
@@ -238,14 +238,14 @@ def test_shard_that_another_process_makes_is_postponed_and_counted(
 
 
 def test_model_is_announced_once_for_all_jobs_of_a_workshop(zarr_job: Job) -> None:
-    workshop = Workshop(SETTINGS)
+    workshop = StepExecutor(SETTINGS)
     again = replace(zarr_job, output=zarr_job.output.with_name("b.ome.zarr"))
     found = []
     for job in (zarr_job, again):
-        events = EventsWithResult(workshop.perform(first_step(job)))
+        events = GeneratorWithResult(workshop.perform(first_step(job)))
         found += [event for event in events if isinstance(event, ModelReady)]
         for step in events.result.stages[0]:
-            inner = EventsWithResult(workshop.perform(step))
+            inner = GeneratorWithResult(workshop.perform(step))
             found += [event for event in inner if isinstance(event, ModelReady)]
     workshop.close()
     assert [ready.entry.card.name for ready in found] == ["low"]

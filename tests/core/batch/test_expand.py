@@ -12,9 +12,9 @@ import pytest
 import tifffile
 import zarr
 
-from memnet_core.batch import BatchRun, Source, find_inputs, plan_jobs
+from memnet_core.batch import BatchRun, InputFile, find_inputs, plan_jobs
 from memnet_core.inference.api import restore
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import open_image, open_scenes
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run_of(
     found = find_inputs([*map(str, inputs)], output, recursive=False)
     jobs = plan_jobs(found.sources, output, file_format, overwrite=overwrite)
     run = BatchRun(
-        jobs, Settings(**{"task": "denoise", "level": 30.0, **(asked or {})})
+        jobs, RestoreOptions(**{"task": "denoise", "level": 30.0, **(asked or {})})
     )
     list(run.events())
     return run.outcomes
@@ -334,7 +334,7 @@ def test_part_of_a_plate_is_named_by_its_place(
 ) -> None:
     path = plate(tmp_path / "in" / "p.zarr") / inner
     found = find_inputs([str(path)], tmp_path / "out", recursive=False)
-    assert found.sources == [Source(path, Path(name))]
+    assert found.sources == [InputFile(path, Path(name))]
 
 
 def test_fields_of_one_number_from_two_plates_have_names_of_their_own(

@@ -11,7 +11,7 @@ import pytest
 
 from memnet_core.batch import BatchRun, FileProgress, Job, executor, file_job
 from memnet_core.inference.runner import restore
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import FileSink, open_image, probe
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run(install: Callable[..., Path], picture: Callable[..., Path]) -> BatchRun:
     sources = [picture(name) for name in NAMES]
     out = sources[0].parent.with_name("out")
     jobs = [Job(source, out / source.name, probe(source)) for source in sources]
-    return BatchRun(jobs, Settings(task="deblock", level=10))
+    return BatchRun(jobs, RestoreOptions(task="deblock", level=10))
 
 
 def wait_for(event: threading.Event) -> None:

@@ -18,15 +18,15 @@ from memnet_core.batch import (
     FileFinished,
     FileProgress,
     FileStarted,
+    InputFile,
     Job,
     ModelReady,
-    Source,
     plan_jobs,
 )
 from memnet_core.errors import DeviceError, LevelError, ModelError, UsageError
 from memnet_core.inference.api import restore
 from memnet_core.inference.engine import Engine
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import open_image, probe
 from memnet_core.model.checkpoint import load_model
 
@@ -53,9 +53,9 @@ def run_of(
     overwrite: bool = False,
     **settings: Any,
 ) -> BatchRun:
-    found = [Source(path, path.relative_to(path.parent)) for path in sources]
+    found = [InputFile(path, path.relative_to(path.parent)) for path in sources]
     jobs = plan_jobs(found, out, "auto", overwrite=overwrite)
-    return BatchRun(jobs, Settings(task=task, level=level, **settings))
+    return BatchRun(jobs, RestoreOptions(task=task, level=level, **settings))
 
 
 def pixels_of(path: Path) -> NDArray[Any]:
@@ -212,7 +212,7 @@ def test_output_that_cannot_be_written_fails_its_file_only(
     else:
         output.mkdir(parents=True)
     jobs = [Job(bad, output, probe(bad)), Job(good, out / "good.png", probe(good))]
-    run = BatchRun(jobs, Settings(task="deblock", level=10))
+    run = BatchRun(jobs, RestoreOptions(task="deblock", level=10))
     assert statuses(run) == {"bad.png": "failed", "good.png": "done"}
     assert told in run.outcomes[0].message
     assert str(out / "bad") in run.outcomes[0].message
@@ -234,11 +234,11 @@ def test_only_the_output_folder_itself_may_be_a_link(
     (kept / "deeper").mkdir()
     (out / "inside").symlink_to(kept / "deeper")
     found = [
-        Source(bad, Path("sub/bad.png")),
-        Source(good, Path("inside/good.png")),
+        InputFile(bad, Path("sub/bad.png")),
+        InputFile(good, Path("inside/good.png")),
     ]
     jobs = plan_jobs(found, out, file_format, overwrite=False)
-    run = BatchRun(jobs, Settings(task="deblock", level=10))
+    run = BatchRun(jobs, RestoreOptions(task="deblock", level=10))
     assert statuses(run) == {"bad.png": "failed", "good.png": "done"}
     assert f"{out / 'sub'} leads out of {out} by a link" in run.outcomes[0].message
     assert not [*outside.iterdir()]

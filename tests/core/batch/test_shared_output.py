@@ -16,11 +16,11 @@ import zarr
 
 from memnet_core.batch import BatchRun, FileProgress, Job, Share
 from memnet_core.batch.events import failure
-from memnet_core.batch.executor import Workshop, first_step
-from memnet_core.batch.shared_output import SharedResult, begin, work_folder
+from memnet_core.batch.executor import StepExecutor, first_step
+from memnet_core.batch.shared_output import SharedResult, join_or_create, work_folder
 from memnet_core.errors import ImageError
 from memnet_core.inference.api import restore
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import probe
 from memnet_core.io.zarr.shards import sync_block
 from memnet_core.progress import result_of
@@ -86,7 +86,7 @@ def run_of(
     **settings: Any,
 ) -> BatchRun:
     job = Job(source, target, probe(source), overwrite=overwrite, axes=axes)
-    asked = Settings(**{"task": "denoise", "level": 30.0, **settings})
+    asked = RestoreOptions(**{"task": "denoise", "level": 30.0, **settings})
     return BatchRun([job], asked, share=share or Share())
 
 
@@ -325,7 +325,7 @@ def test_bad_block_fails_the_job_and_the_rest_is_kept(
     data[start : start + 20] = bytes(20)
     target = tmp_path / "bad.ome.zarr"
     run = run_of(source, target)
-    begin(run.jobs[0], run.settings)
+    join_or_create(run.jobs[0], run.settings)
     # It is damaged only after it was judged, and tells nothing of that.
     stamp = source.stat()
     source.write_bytes(data)
@@ -408,12 +408,12 @@ def test_plan_that_is_damaged_or_hostile_is_one_sentence(
     damage: Callable[[dict[str, Any]], bytes], stack: Path, tmp_path: Path
 ) -> None:
     job = Job(stack, tmp_path / "a.ome.zarr", probe(stack))
-    settings = Settings(task="denoise", level=30)
-    work = begin(job, settings)
+    settings = RestoreOptions(task="denoise", level=30)
+    work = join_or_create(job, settings)
     (tmp_path / "mine").write_text("mine")
     path = work.folder / "plan.json"
     path.write_bytes(damage(json.loads(path.read_text())))
-    workshop = Workshop(settings)
+    workshop = StepExecutor(settings)
     with pytest.raises(ImageError) as refused, closing(workshop):
         result_of(workshop.perform(first_step(job)))
     assert failure(job, refused.value).message == (

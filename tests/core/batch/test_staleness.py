@@ -22,12 +22,12 @@ from memnet_core.batch import (
     shard_worker,
     write_report,
 )
-from memnet_core.batch.shard_worker import BlockMaker
-from memnet_core.batch.shared_output import SharedResult, begin, work_folder
+from memnet_core.batch.shard_worker import ShardWorker
+from memnet_core.batch.shared_output import SharedResult, join_or_create, work_folder
 from memnet_core.inference import runner as restoration
 from memnet_core.inference.api import restore
-from memnet_core.inference.engine import Models
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.engine import EngineCache
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import provenance_of, save_image
 from memnet_core.progress import result_of
 
@@ -56,7 +56,7 @@ def run(folder: Path, file_format: str = "png", **options: Any) -> BatchRun:
     """Restore what is in a folder, and plan as the command does."""
     plan = {key: options.pop(key, False) for key in ("overwrite", "update")}
     axes = options.pop("axes", "")
-    settings = Settings(**{"task": "deblock", **options})
+    settings = RestoreOptions(**{"task": "deblock", **options})
     out = folder / "out"
     found = find_inputs([str(folder / "in")], out, recursive=False).sources
     jobs = plan_jobs(found, out, file_format, settings=settings, axes=axes, **plan)
@@ -286,7 +286,7 @@ def test_job_that_another_run_brought_up_to_date_is_not_redone(
 ) -> None:
     output = run(tmp_path, "ome-zarr").jobs[0].output
     stale = Job(source, output, overwrite=True, stale="its source has changed since")
-    late = BatchRun([stale], Settings(task="deblock"))
+    late = BatchRun([stale], RestoreOptions(task="deblock"))
     list(late.events())
     assert [outcome.status for outcome in late.outcomes] == ["skipped"]
     assert late.outcomes[0].message == ""
@@ -297,12 +297,12 @@ def test_marked_shard_that_is_not_on_the_disk_is_made_again(
     damage: str, source: Path, tmp_path: Path
 ) -> None:
     job = Job(source, tmp_path / "out" / "a.ome.zarr")
-    settings = Settings(task="deblock")
+    settings = RestoreOptions(task="deblock")
     reference = run(tmp_path, "ome-zarr")
     before = contents(reference.jobs[0].output)
     shutil.rmtree(job.output)
-    work = begin(job, settings)
-    maker = BlockMaker(work, job, "cpu", Models())
+    work = join_or_create(job, settings)
+    maker = ShardWorker(work, job, "cpu", EngineCache())
     assert result_of(maker.make(0, 0, wait=True))
     maker.close()
     assert work.remaining(0) == []
@@ -349,7 +349,7 @@ def test_work_folder_that_is_deleted_is_never_restored(
 
 def test_plan_of_a_source_that_changed_names_it(source: Path, tmp_path: Path) -> None:
     job = Job(source, tmp_path / "out" / "a.ome.zarr")
-    begin(job, Settings(task="deblock"))
+    join_or_create(job, RestoreOptions(task="deblock"))
     work = SharedResult(work_folder(job.output))
     os.utime(source, (1, 1))
     with pytest.raises(Exception, match=r"a\.jpg was changed, or files of it are"):
@@ -360,7 +360,7 @@ def test_work_folder_of_a_result_that_is_placed_is_in_nobodys_way(
     source: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out" / "a.ome.zarr"
-    work = begin(Job(source, output), Settings(task="deblock"))
+    work = join_or_create(Job(source, output), RestoreOptions(task="deblock"))
     shutil.copytree(work.folder, tmp_path / "left")
     shutil.rmtree(work.folder)
     run(tmp_path, "ome-zarr")

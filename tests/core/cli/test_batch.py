@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 
-from memnet_core.batch import Found, file_job, find_inputs
+from memnet_core.batch import InputListing, file_job, find_inputs
 from memnet_core.inference import runner
 from memnet_core.inference.api import restore
 from memnet_core.io import open_image
@@ -315,7 +315,7 @@ def test_folder_that_cannot_be_read_is_a_failure(
     picture("in/a.png")
     real = find_inputs
 
-    def find(*arguments: Any, **options: Any) -> Found:
+    def find(*arguments: Any, **options: Any) -> InputListing:
         found = real(*arguments, **options)
         found.unreadable.append("in/locked cannot be read: Permission denied.")
         return found

@@ -27,7 +27,7 @@ from memnet_core.evaluation.report import as_csv, as_json, as_text
 from memnet_core.evaluation.run import default_levels
 from memnet_core.image_ops.metrics import psnr, ssim
 from memnet_core.image_ops.resize import imresize
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.model.checkpoint import save_model
 from memnet_core.model.registry import Entry
 from memnet_core.tasks import TASKS, Levels
@@ -181,7 +181,7 @@ def test_small_pictures_are_enlarged_in_colour(
     assert sample.source.shape == (1, 13, 14, 3)
     enlarged = imresize(imresize(clean, (13, 14)), (39, 42))
     np.testing.assert_allclose(sample.degraded, enlarged, atol=1e-3)
-    asked = Settings(task="sr", level=3, model=str(entry.path), device="cpu")
+    asked = RestoreOptions(task="sr", level=3, model=str(entry.path), device="cpu")
     restored, _ = restored_colours(sample, asked)
     np.testing.assert_allclose(restored, enlarged, atol=1e-3)
 

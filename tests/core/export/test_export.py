@@ -20,7 +20,7 @@ import yaml
 from memnet_core.errors import LevelError, ModelError, UsageError
 from memnet_core.export.api import TOLERANCE, export
 from memnet_core.export.bioimage_io import validated
-from memnet_core.export.module import PortableNetwork
+from memnet_core.export.module import ExportableMemNet
 from memnet_core.export.onnx import run_onnx, write_onnx
 from memnet_core.export.test_image import drawing, sample_input
 from memnet_core.export.torchscript import run_torchscript, write_torchscript
@@ -69,8 +69,8 @@ def expected(network: MemNet, x: Tensor) -> NDArray[np.float32]:
     return restored
 
 
-def portable(network: MemNet) -> PortableNetwork:
-    return PortableNetwork(network, PLANE if network.architecture.level_map else None)
+def portable(network: MemNet) -> ExportableMemNet:
+    return ExportableMemNet(network, PLANE if network.architecture.level_map else None)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepared]:
     """Prepare the random network of an architecture for a task."""
-    from memnet_core.inference.analysis import Channel
+    from memnet_core.inference.analysis import ChannelParams
     from memnet_core.inference.engine import Engine
-    from memnet_core.inference.plan import Decision, Prepared
-    from memnet_core.inference.scaling import Linear
+    from memnet_core.inference.plan import Prepared, RestorePlan
+    from memnet_core.inference.scaling import LinearScaling
     from memnet_core.model.card import Card
     from memnet_core.model.registry import Entry
 
@@ -42,11 +42,13 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
     ) -> Prepared:
         shape = {"memory_blocks": 2, "recursions": 1, "channels": 4} | architecture
         network = random_network(**shape)
-        decision = Decision(
+        decision = RestorePlan(
             task=task,
             model="random",
             checksum="0" * 64,
-            channels=(Channel(level=level, scaling=Linear(low=low, high=high)),),
+            channels=(
+                ChannelParams(level=level, scaling=LinearScaling(low=low, high=high)),
+            ),
             colours=colours,
             tta=tta,
             coding=coding,
@@ -97,9 +99,9 @@ class FunctionEngine:
 @pytest.fixture
 def restored(install: Callable[..., Path]) -> Callable[..., Image]:
     """Restore an image with a function in place of the network."""
-    from memnet_core.inference.plan import Prepared, decide
+    from memnet_core.inference.plan import Prepared, plan_restore
     from memnet_core.inference.runner import restore
-    from memnet_core.inference.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
     from memnet_core.io import in_memory
     from memnet_core.sources.protocols import ArraySink
 
@@ -112,7 +114,7 @@ def restored(install: Callable[..., Path]) -> Callable[..., Image]:
     ) -> Image:
         source = in_memory(Path("image"), image)
         asked: dict[str, Any] = {"value_range": "dtype", "level": 25} | settings
-        decision = decide(source, Settings(**asked))
+        decision = plan_restore(source, RestoreOptions(**asked))
         engine: Any = FunctionEngine(function)
         prepared = Prepared(decision, engine, decision.entry())
         result = np.zeros(prepared.result_shape(source.shape), source.dtype)

@@ -11,16 +11,16 @@ from PIL import Image
 from memnet_core import restore as restored
 from memnet_core.errors import UsageError
 from memnet_core.inference.engine import prepare
-from memnet_core.inference.plan import decide
+from memnet_core.inference.plan import plan_restore
 from memnet_core.inference.runner import restore
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import open_image
 from memnet_core.jpeg.coding import JpegCoding
 from memnet_core.jpeg.dct_bounds import TO_YCC
 from memnet_core.progress import Notice
 from memnet_core.sources.protocols import ArraySink, ArraySource
-from memnet_core.sources.regions import Region
-from memnet_core.sources.wrappers import Filled
+from memnet_core.sources.regions import PixelRegion
+from memnet_core.sources.wrappers import NaNFilled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ TABLE = tuple(range(10, 74))
 
 
 def run(
-    stack: NDArray[Any], prepared: Prepared, region: Region | None = None
+    stack: NDArray[Any], prepared: Prepared, region: PixelRegion | None = None
 ) -> tuple[NDArray[Any], list[str]]:
     result = np.zeros(prepared.result_shape(stack.shape), stack.dtype)
     events = list(restore(ArraySource(stack), ArraySink(result), prepared, region))
@@ -71,7 +71,7 @@ def test_a_region_beside_holes_is_that_part_of_the_whole(
     prepared = prepared_with(unshuffle=2)
     expected, _ = run(stack, prepared)
     rows, columns = slice(35, 50), slice(10, 31)
-    found, _ = run(stack, prepared, Region([0], rows, columns))
+    found, _ = run(stack, prepared, PixelRegion([0], rows, columns))
     np.testing.assert_allclose(
         found[0, rows, columns], expected[0, rows, columns], atol=1e-6
     )
@@ -90,7 +90,7 @@ def test_holes_are_filled_from_what_is_around_them() -> None:
     stack = np.full((1, 40, 40, 1), 7.0)
     stack[0, 10:14, 10:14] = np.nan
     stack[0, 20:, 20:] = np.inf
-    filled = Filled(ArraySource(stack), -1.0).read(0, slice(0, 40), slice(0, 40))
+    filled = NaNFilled(ArraySource(stack), -1.0).read(0, slice(0, 40), slice(0, 40))
     assert np.all(filled[:20] == 7)
     assert filled[25, 25, 0] == 7
     assert filled[39, 39, 0] == -1
@@ -135,16 +135,17 @@ def test_bright_spots_keep_their_peaks_and_the_background_its_mean(dtype: str) -
 def test_a_range_in_which_noise_exceeds_all_values_is_refused() -> None:
     stack = np.random.default_rng(0).normal(1000, 15, (1, 64, 64, 1)).astype(np.uint16)
     with pytest.raises(UsageError, match="choose --range auto"):
-        decide(
+        plan_restore(
             ArraySource(stack),
-            Settings(task="denoise", level=30, value_range="dtype"),
+            RestoreOptions(task="denoise", level=30, value_range="dtype"),
         )
 
 
 def test_sigma_is_said_in_values_of_the_image() -> None:
     stack = np.random.default_rng(0).integers(0, 2550, (1, 64, 64, 1)).astype(np.uint16)
-    decision = decide(
-        ArraySource(stack), Settings(task="denoise", level=30, value_range=(0, 2550))
+    decision = plan_restore(
+        ArraySource(stack),
+        RestoreOptions(task="denoise", level=30, value_range=(0, 2550)),
     )
     assert "σ 30 of 255, 300 in values of the image" in decision.remarks
 
@@ -182,7 +183,7 @@ def test_a_region_of_a_jpeg_is_that_part_of_the_whole(
         (slice(33, 34), slice(0, 75)),
         (slice(51, 69), slice(60, 75)),
     ]:
-        found, _ = run(stack, prepared, Region([0], rows, columns))
+        found, _ = run(stack, prepared, PixelRegion([0], rows, columns))
         assert np.array_equal(found[0, rows, columns], expected[0, rows, columns])
 
 
@@ -201,7 +202,7 @@ def test_a_jpeg_file_is_not_contradicted_unless_that_is_asked_for(
         for consistency in (True, False):
             prepared = prepare(
                 source,
-                Settings(task="deblock", device="cpu", consistency=consistency),
+                RestoreOptions(task="deblock", device="cpu", consistency=consistency),
             )
             result = np.zeros(source.shape, np.uint8)
             for _ in restore(source, ArraySink(result), prepared):

@@ -12,13 +12,13 @@ from PIL import Image as Picture
 
 from memnet_core import restore
 from memnet_core.errors import LevelError, NothingToDo, UsageError
-from memnet_core.inference.plan import Decision, check_model, decide
+from memnet_core.inference.plan import RestorePlan, check_model, plan_restore
 from memnet_core.inference.provenance import provenance
-from memnet_core.inference.scaling import Linear, Stabilized, stabilized_of
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.scaling import AnscombeScaling, LinearScaling, stabilized_of
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import Image, in_memory
-from memnet_core.noise.anscombe import electrons_of, mean_electrons, stabilized
-from memnet_core.noise.estimation import noise_line
+from memnet_core.noise.anscombe import electrons_of, exact_unbiased_inverse, forward
+from memnet_core.noise.estimation import estimate_noise_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     Install = Callable[..., Path]
 
 GAIN, BLACK, READ_NOISE = 2.0, 100.0, 3.0
-CAMERA = Stabilized(low=92, high=500, gain=GAIN, black=BLACK, read_noise=READ_NOISE)
-DENOISE = Settings(task="denoise")
+CAMERA = AnscombeScaling(
+    low=92, high=500, gain=GAIN, black=BLACK, read_noise=READ_NOISE
+)
+DENOISE = RestoreOptions(task="denoise")
 
 
 def photographed(
@@ -73,7 +75,7 @@ def test_noise_has_the_same_deviation_at_every_mean(mean: float) -> None:
 def test_means_come_back_as_means(mean: float, read: float) -> None:
     rng = np.random.default_rng(0)
     electrons = rng.poisson(mean, 500_000) + rng.normal(0, read, 500_000)
-    found = mean_electrons(np.array(stabilized(electrons, read).mean()), read)
+    found = exact_unbiased_inverse(np.array(forward(electrons, read).mean()), read)
     chance = 4 * np.sqrt((mean + read**2) / electrons.size)
     assert found == pytest.approx(electrons.mean(), abs=0.03 + chance)
 
@@ -81,10 +83,10 @@ def test_means_come_back_as_means(mean: float, read: float) -> None:
 @pytest.mark.parametrize("read", [0.0, 1.6])
 def test_transform_rises_without_a_step_and_is_reversed(read: float) -> None:
     electrons = np.linspace(-20, 200, 20_001)
-    values = stabilized(electrons, read)
+    values = forward(electrons, read)
     assert 0 < np.diff(values).min() <= np.diff(values).max() < 0.02
     np.testing.assert_allclose(electrons_of(values, read), electrons, atol=1e-9)
-    means = mean_electrons(values, read)
+    means = exact_unbiased_inverse(values, read)
     assert np.diff(means).min() > 0
     assert np.diff(means).max() < 0.1
 
@@ -117,11 +119,11 @@ def test_flat_areas_keep_their_mean_when_their_noise_is_removed() -> None:
 
 def test_scaling_survives_json_and_is_told_from_a_linear_one(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
-    decision = decide(source(photographed(cells(50))), DENOISE)
-    again = Decision.model_validate_json(decision.model_dump_json())
+    decision = plan_restore(source(photographed(cells(50))), DENOISE)
+    again = RestorePlan.model_validate_json(decision.model_dump_json())
     assert again == decision
-    assert isinstance(again.channels[0].scaling, Stabilized)
-    assert Stabilized.model_validate_json(CAMERA.model_dump_json()) == CAMERA
+    assert isinstance(again.channels[0].scaling, AnscombeScaling)
+    assert AnscombeScaling.model_validate_json(CAMERA.model_dump_json()) == CAMERA
 
 
 def test_zeros_beside_a_mosaic_do_not_widen_the_range() -> None:
@@ -130,18 +132,18 @@ def test_zeros_beside_a_mosaic_do_not_widen_the_range() -> None:
     padded[:60] = 0
     scalings = []
     for values in (pixels, padded):
-        line = noise_line([values[..., None]])
+        line = estimate_noise_model([values[..., None]])
         assert line
-        scalings.append(stabilized_of(Linear(low=values.min(), high=400), line))
+        scalings.append(stabilized_of(LinearScaling(low=values.min(), high=400), line))
     assert scalings[1].black == pytest.approx(scalings[0].black, rel=0.05)
     assert scalings[1].low > 80
 
 
 def test_photons_are_found_and_said(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
-    decision = decide(source(photographed(cells(50)).astype(np.uint16)), DENOISE)
+    decision = plan_restore(source(photographed(cells(50)).astype(np.uint16)), DENOISE)
     scaling = decision.channels[0].scaling
-    assert isinstance(scaling, Stabilized)
+    assert isinstance(scaling, AnscombeScaling)
     assert scaling.gain == pytest.approx(GAIN, rel=0.15)
     assert scaling.black == pytest.approx(BLACK + 0.03 * 50 * GAIN, abs=2)
     assert decision.level == pytest.approx(scaling.level, abs=0.05)
@@ -156,20 +158,20 @@ def test_photons_are_found_and_said(install: Install) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        Settings(task="denoise", noise="gaussian"),
-        Settings(task="denoise", level=20),
-        Settings(task="denoise", value_range="dtype"),
-        Settings(task="denoise", value_range="plane"),
-        Settings(task="deblock", level=20),
+        RestoreOptions(task="denoise", noise="gaussian"),
+        RestoreOptions(task="denoise", level=20),
+        RestoreOptions(task="denoise", value_range="dtype"),
+        RestoreOptions(task="denoise", value_range="plane"),
+        RestoreOptions(task="deblock", level=20),
     ],
     ids=str,
 )
 def test_noise_is_the_same_everywhere_if_asked_for(
-    install: Install, settings: Settings
+    install: Install, settings: RestoreOptions
 ) -> None:
     install("any", 0, 255, task=settings.task)
     pixels = photographed(cells(5000)).astype(np.uint16)
-    assert not decide(source(pixels), settings).channels[0].is_stabilized
+    assert not plan_restore(source(pixels), settings).channels[0].is_stabilized
 
 
 def small(pixels: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -181,11 +183,11 @@ def small(pixels: NDArray[np.float64]) -> NDArray[np.uint8]:
 def test_8_bits_that_are_mostly_dark_are_counts_of_photons(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
     pixels = photographed(cells(60) ** 2 / 60, seed=3)
-    scaling = decide(source(small(pixels)), DENOISE).channels[0].scaling
-    assert isinstance(scaling, Stabilized)
+    scaling = plan_restore(source(small(pixels)), DENOISE).channels[0].scaling
+    assert isinstance(scaling, AnscombeScaling)
     assert scaling.gain == pytest.approx(255 * GAIN / np.ptp(pixels), rel=0.2)
     colours = np.repeat(small(pixels)[..., None], 3, axis=-1)
-    assert not decide(source(colours, "YXS"), DENOISE).channels[0].is_stabilized
+    assert not plan_restore(source(colours, "YXS"), DENOISE).channels[0].is_stabilized
 
 
 @pytest.mark.parametrize("sigma", [0, 10, 30, 50])
@@ -194,16 +196,16 @@ def test_photographs_of_8_bits_are_not_counts_of_photons(
     shared_data: Path, install: Install, sigma: float, power: int
 ) -> None:
     install("noise", 0, 255, task="denoise")
-    settings = Settings(task="denoise", nearest=True)
+    settings = RestoreOptions(task="denoise", nearest=True)
     seemed = 0
     for number, file in enumerate(sorted((shared_data / "bench/Set12").glob("*.png"))):
         with Picture.open(file) as picture:
             clean = 255 * (np.asarray(picture.convert("L")) / 255) ** power
         noise = np.random.default_rng(number).normal(0, sigma, clean.shape)
         pixels = np.rint(np.clip(clean + noise, 0, 255)).astype(np.uint8)
-        line = noise_line([pixels[..., None]])
+        line = estimate_noise_model([pixels[..., None]])
         seemed += bool(line and line.is_clear)
-        assert not decide(source(pixels), settings).channels[0].is_stabilized
+        assert not plan_restore(source(pixels), settings).channels[0].is_stabilized
     assert seemed
 
 
@@ -211,25 +213,25 @@ def test_photographs_of_8_bits_are_not_counts_of_photons(
 def test_noise_of_photons_can_be_asked_for(install: Install, noise: Any) -> None:
     install("noise", 0, 255, task="denoise")
     bright = photographed(40 + cells(60), seed=4).clip(0, 255).astype(np.uint8)
-    assert not decide(source(bright), DENOISE).channels[0].is_stabilized
-    asked = Settings(task="denoise", noise=noise)
-    scaling = decide(source(bright), asked).channels[0].scaling
-    assert isinstance(scaling, Stabilized)
+    assert not plan_restore(source(bright), DENOISE).channels[0].is_stabilized
+    asked = RestoreOptions(task="denoise", noise=noise)
+    scaling = plan_restore(source(bright), asked).channels[0].scaling
+    assert isinstance(scaling, AnscombeScaling)
     assert scaling.gain == pytest.approx(GAIN, rel=0.3)
 
 
 def test_noise_of_photons_that_is_not_there_cannot_be_asked_for() -> None:
     noise = np.random.default_rng(0).normal(0, 20, (192, 192))
     falling = np.linspace(1000, 3000, 192) + noise * np.linspace(3, 0.5, 192)
-    asked = Settings(task="denoise", noise="photons")
+    asked = RestoreOptions(task="denoise", noise="photons")
     with pytest.raises(UsageError, match="No noise was found that grows"):
-        decide(source(falling), asked)
+        plan_restore(source(falling), asked)
 
 
 def test_uniform_noise_beyond_8_bits_is_not_of_photons(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
     noise = np.random.default_rng(0).normal(0, 20, (192, 192))
-    decision = decide(source(1000 + cells(500) + noise), DENOISE)
+    decision = plan_restore(source(1000 + cells(500) + noise), DENOISE)
     assert not decision.channels[0].is_stabilized
 
 
@@ -241,8 +243,10 @@ def test_sigma_of_mostly_dark_pictures_is_that_of_all_their_noise(
     clean = cells(electrons) ** 4 / electrons**3
     noisy = photographed(clean)
     true = np.std(noisy - BLACK - GAIN * clean)
-    settings = Settings(task="denoise", noise="gaussian", value_range=(0.0, 255.0))
-    assert decide(source(noisy), settings).level == pytest.approx(true, rel=0.15)
+    settings = RestoreOptions(
+        task="denoise", noise="gaussian", value_range=(0.0, 255.0)
+    )
+    assert plan_restore(source(noisy), settings).level == pytest.approx(true, rel=0.15)
 
 
 def test_sigma_of_noise_that_surely_grows_is_that_of_all_of_it(
@@ -258,26 +262,28 @@ def test_sigma_of_noise_that_surely_grows_is_that_of_all_of_it(
     counted = rng.gamma(np.maximum(counts, 1e-9)) * (counts > 0)  # as an EMCCD does
     counted += rng.normal(0, 0.2, clean.shape)
     noisy = np.rint(500 + 12 * counted).astype(np.uint16)
-    line = noise_line([noisy[..., None]])
+    line = estimate_noise_model([noisy[..., None]])
     assert line
     assert (line.is_likely, line.is_clear) == (True, False)
     low, high = np.percentile(noisy, (0.1, 99.9))
     true = 255 * np.std(noisy - 500.0 - 12 * clean) / (high - low)
-    settings = Settings(task="denoise", noise="gaussian")
-    assert decide(source(noisy), settings).level == pytest.approx(true, rel=0.25)
+    settings = RestoreOptions(task="denoise", noise="gaussian")
+    assert plan_restore(source(noisy), settings).level == pytest.approx(true, rel=0.25)
 
 
 def test_low_noise_of_photons_is_removed_by_the_nearest_model(
     install: Install,
 ) -> None:
     install("noise", 5, 75, task="denoise")
-    decision = decide(source(photographed(cells(2000))), DENOISE)
+    decision = plan_restore(source(photographed(cells(2000))), DENOISE)
     assert 2.5 < decision.level < 5
     assert decision.remarks[-1] == "beyond σ 5, the nearest of the model"
     with pytest.raises(NothingToDo, match=r"σ 1\.\d is milder than σ 2\.5"):
-        decide(source(photographed(cells(20_000))), DENOISE)
+        plan_restore(source(photographed(cells(20_000))), DENOISE)
     with pytest.raises(LevelError, match="covers σ 3"):
-        decide(source(photographed(cells(2000))), Settings(task="denoise", level=3))
+        plan_restore(
+            source(photographed(cells(2000))), RestoreOptions(task="denoise", level=3)
+        )
 
 
 @pytest.mark.parametrize("electrons", [10, 100])
@@ -305,7 +311,7 @@ def test_sums_of_counts_are_kept(electrons: float) -> None:
 def test_sums_of_real_counts_are_kept(shared_data: Path, name: str) -> None:
     file = shared_data / "micro" / f"{name}.tif"
     plane = tifffile.imread(file)[0, -128:, -128:].astype(np.float64)
-    line = noise_line([plane[..., None]])
+    line = estimate_noise_model([plane[..., None]])
     assert line
     noise = (line.gain, line.constant)
     restored = restore(plane, noise=noise, nearest=True, device="cpu")
@@ -316,29 +322,44 @@ def test_sums_of_real_counts_are_kept(shared_data: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
-        (Settings(task="denoise", noise=(2, 0), level=20), "excludes --sigma 20"),
-        (Settings(task="denoise", noise=(2, 0), value_range="plane"), "--range plane"),
-        (Settings(task="denoise", noise=(2, 0), channels="luminance"), "luminance"),
-        (Settings(task="deblock", noise=(2, 0), level=20), "excludes task deblock"),
-        (Settings(task="denoise", noise="photons", level=9), "excludes --sigma 9"),
-        (Settings(task="deblock", noise="photons", level=20), "excludes task deblock"),
-        (Settings(task="denoise", noise=(0, 3)), "does not grow with the signal"),
-        (Settings(task="denoise", noise=(2, np.inf)), "does not grow"),
+        (RestoreOptions(task="denoise", noise=(2, 0), level=20), "excludes --sigma 20"),
+        (
+            RestoreOptions(task="denoise", noise=(2, 0), value_range="plane"),
+            "--range plane",
+        ),
+        (
+            RestoreOptions(task="denoise", noise=(2, 0), channels="luminance"),
+            "luminance",
+        ),
+        (
+            RestoreOptions(task="deblock", noise=(2, 0), level=20),
+            "excludes task deblock",
+        ),
+        (
+            RestoreOptions(task="denoise", noise="photons", level=9),
+            "excludes --sigma 9",
+        ),
+        (
+            RestoreOptions(task="deblock", noise="photons", level=20),
+            "excludes task deblock",
+        ),
+        (RestoreOptions(task="denoise", noise=(0, 3)), "does not grow with the signal"),
+        (RestoreOptions(task="denoise", noise=(2, np.inf)), "does not grow"),
     ],
     ids=str,
 )
 def test_noise_that_is_given_has_to_go_with_the_rest(
-    install: Install, settings: Settings, what: str
+    install: Install, settings: RestoreOptions, what: str
 ) -> None:
     install("any", 0, 255, task=settings.task)
     with pytest.raises(UsageError, match=what):
-        decide(source(photographed(cells(50))), settings)
+        plan_restore(source(photographed(cells(50))), settings)
     with pytest.raises(UsageError, match=what):
         check_model(settings)
 
 
 def test_noise_that_is_given_has_to_have_a_variance(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
-    settings = Settings(task="denoise", noise=(1.0, -1e6))
+    settings = RestoreOptions(task="denoise", noise=(1.0, -1e6))
     with pytest.raises(UsageError, match="no variance at the values of the image"):
-        decide(source(photographed(cells(50))), settings)
+        plan_restore(source(photographed(cells(50))), settings)

@@ -16,9 +16,9 @@ from memnet_core.errors import (
     NothingToDo,
     UsageError,
 )
-from memnet_core.inference.engine import Models, carried_out, prepare
-from memnet_core.inference.plan import Decision, check_model, decide
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.engine import EngineCache, bind_engine, prepare
+from memnet_core.inference.plan import RestorePlan, check_model, plan_restore
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import Image, Metadata, in_memory, open_image
 from memnet_core.model.checkpoint import load_model
 
@@ -47,23 +47,25 @@ def test_noise_is_estimated_on_the_range(
     install("noise", 0, 255, task="denoise")
     span = 1 if dtype == "float32" else np.iinfo(dtype).max
     pixels = (noisy(128, 128, sigma=sigma) * span).astype(dtype)
-    decision = decide(source(pixels), Settings(task="denoise", value_range="dtype"))
+    decision = plan_restore(
+        source(pixels), RestoreOptions(task="denoise", value_range="dtype")
+    )
     assert decision.level == pytest.approx(sigma, rel=0.05)
     assert f"σ estimated as {decision.level}" in decision.remarks
 
 
 def test_noise_is_estimated_on_a_given_range(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
-    settings = Settings(task="denoise", value_range=(0.0, 2000.0))
-    decision = decide(source(1000 * noisy(128, 128, sigma=20)), settings)
+    settings = RestoreOptions(task="denoise", value_range=(0.0, 2000.0))
+    decision = plan_restore(source(1000 * noisy(128, 128, sigma=20)), settings)
     assert decision.level == pytest.approx(10, rel=0.05)
 
 
 def test_noise_of_colours_is_averaged_without_alpha(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
     pixels = np.stack([noisy(128, 128, sigma=sigma) for sigma in (5, 10, 15, 30)], -1)
-    settings = Settings(task="denoise", value_range=(0.0, 1.0))
-    decision = decide(source(pixels, "YXS"), settings)
+    settings = RestoreOptions(task="denoise", value_range=(0.0, 1.0))
+    decision = plan_restore(source(pixels, "YXS"), settings)
     assert decision.level == pytest.approx(10, rel=0.05)
 
 
@@ -72,7 +74,9 @@ def test_every_channel_has_its_own_level_and_range(install: Install) -> None:
     ramp = np.linspace(0, 1, 256)
     dim = (100 * (ramp + noisy(256, 256, sigma=8, mean=0))).astype(np.int16)
     bright = (10_000 * (ramp + noisy(256, 256, sigma=24, mean=0))).astype(np.int16)
-    decision = decide(source(np.stack([dim, bright]), "CYX"), Settings(task="denoise"))
+    decision = plan_restore(
+        source(np.stack([dim, bright]), "CYX"), RestoreOptions(task="denoise")
+    )
     first, second = decision.channels
     assert first.scaling is not None
     assert second.scaling is not None
@@ -85,7 +89,7 @@ def test_every_channel_has_its_own_level_and_range(install: Install) -> None:
 def test_level_that_is_given_is_taken_as_it_is(install: Install) -> None:
     install("blocks", 1, 100)
     image = source(np.zeros((9, 9), np.uint8))
-    decision = decide(image, Settings(task="deblock", level=7))
+    decision = plan_restore(image, RestoreOptions(task="deblock", level=7))
     assert decision.level == 7
     assert decision.remarks == ()
 
@@ -96,7 +100,7 @@ def test_quality_comes_from_the_tables_of_the_file(install: Install) -> None:
     install("blocks", 1, 100)
     table = tuple(int(step) for step in luminance_table(37))
     image = source(np.zeros((9, 9), np.uint8), jpeg_tables=(table,))
-    decision = decide(image, Settings(task="deblock"))
+    decision = plan_restore(image, RestoreOptions(task="deblock"))
     assert decision.level == 37
     assert decision.remarks == ("q 37 by its quantisation table",)
 
@@ -109,40 +113,42 @@ def test_level_that_cannot_be_found_has_to_be_given(
 ) -> None:
     install("any", 1, 100, task=task)
     with pytest.raises(LevelError, match=reason):
-        decide(source(np.zeros((9, 9), np.uint8)), Settings(task=task))
+        plan_restore(source(np.zeros((9, 9), np.uint8)), RestoreOptions(task=task))
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        Settings(task="denoise", level=500),
-        Settings(task="sr", level=2.5),
-        Settings(task="deblock", level=0),
+        RestoreOptions(task="denoise", level=500),
+        RestoreOptions(task="sr", level=2.5),
+        RestoreOptions(task="deblock", level=0),
     ],
     ids=str,
 )
 def test_level_that_does_not_exist_is_refused(
-    install: Install, settings: Settings
+    install: Install, settings: RestoreOptions
 ) -> None:
     install("any", 0, 1000, task=settings.task)
     with pytest.raises(LevelError):
-        decide(source(np.zeros((9, 9), np.uint8)), settings)
+        plan_restore(source(np.zeros((9, 9), np.uint8)), settings)
 
 
 def test_model_of_another_task_is_refused(install: Install) -> None:
     path = install("blocks", 1, 100)
     install("noise", 1, 100, task="denoise")
-    settings = Settings(task="denoise", level=20, model=str(path))
+    settings = RestoreOptions(task="denoise", level=20, model=str(path))
     with pytest.raises(LevelError, match="is for deblock, not for denoise"):
-        decide(source(np.zeros((9, 9), np.uint8)), settings)
+        plan_restore(source(np.zeros((9, 9), np.uint8)), settings)
 
 
 def test_level_beyond_the_model_is_refused_or_said(install: Install) -> None:
     install("noise", 5, 75, task="denoise")
     image = source(np.zeros((9, 9), np.uint8))
     with pytest.raises(LevelError, match="covers σ 100"):
-        decide(image, Settings(task="denoise", level=100))
-    decision = decide(image, Settings(task="denoise", level=100, nearest=True))
+        plan_restore(image, RestoreOptions(task="denoise", level=100))
+    decision = plan_restore(
+        image, RestoreOptions(task="denoise", level=100, nearest=True)
+    )
     assert decision.remarks == ("beyond σ 75, the nearest of the model",)
 
 
@@ -150,8 +156,8 @@ def test_image_that_needs_nothing_is_told_apart_from_failures(install: Install) 
     install("noise", 5, 75, task="denoise")
     image = source((255 * noisy(128, 128, sigma=2)).astype(np.uint8))
     with pytest.raises(NothingToDo, match=r"needs none: σ .* milder than σ 5"):
-        decide(image, Settings(task="denoise"))
-    assert decide(image, Settings(task="denoise", nearest=True)).level < 5
+        plan_restore(image, RestoreOptions(task="denoise"))
+    assert plan_restore(image, RestoreOptions(task="denoise", nearest=True)).level < 5
 
 
 def test_camera_jpeg_of_high_quality_needs_nothing(install: Install) -> None:
@@ -161,7 +167,7 @@ def test_camera_jpeg_of_high_quality_needs_nothing(install: Install) -> None:
     table = tuple(int(step) for step in luminance_table(92))
     image = source(np.zeros((9, 9), np.uint8), jpeg_tables=(table,))
     with pytest.raises(NothingToDo, match="q 92 is milder than q 75"):
-        decide(image, Settings(task="deblock"))
+        plan_restore(image, RestoreOptions(task="deblock"))
 
 
 def test_quality_worse_than_a_model_serves_is_a_failure(install: Install) -> None:
@@ -171,15 +177,15 @@ def test_quality_worse_than_a_model_serves_is_a_failure(install: Install) -> Non
     table = tuple(int(step) for step in luminance_table(2))
     image = source(np.zeros((9, 9), np.uint8), jpeg_tables=(table,))
     with pytest.raises(LevelError, match="covers q 2"):
-        decide(image, Settings(task="deblock"))
+        plan_restore(image, RestoreOptions(task="deblock"))
 
 
 def test_colours_together_need_a_model_for_colour(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
     image = source(np.zeros((9, 9, 3), np.uint8), "YXS")
-    settings = Settings(task="denoise", level=20, channels="joint")
+    settings = RestoreOptions(task="denoise", level=20, channels="joint")
     with pytest.raises(UsageError, match="a model for colour"):
-        decide(image, settings)
+        plan_restore(image, settings)
 
 
 @pytest.mark.parametrize(
@@ -197,11 +203,11 @@ def test_colours_choose_the_model_for_colour_unless_told(
     install("gray", 0, 255, task="denoise")
     install("together", 0, 255, task="denoise", image_channels=3)
     pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
-    settings = Settings(task="denoise", level=20, channels=channels)
-    decision = decide(source(pixels, "YXS"), settings)
+    settings = RestoreOptions(task="denoise", level=20, channels=channels)
+    decision = plan_restore(source(pixels, "YXS"), settings)
     assert (Path(decision.model).stem, decision.colours) == (model, colours)
     gray = source(np.repeat(pixels[..., :1], 3, -1), "YXS")
-    decision = decide(gray, settings)
+    decision = plan_restore(gray, settings)
     assert decision.colours in ("single", "luminance")
     assert Path(decision.model).stem == ("together" if channels == "joint" else "gray")
 
@@ -230,7 +236,7 @@ def test_chroma_of_a_jpeg_is_restored_at_its_own_resolution(
     picture = PillowImage.fromarray(np.stack(waves, axis=-1).astype(np.uint8))
     picture.save(tmp_path / "a.jpg", quality=30, subsampling=subsampling)
     with open_image(tmp_path / "a.jpg") as file:
-        decision = decide(file, Settings(task="deblock", **settings))
+        decision = plan_restore(file, RestoreOptions(task="deblock", **settings))
     assert decision.colours == colours
     remark = "chroma restored at its own resolution"
     assert (remark in decision.remarks) == (colours == "chroma")
@@ -239,8 +245,10 @@ def test_chroma_of_a_jpeg_is_restored_at_its_own_resolution(
 def test_decision_survives_json(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
     image = source(noisy(3, 40, 41, sigma=12), "CYX")
-    decision = decide(image, Settings(task="denoise", exit_block=1, tta=True))
-    assert Decision.model_validate_json(decision.model_dump_json()) == decision
+    decision = plan_restore(
+        image, RestoreOptions(task="denoise", exit_block=1, tta=True)
+    )
+    assert RestorePlan.model_validate_json(decision.model_dump_json()) == decision
 
 
 def test_model_is_loaded_once(
@@ -256,35 +264,35 @@ def test_model_is_loaded_once(
 
     monkeypatch.setattr(module, "load_model", load)
     install("noise", 0, 255, task="denoise")
-    models = Models()
+    models = EngineCache()
     image = source(np.zeros((9, 9), np.uint8))
-    settings = Settings(task="denoise", level=20, device="cpu")
+    settings = RestoreOptions(task="denoise", level=20, device="cpu")
     engines = {id(prepare(image, settings, models).engine) for _ in range(3)}
     assert len(engines) == len(loads) == 1
 
 
 def test_model_that_was_exchanged_is_refused(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
-    decision = decide(
-        source(np.zeros((9, 9), np.uint8)), Settings(task="denoise", level=20)
+    decision = plan_restore(
+        source(np.zeros((9, 9), np.uint8)), RestoreOptions(task="denoise", level=20)
     )
     other = decision.model_copy(update={"checksum": "1" * 64})
     with pytest.raises(ModelError, match="begin anew"):
-        carried_out(other, "cpu", Models())
+        bind_engine(other, "cpu", EngineCache())
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        Settings(task="denoise", level=200),
-        Settings(task="sr"),
-        Settings(task="denoise", model="nobody"),
-        Settings(task="denoise", level=20, exit_block=7),
+        RestoreOptions(task="denoise", level=200),
+        RestoreOptions(task="sr"),
+        RestoreOptions(task="denoise", model="nobody"),
+        RestoreOptions(task="denoise", level=20, exit_block=7),
     ],
     ids=str,
 )
 def test_what_no_model_serves_is_known_before_the_first_file(
-    install: Install, settings: Settings
+    install: Install, settings: RestoreOptions
 ) -> None:
     install("noise", 5, 75, task="denoise")
     with pytest.raises(MemnetError):
@@ -306,13 +314,15 @@ def test_noise_that_neighbours_share_has_its_own_model_and_its_true_level(
     install("white", 1, 75, task="denoise")
     install("shared", 1, 75, task="denoise", grain="correlated")
     pixels = (255 * shared_noise(192, 192, sigma=20)).astype(np.uint8)
-    found = decide(source(pixels), Settings(task="denoise"))
+    found = plan_restore(source(pixels), RestoreOptions(task="denoise"))
     assert found.model.endswith("shared.safetensors")
     assert found.level == pytest.approx(20, rel=0.1)
     assert "noise shared by neighbours" in found.remarks
     for level in (None, 15, 70):
         plain = (255 * noisy(192, 192, sigma=20)).astype(np.uint8)
-        decision = decide(source(plain), Settings(task="denoise", level=level))
+        decision = plan_restore(
+            source(plain), RestoreOptions(task="denoise", level=level)
+        )
         assert decision.model.endswith("white.safetensors")
 
 
@@ -321,7 +331,9 @@ def test_grain_that_is_given_decides(install: Install) -> None:
     install("shared", 1, 75, task="denoise", grain="correlated")
     image = source((255 * shared_noise(192, 192, sigma=20)).astype(np.uint8))
     models = {
-        choice: decide(image, Settings(task="denoise", noise_grain=choice)).model
+        choice: plan_restore(
+            image, RestoreOptions(task="denoise", noise_grain=choice)
+        ).model
         for choice in ("white", "correlated")
     }
     assert models["white"].endswith("white.safetensors")
@@ -332,7 +344,7 @@ def test_texture_is_not_taken_for_noise_of_another_strength(install: Install) ->
     install("white", 1, 75, task="denoise")
     install("shared", 1, 75, task="denoise", grain="correlated")
     image = source((255 * shared_noise(192, 192, sigma=20)).astype(np.uint8))
-    near = decide(image, Settings(task="denoise", level=25))
-    far = decide(image, Settings(task="denoise", level=60))
+    near = plan_restore(image, RestoreOptions(task="denoise", level=25))
+    far = plan_restore(image, RestoreOptions(task="denoise", level=60))
     assert near.model.endswith("shared.safetensors")
     assert far.model.endswith("white.safetensors")

@@ -11,8 +11,8 @@ from memnet_core.errors import DeviceError, ImageError, NotFinite, OutOfMemory
 from memnet_core.inference.runner import restore
 from memnet_core.progress import Notice, Progress
 from memnet_core.sources.protocols import ArraySink, ArraySource
-from memnet_core.sources.regions import Region
-from memnet_core.sources.wrappers import Enlarged
+from memnet_core.sources.regions import PixelRegion
+from memnet_core.sources.wrappers import BicubicUpsampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +32,7 @@ def whole(stack: NDArray[Any], prepared: Prepared) -> NDArray[Any]:
     return result
 
 
-def part(stack: NDArray[Any], prepared: Prepared, region: Region) -> NDArray[Any]:
+def part(stack: NDArray[Any], prepared: Prepared, region: PixelRegion) -> NDArray[Any]:
     result = np.full(prepared.result_shape(stack.shape), 77, stack.dtype)
     for _ in restore(ArraySource(stack), ArraySink(result), prepared, region):
         pass
@@ -64,7 +64,7 @@ def test_region_is_that_part_of_the_whole(
     stack = noise(2, 71, 75, 1)
     expected = whole(stack, prepared)
     assert np.abs(expected - stack).max() > 0.01
-    found = part(stack, prepared, Region([1], rows, columns))
+    found = part(stack, prepared, PixelRegion([1], rows, columns))
     np.testing.assert_allclose(
         found[1, rows, columns], expected[1, rows, columns], rtol=0, atol=1e-6
     )
@@ -80,7 +80,7 @@ def test_region_of_an_enlarged_image_is_that_part_of_the_whole(
     expected = whole(stack, prepared)
     assert expected.shape == (1, 90, 87, 1)
     rows, columns = slice(41, 52), slice(3, 40)
-    found = part(stack, prepared, Region([0], rows, columns))
+    found = part(stack, prepared, PixelRegion([0], rows, columns))
     np.testing.assert_allclose(
         found[0, rows, columns], expected[0, rows, columns], rtol=0, atol=1e-6
     )
@@ -100,7 +100,7 @@ def test_colours_of_a_region_are_those_of_the_whole(
     expected = whole(stack, prepared)
     assert np.array_equal(expected[..., 3], stack[..., 3])
     rows, columns = slice(11, 30), slice(20, 43)
-    found = part(stack, prepared, Region([0], rows, columns))
+    found = part(stack, prepared, PixelRegion([0], rows, columns))
     np.testing.assert_allclose(
         found[0, rows, columns], expected[0, rows, columns], rtol=0, atol=1e-6
     )
@@ -181,7 +181,7 @@ def test_progress_of_a_region_ends_at_its_pixels(
 ) -> None:
     prepared = prepared_with(tta=tta)
     stack = noise(2, 80, 20, 1)
-    region = Region([0, 1], slice(30, 40), slice(3, 9))
+    region = PixelRegion([0, 1], slice(30, 40), slice(3, 9))
     sink = ArraySink(stack.copy())
     *_, last = restore(ArraySource(stack), sink, prepared, region)
     assert last == Progress(120, 120)
@@ -315,7 +315,7 @@ def test_memory_is_that_of_a_window_whatever_the_height(prepared_with: Prepare) 
 
 
 def test_enlarged_window_is_that_part_of_the_enlarged_image() -> None:
-    source = Enlarged(ArraySource(noise(1, 12, 17, 3)), 4)
+    source = BicubicUpsampled(ArraySource(noise(1, 12, 17, 3)), 4)
     rows, columns = slice(0, 48), slice(0, 68)
     everything = source.read(0, rows, columns)
     window = source.read(0, slice(13, 29), slice(5, 68))

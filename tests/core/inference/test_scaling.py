@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.inference.scaling import Linear, scaling_of
+from memnet_core.inference.scaling import LinearScaling, scaling_of
 from memnet_core.sources.protocols import ArraySource
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
@@ -19,21 +19,21 @@ INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "in
 FLOATS = ["float16", "float32", "float64"]
 
 
-def chosen(pixels: NDArray[Any], choice: Any) -> Linear:
+def chosen(pixels: NDArray[Any], choice: Any) -> LinearScaling:
     return scaling_of([pixels.reshape(-1, 1, 1)], pixels.dtype, choice)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_integers_range_over_what_their_type_holds(dtype: str) -> None:
     limits = np.iinfo(dtype)
-    expected = Linear(low=float(limits.min), high=float(limits.max))
+    expected = LinearScaling(low=float(limits.min), high=float(limits.max))
     assert chosen(np.array([3, 5], dtype), "dtype") == expected
 
 
 @pytest.mark.parametrize("dtype", ["bool", *FLOATS])
 def test_bools_and_floats_range_from_0_to_1(dtype: str) -> None:
-    assert chosen(np.array([0, 1], dtype), "dtype") == Linear(low=0, high=1)
-    assert chosen(np.array([1, 1], dtype), "dtype") == Linear(low=0, high=1)
+    assert chosen(np.array([0, 1], dtype), "dtype") == LinearScaling(low=0, high=1)
+    assert chosen(np.array([1, 1], dtype), "dtype") == LinearScaling(low=0, high=1)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8"])
@@ -46,7 +46,7 @@ def test_narrow_types_are_taken_as_they_are_by_default(dtype: str) -> None:
 def test_wide_types_are_taken_by_what_they_hold_by_default(dtype: str) -> None:
     pixels = np.arange(100, 1101).astype(dtype)
     assert chosen(pixels, "auto") == chosen(pixels, "percentile")
-    assert chosen(pixels, "auto") == Linear(low=101, high=1099)
+    assert chosen(pixels, "auto") == LinearScaling(low=101, high=1099)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -62,11 +62,13 @@ def test_floats_outside_0_to_1_need_another_choice(
 
 
 def test_percentiles_of_a_constant_are_a_usable_range() -> None:
-    assert chosen(np.full(25, 7, np.uint16), "percentile") == Linear(low=7, high=8)
+    assert chosen(np.full(25, 7, np.uint16), "percentile") == LinearScaling(
+        low=7, high=8
+    )
 
 
 def test_given_values_are_the_range() -> None:
-    assert chosen(np.array([0, 1]), (-3.5, 12.0)) == Linear(low=-3.5, high=12)
+    assert chosen(np.array([0, 1]), (-3.5, 12.0)) == LinearScaling(low=-3.5, high=12)
 
 
 def test_values_that_do_not_rise_are_refused() -> None:
@@ -75,8 +77,8 @@ def test_values_that_do_not_rise_are_refused() -> None:
 
 
 def test_scaling_survives_json() -> None:
-    scaling = Linear(low=-1.25, high=1e-3)
-    assert Linear.model_validate_json(scaling.model_dump_json()) == scaling
+    scaling = LinearScaling(low=-1.25, high=1e-3)
+    assert LinearScaling.model_validate_json(scaling.model_dump_json()) == scaling
 
 
 class Planes(ArraySource):

@@ -10,8 +10,8 @@ import pytest
 
 from memnet_core import restore
 from memnet_core.errors import UsageError
-from memnet_core.inference.plan import Decision, check_model, decide
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.plan import RestorePlan, check_model, plan_restore
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import Image, in_memory
 from memnet_core.tasks import TASKS
 
@@ -75,27 +75,30 @@ def test_strength_0_gives_back_every_value(install: Install, pixels: Any) -> Non
 @pytest.mark.parametrize("strength", [-0.1, 1.6, math.nan, math.inf])
 def test_strength_that_does_not_exist_is_refused(strength: float) -> None:
     with pytest.raises(UsageError, match=r"give a number from 0 to 1.5"):
-        Settings(task="denoise", strength=strength)
+        RestoreOptions(task="denoise", strength=strength)
 
 
 def test_model_that_knows_one_strength_refuses_others(
     install: Install, tmp_path: Path
 ) -> None:
     install("blind", 0, 100, task="denoise")
-    half = Settings(task="denoise", level=20, strength=0.5)
-    for refusing in (lambda: decide(source(tmp_path), half), lambda: check_model(half)):
+    half = RestoreOptions(task="denoise", level=20, strength=0.5)
+    for refusing in (
+        lambda: plan_restore(source(tmp_path), half),
+        lambda: check_model(half),
+    ):
         with pytest.raises(UsageError, match="'blind' is not told the level"):
             refusing()
     install("map", 0, 50, task="denoise", level_map=True)
     check_model(half)
-    assert decide(source(tmp_path), half).strength == 0.5
+    assert plan_restore(source(tmp_path), half).strength == 0.5
 
 
 def test_enlarging_has_no_strength(install: Install, tmp_path: Path) -> None:
     install("large", 2, 4, task="sr", level_map=True)
-    settings = Settings(task="sr", level=2, strength=0.5)
+    settings = RestoreOptions(task="sr", level=2, strength=0.5)
     with pytest.raises(UsageError, match="The task sr has no strength"):
-        decide(source(tmp_path), settings)
+        plan_restore(source(tmp_path), settings)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,7 @@ def test_strength_is_said(
     install: Install, tmp_path: Path, strength: float, said: tuple[str, ...]
 ) -> None:
     install("map", 5, 25, task="denoise", level_map=True)
-    settings = Settings(task="denoise", level=20, strength=strength)
-    decision = decide(source(tmp_path), settings)
+    settings = RestoreOptions(task="denoise", level=20, strength=strength)
+    decision = plan_restore(source(tmp_path), settings)
     assert decision.remarks == said
-    assert Decision.model_validate_json(decision.model_dump_json()) == decision
+    assert RestorePlan.model_validate_json(decision.model_dump_json()) == decision

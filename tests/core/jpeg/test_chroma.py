@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from memnet_core.jpeg.chroma import Chroma
+from memnet_core.jpeg.chroma import SubsampledChroma
 from memnet_core.jpeg.coding import JpegCoding
 from memnet_core.jpeg.dct_bounds import TO_YCC
 from memnet_core.sources.protocols import ArraySource
@@ -77,7 +77,7 @@ def coefficients(samples: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_samples_are_those_of_the_file(subsampling: str, quality: int) -> None:
     clean = colours(96, 112)
     pixels, coding = compressed(clean, subsampling, quality)
-    chroma = Chroma(ArraySource(pixels[None]), coding)
+    chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     down, across = (coding.cell(axis) for axis in (0, 1))
     assert chroma.shape == (96 // down, 112 // across)
     found = chroma.read(0, slice(0, chroma.shape[0]), slice(0, chroma.shape[1]))
@@ -97,7 +97,7 @@ def test_samples_do_not_depend_on_the_window(
     subsampling: str, orientation: int
 ) -> None:
     pixels, coding = compressed(colours(69, 75), subsampling, 30, orientation)
-    chroma = Chroma(ArraySource(pixels[None]), coding)
+    chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     height, width = chroma.shape
     whole = chroma.read(0, slice(0, height), slice(0, width))
     large = chroma.enlarged(whole, slice(0, len(pixels)), slice(0, pixels.shape[1]))
@@ -118,7 +118,7 @@ def test_samples_do_not_depend_on_the_window(
 @pytest.mark.parametrize("subsampling", SAMPLING)
 def test_samples_enlarged_are_the_pixels(subsampling: str, orientation: int) -> None:
     pixels, coding = compressed(colours(64, 80), subsampling, 50, orientation)
-    chroma = Chroma(ArraySource(pixels[None]), coding)
+    chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     samples = chroma.read(0, *(slice(0, length) for length in chroma.shape))
     height, width, _ = pixels.shape
     found = chroma.enlarged(samples, slice(0, height), slice(0, width))
@@ -133,7 +133,7 @@ def test_restored_chroma_stays_in_the_intervals(
     subsampling: str, orientation: int
 ) -> None:
     pixels, coding = compressed(colours(64, 80), subsampling, 40, orientation)
-    chroma = Chroma(ArraySource(pixels[None]), coding)
+    chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     down, across = (coding.cell(axis) for axis in (0, 1))
     before = chroma.read(0, *(slice(0, length) for length in chroma.shape))
     rng = np.random.default_rng(0)
@@ -158,7 +158,7 @@ def test_white_and_black_stay() -> None:
     clean[:, 32:] = 255
     clean[32:, 16:48] = colours(32, 32)
     pixels, coding = compressed(clean, "4:2:0", 60)
-    chroma = Chroma(ArraySource(pixels[None]), coding)
+    chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     changed = pixels + np.random.default_rng(0).normal(0, 9, pixels.shape)
     held = chroma.held(0, changed, slice(0, 64), slice(0, 64))
     before, after = (np.abs(means(result, 2, 2)) for result in (changed, held))
@@ -175,7 +175,7 @@ def test_the_picture_that_was_compressed_is_hardly_moved(
     clean = np.clip(2.2 * (colours(96, 112) - 128.0) + 128, 0, 255).astype(np.uint8)
     pixels, coding = compressed(clean, subsampling, quality)
     assert ((pixels == 0) | (pixels == 255)).any(axis=-1).mean() > 0.05
-    chroma = Chroma(ArraySource(pixels[None]), coding)
+    chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     held = chroma.held(0, clean.astype(float), slice(0, 96), slice(0, 112))
     assert np.abs(pixels - clean.astype(float)).mean() > 0.5
     assert np.abs(held - clean).mean() < 0.1
@@ -185,5 +185,5 @@ def test_other_decoders_are_found_out() -> None:
     noise = np.random.default_rng(0).integers(60, 190, (64, 64, 3)).astype(np.uint8)
     clean = noise.repeat(2, 0).repeat(2, 1)
     pixels, coding = compressed(clean, "4:2:0", 90)
-    assert Chroma(ArraySource(pixels[None]), coding).is_explained()
-    assert not Chroma(ArraySource(clean[None]), coding).is_explained()
+    assert SubsampledChroma(ArraySource(pixels[None]), coding).is_explained()
+    assert not SubsampledChroma(ArraySource(clean[None]), coding).is_explained()

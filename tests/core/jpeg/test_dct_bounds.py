@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from memnet_core.jpeg.coding import BLOCK, JpegCoding
-from memnet_core.jpeg.dct_bounds import consistent_colours, quantised
+from memnet_core.jpeg.dct_bounds import estimate_dct_bounds, project_colors_to_bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def test_compressing_the_result_again_gives_the_coefficients_of_the_file(
         exact = dct(clean - 128.0) / np.reshape(tables[0], (8, 8))
         # Pillow's transform is one of integers: it rounds ties and near ties otherwise.
         sure = np.abs(np.abs(exact - np.rint(exact)) - 0.5) > 0.03
-        result = consistent_colours(
+        result = project_colors_to_bounds(
             decoded, restored(decoded), JpegCoding(tables), WHOLE
         )
         found = multiples(result[..., 0], tables[0])
@@ -89,7 +89,7 @@ def test_fine_steps_are_recovered_but_for_what_rounding_hides(
     for seed in range(8):
         clean = scene(seed)
         decoded, tables = compressed(clean, quality=quality)
-        result = consistent_colours(
+        result = project_colors_to_bounds(
             decoded, restored(decoded), JpegCoding(tables), WHOLE
         )
         exact = multiples(clean.astype(float), tables[0])
@@ -100,7 +100,7 @@ def test_fine_steps_are_recovered_but_for_what_rounding_hides(
 def test_pillow_writes_the_same_file_again_from_the_rounded_result() -> None:
     clean = scene(3)
     decoded, tables = compressed(clean, quality=10)
-    result = consistent_colours(
+    result = project_colors_to_bounds(
         decoded, restored(decoded, size=4), JpegCoding(tables), WHOLE
     )
     rounded = np.rint(result[..., 0]).astype(np.uint8)
@@ -115,8 +115,8 @@ def test_pillow_writes_the_same_file_again_from_the_rounded_result() -> None:
 def test_doing_it_twice_changes_nothing_more() -> None:
     decoded, tables = compressed(scene(2), quality=30)
     coding = JpegCoding(tables)
-    once = consistent_colours(decoded, restored(decoded), coding, WHOLE)
-    twice = consistent_colours(decoded, once, coding, WHOLE)
+    once = project_colors_to_bounds(decoded, restored(decoded), coding, WHOLE)
+    twice = project_colors_to_bounds(decoded, once, coding, WHOLE)
     np.testing.assert_allclose(twice, once, atol=1e-9)
 
 
@@ -124,14 +124,16 @@ def test_what_contradicts_nothing_stays() -> None:
     clean = scene(4)
     decoded, tables = compressed(clean, quality=20)
     slight = decoded + 0.2 * (clean[..., None] - decoded)
-    result = consistent_colours(decoded, slight, JpegCoding(tables), WHOLE)
+    result = project_colors_to_bounds(decoded, slight, JpegCoding(tables), WHOLE)
     np.testing.assert_allclose(result, slight, atol=0.1)
 
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_black_and_white_stay(value: int) -> None:
     decoded, tables = compressed(np.full((24, 24), value, np.uint8), quality=10)
-    result = consistent_colours(decoded, np.abs(decoded - 3), JpegCoding(tables), WHOLE)
+    result = project_colors_to_bounds(
+        decoded, np.abs(decoded - 3), JpegCoding(tables), WHOLE
+    )
     np.testing.assert_array_equal(result, decoded)
 
 
@@ -143,7 +145,7 @@ def test_intervals_of_clipped_blocks_hold_coefficients_that_explain_them() -> No
     assert (basis > 127.5).any()
     seen = np.clip(np.rint(basis), -128, 127).reshape(1, 64)
     high = np.where(seen >= 127, np.inf, seen + 0.5)
-    lowest, highest = quantised(seen - 0.5, high, steps)
+    lowest, highest = estimate_dct_bounds(seen - 0.5, high, steps)
     found = ((lowest + highest) / 2).reshape(8, 8)
     decoded = np.clip(np.rint(_BASIS.T @ found @ _BASIS), -128, 127)
     np.testing.assert_allclose(decoded.ravel(), seen[0], atol=0.5)
@@ -161,14 +163,14 @@ def test_sides_that_are_no_multiple_of_the_block(shape: tuple[int, int]) -> None
         coding.missing(slice(0, width), width, 1),
     )
     made = restored(decoded)
-    result = consistent_colours(decoded, made, coding, missing)
+    result = project_colors_to_bounds(decoded, made, coding, missing)
     assert result.shape == decoded.shape
     assert np.mean((result - decoded) ** 2) < np.mean((made - decoded) ** 2)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_grid_turns_with_the_pixels(orientation: int) -> None:
-    from memnet_core.io.core.orientation import oriented
+    from memnet_core.io.core.orientation import apply_orientation
 
     decoded, tables = compressed(scene(6, 45, 61), quality=30)
     made = restored(decoded)
@@ -181,11 +183,13 @@ def test_the_grid_turns_with_the_pixels(orientation: int) -> None:
             coding.missing(slice(0, height), height, 0),
             coding.missing(slice(0, width), width, 1),
         )
-        return consistent_colours(before, after, coding, missing)
+        return project_colors_to_bounds(before, after, coding, missing)
 
-    expected = oriented(held(straight, decoded, made), orientation, 0, 1)
+    expected = apply_orientation(held(straight, decoded, made), orientation, 0, 1)
     found = held(
-        turned, oriented(decoded, orientation, 0, 1), oriented(made, orientation, 0, 1)
+        turned,
+        apply_orientation(decoded, orientation, 0, 1),
+        apply_orientation(made, orientation, 0, 1),
     )
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
@@ -208,7 +212,7 @@ def test_luminance_of_colours_is_held_and_chroma_kept(subsampling: str) -> None:
     decoded, tables = compressed(clean, quality=40, subsampling=subsampling)
     coding = JpegCoding(tables, ((1, 1),) * 3)
     made = decoded + restored(np.zeros(decoded.shape[:2]))[..., None]
-    result = consistent_colours(decoded, made, coding, WHOLE)
+    result = project_colors_to_bounds(decoded, made, coding, WHOLE)
     weights = [0.299, 0.587, 0.114]
     held, seen = result @ weights, np.rint(decoded @ weights)
     unclipped = ((decoded > 0) & (decoded < 255)).all(axis=-1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from memnet_core.model.checkpoint import load_model
-from memnet_core.model.flat_field import flat_answers, without_pattern
+from memnet_core.model.flat_field import flat_answers, remove_fixed_pattern
 from memnet_core.model.registry import installed
 from memnet_core.tasks import Levels, find_task
 
@@ -76,7 +76,7 @@ def test_a_pattern_is_taken_out(
         assert model.reconnet.conv.bias is not None
         model.reconnet.conv.bias.copy_(torch.linspace(-1, 1, 4 * image_channels) / 255)
     before = np.abs(flat_answers(model, task, levels)).max()
-    mended = without_pattern(model, task, levels)
+    mended = remove_fixed_pattern(model, task, levels)
     assert before > 0.5
     assert np.abs(flat_answers(mended, task, levels)).max() < 0.25
     assert np.abs(flat_answers(model, task, levels)).max() == before

@@ -12,10 +12,10 @@ from memnet_core.model.architecture import Architecture
 from memnet_core.model.checkpoint import save_model
 from memnet_core.model.registry import (
     add_model,
+    best_model,
     choose_model,
     find_model,
     installed,
-    model_for,
     user_folder,
 )
 from memnet_core.tasks import Levels
@@ -204,7 +204,7 @@ def test_narrowest_range_that_covers_a_level_serves(
     write_model("wide", 5, 70)
     write_model("wider", 1, 100)
     write_model("other-task", 1, 100, task="deblock")
-    assert model_for("denoise", level).card.name == name
+    assert best_model("denoise", level).card.name == name
 
 
 def test_users_model_serves_before_a_shipped_one_of_the_same_width(
@@ -212,7 +212,7 @@ def test_users_model_serves_before_a_shipped_one_of_the_same_width(
 ) -> None:
     write_model("shipped", 20, 40, folder=shipped_folder)
     added = write_model("user", 25, 45)
-    assert model_for("denoise", 30).path == added
+    assert best_model("denoise", 30).path == added
 
 
 def test_model_for_the_grain_of_the_noise_serves_where_there_is_one(
@@ -220,9 +220,9 @@ def test_model_for_the_grain_of_the_noise_serves_where_there_is_one(
 ) -> None:
     write_model("white", 20, 40)
     write_model("shared", 10, 60, grain="correlated")
-    assert model_for("denoise", 30).card.name == "white"
-    assert model_for("denoise", 30, grain="correlated").card.name == "shared"
-    assert model_for("denoise", 15, grain="white").card.name == "shared"
+    assert best_model("denoise", 30).card.name == "white"
+    assert best_model("denoise", 30, grain="correlated").card.name == "shared"
+    assert best_model("denoise", 15, grain="white").card.name == "shared"
 
 
 def test_colours_are_restored_by_a_model_for_colours_where_one_serves(
@@ -232,7 +232,7 @@ def test_colours_are_restored_by_a_model_for_colours_where_one_serves(
     write_model("colour", 10, 60, colours=True)
     write_model("wide", 1, 100)
     found = {
-        (level, colours): model_for("denoise", level, colours=colours).card.name
+        (level, colours): best_model("denoise", level, colours=colours).card.name
         for level in (30, 50, 90)
         for colours in (False, True)
     }
@@ -261,8 +261,8 @@ def test_level_that_no_model_covers_is_refused_but_the_nearest_is_named(
         r"\. Accept it with --nearest"
     )
     with pytest.raises(LevelError, match=message):
-        model_for("denoise", level)
-    assert model_for("denoise", level, nearest=True).card.name == nearest
+        best_model("denoise", level)
+    assert best_model("denoise", level, nearest=True).card.name == nearest
 
 
 @pytest.mark.parametrize("nearest", [False, True])
@@ -271,7 +271,7 @@ def test_task_without_a_model_is_refused(
 ) -> None:
     write_model("a", task="deblock")
     with pytest.raises(LevelError, match=r"No model for sr is installed.*memnet train"):
-        model_for("sr", 2, nearest=nearest)
+        best_model("sr", 2, nearest=nearest)
 
 
 def test_chosen_model_has_to_serve(write_model: WriteModel) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage.filters import gaussian
 
-from memnet_core.tasks import CORRELATED, estimate_noise
+from memnet_core.tasks import CORRELATED, estimate_correlation
 from memnet_core.tasks.correlated import correlated_noise
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def noisy(sigma: float, width: float, side: int = 320) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("sigma", [2, 10, 40])
 def test_white_noise_is_white_and_as_strong_as_it_is(sigma: float) -> None:
-    found = estimate_noise([noisy(sigma, 0)])
+    found = estimate_correlation([noisy(sigma, 0)])
     assert found.grain == "white"
     assert found.sigma == pytest.approx(sigma, rel=0.08)
 
@@ -39,7 +39,7 @@ def test_white_noise_is_white_and_as_strong_as_it_is(sigma: float) -> None:
 def test_blurred_noise_is_correlated_and_as_strong_as_a_pixel_has_it(
     sigma: float, width: float
 ) -> None:
-    found = estimate_noise([noisy(sigma, width)])
+    found = estimate_correlation([noisy(sigma, width)])
     assert found.grain == "correlated"
     assert found.sigma == pytest.approx(sigma, rel=0.12)
 
@@ -48,14 +48,14 @@ def test_texture_beside_quiet_parts_does_not_count() -> None:
     plane = noisy(8, 0)
     texture = np.random.default_rng(5).standard_normal((160, 320))
     plane[:160] += 0.2 * blur(texture, 1.5)
-    found = estimate_noise([plane])
+    found = estimate_correlation([plane])
     assert found.grain == "white"
     assert found.sigma == pytest.approx(8, rel=0.1)
 
 
 @pytest.mark.parametrize("shape", [(9, 200), (64, 64), (300, 300)], ids=str)
 def test_black_and_tiny_pictures_have_no_noise(shape: tuple[int, int]) -> None:
-    assert estimate_noise([np.zeros(shape, np.float32)]) == ("white", 0.0)
+    assert estimate_correlation([np.zeros(shape, np.float32)]) == ("white", 0.0)
 
 
 def test_noise_to_train_on_has_unit_deviation_and_every_grain() -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from memnet_core.noise.estimation import noise_line
+from memnet_core.noise.estimation import estimate_noise_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.noise.estimation import NoiseLine
+    from memnet_core.noise.estimation import PoissonGaussianNoise
 
 GAIN, BLACK, READ_NOISE = 2.17, 100.0, 1.6
 
@@ -42,8 +42,8 @@ def photographed(electrons: float, seed: int = 0) -> NDArray[np.uint16]:
     return np.rint(BLACK + GAIN * read).astype(np.uint16)[..., None]
 
 
-def found(*pixels: NDArray[np.generic]) -> NoiseLine:
-    line = noise_line(pixels)
+def found(*pixels: NDArray[np.generic]) -> PoissonGaussianNoise:
+    line = estimate_noise_model(pixels)
     assert line is not None
     return line
 
@@ -104,6 +104,6 @@ def test_line_is_said_in_words() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (15, 200, 1), (64, 64, 1)], ids=str)
 def test_too_few_pixels_and_none_with_noise_have_no_line(shape: tuple[int]) -> None:
-    assert noise_line([np.full(shape, 7, np.uint16)]) is None
-    assert noise_line([np.full(shape, np.nan)]) is None
-    assert noise_line([]) is None
+    assert estimate_noise_model([np.full(shape, 7, np.uint16)]) is None
+    assert estimate_noise_model([np.full(shape, np.nan)]) is None
+    assert estimate_noise_model([]) is None

@@ -12,14 +12,14 @@ from skimage.filters import gaussian
 
 from memnet_core import restore
 from memnet_core.inference.engine import prepare
-from memnet_core.inference.plan import Decision, decide
+from memnet_core.inference.plan import RestorePlan, plan_restore
 from memnet_core.inference.runner import restore as run
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import Image, in_memory
-from memnet_core.sources.frame_average import Averaged, averaged, beside
-from memnet_core.sources.prefetch import read_ahead
+from memnet_core.sources.frame_average import TemporalAverage, averaged, beside
+from memnet_core.sources.prefetch import prefetched
 from memnet_core.sources.protocols import ArraySink, ArraySource
-from memnet_core.sources.regions import Region
+from memnet_core.sources.regions import PixelRegion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +136,7 @@ def test_neighbours_are_those_in_time_else_in_depth(
 ) -> None:
     source = opened(shape, axes)
     assert beside(source, plane) == expected
-    with read_ahead(source) as ahead:
+    with prefetched(source) as ahead:
         assert beside(ahead, plane) == expected
 
 
@@ -158,7 +158,7 @@ def test_each_plane_is_read_once() -> None:
     stack = movie(*[(0.0, 0.0)] * 5)[..., None]
     source = Counting(stack)
     source.read_planes = []
-    means = Averaged(source, *NOISE)
+    means = TemporalAverage(source, *NOISE)
     for plane in range(5):
         for top in range(0, 128, 32):
             means.read(plane, slice(top, top + 32), slice(0, 128))
@@ -169,13 +169,15 @@ def test_decision_tells_of_means_and_goes_through_json(install: Install) -> None
     install("noise", 0, 255, task="denoise")
     frames = movie(*[(0.0, 0.4 * n) for n in range(6)]).astype(np.uint16)
     source = in_memory(Path("movie"), Image(frames, "TYX"))
-    alone, three = (decide(source, Settings(task="denoise", context=c)) for c in (1, 3))
+    alone, three = (
+        plan_restore(source, RestoreOptions(task="denoise", context=c)) for c in (1, 3)
+    )
     assert alone.channels[0].frames == 1
     frames_found = three.channels[0].frames
     assert 2 < frames_found <= 3
     assert three.remarks[-1] == f"means of {frames_found:.1f} planes"
     assert three.level < 0.8 * alone.level
-    assert Decision.model_validate_json(three.model_dump_json()) == three
+    assert RestorePlan.model_validate_json(three.model_dump_json()) == three
 
 
 @pytest.mark.parametrize("settings", [{"noise": "gaussian"}, {"level": 12}])
@@ -185,7 +187,9 @@ def test_planes_stay_alone_where_noise_is_not_of_photons(
     install("noise", 0, 255, task="denoise")
     frames = movie(*[(0.0, 0.0)] * 3).astype(np.uint16)
     source = in_memory(Path("movie"), Image(frames, "TYX"))
-    decision = decide(source, Settings(task="denoise", context=3, **settings))
+    decision = plan_restore(
+        source, RestoreOptions(task="denoise", context=3, **settings)
+    )
     assert decision.channels[0].frames == 1
 
 
@@ -196,8 +200,8 @@ def test_restored_movies_gain_and_parts_of_them_are_the_same() -> None:
     assert error(three[2].astype(float)) < 0.9 * error(alone[2].astype(float))
     assert three.dtype == np.uint16
     source = in_memory(Path("movie"), Image(frames, "TYX"))
-    asked = Settings(task="denoise", context=3, device="cpu", nearest=True)
+    asked = RestoreOptions(task="denoise", context=3, device="cpu", nearest=True)
     part = np.zeros((5, 128, 128, 1), np.uint16)
-    region = Region([2], slice(30, 70), slice(20, 90))
+    region = PixelRegion([2], slice(30, 70), slice(20, 90))
     list(run(source, ArraySink(part), prepare(source, asked), region))
     np.testing.assert_array_equal(part[2, 30:70, 20:90, 0], three[2, 30:70, 20:90])

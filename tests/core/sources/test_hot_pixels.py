@@ -13,11 +13,11 @@ from PIL import ImageDraw
 from skimage.filters import gaussian
 
 from memnet_core import restore
-from memnet_core.inference.plan import decide
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.plan import plan_restore
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import Image, in_memory
-from memnet_core.noise.estimation import noise_line
-from memnet_core.sources.hot_pixels import WithoutHotPixels, replaced
+from memnet_core.noise.estimation import estimate_noise_model
+from memnet_core.sources.hot_pixels import HotPixelsRemoved, replaced
 from memnet_core.sources.protocols import ArraySource
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_full_stops_of_a_pixel_stay_as_no_photons_are_found(
     pixels = page.astype(np.uint16) * scale if scale > 1 else page
     assert replaced(pixels[..., None], *NOISE)[1] > 0
     source = in_memory(Path("image"), Image(pixels, "YX"))
-    decision = decide(source, Settings(task="denoise", nearest=True))
+    decision = plan_restore(source, RestoreOptions(task="denoise", nearest=True))
     assert not decision.channels[0].is_stabilized
     assert not any("hot pixel" in remark for remark in decision.remarks)
 
@@ -125,7 +125,7 @@ def test_noise_alone_has_no_hot_pixels() -> None:
 
 def test_window_is_that_part_of_the_whole() -> None:
     pixels, _ = planted()
-    source = WithoutHotPixels(ArraySource(pixels[None, ..., None]), *NOISE)
+    source = HotPixelsRemoved(ArraySource(pixels[None, ..., None]), *NOISE)
     whole = source.read(0, slice(0, 192), slice(0, 192))
     assert np.any(whole[..., 0] != pixels)
     for top, left in ((0, 0), (1, 2), (57, 30), (100, 101)):
@@ -174,7 +174,10 @@ def test_report_says_how_many(install: Install) -> None:
     pixels, hot = planted()
     source = in_memory(Path("image"), Image(pixels, "YX"))
     choices: list[Any] = ["auto", "keep"]
-    told = [decide(source, Settings(task="denoise", hot_pixels=c)) for c in choices]
+    told = [
+        plan_restore(source, RestoreOptions(task="denoise", hot_pixels=c))
+        for c in choices
+    ]
     assert [decision.hot_pixels for decision in told] == choices
     assert told[0].remarks[-1] == f"{hot.sum()} hot pixels replaced"
     assert not any("hot pixel" in remark for remark in told[1].remarks)
@@ -184,7 +187,7 @@ def test_of_a_long_stack_it_is_said_about_how_many(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
     pixels, hot = planted()
     source = in_memory(Path("stack"), Image(np.stack([pixels] * 40), "TYX"))
-    told = decide(source, Settings(task="denoise")).remarks[-1]
+    told = plan_restore(source, RestoreOptions(task="denoise")).remarks[-1]
     assert told == f"about {40 * hot.sum()} hot pixels replaced"
 
 
@@ -195,13 +198,13 @@ def test_noise_that_is_the_same_everywhere_leaves_them(
     install("noise", 0, 255, task="denoise")
     pixels, _ = planted()
     source = in_memory(Path("image"), Image(pixels, "YX"))
-    decision = decide(source, Settings(task="denoise", **settings))
+    decision = plan_restore(source, RestoreOptions(task="denoise", **settings))
     assert not any("hot pixel" in remark for remark in decision.remarks)
 
 
 def test_hot_pixel_of_a_real_camera_is_found_where_it_is(shared_data: Path) -> None:
     movie = tifffile.imread(shared_data / "micro/lysosome/5.tif")[:16, ..., None]
-    line = noise_line(list(movie))
+    line = estimate_noise_model(list(movie))
     assert line
     changed = [
         np.argwhere(replaced(plane, line.gain, line.constant)[0] != plane)[:, :2]
@@ -218,7 +221,7 @@ def test_hot_pixel_of_a_real_camera_is_found_where_it_is(shared_data: Path) -> N
 def test_real_pictures_without_hot_pixels_stay(shared_data: Path, name: str) -> None:
     stack = tifffile.imread(shared_data / f"micro/{name}.tif")
     planes = list(stack.reshape(-1, *stack.shape[-2:], 1)[:16])
-    line = noise_line(planes)
+    line = estimate_noise_model(planes)
     assert line
     for plane in planes:
         assert replaced(plane, line.gain, line.constant)[1] == 0

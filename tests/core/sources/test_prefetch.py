@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from memnet_core.sources.prefetch import read_ahead, write_behind
+from memnet_core.sources.prefetch import buffered_writes, prefetched
 from memnet_core.sources.protocols import ArraySink, ArraySource
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def test_windows_pass_through_both_unchanged(height: int, most_bytes: int) -> No
     copy = np.zeros_like(STACK)
     inner = Source(STACK)
     with (
-        read_ahead(inner, most_bytes) as source,
-        write_behind(ArraySink(copy), most_bytes) as sink,
+        prefetched(inner, most_bytes) as source,
+        buffered_writes(ArraySink(copy), most_bytes) as sink,
     ):
         assert (source.shape, source.dtype, source.channels) == (SHAPE, STACK.dtype, 1)
         for plane, rows in windows(height):
@@ -105,7 +105,7 @@ def wait_for(inner: Source, count: int) -> None:
 @pytest.mark.parametrize("step", [1, 2, 5])
 def test_windows_may_overlap_and_nothing_is_read_twice(step: int) -> None:
     inner = Source(STACK)
-    with read_ahead(inner, 4 * WINDOW) as source:
+    with prefetched(inner, 4 * WINDOW) as source:
         for plane in range(3):
             for top in range(0, 20, step):
                 rows = slice(max(top - 2, 0), min(top + step + 2, 20))
@@ -116,7 +116,7 @@ def test_windows_may_overlap_and_nothing_is_read_twice(step: int) -> None:
 
 def test_what_comes_below_is_read_before_it_is_asked_for() -> None:
     inner = Source(STACK)
-    with read_ahead(inner, 4 * WINDOW) as source:
+    with prefetched(inner, 4 * WINDOW) as source:
         source.read(0, slice(10, 12), WHOLE)
         wait_for(inner, 2)
         source.read(0, slice(17, 18), WHOLE)
@@ -126,7 +126,7 @@ def test_what_comes_below_is_read_before_it_is_asked_for() -> None:
 
 def test_no_more_is_read_in_advance_than_one_band() -> None:
     inner = Source(STACK)
-    with read_ahead(inner, 4 * WINDOW) as source:
+    with prefetched(inner, 4 * WINDOW) as source:
         for _ in range(5):
             source.read(0, slice(0, 5), WHOLE)
     assert len(inner.seen) <= 2
@@ -134,7 +134,7 @@ def test_no_more_is_read_in_advance_than_one_band() -> None:
 
 def test_windows_in_any_order_are_right() -> None:
     asked = [(2, 3, 9), (0, 0, 4), (0, 4, 5), (1, 7, 20), (2, 0, 13), (0, 19, 20)]
-    with read_ahead(Source(STACK), 4 * WINDOW) as source:
+    with prefetched(Source(STACK), 4 * WINDOW) as source:
         for plane, top, bottom in asked:
             for columns in (slice(0, 3), slice(3, 8)):
                 pixels = source.read(plane, slice(top, bottom), columns)
@@ -144,7 +144,7 @@ def test_windows_in_any_order_are_right() -> None:
 
 def test_reading_error_comes_with_its_own_window() -> None:
     inner = Source(STACK, bad=2)
-    with read_ahead(inner, 4 * WINDOW) as source:
+    with prefetched(inner, 4 * WINDOW) as source:
         source.read(0, slice(0, 5), WHOLE)
         source.read(0, slice(5, 10), WHOLE)
         wait_for(inner, 3)
@@ -154,7 +154,7 @@ def test_reading_error_comes_with_its_own_window() -> None:
 
 def test_error_of_a_window_that_nobody_asks_for_does_not_matter() -> None:
     inner = Source(STACK, bad=1)
-    with read_ahead(inner, 4 * WINDOW) as source:
+    with prefetched(inner, 4 * WINDOW) as source:
         source.read(0, slice(0, 5), WHOLE)
         wait_for(inner, 2)
         source.read(2, slice(0, 5), WHOLE)
@@ -167,7 +167,7 @@ def test_a_slow_sink_is_waited_for(most: int) -> None:
 
     def give() -> None:
         nonlocal taken
-        with write_behind(slow, most * WINDOW) as sink:
+        with buffered_writes(slow, most * WINDOW) as sink:
             for plane, rows in windows():
                 sink.write(plane, rows, WHOLE, STACK[plane, rows])
                 taken += 1
@@ -195,7 +195,7 @@ def test_writing_error_is_that_of_the_window_that_failed_first(most: int) -> Non
     slow.allowed.release(100)
 
     def write_all() -> None:
-        with write_behind(slow, most * WINDOW) as sink:
+        with buffered_writes(slow, most * WINDOW) as sink:
             for plane, rows in windows():
                 sink.write(plane, rows, WHOLE, STACK[plane, rows])
 
@@ -207,7 +207,7 @@ def test_writing_error_is_that_of_the_window_that_failed_first(most: int) -> Non
 def test_leaving_is_not_before_all_is_written() -> None:
     slow = SlowSink()
     slow.allowed.release(100)
-    with write_behind(slow) as sink:
+    with buffered_writes(slow) as sink:
         for plane, rows in windows():
             sink.write(plane, rows, WHOLE, STACK[plane, rows])
     assert len(slow.written) == len([*windows()])
@@ -217,7 +217,7 @@ def test_giving_up_writes_nothing_more() -> None:
     slow = SlowSink()
 
     def give_up() -> None:
-        with write_behind(slow) as sink:
+        with buffered_writes(slow) as sink:
             for plane, rows in windows():
                 sink.write(plane, rows, WHOLE, STACK[plane, rows])
             assert slow.begun.acquire(timeout=10)

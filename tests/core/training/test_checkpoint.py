@@ -22,7 +22,7 @@ from memnet_core.training.recipes import (
     read_settings,
     write_config,
 )
-from memnet_core.training.runner import sitting
+from memnet_core.training.runner import train_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ Make = "Callable[..., TrainingConfig]"
 def run(make_config: Callable[..., TrainingConfig]) -> TrainingConfig:
     """A run that was paused after three steps."""
     config = make_config(report_every=1e-6)
-    for _ in sitting(Trainer(config, "cpu"), stop_at=3):
+    for _ in train_session(Trainer(config, "cpu"), stop_at=3):
         pass
     return config
 
@@ -286,7 +286,7 @@ def test_settings_out_of_all_bounds_are_one_sentence(
 
 
 def test_largest_seed_trains(make_config: Callable[..., TrainingConfig]) -> None:
-    for _ in sitting(Trainer(make_config(seed=2**63 - 1, steps=1), "cpu")):
+    for _ in train_session(Trainer(make_config(seed=2**63 - 1, steps=1), "cpu")):
         pass
 
 

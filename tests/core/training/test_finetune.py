@@ -14,7 +14,7 @@ from memnet_core.model.checkpoint import load_model
 from memnet_core.training import finetune
 from memnet_core.training.checkpoint import read_state
 from memnet_core.training.events import StepDone, Validated
-from memnet_core.training.finetune import are_few
+from memnet_core.training.finetune import is_small_dataset
 from memnet_core.training.loop import STATE_FILE, Trainer
 from memnet_core.training.recipes import config_from, config_of_run, write_config
 
@@ -132,5 +132,5 @@ def test_few_data_are_told_by_their_pixels(
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 100, 60), np.uint16))
     monkeypatch.setattr(finetune, "FEW_MEGAPIXELS", 0.03)
-    assert are_few([tmp_path])
-    assert not are_few([tmp_path, tmp_path])
+    assert is_small_dataset([tmp_path])
+    assert not is_small_dataset([tmp_path, tmp_path])

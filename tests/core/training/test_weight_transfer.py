@@ -8,7 +8,7 @@ import torch
 
 from memnet_core.errors import TrainingError
 from memnet_core.model.architecture import Architecture
-from memnet_core.training.weight_transfer import grown
+from memnet_core.training.weight_transfer import expand_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ def test_grown_network_computes_the_same(
 ) -> None:
     model = random_network(**asdict(SMALL)).eval()
     target = replace(SMALL, memory_blocks=blocks, recursions=recursions)
-    larger = grown(model, target).eval()
+    larger = expand_model(model, target).eval()
     assert larger.architecture == target
     x = torch.rand(1, 1, 12, 15)
     with torch.no_grad():
@@ -51,7 +51,7 @@ def test_level_that_is_new_changes_nothing_at_first(
         image_channels=image_channels,
     )
     model = random_network(**asdict(shape)).eval()
-    told = grown(model, replace(shape, level_map=True)).eval()
+    told = expand_model(model, replace(shape, level_map=True)).eval()
     x = torch.rand(2, image_channels, 10, 12)
     with torch.no_grad():
         expected = model(x).output
@@ -77,7 +77,7 @@ def test_network_for_colour_makes_of_gray_pictures_what_the_one_for_gray_does(
     shape = replace(SMALL, unshuffle=unshuffle, fenet_norm=fenet_norm, level_map=before)
     model = random_network(**asdict(shape)).eval().double()
     target = replace(shape, image_channels=3, level_map=after, memory_blocks=3)
-    colour = grown(model, target).eval().double()
+    colour = expand_model(model, target).eval().double()
     x = torch.rand(2, 1, 10, 12, dtype=torch.float64)
     level = torch.full_like(x, 0.4)
     gray_input = torch.cat([x, level], 1) if before else x
@@ -93,7 +93,9 @@ def test_network_for_colour_makes_of_gray_pictures_what_the_one_for_gray_does(
 def test_network_for_colour_sees_colours_that_are_equally_bright(
     random_network: Callable[..., MemNet],
 ) -> None:
-    colour = grown(random_network(**asdict(SMALL)), replace(SMALL, image_channels=3))
+    colour = expand_model(
+        random_network(**asdict(SMALL)), replace(SMALL, image_channels=3)
+    )
     flat = torch.full((1, 3, 8, 8), 0.5)
     tinted = flat + torch.tensor([0.3, -0.3, 0.0])[:, None, None]
     features = colour.fenet(flat), colour.fenet(tinted)
@@ -103,7 +105,7 @@ def test_network_for_colour_sees_colours_that_are_equally_bright(
 def test_what_is_new_can_learn(
     random_network: Callable[..., MemNet],
 ) -> None:
-    larger = grown(
+    larger = expand_model(
         random_network(**asdict(SMALL)), replace(SMALL, memory_blocks=3, recursions=3)
     )
     prediction = larger(torch.rand(2, 1, 8, 8))
@@ -123,7 +125,7 @@ def test_other_architectures_are_refused(
     random_network: Callable[..., MemNet], change: dict[str, Any]
 ) -> None:
     with pytest.raises(TrainingError, match="fewer memory blocks or recursions"):
-        grown(random_network(**asdict(SMALL)), replace(SMALL, **change))
+        expand_model(random_network(**asdict(SMALL)), replace(SMALL, **change))
 
 
 @pytest.mark.parametrize("lost", [{"level_map": True}, {"image_channels": 3}], ids=str)
@@ -132,4 +134,4 @@ def test_level_map_and_colour_are_not_taken_away(
 ) -> None:
     larger = random_network(**asdict(replace(SMALL, **lost)))
     with pytest.raises(TrainingError, match="without a level map, or for gray planes"):
-        grown(larger, SMALL)
+        expand_model(larger, SMALL)

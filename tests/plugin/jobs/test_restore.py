@@ -18,15 +18,15 @@ from PIL import Image as PillowImage
 import memnet_core
 from memnet_core.errors import LevelError
 from memnet_core.inference.plan import Prepared
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.checkpoint import save_model
-from memnet_core.progress import EventsWithResult, Progress
+from memnet_core.progress import GeneratorWithResult, Progress
 from memnet_core.tasks import TASKS, Levels
 from napari_memnet import sample_data
-from napari_memnet.jobs.restore import LayerSource, progress_of, restore_region
-from napari_memnet.layers.results import Restored, result_layer
-from napari_memnet.layers.source import Region
+from napari_memnet.jobs.restore import RestoreRequest, progress_of, restore_region
+from napari_memnet.layers.results import RestoredRegion, result_layer
+from napari_memnet.layers.source import LayerRegion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,19 +40,19 @@ pytestmark = pytest.mark.usefixtures("models")
 
 def settings_for(
     task: str = "denoise", level: float | None = 25, **settings: Any
-) -> Settings:
+) -> RestoreOptions:
     asked: dict[str, Any] = {"value_range": "dtype", "nearest": True} | settings
-    return Settings(task=task, level=level, **asked)
+    return RestoreOptions(task=task, level=level, **asked)
 
 
 def restored(
     layer: Image,
-    settings: Settings,
-    region: Region | None = None,
+    settings: RestoreOptions,
+    region: LayerRegion | None = None,
     **kwargs: Any,
-) -> tuple[Restored, list[Any]]:
-    source = LayerSource.of(layer, region)
-    events = EventsWithResult(restore_region(source, settings, **kwargs))
+) -> tuple[RestoredRegion, list[Any]]:
+    source = RestoreRequest.of(layer, region)
+    events = GeneratorWithResult(restore_region(source, settings, **kwargs))
     seen = list(events)
     return events.result, seen
 
@@ -62,7 +62,7 @@ def noise(*shape: int, dtype: str = "uint16") -> NDArray[Any]:
     return pixels.astype(dtype)
 
 
-def ranges_of(result: Restored) -> list[tuple[float, float]]:
+def ranges_of(result: RestoredRegion) -> list[tuple[float, float]]:
     scalings = [channel["scaling"] for channel in result.provenance["channels"]]
     return [(scaling["low"], scaling["high"]) for scaling in scalings]
 
@@ -140,7 +140,7 @@ def test_a_window_is_the_same_part_of_the_restored_plane(
     layer = Image(pixels, rgb=colours != "gray", contrast_limits=(0, 250))
     whole, _ = restored(layer, settings)
     for rows, columns in [((23, 44), (31, 52)), ((0, 1), (64, 65)), ((70, 71), (7, 8))]:
-        window = Region.whole((2, 71, 65)).at((1, 0, 0))
+        window = LayerRegion.whole((2, 71, 65)).at((1, 0, 0))
         window = window.with_planes(slice(*rows), slice(*columns))
         part, _ = restored(layer, settings, window)
         top, bottom, left, right = (scale * edge for edge in (*rows, *columns))
@@ -175,7 +175,7 @@ def test_one_range_serves_the_whole_layer_whatever_the_region() -> None:
     pixels[4] += 1000
     layer = Image(pixels)
     settings = settings_for(value_range="auto")
-    first = Region.whole(pixels.shape).at((0, 0, 0))
+    first = LayerRegion.whole(pixels.shape).at((0, 0, 0))
     part, _ = restored(layer, settings, first)
     whole, _ = restored(layer, settings)
     assert ranges_of(part) == ranges_of(whole)
@@ -211,7 +211,7 @@ def test_unknown_noise_is_that_of_the_layer_whatever_the_region() -> None:
     layer = Image(pixels)
     levels = []
     for plane in (0, 1):
-        region = Region.whole((3, 64, 64)).at((plane, 0, 0))
+        region = LayerRegion.whole((3, 64, 64)).at((plane, 0, 0))
         result, events = restored(layer, settings_for(level=None), region)
         levels.append(result.provenance["level"])
         assert f"σ estimated as {levels[-1]:.1f}" in str(events[0])
@@ -222,8 +222,8 @@ def test_quality_is_read_from_the_file_that_a_layer_came_from(tmp_path: Path) ->
     path = tmp_path / "picture.jpg"
     pixels = noise(32, 32, dtype="uint8")
     PillowImage.fromarray(pixels).save(path, quality=23)
-    source = replace(LayerSource.of(Image(pixels)), path=str(path))
-    events = EventsWithResult(restore_region(source, settings_for("deblock", None)))
+    source = replace(RestoreRequest.of(Image(pixels)), path=str(path))
+    events = GeneratorWithResult(restore_region(source, settings_for("deblock", None)))
     list(events)
     assert events.result.provenance["level"] == 23
     assert events.result.provenance["remark"] == "q 23 by its quantisation table"
@@ -261,12 +261,12 @@ def test_cancelled_work_leaves_nothing_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    source = LayerSource.of(Image(noise(4, 20, 24)))
+    source = RestoreRequest.of(Image(noise(4, 20, 24)))
     settings = settings_for(value_range="auto")
     work = restore_region(source, settings, memory_limit=100)
     with closing(work):
         assert isinstance(next(work), Prepared)
-        assert isinstance(next(work), Restored)
+        assert isinstance(next(work), RestoredRegion)
         for event in work:
             assert isinstance(event, Progress)
             if event.fraction >= 0.5:

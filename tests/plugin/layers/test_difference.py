@@ -11,7 +11,7 @@ from napari.layers import Image, Layer
 
 from memnet_core.errors import UsageError
 from napari_memnet.layers import difference
-from napari_memnet.layers.difference import removed_layer
+from napari_memnet.layers.difference import difference_layer
 
 RNG = np.random.default_rng(0)
 PLACED: dict[str, Any] = {"scale": (2, 0.5, 0.5), "translate": (1, 10, 20)}
@@ -22,7 +22,7 @@ def noise(*shape: int) -> Any:
 
 
 def shown(source: Image, result: Image) -> Any:
-    return Layer.create(*removed_layer(source, result))
+    return Layer.create(*difference_layer(source, result))
 
 
 def test_it_is_source_less_result_and_0_is_in_the_middle_of_its_colours() -> None:
@@ -71,7 +71,7 @@ def test_of_many_planes_it_is_computed_when_it_is_looked_at(
     np.testing.assert_array_equal(layer.data.compute(), expected)
     monkeypatch.setattr(difference, "LARGEST_PLANE", 400)
     with pytest.raises(UsageError, match="too large; restore what is seen"):
-        removed_layer(source, result)
+        difference_layer(source, result)
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_what_was_not_made_of_the_source_is_one_sentence(
     result: Image, sentence: str
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
-        removed_layer(Image(noise(20, 24), name="cells"), result)
+        difference_layer(Image(noise(20, 24), name="cells"), result)

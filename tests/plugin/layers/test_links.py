@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_memnet.layers.results import belong, leave, made_of, mixes, place, source_of
+from napari_memnet.layers.results import (
+    link_result,
+    mixes,
+    place,
+    results_of,
+    source_of,
+    unlink,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -20,7 +27,7 @@ def pair(blending: str) -> tuple[ViewerModel, Image, Image]:
     viewer = ViewerModel()
     source = viewer.add_image(PIXELS, name="source", blending=blending)
     made = viewer.add_image(PIXELS, name="made", blending=blending)
-    belong(viewer.layers, source, made)
+    link_result(viewer.layers, source, made)
     return viewer, source, made
 
 
@@ -43,7 +50,7 @@ def test_of_layers_that_mix_one_is_visible_at_a_time(blending: str) -> None:
     made.visible = True
     assert not source.visible
     second = viewer.add_image(PIXELS, blending=blending)
-    belong(viewer.layers, source, second)
+    link_result(viewer.layers, source, second)
     assert [x.visible for x in (source, made, second)] == [False, False, True]
     viewer.layers.remove(second)
     assert [x.visible for x in (source, made)] == [True, False]
@@ -53,7 +60,7 @@ def test_a_source_that_was_hidden_before_stays_hidden() -> None:
     viewer = ViewerModel()
     source = viewer.add_image(PIXELS, blending="additive", visible=False)
     made = viewer.add_image(PIXELS, blending="additive")
-    belong(viewer.layers, source, made)
+    link_result(viewer.layers, source, made)
     made.visible = False
     assert not source.visible
 
@@ -68,11 +75,11 @@ def test_layers_that_cover_what_is_below_stay_visible() -> None:
 
 def test_layers_part_when_one_is_removed_or_gets_other_data() -> None:
     viewer, source, made = pair("additive")
-    assert made_of(source) == [made]
+    assert results_of(source) == [made]
     assert source_of(made) == source
     viewer.layers.remove(made)
     assert source.visible
-    assert made_of(source) == []
+    assert results_of(source) == []
     source.gamma = 0.5
     assert made.gamma == 1
     _, source, made = pair("translucent")
@@ -84,10 +91,10 @@ def test_layers_part_when_one_is_removed_or_gets_other_data() -> None:
 
 def test_a_layer_can_be_given_to_another_source() -> None:
     viewer, source, made = pair("additive")
-    leave(made)
+    unlink(made)
     assert source.visible
     other = viewer.add_image(PIXELS, blending="additive")
-    belong(viewer.layers, other, made)
+    link_result(viewer.layers, other, made)
     assert (source.visible, other.visible) == (True, False)
     source.gamma = 0.3
     assert made.gamma == 1
@@ -102,11 +109,11 @@ def test_what_is_made_of_a_channel_lies_below_the_channels_that_are_added_to_it(
         np.stack([PIXELS, PIXELS]), channel_axis=0, name=names
     )
     made = viewer.add_image(PIXELS, name="made", blending="translucent_no_depth")
-    belong(viewer.layers, base, made)
+    link_result(viewer.layers, base, made)
     place(viewer.layers, base, made)
     assert [x.name for x in viewer.layers] == ["base", "made", "added"]
     top = viewer.add_image(PIXELS, name="top", blending="additive")
-    belong(viewer.layers, added, top)
+    link_result(viewer.layers, added, top)
     place(viewer.layers, added, top)
     assert [x.name for x in viewer.layers] == ["base", "made", "added", "top"]
 

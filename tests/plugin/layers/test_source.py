@@ -15,10 +15,10 @@ from napari.layers import Image
 
 from memnet_core.errors import ImageError
 from napari_memnet.layers.source import (
-    LayerPlanes,
-    Region,
+    LayerRegion,
+    LayerSource,
+    aligned_layer_attributes,
     layer_planes,
-    twin_attributes,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ CASES = [
 def twin_of(layer: Image, start: tuple[int, ...], shape: Any, scale: int) -> Image:
     *leading, height, width = shape
     data = np.zeros((*leading, height * scale, width * scale), layer.dtype)
-    return Image(data, **twin_attributes(layer, "twin", start, scale))
+    return Image(data, **aligned_layer_attributes(layer, "twin", start, scale))
 
 
 @pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
@@ -125,7 +125,8 @@ def test_everything_that_is_seen_is_that_of_the_source(scale: int) -> None:
 def test_colour_is_no_axis_of_the_geometry() -> None:
     layer = Image(np.zeros((20, 30, 3), np.uint8), rgb=True, scale=(2, 2))
     twin = Image(
-        np.zeros((60, 90, 3), np.uint8), **twin_attributes(layer, "twin", (0, 0), 3)
+        np.zeros((60, 90, 3), np.uint8),
+        **aligned_layer_attributes(layer, "twin", (0, 0), 3),
     )
     assert twin.rgb
     corner = twin.data_to_world((-0.5, -0.5)), layer.data_to_world((-0.5, -0.5))
@@ -166,7 +167,7 @@ def test_strips_from_top_to_bottom_decode_each_chunk_once(rgb: bool) -> None:
     lazy = dask.array.from_array(pixels, chunks=chunks).map_blocks(
         decode, dtype=np.uint8, meta=np.empty((0,) * len(shape), np.uint8)
     )
-    planes = LayerPlanes(lazy, rgb)
+    planes = LayerSource(lazy, rgb)
     columns = slice(3, 36)
     for plane in range(2):
         decoded.clear()
@@ -191,7 +192,7 @@ def test_windows_can_be_read_in_any_order(kind: str) -> None:
             {}, shape=pixels.shape, chunks=(2, 10, 16), dtype=pixels.dtype
         )
         data[:] = pixels
-    planes = LayerPlanes(data, rgb=False)
+    planes = LayerSource(data, rgb=False)
     rng = np.random.default_rng(1)
     for _ in range(100):
         plane = int(rng.integers(3))
@@ -233,7 +234,7 @@ def test_an_axis_that_is_labelled_so_holds_channels(
 
 
 def test_a_region_is_a_plane_a_stack_or_a_window() -> None:
-    whole = Region.whole((3, 4, 20, 30))
+    whole = LayerRegion.whole((3, 4, 20, 30))
     assert whole.at((2, 1, 0, 0)).shape == (1, 1, 20, 30)
     assert whole.at((2, 1, 0, 0), keep=1).shape == (1, 4, 20, 30)
     assert whole.at((9, -2, 0, 0)).start == (2, 0, 0, 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.tasks import TASKS
 from napari_memnet.widgets.restore_form import RestorationForm
 
@@ -95,7 +95,7 @@ def test_settings_are_what_the_fields_say(form: RestorationForm) -> None:
     form.channels.value = "each"
     form.exit_block.value = 1
     form.device.value = "cpu"
-    assert form.settings(LAYER) == Settings(
+    assert form.settings(LAYER) == RestoreOptions(
         task="deblock",
         level=12,
         channels="each",
@@ -169,7 +169,7 @@ def test_a_form_begins_with_what_was_chosen_the_last_time(
     assert settings.value_range == (0, 4095)
     assert not settings.nearest
     again.defaults.native.click()
-    assert again.settings(LAYER) == Settings(task="denoise")
+    assert again.settings(LAYER) == RestoreOptions(task="denoise")
     again.close_down()
 
 

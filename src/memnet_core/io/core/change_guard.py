@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Watched", "WatchedChunks", "unchanged_file"]
+__all__ = ["ChangeGuardedArray", "ChangeGuardedZarr", "unchanged_file"]
 
 
-class Watched:
+class ChangeGuardedArray:
     """An array of which every part is checked after it was read.
 
     Parameters
@@ -41,7 +41,7 @@ class Watched:
         return pixels
 
 
-class WatchedChunks:
+class ChangeGuardedZarr:
     """An array of Zarr, which reads chunks that are missing as nothing but zeros.
 
     Those that were there when the first part was read have to be there after each.

@@ -12,10 +12,10 @@ from PIL import ImageCms
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["rgb_of_cmyk", "rgb_of_lab", "spread", "straight"]
+__all__ = ["rgb_of_cmyk", "rgb_of_lab", "spread", "unpremultiply"]
 
 
-def straight(pixels: NDArray[Any]) -> NDArray[Any]:
+def unpremultiply(pixels: NDArray[Any]) -> NDArray[Any]:
     """Divide colours by alpha.
 
     Parameters

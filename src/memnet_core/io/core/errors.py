@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["parsing", "reading", "writing"]
+__all__ = ["wrap_parse_errors", "wrap_read_errors", "wrap_write_errors"]
 
 _EXPLAINED = (EOFError, MemoryError, OSError, ValueError)
 """What says why a file cannot be read, whoever raises it."""
@@ -31,11 +31,11 @@ _LIBRARIES = frozenset(
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
+def wrap_read_errors(path: Path) -> Iterator[None]:
     """Turn what a reader raises on a broken file into one sentence.
 
     An error that no library raised is our own bug and stays as it is; so code that
-    picks apart what a file says marks itself with `parsing`.
+    picks apart what a file says marks itself with `wrap_parse_errors`.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def parsing(what: str) -> Iterator[None]:
+def wrap_parse_errors(what: str) -> Iterator[None]:
     """Mark code in which wrong types and missing keys are the fault of the file.
 
     Parameters
@@ -83,7 +83,7 @@ def parsing(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[list[BaseException]]:
+def wrap_write_errors(path: Path) -> Iterator[list[BaseException]]:
     """Turn what a writer raises into one sentence.
 
     Yields

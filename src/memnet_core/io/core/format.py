@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from memnet_core.errors import ImageError
-from memnet_core.io.core.errors import writing
+from memnet_core.io.core.errors import wrap_write_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -267,7 +267,7 @@ class FileSink:
             )
 
     def _put(self, pixels: NDArray[Any]) -> None:
-        with writing(self.path):
+        with wrap_write_errors(self.path):
             self._writer.put(pixels)
         self._plane = None
         self._next += 1

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from memnet_core.io.tiff.tags import TiffTags
     from memnet_core.jpeg.coding import JpegCoding
 
-__all__ = ["Animation", "Image", "Metadata", "Native", "Probe", "chunk_names"]
+__all__ = ["Animation", "FormatMetadata", "Image", "Metadata", "Probe", "chunk_names"]
 
 
 _SCREENS = (1, 72, 96)
 """Dots per inch."""
 
 
-class Native:
+class FormatMetadata:
     """What only its own kind of file can hold, carried as it is.
 
     Attributes
@@ -86,7 +86,7 @@ class Metadata:
     jpeg_coding: JpegCoding | None = None
     dropped: tuple[str, ...] = ()
     stated: Calibration | None = None
-    native: Native | None = None
+    native: FormatMetadata | None = None
     provenance: str = ""
 
     @property
@@ -244,7 +244,7 @@ def chunk_names(chunks: Sequence[tuple[bytes, bytes]]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Animation(Native):
+class Animation(FormatMetadata):
     """How long each frame is shown, and how often all of them.
 
     Attributes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError
-from memnet_core.io.core.errors import reading
+from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.image import Image, Metadata, Probe
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _WHOLE = slice(None)
 class ImageFile:
     """Planes of a file, read by windows; use it in a ``with`` statement.
 
-    It is a `memnet_core.sources.protocols.Source`.
+    It is a `memnet_core.sources.protocols.PixelSource`.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ class ImageFile:
         wanted = dict(zip(self.leading, leading, strict=True))
         wanted |= {"Y": rows, "X": columns}
         selection = tuple(wanted.get(axis, _WHOLE) for axis in self._stored)
-        with reading(self.path):
+        with wrap_read_errors(self.path):
             pixels = np.asarray(self._array[selection]).transpose(self._order)
             if self._finish:
                 pixels = self._finish(pixels)

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["VARIABLE", "check_backed", "check_pixels", "check_regular", "most_pixels"]
+__all__ = [
+    "VARIABLE",
+    "check_compression_ratio",
+    "check_pixels",
+    "check_regular_file",
+    "most_pixels",
+]
 
 VARIABLE = "MEMNET_MAX_PIXELS"
 """Environment variable that raises or lowers the bound, also in other processes."""
@@ -54,7 +60,9 @@ def check_pixels(pixels: int, what: str) -> None:
         raise ValueError(f"{what} claims {_too_many(pixels)}")
 
 
-def check_backed(pixels: int, size: int, stored: Callable[[], int], most: int) -> None:
+def check_compression_ratio(
+    pixels: int, size: int, stored: Callable[[], int], most: int
+) -> None:
     """Check that what claims many pixels has the bytes for them.
 
     Parameters
@@ -77,7 +85,7 @@ def check_backed(pixels: int, size: int, stored: Callable[[], int], most: int) -
         raise ValueError(f"its {found:,} bytes of pixels claim {_too_many(pixels)}")
 
 
-def check_regular(path: Path) -> None:
+def check_regular_file(path: Path) -> None:
     """Check that a file has an end; one that is missing, or a folder, passes.
 
     Raises

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXIF_MARK",
+    "apply_orientation",
     "exif_resolution",
     "number_of_pictures",
-    "oriented",
+    "reset_orientation",
     "stored_orientation",
-    "upright",
     "upright_exif",
     "upright_xmp",
 ]
@@ -68,13 +68,13 @@ def upright_xmp(xmp: bytes) -> bytes:
     return _IN_XMP.sub(rb"\g<1>1", xmp)
 
 
-def upright(
+def reset_orientation(
     orientation: int,
     exif: bytes | None,
     xmp: bytes | None,
     resolution: tuple[float, float] | None,
 ) -> tuple[bytes | None, bytes | None, tuple[float, float] | None]:
-    """Return EXIF, XMP and dots per inch along x and y of a picture once `oriented`."""
+    """Return EXIF, XMP and dots per inch along x and y of an upright picture."""
     if orientation == 1:
         return exif, xmp, resolution
     return (
@@ -84,7 +84,9 @@ def upright(
     )
 
 
-def oriented(pixels: NDArray[Any], orientation: int, y: int, x: int) -> NDArray[Any]:
+def apply_orientation(
+    pixels: NDArray[Any], orientation: int, y: int, x: int
+) -> NDArray[Any]:
     """Return pixels as an EXIF orientation of 1 to 8 wants them to be seen.
 
     Parameters

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from memnet_core.io.core.errors import reading
+from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.fingerprint import Fingerprint
 from memnet_core.io.registry import format_of_content
 
@@ -92,7 +92,7 @@ def provenance_of(path: Path) -> Provenance | None:
         If it is empty, damaged, or ends too early, as far as can be told without
         decoding its pixels.
     """
-    with reading(path):
+    with wrap_read_errors(path):
         kind = format_of_content(path)
         kind.probe(path)
         return provenance_in(kind.told(path)) if kind.told else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from memnet_core._util.sanitize import listed
+from memnet_core._util.sanitize import join_limited
 from memnet_core.errors import ImageError
-from memnet_core.io.core.errors import reading
+from memnet_core.io.core.errors import wrap_read_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ class Scenes:
         ImageError
             If it is damaged or of a kind that is not supported, or the axes do not fit.
         """
-        with reading(self.path):
+        with wrap_read_errors(self.path):
             return self._opener(number, axes)
 
     def label(self, number: int) -> str:
@@ -129,7 +129,7 @@ class Scenes:
                 return found[0]
         elif scene is not None and str(scene).isdecimal() and int(scene) < len(self):
             return int(scene)
-        labels = listed([self.label(n) for n in range(len(self))])
+        labels = join_limited([self.label(n) for n in range(len(self))])
         if scene is None:
             told = "choose one of them as scene"
         elif scene in self.names:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-__all__ = ["inscribed", "inscription"]
+__all__ = ["embed_comment", "read_comments"]
 
 _KEYWORD = b"memnet"
 _WEBP_CHUNK = b"MEMN"
@@ -25,7 +25,7 @@ _LONGEST = 2**20
 _TOO_SHORT = "the file is truncated"
 
 
-def inscribed(kind: str, data: bytes, text: str) -> bytes:
+def embed_comment(kind: str, data: bytes, text: str) -> bytes:
     """Return an encoded picture that also holds a text.
 
     Parameters
@@ -54,7 +54,7 @@ def inscribed(kind: str, data: bytes, text: str) -> bytes:
     return data[:2] + struct.pack("<I", len(data) + len(held)) + data[6:] + held
 
 
-def inscription(path: Path, kind: str) -> str:
+def read_comments(path: Path, kind: str) -> str:
     """Return the texts of a picture, in the order in which they were added.
 
     Raises

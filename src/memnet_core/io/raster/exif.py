@@ -11,7 +11,7 @@ from memnet_core.io.core.orientation import EXIF_MARK, number_of_pictures
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["exif_of_result", "further_pictures", "xmp_of_result", "xmp_without_them"]
+__all__ = ["secondary_images", "update_exif", "xmp_of_result", "xmp_without_them"]
 
 
 _EXIF_IFD, _THUMBNAIL, _THUMBNAIL_BYTES = 0x8769, 0x0201, 0x0202
@@ -23,7 +23,7 @@ _XMP_SIZE = re.compile(
 )
 
 
-def exif_of_result(exif: bytes, width: int, height: int) -> tuple[bytes, bool]:
+def update_exif(exif: bytes, width: int, height: int) -> tuple[bytes, bool]:
     """Return EXIF that names another size, and has no thumbnail.
 
     Nothing is moved, so that what makers of cameras wrote keeps its places.
@@ -135,7 +135,7 @@ _PROMISES = [
 ]
 
 
-def further_pictures(segments: Sequence[tuple[str, bytes]], index: bytes) -> list[str]:
+def secondary_images(segments: Sequence[tuple[str, bytes]], index: bytes) -> list[str]:
     """Name the pictures of a JPEG besides the first.
 
     Parameters

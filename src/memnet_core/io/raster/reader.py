@@ -23,14 +23,14 @@ from memnet_core.io.core.image_file import in_memory, probe_of_stack
 from memnet_core.io.core.limits import check_pixels
 from memnet_core.io.core.orientation import (
     EXIF_MARK,
+    apply_orientation,
     exif_resolution,
-    oriented,
+    reset_orientation,
     stored_orientation,
-    upright,
 )
 from memnet_core.io.raster.animation import number_of_frames, read_animation, with_times
-from memnet_core.io.raster.comments import inscription
-from memnet_core.io.raster.exif import further_pictures, xmp_without_them
+from memnet_core.io.raster.comments import read_comments
+from memnet_core.io.raster.exif import secondary_images, xmp_without_them
 from memnet_core.io.raster.png import XMP_KEYWORD, carried_chunks, without_text
 from memnet_core.io.raster.uncommon import (
     alpha_of_bmp16,
@@ -123,7 +123,7 @@ def _read(path: Path, kind: str) -> Image:
             pixels = np.dstack([pixels, alpha_of_bmp16(path)])
         exif, xmp = _exif(image), _xmp(image)
         orientation = stored_orientation(exif, xmp)
-        exif, xmp, resolution = upright(
+        exif, xmp, resolution = reset_orientation(
             orientation, exif, xmp, _resolution(image, exif)
         )
         if xmp and image.format in ("JPEG", "MPO"):
@@ -142,7 +142,7 @@ def _read(path: Path, kind: str) -> Image:
         axes = ("TYXS" if animation else "YXS")[: pixels.ndim]
         y, x = axes.index("Y"), axes.index("X")
         return Image(
-            pixels=np.ascontiguousarray(oriented(pixels, orientation, y, x)),
+            pixels=np.ascontiguousarray(apply_orientation(pixels, orientation, y, x)),
             axes=axes,
             metadata=with_times(metadata, animation) if animation else metadata,
             format=image.format or "",
@@ -251,7 +251,7 @@ def _source(path: Path, kind: str) -> Path | io.BytesIO:
 def _further_pictures(image: PillowFile) -> list[str]:
     """Name the pictures of a file that are not read."""
     segments = getattr(image, "applist", ())
-    return further_pictures(segments, image.info.get("mp", b""))
+    return secondary_images(segments, image.info.get("mp", b""))
 
 
 def _sample_layout(image: PillowFile) -> tuple[int, int]:
@@ -343,7 +343,7 @@ def _format(kind: str, *suffixes: str, start: bytes, **traits: Any) -> Format:
         probe=partial(_probe, kind=kind),
         open=partial(_open, kind=kind),
         create=partial(_create, kind=kind),
-        told=partial(inscription, kind=kind),
+        told=partial(read_comments, kind=kind),
         **traits,
     )
 

@@ -14,10 +14,10 @@ from memnet_core.io.core.image import Image, Metadata, Probe
 from memnet_core.io.core.limits import check_pixels
 from memnet_core.io.core.orientation import (
     EXIF_MARK,
+    apply_orientation,
     exif_resolution,
-    oriented,
+    reset_orientation,
     stored_orientation,
-    upright,
 )
 
 if TYPE_CHECKING:
@@ -204,8 +204,10 @@ def read_rare(path: Path, frame: Frame) -> Image:
         raise ValueError("the file is damaged")
     exif, xmp = _metadata(frame)
     orientation = stored_orientation(exif, xmp)
-    exif, xmp, resolution = upright(orientation, exif, xmp, exif_resolution(exif))
-    pixels = oriented(spread(pixels, frame.bits), orientation, 0, 1)
+    exif, xmp, resolution = reset_orientation(
+        orientation, exif, xmp, exif_resolution(exif)
+    )
+    pixels = apply_orientation(spread(pixels, frame.bits), orientation, 0, 1)
     profiles = sorted(s for s in frame.segments if s.startswith(_ICC_MARK))
     icc = b"".join(s[len(_ICC_MARK) + 2 :] for s in profiles)
     metadata = Metadata(icc=icc or None, exif=exif, xmp=xmp, resolution=resolution)

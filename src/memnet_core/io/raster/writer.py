@@ -12,8 +12,8 @@ from PIL import Image as PillowImage
 from memnet_core.io.core.image import Animation, Metadata, chunk_names
 from memnet_core.io.raster import png, uncommon
 from memnet_core.io.raster.animation import encoded_animation
-from memnet_core.io.raster.comments import inscribed
-from memnet_core.io.raster.exif import exif_of_result, xmp_of_result
+from memnet_core.io.raster.comments import embed_comment
+from memnet_core.io.raster.exif import update_exif, xmp_of_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,7 +144,7 @@ class PictureWriter:
         self._write(encoded)
 
     def _write(self, encoded: bytes) -> None:
-        data = inscribed(self._kind, encoded, self._provenance)
+        data = embed_comment(self._kind, encoded, self._provenance)
         self._path.write_bytes(data)
 
     def _encoded(self, pixels: NDArray[Any]) -> bytes:
@@ -266,7 +266,7 @@ def _of_size(
     height, width = (sizes[axes.index(axis)] for axis in "YX")
     exif, xmp = metadata.exif, metadata.xmp
     if exif:
-        exif, had_thumbnail = exif_of_result(exif, width, height)
+        exif, had_thumbnail = update_exif(exif, width, height)
         dropped += ["EXIF thumbnail (of the picture before)"] * had_thumbnail
     if xmp:
         xmp = xmp_of_result(xmp, width, height)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from memnet_core.io.core.color import rgb_of_cmyk, rgb_of_lab, spread, straight
-from memnet_core.io.core.errors import parsing
+from memnet_core.io.core.color import rgb_of_cmyk, rgb_of_lab, spread, unpremultiply
+from memnet_core.io.core.errors import wrap_parse_errors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,10 +19,10 @@ __all__ = [
     "PALETTE",
     "RGB",
     "YCBCR",
-    "as_seen",
     "is_expanded",
     "lookup_table",
     "photometric_of",
+    "to_display",
     "what_seeing_costs",
 ]
 
@@ -53,7 +53,7 @@ def photometric_of(page: Any) -> int:
     return RGB if colours in (3, 4) else BLACK_IS_ZERO
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def is_expanded(page: Any) -> bool:
     """Whether samples become colours: by a table, or from inks."""
     kind = photometric_of(page)
@@ -62,7 +62,7 @@ def is_expanded(page: Any) -> bool:
     )
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def lookup_table(page: Any) -> NDArray[np.uint16] | None:
     """Return the table (3, 256) in which values of a page are only shown.
 
@@ -82,7 +82,7 @@ def lookup_table(page: Any) -> NDArray[np.uint16] | None:
     return np.asarray(page.colormap, np.uint16) if is_scale and is_varied else None
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def what_seeing_costs(page: Any, dtype: np.dtype[Any]) -> list[str]:
     """Name what the samples of a page lose when they are seen as gray or RGB."""
     kind = photometric_of(page)
@@ -100,8 +100,8 @@ def what_seeing_costs(page: Any, dtype: np.dtype[Any]) -> list[str]:
     return lost
 
 
-@parsing("its tags")
-def as_seen(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
+@wrap_parse_errors("its tags")
+def to_display(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
     """Return samples (..., S) of any kind as plain gray or RGB, S last if there is one.
 
     Values of fewer bits than their type has are spread to the range of the type.
@@ -117,7 +117,7 @@ def as_seen(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
     if kind == WHITE_IS_ZERO:
         pixels = _inverted(pixels, page.bitspersample)
     pixels = spread(pixels, page.bitspersample)
-    return straight(pixels) if _is_premultiplied(page) else pixels
+    return unpremultiply(pixels) if _is_premultiplied(page) else pixels
 
 
 def _by_table(pixels: NDArray[Any], page: Any) -> NDArray[Any]:

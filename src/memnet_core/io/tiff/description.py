@@ -12,8 +12,8 @@ import tifffile
 from tifffile.tifffile import shaped_description_metadata
 
 from memnet_core.io.core.calibration import Calibration, unit_name
-from memnet_core.io.core.errors import parsing
-from memnet_core.io.core.image import Animation, Native
+from memnet_core.io.core.errors import wrap_parse_errors
+from memnet_core.io.core.image import Animation, FormatMetadata
 from memnet_core.io.tiff.ome_xml import (
     OmeImage,
     calibration_of_ome,
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 __all__ = [
     "IMAGEJ_TAGS",
     "OME_TYPES",
-    "TextOfResult",
+    "OutputDescription",
     "TiffText",
+    "build_descriptions",
     "calibration_of_imagej",
-    "described_scenes",
     "imagej_tags",
     "is_ome_order",
     "text_of",
@@ -101,7 +101,7 @@ def imagej_tags(tags: Mapping[str, Any], scale: int) -> tuple[list[Any], list[st
 
 
 @dataclass(frozen=True)
-class TextOfResult:
+class OutputDescription:
     """The description of a result, tags beside it, and what no longer fits."""
 
     text: str
@@ -109,10 +109,12 @@ class TextOfResult:
     lost: list[str] = field(default_factory=list)
 
 
-class TiffText(Native):
+class TiffText(FormatMetadata):
     """A description that holds for the axes of its file."""
 
-    def of_result(self, axes: str, sizes: Sequence[int], scale: int) -> TextOfResult:
+    def of_result(
+        self, axes: str, sizes: Sequence[int], scale: int
+    ) -> OutputDescription:
         """Return the description for `scale` times the rows and columns.
 
         Parameters
@@ -135,14 +137,16 @@ class OmeXml(TiffText):
     image: int = 0
     name = "OME metadata"
 
-    def of_result(self, axes: str, sizes: Sequence[int], scale: int) -> TextOfResult:
+    def of_result(
+        self, axes: str, sizes: Sequence[int], scale: int
+    ) -> OutputDescription:
         """Return the XML with other sizes, and without regions that no longer fit."""
         count = math.prod(sizes[: axes.index("Y")])
         height, width = (sizes[axes.index(axis)] for axis in "YX")
-        with parsing("its OME-XML"):
+        with wrap_parse_errors("its OME-XML"):
             planes = {self.image: (count, height, width)}
             xml, lost = updated_ome_xml(self.xml, planes, scale)
-        return TextOfResult(xml, lost=["OME regions of interest"] if lost else [])
+        return OutputDescription(xml, lost=["OME regions of interest"] if lost else [])
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,13 @@ class ImageJText(TiffText):
     name = "ImageJ metadata"
     gives_unit = True
 
-    def of_result(self, axes: str, sizes: Sequence[int], scale: int) -> TextOfResult:
+    def of_result(
+        self, axes: str, sizes: Sequence[int], scale: int
+    ) -> OutputDescription:
         """Return the description with a moved origin, and tags that still fit."""
-        with parsing("its ImageJ metadata"):
+        with wrap_parse_errors("its ImageJ metadata"):
             tags, gone = imagej_tags(self.tags, scale)
-            return TextOfResult(updated_imagej(self.text, scale), tags, gone)
+            return OutputDescription(updated_imagej(self.text, scale), tags, gone)
 
 
 @dataclass(frozen=True)
@@ -174,15 +180,17 @@ class ShapedText(TiffText):
         """What it is, where it says more than shape and axes."""
         return "tifffile metadata" if self.described.keys() - {"shape", "axes"} else ""
 
-    def of_result(self, axes: str, sizes: Sequence[int], scale: int) -> TextOfResult:
+    def of_result(
+        self, axes: str, sizes: Sequence[int], scale: int
+    ) -> OutputDescription:
         """Return the JSON with another shape."""
         has_more = bool(self.described.keys() - {"shape", "axes"})
         if self.description and not has_more and axes in ("YX", "YXS"):
-            return TextOfResult(self.description)
+            return OutputDescription(self.description)
         changed: dict[str, Any] = {"shape": [*sizes], "axes": axes}
         if self.description:
             changed["description"] = self.description
-        return TextOfResult(json.dumps({**self.described, **changed}))
+        return OutputDescription(json.dumps({**self.described, **changed}))
 
 
 def text_of(
@@ -202,7 +210,7 @@ def text_of(
         Gets the name of what is not kept.
     """
     if scene.xml:
-        with parsing("its OME-XML"):
+        with wrap_parse_errors("its OME-XML"):
             stated = calibration_of_ome(scene.xml, scene.image)
         if stated is None:
             dropped.append("OME metadata (not understood)")
@@ -217,14 +225,14 @@ def text_of(
         described = file.imagej_metadata or {}
         page: Any = file.pages.first
         tags = {k: v for k, v in described.items() if k in IMAGEJ_TAGS}
-        with parsing("its ImageJ metadata"):
+        with wrap_parse_errors("its ImageJ metadata"):
             known = calibration_of_imagej(described, page_resolution(page)[0])
         text = ImageJText(page.description, tags) if is_native else None
         return known, text
     page = scene.series.keyframe
     text = page.shaped_description
     if text and is_native:
-        with parsing("its description"):
+        with wrap_parse_errors("its description"):
             free = page.description if page.description1 else ""
             return None, ShapedText(dict(shaped_description_metadata(text)), free)
     return None, None
@@ -237,7 +245,9 @@ OME_TYPES = {"bool", "float32", "float64"} | {
 """Types of samples that OME-TIFF has."""
 
 
-def described_scenes(likes: Sequence[ImageFile], scale: int) -> list[TextOfResult]:
+def build_descriptions(
+    likes: Sequence[ImageFile], scale: int
+) -> list[OutputDescription]:
     """Return the description on the first page of each image of a result.
 
     Parameters
@@ -256,14 +266,14 @@ def described_scenes(likes: Sequence[ImageFile], scale: int) -> list[TextOfResul
             text.image: _planes(like, scale)
             for like, text in zip(likes, ome, strict=True)
         }
-        with parsing("its OME-XML"):
+        with wrap_parse_errors("its OME-XML"):
             xml, cut = updated_ome_xml(ome[0].xml, sizes, scale)
         lost = ["OME regions of interest"] if cut else []
-        return _on_first(TextOfResult(xml, lost=lost), len(likes))
+        return _on_first(OutputDescription(xml, lost=lost), len(likes))
     if ome and all(_is_ome(like) for like in likes):
         lost = ["OME metadata besides pixel sizes and names"]
         xml = new_ome_xml(*(_image(like, scale) for like in likes))
-        return _on_first(TextOfResult(xml, lost=lost), len(likes))
+        return _on_first(OutputDescription(xml, lost=lost), len(likes))
     return [_beside_others(like, scale) for like in likes]
 
 
@@ -277,15 +287,15 @@ def is_ome_order(axes: str) -> bool:
     )
 
 
-def _alone(like: ImageFile, scale: int) -> TextOfResult:
+def _alone(like: ImageFile, scale: int) -> OutputDescription:
     """Describe the only image: as its source did, else by its axes."""
     native = like.metadata.native
     if isinstance(native, TiffText) or not (like.leading and _is_ome(like)):
         return _beside_others(like, scale)
-    return TextOfResult(new_ome_xml(_image(like, scale)), lost=_lost_times(like))
+    return OutputDescription(new_ome_xml(_image(like, scale)), lost=_lost_times(like))
 
 
-def _beside_others(like: ImageFile, scale: int) -> TextOfResult:
+def _beside_others(like: ImageFile, scale: int) -> OutputDescription:
     """Describe an image in a way that says nothing of other pages."""
     metadata = like.metadata
     if isinstance(metadata.native, TiffText):
@@ -294,7 +304,7 @@ def _beside_others(like: ImageFile, scale: int) -> TextOfResult:
     lost = _lost_times(like)
     if len(like.leading) > 1:
         lost.append(f"axes {like.leading} (written as one row of pages)")
-    return TextOfResult(metadata.description, lost=lost)
+    return OutputDescription(metadata.description, lost=lost)
 
 
 def _lost_times(like: ImageFile) -> list[str]:
@@ -302,8 +312,8 @@ def _lost_times(like: ImageFile) -> list[str]:
     return [Animation.name] if is_animation else []
 
 
-def _on_first(text: TextOfResult, count: int) -> list[TextOfResult]:
-    return [text, *(TextOfResult("") for _ in range(count - 1))]
+def _on_first(text: OutputDescription, count: int) -> list[OutputDescription]:
+    return [text, *(OutputDescription("") for _ in range(count - 1))]
 
 
 def _planes(like: ImageFile, scale: int) -> tuple[int, int, int]:

@@ -14,17 +14,17 @@ import tifffile
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ImageError
 from memnet_core.io.core.calibration import Calibration
-from memnet_core.io.core.change_guard import Watched, unchanged_file
-from memnet_core.io.core.errors import writing
+from memnet_core.io.core.change_guard import ChangeGuardedArray, unchanged_file
+from memnet_core.io.core.errors import wrap_write_errors
 from memnet_core.io.core.format import FileSink, Format
 from memnet_core.io.core.image import Image, Metadata, Probe, chunk_names
 from memnet_core.io.core.image_file import ImageFile, in_memory, named_axes
-from memnet_core.io.core.orientation import oriented
+from memnet_core.io.core.orientation import apply_orientation
 from memnet_core.io.core.scenes import Scenes, chosen_image
-from memnet_core.io.tiff.color import as_seen, is_expanded, what_seeing_costs
+from memnet_core.io.tiff.color import is_expanded, to_display, what_seeing_costs
 from memnet_core.io.tiff.description import (
     OME_TYPES,
-    described_scenes,
+    build_descriptions,
     is_ome_order,
     text_of,
 )
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.io.tiff.description import TextOfResult
+    from memnet_core.io.tiff.description import OutputDescription
 
 __all__ = ["TIFF", "TiffPages", "write_ome_tiff"]
 
@@ -147,7 +147,7 @@ def _opened(
         native = text_of(file, scene, is_native=is_native, dropped=dropped)
         return ImageFile(
             path,
-            Watched(
+            ChangeGuardedArray(
                 resources.enter_context(_lazy_array(series)),
                 unchanged_file(file.filehandle.fileno()),
             ),
@@ -155,7 +155,7 @@ def _opened(
             format=_format(file),
             metadata=page_metadata(file, series, dropped, *native),
             grain=(page.tilelength, page.tilewidth) if page.is_tiled else None,
-            finish=lambda pixels: as_seen(pixels, page),
+            finish=lambda pixels: to_display(pixels, page),
             absent=frozenset(n for n, one in enumerate(series.pages) if one is None),
             resources=resources.pop_all(),
         )
@@ -169,8 +169,8 @@ def _as_picture(file: tifffile.TiffFile, series: Any, dropped: list[str]) -> Ima
     order, axes = samples_last(series.axes, page, dropped)
     y, x = axes.index("Y"), axes.index("X")
     pixels = series.asarray().transpose(order)
-    pixels = oriented(pixels, page_orientation(page), y, x)
-    pixels = as_seen(pixels, page)
+    pixels = apply_orientation(pixels, page_orientation(page), y, x)
+    pixels = to_display(pixels, page)
     dropped += what_seeing_costs(page, series.dtype)
     return Image(
         pixels=np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")),
@@ -231,7 +231,7 @@ def _create_scenes(
     path: Path, likes: Sequence[ImageFile], scale: int
 ) -> Iterator[list[TiffPages]]:
     """Make a TIFF of several images, which are written one after the other."""
-    described = described_scenes(likes, scale)
+    described = build_descriptions(likes, scale)
     size = sum(
         math.prod(like.magnified_sizes(scale)) * like.dtype.itemsize for like in likes
     )
@@ -243,7 +243,7 @@ def _create_scenes(
 
 
 def _pages_of(
-    file: tifffile.TiffWriter, like: ImageFile, described: TextOfResult, scale: int
+    file: tifffile.TiffWriter, like: ImageFile, described: OutputDescription, scale: int
 ) -> TiffPages:
     metadata = like.metadata.magnified(scale)
     dropped = [*described.lost]
@@ -318,7 +318,7 @@ def write_ome_tiff(
     options = page_options(Metadata(provenance=provenance), samples, dtype)
     size = math.prod(sizes) * dtype.itemsize
     with (
-        writing(path) as foreign,
+        wrap_write_errors(path) as foreign,
         replaced_when_complete(path) as temporary,
         tifffile.TiffWriter(temporary, bigtiff=needs_bigtiff(size)) as file,
     ):

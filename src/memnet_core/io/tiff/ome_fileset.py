@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
-from memnet_core.io.core.errors import parsing
-from memnet_core.io.tiff.pages import opened_tiff
+from memnet_core.io.core.errors import wrap_parse_errors
+from memnet_core.io.tiff.pages import open_tiff_checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -79,7 +79,7 @@ def ome_set(
     str
         What of the description is lost, in that case.
     """
-    with parsing("its OME-XML"):
+    with wrap_parse_errors("its OME-XML"):
         try:
             root = ElementTree.fromstring(xml)
             uuid, binary = root.get("UUID"), root.find("{*}BinaryOnly")
@@ -130,7 +130,7 @@ def _text_of(path: Path) -> str:
     """Return the OME-XML of a file, or nothing."""
     if not _is_tiff(path):
         return ""
-    with opened_tiff(path) as tiff:
+    with open_tiff_checked(path) as tiff:
         return tiff.ome_metadata or ""
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from memnet_core.io.core.errors import parsing
-from memnet_core.io.core.image import Metadata, Native
-from memnet_core.io.core.limits import check_backed
+from memnet_core.io.core.errors import wrap_parse_errors
+from memnet_core.io.core.image import FormatMetadata, Metadata
+from memnet_core.io.core.limits import check_compression_ratio
 from memnet_core.io.core.orientation import stored_orientation, upright_xmp
 from memnet_core.io.tiff.color import CMYK, LAB, PALETTE, RGB, YCBCR, photometric_of
 from memnet_core.io.tiff.tags import calibration_of_vendor, check_developed, tags_of
@@ -32,7 +32,7 @@ __all__ = [
     "checked_series",
     "is_machine_text",
     "needs_bigtiff",
-    "opened_tiff",
+    "open_tiff_checked",
     "page_metadata",
     "page_options",
     "page_orientation",
@@ -46,7 +46,7 @@ __all__ = [
 _LAYOUTS = {42: (4, "H", "I", 12), 43: (8, "Q", "Q", 20)}
 
 
-def opened_tiff(path: Path, omexml: str | None = None) -> tifffile.TiffFile:
+def open_tiff_checked(path: Path, omexml: str | None = None) -> tifffile.TiffFile:
     """Open a TIFF whose pages come to an end, which tifffile takes for granted.
 
     Parameters
@@ -108,13 +108,13 @@ _UNCOMPRESSED, _JPEG = 1, (6, 7)
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def page_metadata(
     file: tifffile.TiffFile,
     series: Any,
     dropped: list[str],
     stated: Calibration | None = None,
-    native: Native | None = None,
+    native: FormatMetadata | None = None,
 ) -> Metadata:
     """Return what the tags of a page tell besides its pixels.
 
@@ -191,7 +191,7 @@ def page_options(
     }
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def checked_series(series: Any) -> Any:
     """Return an image or stack of a file whose pixels are supported.
 
@@ -225,7 +225,7 @@ def checked_series(series: Any) -> Any:
     return series
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def check_complete(
     file: tifffile.TiffFile, series: Any, *, may_lack: bool = False
 ) -> None:
@@ -271,7 +271,7 @@ def check_complete(
             f"which its {size} bytes cannot hold"
         )
     at_once = math.prod(page.chunks if page.is_tiled else page.shape)
-    check_backed(
+    check_compression_ratio(
         at_once // page.samplesperpixel,
         at_once * series.dtype.itemsize,
         lambda: size,
@@ -289,7 +289,7 @@ def _next_directory(file: tifffile.TiffFile) -> int:
     return int(offset)
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def samples_last(
     axes: str, page: Any, dropped: list[str]
 ) -> tuple[tuple[int, ...], str]:
@@ -306,7 +306,7 @@ def samples_last(
     return (position, *others), "C" + rest
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def page_orientation(page: Any) -> int:
     """Return how a page is to be turned: 1 to 8, as in EXIF."""
     tag = page.tags.valueof(_ORIENTATION)
@@ -339,7 +339,7 @@ def is_machine_text(file: tifffile.TiffFile) -> bool:
     return bool(file.is_ome or file.is_imagej or file.is_shaped)
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def page_resolution(page: Any) -> tuple[tuple[float, float] | None, str]:
     """Return pixels per unit, and the unit; (1, 1) without a unit says nothing."""
     unit = _UNITS.get(int(page.tags.valueof(296, 2)), "none")

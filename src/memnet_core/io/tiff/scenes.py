@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import tifffile
 
-from memnet_core._util.sanitize import listed
-from memnet_core.io.core.errors import parsing
+from memnet_core._util.sanitize import join_limited
+from memnet_core.io.core.errors import wrap_parse_errors
 from memnet_core.io.tiff.ome_fileset import ome_set
-from memnet_core.io.tiff.pages import opened_tiff
+from memnet_core.io.tiff.pages import open_tiff_checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,20 +88,20 @@ def find_scenes(
     ValueError
         If it holds no image.
     """
-    file = resources.enter_context(opened_tiff(path))
+    file = resources.enter_context(open_tiff_checked(path))
     found, lost = None, ""
     if file.is_ome:
         found, lost = ome_set(path, str(file.ome_metadata), _is_whole)
     if found:
-        file = resources.enter_context(opened_tiff(path, omexml=found.readable))
-    with parsing("its tags"):
+        file = resources.enter_context(open_tiff_checked(path, omexml=found.readable))
+    with wrap_parse_errors("its tags"):
         if not len(file.pages):
             raise ValueError("the TIFF holds no image")
         series = _series(file)
         if not series or (series[0].kind in _BY_PAGES and len(series) > 1):
             if found:
                 lost = "OME metadata (does not fit its pages)"
-            file = resources.enter_context(opened_tiff(path))
+            file = resources.enter_context(open_tiff_checked(path))
             return file, *_runs_of_pages(file, lost)
         if found and series[0].kind == "ome":
             scenes = [_of_ome(found, one) for one in series]
@@ -165,7 +165,7 @@ def _of_ome(found: OmeSet, series: Any) -> TiffScene:
         "outside of its folder, not read": found.outside,
     }
     lost = tuple(
-        f"planes in {listed([*map(repr, names)])} ({reason})"
+        f"planes in {join_limited([*map(repr, names)])} ({reason})"
         for reason, names in reasons.items()
         if names
     )
@@ -184,7 +184,7 @@ def _is_whole(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with opened_tiff(path) as file:
+        with open_tiff_checked(path) as file:
             size = file.filehandle.size
             return all(
                 offset + count <= size

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.io.core.calibration import Calibration, unit_name
-from memnet_core.io.core.errors import parsing
+from memnet_core.io.core.errors import wrap_parse_errors
 from memnet_core.io.tiff.color import lookup_table
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class TiffTags:
         return tags, lost
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def tags_of(
     file: tifffile.TiffFile, series: Any, dropped: list[str]
 ) -> TiffTags | None:
@@ -151,7 +151,7 @@ def tags_of(
     return found if found.names else None
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def what_is_lost(page: Any) -> list[str]:
     """Name the tags of a page that are not carried."""
     lost = []
@@ -167,7 +167,7 @@ def what_is_lost(page: Any) -> list[str]:
     return list(dict.fromkeys(lost))
 
 
-@parsing("its tags")
+@wrap_parse_errors("its tags")
 def check_developed(page: Any) -> None:
     """Check that a page holds a picture, not what a sensor saw through its filters.
 
@@ -195,7 +195,7 @@ def calibration_of_vendor(
         Gets the name of tags that are damaged.
     """
     try:
-        with parsing("the metadata of its microscope"):
+        with wrap_parse_errors("the metadata of its microscope"):
             spacing, unit = _vendor_spacing(file)
     except ValueError:
         dropped.append("metadata of its microscope (not understood)")

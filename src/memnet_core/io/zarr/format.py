@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from memnet_core._util.sanitize import listed
-from memnet_core.io.core.errors import parsing
+from memnet_core._util.sanitize import join_limited
+from memnet_core.io.core.errors import wrap_parse_errors
 from memnet_core.io.core.format import Format
 from memnet_core.io.core.image_file import probe_of_stack
 from memnet_core.io.core.scenes import Scenes, chosen_image
@@ -64,7 +64,7 @@ def collection_of(folder: Path) -> Collection | None:
     attributes = _attributes(folder)
     if attributes is None or "multiscales" in attributes:
         return None
-    with parsing("its description of plate and wells"):
+    with wrap_parse_errors("its description of plate and wells"):
         title, found = _listed(folder, attributes)
     names = dict.fromkeys(found)
     if not names and title == _GROUP:
@@ -183,7 +183,7 @@ def _scenes(path: Path) -> Scenes:
         return Scenes(
             path, [""], lambda _, axes: open_ome_zarr(path, axes), title="OME-Zarr"
         )
-    missing = listed(found.missing)
+    missing = join_limited(found.missing)
     return Scenes(
         path,
         found.names,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from memnet_core.errors import ImageError
-from memnet_core.io.core.change_guard import WatchedChunks
-from memnet_core.io.core.errors import parsing, writing
-from memnet_core.io.core.image import Metadata, Native
+from memnet_core.io.core.change_guard import ChangeGuardedZarr
+from memnet_core.io.core.errors import wrap_parse_errors, wrap_write_errors
+from memnet_core.io.core.image import FormatMetadata, Metadata
 from memnet_core.io.core.image_file import ImageFile, named_axes
 from memnet_core.io.zarr.ngff import image_attributes, multiscale_of
 
@@ -27,8 +27,8 @@ __all__ = [
     "ZarrLayout",
     "create_ome_zarr",
     "layout_for",
-    "not_held",
     "open_ome_zarr",
+    "unsupported_metadata",
 ]
 
 _CHUNK = 256
@@ -41,7 +41,7 @@ TOLD = "memnet"
 
 
 @dataclass(frozen=True)
-class NgffAttributes(Native):
+class NgffAttributes(FormatMetadata):
     """Attributes of the group of an OME-Zarr image, and the version of its layout."""
 
     attributes: Mapping[str, Any]
@@ -73,7 +73,7 @@ def open_ome_zarr(path: Path, named: str = "") -> ImageFile:
             path=path,
         ) from error
     attributes = dict(group.attrs)
-    with parsing("its description of axes and levels"):
+    with wrap_parse_errors("its description of axes and levels"):
         image = multiscale_of(attributes)
     array = group[image.path]
     if not isinstance(array, zarr.Array) or array.ndim != len(image.axes):
@@ -89,7 +89,7 @@ def open_ome_zarr(path: Path, named: str = "") -> ImageFile:
     version: Literal[2, 3] = 2 if array.metadata.zarr_format == 2 else 3
     return ImageFile(
         path,
-        WatchedChunks(array, path / image.path),
+        ChangeGuardedZarr(array, path / image.path),
         axes,
         format="OME-Zarr",
         metadata=Metadata(
@@ -230,7 +230,7 @@ def create_ome_zarr(
 
     kept = _kept(like)
     known = like.metadata.calibration
-    with writing(path), parsing("the description of its source"):
+    with wrap_write_errors(path), wrap_parse_errors("the description of its source"):
         attributes = image_attributes(
             kept.attributes,
             layout.axes,
@@ -254,7 +254,7 @@ def create_ome_zarr(
             "chunk_key_encoding": {"name": "v2", "separator": "/"},
             "compressors": numcodecs.Blosc(cname="zstd", clevel=3, shuffle=1),
         }
-    with writing(path):
+    with wrap_write_errors(path):
         group = zarr.open_group(
             path, mode="w-", zarr_format=kept.zarr_format, attributes=attributes
         )
@@ -268,7 +268,7 @@ def create_ome_zarr(
             )
 
 
-def not_held(like: ImageFile) -> tuple[str, ...]:
+def unsupported_metadata(like: ImageFile) -> tuple[str, ...]:
     """Return what of an image, and of what it was read from, OME-Zarr cannot hold."""
     metadata = like.metadata
     lost = [*metadata.dropped]

@@ -17,7 +17,7 @@ import numpy as np
 from zarr.abc.store import SuffixByteRequest
 from zarr.storage import LocalStore
 
-from memnet_core.io.core.limits import check_backed, check_pixels
+from memnet_core.io.core.limits import check_compression_ratio, check_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -206,7 +206,7 @@ class BoundedStore(LocalStore):
         check_pixels(math.prod(array.chunks), f"each chunk of {array.path!r} in it")
         pixels = math.prod(array.shape)  # Zarr's own count overflows
         size = pixels * np.dtype(array.dtype).itemsize
-        check_backed(
+        check_compression_ratio(
             pixels,
             size,
             lambda: _stored_bytes(self.root / array.path, size // _SPARSEST + 1),

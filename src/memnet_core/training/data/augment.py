@@ -10,12 +10,18 @@ from PIL import Image, ImageDraw, ImageFont
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Variety", "dim_patch", "draw_variety", "plain_patch", "studio_range"]
+__all__ = [
+    "SyntheticAugment",
+    "dim_patch",
+    "draw_variety",
+    "studio_range",
+    "synthetic_patch",
+]
 
 _TONES = np.arange(256, dtype=np.uint8)
 
 
-class Variety(NamedTuple):
+class SyntheticAugment(NamedTuple):
     """What becomes of a photograph of 8 bits, whoever has its pixels.
 
     Attributes
@@ -46,7 +52,7 @@ def draw_variety(
     plain: float,
     dim: float,
     studio: float,
-) -> Variety:
+) -> SyntheticAugment:
     """Draw what becomes of a photograph.
 
     Parameters
@@ -59,11 +65,11 @@ def draw_variety(
         Shares of those for which a plain picture is taken, of the others that become
         dim, and of all that are mapped to studio range.
     """
-    variety = Variety()
+    variety = SyntheticAugment()
     if rng.random() < plain:
         variety = _draw_plain(shape, rng)
     elif dim and rng.random() < dim:
-        variety = Variety(table=dim_patch(_TONES, rng))
+        variety = SyntheticAugment(table=dim_patch(_TONES, rng))
     if rng.random() < studio:
         made = studio_range(variety.of(_TONES))
         if variety.picture is not None:
@@ -78,7 +84,7 @@ def studio_range(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return mapped
 
 
-def plain_patch(
+def synthetic_patch(
     plane: NDArray[np.uint8], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Return a plain picture in place of a photograph.
@@ -93,17 +99,17 @@ def plain_patch(
     return _draw_plain(plane.shape, rng).of(plane)
 
 
-def _draw_plain(shape: tuple[int, ...], rng: np.random.Generator) -> Variety:
+def _draw_plain(shape: tuple[int, ...], rng: np.random.Generator) -> SyntheticAugment:
     kind = rng.integers(3)
     if kind == 0:
         flat = np.full(shape, _tone(shape, rng), np.uint8)
-        return Variety(picture=flat, is_plain=True)
+        return SyntheticAugment(picture=flat, is_plain=True)
     if kind == 1:
         gain, pivot = rng.uniform(1.2, 3), rng.choice((0, 255))
         stretched = pivot + gain * (_TONES.astype(np.float64) - (255 - pivot) / 2)
         cut = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
-        return Variety(table=cut, is_plain=True)
-    return Variety(picture=_drawing(shape, rng), is_plain=True)
+        return SyntheticAugment(table=cut, is_plain=True)
+    return SyntheticAugment(picture=_drawing(shape, rng), is_plain=True)
 
 
 def dim_patch(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.inference.settings import RangeChoice
-    from memnet_core.sources.protocols import Source
+    from memnet_core.sources.protocols import PixelSource
 
 __all__ = ["clean_planes", "image_files", "read_clean_images"]
 
@@ -110,7 +110,7 @@ def read_clean_images(
 
 
 def clean_planes(
-    source: Source,
+    source: PixelSource,
     full_range: bool,
     value_range: RangeChoice = "auto",
     colours: bool = False,

@@ -48,8 +48,8 @@ __all__ = [
     "correlated_noise",
     "gaussian_noise",
     "jpeg",
-    "sent",
     "shrunk",
+    "to_device_async",
 ]
 
 # JFIF's conversion in 16 bits behind the point, as libjpeg rounds it. All sums of
@@ -68,7 +68,7 @@ _TIE = 2e-3
 """Within which float32 may miss a half, which is rounded up."""
 
 
-def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+def to_device_async(array: NDArray[Any], device: torch.device) -> Tensor:
     """Return an array on a device, without waiting for what that is busy with."""
     tensor = torch.from_numpy(array)
     if device.type == "cuda":
@@ -91,7 +91,7 @@ def gaussian_noise(
         Of the device that the pixels are on.
     """
     noise = torch.randn(pixels.shape, generator=generator, device=pixels.device)
-    deviations = sent(np.asarray(sigmas, np.float32), pixels.device)
+    deviations = to_device_async(np.asarray(sigmas, np.float32), pixels.device)
     return torch.addcmul(pixels, noise, deviations[:, None, None, None])
 
 
@@ -111,7 +111,9 @@ def correlated_noise(
         N of them.
     """
     device, (count, _, height, width) = pixels.device, pixels.shape
-    values = sent(np.array(kinds, np.float32), device)[:, :, None, None, None]
+    values = to_device_async(np.array(kinds, np.float32), device)[
+        :, :, None, None, None
+    ]
     down, across, rows, hot = values.unbind(1)
     across = across * torch.fft.rfftfreq(width, device=device)
     down = down * torch.fft.fftfreq(height, device=device)[:, None]
@@ -125,7 +127,7 @@ def correlated_noise(
         torch.rand(pixels.shape, generator=generator, device=device) for _ in range(2)
     )
     noise = noise - HOT_MEAN * (1 - surprise).log() * (chance < hot)
-    deviations = sent(np.asarray(sigmas, np.float32), device)
+    deviations = to_device_async(np.asarray(sigmas, np.float32), device)
     return torch.addcmul(pixels, noise, deviations[:, None, None, None])
 
 
@@ -153,12 +155,14 @@ def shrunk(pixels: Tensor, scale: int) -> Tensor:
 def _down_up(side: int, scale: int, device: torch.device) -> Tensor:
     small = side // scale
     matrix = resize_matrix(small, side) @ resize_matrix(side, small)
-    return sent(matrix.astype(np.float32), device)
+    return to_device_async(matrix.astype(np.float32), device)
 
 
 @functools.lru_cache(maxsize=16)
 def _down(side: int, scale: int, device: torch.device) -> Tensor:
-    return sent(resize_matrix(side, side // scale).astype(np.float32), device)
+    return to_device_async(
+        resize_matrix(side, side // scale).astype(np.float32), device
+    )
 
 
 def jpeg(
@@ -198,9 +202,9 @@ def jpeg(
     decoded = []
     for numbers, code in zip(kinds, (_coded, _coded_subsampled), strict=True):
         if len(numbers):
-            part = sent(numbers, pixels.device)
+            part = to_device_async(numbers, pixels.device)
             decoded.append(code(chroma[part], steps[part]))
-    order = sent(np.argsort(np.concatenate(kinds)), pixels.device)
+    order = to_device_async(np.argsort(np.concatenate(kinds)), pixels.device)
     return _from_ycc(y, torch.cat(decoded)[order])[..., :width]
 
 
@@ -211,7 +215,7 @@ def _steps(
 ) -> Tensor:
     """Return the steps of every sample, shape (N, 1, 64)."""
     steps = np.stack([table(quality) for quality in qualities]).astype(np.float32)
-    return sent(steps[:, None], device)
+    return to_device_async(steps[:, None], device)
 
 
 def _weighted(rgb: Tensor, weights: tuple[int, int, int], offset: int) -> Tensor:
@@ -270,7 +274,7 @@ def _coded(planes: Tensor, steps: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=4)
 def _dct(device: torch.device) -> Tensor:
-    return sent(dct_basis().astype(np.float32), device)
+    return to_device_async(dct_basis().astype(np.float32), device)
 
 
 def _noisy(

@@ -8,7 +8,11 @@ import numpy as np
 import torch
 
 from memnet_core.errors import TrainingError
-from memnet_core.training.data.gpu_degradations import DEGRADATIONS, sent, shrunk
+from memnet_core.training.data.gpu_degradations import (
+    DEGRADATIONS,
+    shrunk,
+    to_device_async,
+)
 from memnet_core.training.data.sampler import RandomPatches, make_sampler
 from memnet_core.training.distillation import read_teachers
 
@@ -19,9 +23,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from memnet_core.training.config import TrainingConfig
-    from memnet_core.training.data.augment import Variety
+    from memnet_core.training.data.augment import SyntheticAugment
     from memnet_core.training.data.images import TrainingImages
-    from memnet_core.training.data.sampler import Place, Sampler
+    from memnet_core.training.data.sampler import PatchLocation, Sampler
     from memnet_core.training.distillation import Teacher
 
 __all__ = ["DevicePatches", "sampler_on"]
@@ -107,7 +111,7 @@ class DevicePatches(RandomPatches):
             self._made([samples[number] for number in group], patch, generator)
             for group in groups
         ]
-        order = sent(np.argsort(np.concatenate(groups)), self._device)
+        order = to_device_async(np.argsort(np.concatenate(groups)), self._device)
         degraded, clean = (
             torch.cat(planes)[order] / 255 for planes in zip(*parts, strict=True)
         )
@@ -119,7 +123,9 @@ class DevicePatches(RandomPatches):
         if not self._level_map:
             return degraded
         values = [value or 0.0 for value in told]
-        plane = sent(_column(values), self._device).expand_as(degraded[:, :1])
+        plane = to_device_async(_column(values), self._device).expand_as(
+            degraded[:, :1]
+        )
         return torch.cat([degraded, plane], 1)
 
     def _made(
@@ -136,17 +142,19 @@ class DevicePatches(RandomPatches):
         levels = [place.level for place in places]
         starts = [self._start(place.level, rng) for place, rng in samples]
         degraded = DEGRADATIONS[type(self._task)](region, levels, rngs, generator)
-        at = sent(np.array(starts), self._device)
+        at = to_device_async(np.array(starts), self._device)
         seen, clean = _windows(degraded, at, patch), _windows(region, at, patch)
         if not self._teachers:
             return seen, clean
         teacher = self._teachers[self._task.scale(levels[0])]
         values = [self._task.map_value(level) for level in levels]
-        answer = _answered(teacher, region, seen, sent(_column(values), self._device))
+        answer = _answered(
+            teacher, region, seen, to_device_async(_column(values), self._device)
+        )
         if teacher.scale > 1:
             answer = _windows(answer, at, patch)
         shares = [0 if v.is_plain else self._share for v in varieties]
-        return seen, clean.lerp(answer, sent(_column(shares), self._device))
+        return seen, clean.lerp(answer, to_device_async(_column(shares), self._device))
 
 
 @torch.no_grad()
@@ -164,7 +172,7 @@ def _column(values: Sequence[float]) -> NDArray[np.float32]:
 
 
 class _Sample(NamedTuple):
-    place: Place
+    place: PatchLocation
     rng: np.random.Generator
 
 
@@ -181,16 +189,16 @@ class _Resident:
             pixels = pixels.astype(np.float32)
         self._pixels = torch.from_numpy(pixels).to(device)
 
-    def crops(self, places: Sequence[Place]) -> Tensor:
+    def crops(self, places: Sequence[PatchLocation]) -> Tensor:
         """Return squares of one side, turned: float32 of shape (N, C, side, side)."""
         device, side = self._pixels.device, places[0].side
         walks = np.array([self._walk(place) for place in places], np.int64)
-        first, down, right = sent(walks, device)[:, :, None, None].unbind(1)
+        first, down, right = to_device_async(walks, device)[:, :, None, None].unbind(1)
         steps = torch.arange(side, device=device)
         pixels = self._pixels[first + down * steps[:, None] + right * steps]
         return pixels.permute(0, 3, 1, 2).contiguous().float()
 
-    def _walk(self, place: Place) -> tuple[int, int, int]:
+    def _walk(self, place: PatchLocation) -> tuple[int, int, int]:
         """Return the first pixel of a turned square, and the steps down and right."""
         width, last = self._widths[place.image], place.side - 1
         corner, down, right = (
@@ -205,18 +213,18 @@ class _Resident:
         return origin + corner, down, right
 
 
-def _varied(region: Tensor, varieties: Sequence[Variety]) -> Tensor:
+def _varied(region: Tensor, varieties: Sequence[SyntheticAugment]) -> Tensor:
     """Return crops of which some become others."""
     device = region.device
     pictures = {n: v.picture for n, v in enumerate(varieties) if v.picture is not None}
     tables = {n: v.table for n, v in enumerate(varieties) if v.table is not None}
     if pictures:
         made = np.stack([np.atleast_3d(picture) for picture in pictures.values()])
-        planes = sent(made, device).permute(0, 3, 1, 2).float()
-        region[sent(np.array([*pictures]), device)] = planes
+        planes = to_device_async(made, device).permute(0, 3, 1, 2).float()
+        region[to_device_async(np.array([*pictures]), device)] = planes
     if tables:
-        numbers = sent(np.array([*tables]), device)
-        tones = sent(np.stack([*tables.values()]), device).float()
+        numbers = to_device_async(np.array([*tables]), device)
+        tones = to_device_async(np.stack([*tables.values()]), device).float()
         old = region[numbers]
         region[numbers] = tones.gather(1, old.flatten(1).long()).view_as(old)
     return region

@@ -9,9 +9,9 @@ import numpy as np
 
 from memnet_core.errors import TrainingError
 from memnet_core.image_ops.resize import imresize
-from memnet_core.inference.analysis import judge
-from memnet_core.inference.scaling import Stabilized, scaling_of
-from memnet_core.inference.settings import Settings
+from memnet_core.inference.analysis import analyze
+from memnet_core.inference.scaling import AnscombeScaling, scaling_of
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import open_scenes, set_members
 from memnet_core.noise.correlation import estimate_sigma
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.inference.scaling import Linear
-    from memnet_core.sources.protocols import Source
+    from memnet_core.inference.scaling import LinearScaling
+    from memnet_core.sources.protocols import PixelSource
     from memnet_core.training.config import TrainingConfig
 
 __all__ = ["Pair", "read_pairs"]
@@ -72,7 +72,7 @@ def read_pairs(low: Path, high: Path, config: TrainingConfig) -> list[Pair]:
     """
     names = [{path.name: path for path in image_files(f)} for f in (low, high)]
     if lonely := sorted(names[0].keys() ^ names[1].keys()):
-        raise _lonely(lonely[0], low, high)
+        raise _unpaired_error(lonely[0], low, high)
     members: set[Path] = set()
     pairs: list[Pair] = []
     for name, path in names[0].items():
@@ -86,16 +86,16 @@ def _pairs_of(low: Path, high: Path, config: TrainingConfig) -> Iterator[Pair]:
     """Yield the planes of two files, of which every image has its partner."""
     with open_scenes(low) as degraded, open_scenes(high) as clean:
         if len(degraded) != len(clean):
-            raise _lonely(low.name, low.parent, high.parent)
+            raise _unpaired_error(low.name, low.parent, high.parent)
         for number in range(len(degraded)):
             with degraded.open(number) as a, clean.open(number) as b:
                 if a.shape[0] != b.shape[0]:
-                    raise _lonely(low.name, low.parent, high.parent)
+                    raise _unpaired_error(low.name, low.parent, high.parent)
                 yield from _pairs_of_planes(a, b, low, high, config)
 
 
 def _pairs_of_planes(
-    a: Source, b: Source, low: Path, high: Path, config: TrainingConfig
+    a: PixelSource, b: PixelSource, low: Path, high: Path, config: TrainingConfig
 ) -> Iterator[Pair]:
     found = _found(a, config)
     of_partner = [
@@ -133,11 +133,11 @@ def _pairs_of_planes(
 class _Found(NamedTuple):
     """What is found in a channel of a degraded image, in which level if it is told."""
 
-    scaling: Linear | Stabilized
+    scaling: LinearScaling | AnscombeScaling
     level: float | None
 
 
-def _found(source: Source, config: TrainingConfig) -> list[_Found]:
+def _found(source: PixelSource, config: TrainingConfig) -> list[_Found]:
     task, choice = config.kind, config.value_range
     if not task.noisy or choice == "plane":
         samples = (
@@ -146,7 +146,7 @@ def _found(source: Source, config: TrainingConfig) -> list[_Found]:
         )
         scalings = (scaling_of(blocks, source.dtype, choice) for blocks in samples)
         return [_Found(scaling, None) for scaling in scalings]
-    judged = judge(source, Settings(task=config.task, value_range=choice))
+    judged = analyze(source, RestoreOptions(task=config.task, value_range=choice))
     is_told = config.architecture.level_map
     return [
         _Found(channel.scaling, channel.level if is_told else None)
@@ -155,10 +155,10 @@ def _found(source: Source, config: TrainingConfig) -> list[_Found]:
     ]
 
 
-def _is_clean(partner: Source, channel: int, found: _Found) -> bool:
+def _is_clean(partner: PixelSource, channel: int, found: _Found) -> bool:
     """Whether a channel has too little noise to be one more noisy image of the same."""
     scaling = found.scaling
-    if not isinstance(scaling, Stabilized):
+    if not isinstance(scaling, AnscombeScaling):
         return False  # it makes no difference
     planes = sampled_planes(partner, channel)
     middle = sampled_blocks(partner, [planes[len(planes) // 2]])
@@ -167,7 +167,7 @@ def _is_clean(partner: Source, channel: int, found: _Found) -> bool:
     return noise < _CLEAN * scaling.level
 
 
-def _lonely(name: str, low: Path, high: Path) -> TrainingError:
+def _unpaired_error(name: str, low: Path, high: Path) -> TrainingError:
     return TrainingError(
         f"{name} is in one of {low} and {high} only; pairs have the same "
         "name and number of planes in both folders."

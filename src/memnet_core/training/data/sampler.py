@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from memnet_core.image_ops.resize import modcrop
-from memnet_core.training.data.augment import Variety, draw_variety
+from memnet_core.training.data.augment import SyntheticAugment, draw_variety
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GridPatches",
-    "Place",
+    "PatchLocation",
     "RandomPatches",
     "Sampler",
     "degraded_window",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-class Place(NamedTuple):
+class PatchLocation(NamedTuple):
     """Where a sample comes from.
 
     Attributes
@@ -180,7 +180,7 @@ class RandomPatches:
         pair = degraded_window(clean, start, patch, self._task, level, rng)
         return *pair, self._task.map_value(level) if self._level_map else None
 
-    def _place(self, patch: int, rng: np.random.Generator) -> Place:
+    def _place(self, patch: int, rng: np.random.Generator) -> PatchLocation:
         """Draw where a sample comes from."""
         image = int(np.searchsorted(self._cumulated, rng.random(), side="right"))
         level = self._task.draw_level(self._levels, rng)
@@ -190,7 +190,7 @@ class RandomPatches:
             grid * int(rng.integers(0, (size - side) // grid + 1))
             for size in self._pairs[image][0].shape[:2]
         )
-        return Place(image, level, top, left, side, int(rng.integers(8)))
+        return PatchLocation(image, level, top, left, side, int(rng.integers(8)))
 
     def _told(self, image: int) -> float | None:
         """Return what the level's plane holds for a pair, if there is one."""
@@ -199,10 +199,10 @@ class RandomPatches:
 
     def _variety(
         self, clean: NDArray[Any], side: int, rng: np.random.Generator
-    ) -> Variety:
+    ) -> SyntheticAugment:
         """Draw what becomes of a square of an image, if that has 8 bits."""
         if clean.dtype != np.uint8:
-            return Variety()
+            return SyntheticAugment()
         return draw_variety(
             (side, side, *clean.shape[2:]),
             rng,

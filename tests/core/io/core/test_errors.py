@@ -17,7 +17,11 @@ from PIL import Image as PillowImage
 
 from memnet_core.errors import ImageError, MemnetError
 from memnet_core.io import Image, create_image, in_memory, open_image, save_image
-from memnet_core.io.core.errors import parsing, reading, writing
+from memnet_core.io.core.errors import (
+    wrap_parse_errors,
+    wrap_read_errors,
+    wrap_write_errors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +44,7 @@ BUGS += [ZeroDivisionError("x"), RuntimeError("x")]
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda error: type(error).__name__)
 def test_our_own_bugs_stay_what_they_are(bug: Exception) -> None:
-    with pytest.raises(type(bug)) as caught, reading(PATH):
+    with pytest.raises(type(bug)) as caught, wrap_read_errors(PATH):
         raise bug
     assert caught.value is bug
 
@@ -48,13 +52,13 @@ def test_our_own_bugs_stay_what_they_are(bug: Exception) -> None:
 @pytest.mark.parametrize("bug", BUGS[:5], ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("library", ["PIL", "tifffile", "zarr", "numcodecs"])
 def test_what_libraries_stumble_over_is_damage(library: str, bug: Exception) -> None:
-    with pytest.raises(ImageError, match="the file is damaged"), reading(PATH):
+    with pytest.raises(ImageError, match="the file is damaged"), wrap_read_errors(PATH):
         raised_by(library, bug)()
 
 
 def test_reasons_of_libraries_are_told() -> None:
     reason = "cannot be read: it is broken"
-    with pytest.raises(ImageError, match=reason) as caught, reading(PATH):
+    with pytest.raises(ImageError, match=reason) as caught, wrap_read_errors(PATH):
         raised_by("PIL", SyntaxError("it is\nbroken."))()
     assert isinstance(caught.value.__cause__, SyntaxError)
 
@@ -72,7 +76,7 @@ def test_reasons_of_libraries_are_told() -> None:
 def test_what_only_files_cause_is_told_whoever_raises_it(
     error: Exception, reason: str
 ) -> None:
-    with pytest.raises(ImageError) as caught, reading(PATH):
+    with pytest.raises(ImageError) as caught, wrap_read_errors(PATH):
         raise error
     assert str(caught.value) == f"a.png cannot be read: {reason}."
     assert caught.value.path == PATH
@@ -81,7 +85,11 @@ def test_what_only_files_cause_is_told_whoever_raises_it(
 
 def test_code_that_picks_a_file_apart_marks_itself() -> None:
     attributes: dict[str, Any] = {}
-    with pytest.raises(ImageError) as got, reading(PATH), parsing("its attributes"):
+    with (
+        pytest.raises(ImageError) as got,
+        wrap_read_errors(PATH),
+        wrap_parse_errors("its attributes"),
+    ):
         attributes["axes"]
     assert "its attributes cannot be understood" in str(got.value)
     assert isinstance(got.value.__cause__, ValueError)
@@ -89,10 +97,10 @@ def test_code_that_picks_a_file_apart_marks_itself() -> None:
 
 
 def test_first_path_of_an_error_is_kept() -> None:
-    with pytest.raises(MemnetError) as caught, reading(PATH):
+    with pytest.raises(MemnetError) as caught, wrap_read_errors(PATH):
         raise ImageError("x", path=Path("other"))
     assert caught.value.path == Path("other")
-    with pytest.raises(MemnetError) as caught, reading(PATH):
+    with pytest.raises(MemnetError) as caught, wrap_read_errors(PATH):
         raise ImageError("x")
     assert caught.value.path == PATH
 
@@ -104,7 +112,7 @@ def test_path_of_an_error_reaches_other_processes() -> None:
 
 def test_writing_lets_errors_of_others_pass() -> None:
     def fail() -> None:
-        with writing(PATH) as others:
+        with wrap_write_errors(PATH) as others:
             others.append(foreign)
             raise foreign
 
@@ -115,7 +123,7 @@ def test_writing_lets_errors_of_others_pass() -> None:
 
 
 def test_writing_tells_path_and_reason() -> None:
-    with pytest.raises(ImageError) as refused, writing(PATH):
+    with pytest.raises(ImageError) as refused, wrap_write_errors(PATH):
         raise OSError(28, "Disk full")
     assert str(refused.value) == "a.png cannot be written: Disk full."
     assert refused.value.path == PATH

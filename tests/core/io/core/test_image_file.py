@@ -23,7 +23,7 @@ from memnet_core.io.zarr.ngff import image_attributes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.sources.protocols import Source
+    from memnet_core.sources.protocols import PixelSource
 
 PATH = Path("a.tif")
 
@@ -53,7 +53,7 @@ def counted(axes: str, *shape: int, **options: Any) -> tuple[ImageFile, Counting
 
 
 def test_a_file_is_a_source() -> None:
-    source: Source = in_memory(PATH, Image(noise(2, 3, 4), "ZYX"))
+    source: PixelSource = in_memory(PATH, Image(noise(2, 3, 4), "ZYX"))
     assert source.shape == (2, 3, 4, 1)
 
 

@@ -21,7 +21,7 @@ from memnet_core.io.core.fingerprint import (
     looks_same,
 )
 from memnet_core.io.core.provenance import Provenance, provenance_in, provenance_of
-from memnet_core.io.raster.comments import inscribed
+from memnet_core.io.raster.comments import embed_comment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,7 @@ def test_other_readers_see_the_picture_as_before(
 def test_what_a_file_held_before_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     PillowImage.fromarray(pixels()).save(path, comment="mine", exif=b"Exif\0\0II*\0")
-    path.write_bytes(inscribed("jpeg", path.read_bytes(), str(MADE)))
+    path.write_bytes(embed_comment("jpeg", path.read_bytes(), str(MADE)))
     with PillowImage.open(path) as picture:
         assert picture.info["comment"] == b"mine"
         assert picture.info["exif"]
@@ -104,7 +104,7 @@ def test_what_a_file_held_before_stays(tmp_path: Path) -> None:
 def test_of_several_the_last_one_counts(kind: str, tmp_path: Path) -> None:
     path = saved(tmp_path / f"a.{kind}")
     later = MADE.model_copy(update={"task": "deblock"})
-    path.write_bytes(inscribed(kind, path.read_bytes(), str(later)))
+    path.write_bytes(embed_comment(kind, path.read_bytes(), str(later)))
     assert provenance_of(path) == later
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from memnet_core.training.data.augment import dim_patch, plain_patch, studio_range
+from memnet_core.training.data.augment import dim_patch, studio_range, synthetic_patch
 
 
 def test_studio_range_maps_black_and_white_to_16_and_235() -> None:
@@ -19,7 +19,7 @@ def test_plain_patches_are_flat_cut_off_or_drawn() -> None:
     ramp = np.tile(np.arange(40, 140, dtype=np.uint8), (100, 1))
     kinds = {"flat": 0, "cut": 0, "drawn": 0}
     for seed in range(90):
-        patch = plain_patch(ramp, np.random.default_rng(seed))
+        patch = synthetic_patch(ramp, np.random.default_rng(seed))
         assert patch.shape == ramp.shape
         assert patch.dtype == np.uint8
         if len(np.unique(patch)) == 1:
@@ -35,7 +35,7 @@ def test_cut_patches_reach_white_or_black() -> None:
     ramp = np.tile(np.linspace(0, 255, 256).astype(np.uint8), (8, 1))
     ends = set()
     for seed in range(60):
-        patch = plain_patch(ramp, np.random.default_rng(seed))
+        patch = synthetic_patch(ramp, np.random.default_rng(seed))
         if len(np.unique(patch)) > 30 and (np.diff(patch.astype(int)) >= 0).all():
             ends |= {end for end in (0, 255) if np.mean(patch == end) > 0.1}
     assert ends == {0, 255}
@@ -45,7 +45,7 @@ def test_plain_patches_of_a_colour_network_are_coloured_and_gray() -> None:
     photo = np.random.default_rng(2).integers(0, 256, (40, 48, 3), np.uint8)
     flat = set()
     for seed in range(120):
-        patch = plain_patch(photo, np.random.default_rng(seed))
+        patch = synthetic_patch(photo, np.random.default_rng(seed))
         assert patch.shape == photo.shape
         if len(tones := np.unique(patch.reshape(-1, 3), axis=0)) == 1:
             flat.add(len(np.unique(tones)) > 1)
@@ -55,7 +55,7 @@ def test_plain_patches_of_a_colour_network_are_coloured_and_gray() -> None:
 def test_plain_patch_depends_on_its_random_numbers_alone() -> None:
     plane = np.zeros((20, 24), np.uint8)
     for seed in range(6):
-        one, other = (plain_patch(plane, np.random.default_rng(seed)) for _ in "ab")
+        one, other = (synthetic_patch(plane, np.random.default_rng(seed)) for _ in "ab")
         np.testing.assert_array_equal(one, other)
     assert not plane.any()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from memnet_core.inference.scaling import Stabilized
+from memnet_core.inference.scaling import AnscombeScaling
 from memnet_core.training.data.images import TrainingImages, training_images
 from memnet_core.training.data.pairs import read_pairs
 from memnet_core.training.data.sampler import RandomPatches
@@ -122,7 +122,7 @@ def test_levels_stay_with_their_images_where_small_ones_are_left_out() -> None:
 
 
 def test_forward_mean_is_what_the_unbiased_inverse_leads_back_from() -> None:
-    scaling = Stabilized(low=BLACK, high=500, gain=GAIN, black=BLACK, read_noise=2)
+    scaling = AnscombeScaling(low=BLACK, high=500, gain=GAIN, black=BLACK, read_noise=2)
     values = np.array([BLACK, 102, 110, 150, 219, 221, 400.0])
     after = scaling.forward_mean(values)
     noisy = values + 7  # anything: the result is what the network says
