@@ -164,7 +164,7 @@ def classic(
         assert channel.scaling
         seen = channel.scaling.forward(values).astype(np.float64)
         after = denoise(seen, channel.level / 255).astype(np.float32)
-        return values + channel.scaling.change(values, after)
+        return values + channel.scaling.inverse_difference(values, after)
 
     return restored
 

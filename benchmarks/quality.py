@@ -92,7 +92,7 @@ def on_planes(entry: Entry, levels: Sequence[int]) -> System:
     return System(
         name=f"MemNet {card.name}",
         restore=lambda sample, level: restored_plane(
-            engine, sample.degraded, task.map_value(level)
+            engine, sample.degraded, task.level_map_value(level)
         ),
         levels=tuple(level for level in levels if card.levels.covers(level)),
         multiply_adds=card.architecture.multiply_adds(),

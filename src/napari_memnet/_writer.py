@@ -309,7 +309,7 @@ def _source(path: Path, planes: LayerSource, attributes: dict[str, Any]) -> Imag
             native=NgffAttributes(told),
             provenance=provenance_line(attributes),
         ),
-        grain=(1, 1),
+        chunk_shape=(1, 1),
     )
 
 

@@ -220,10 +220,13 @@ def clips_at(
         pixels = filled.read(plane, spot.rows, spot.columns)
         seen = select_input(pixels, decision.colours, image_channels)
         is_blank = pixels.min() == pixels.max()
-        spread = task.spread(channel.level)
+        spread = task.clip_margin(channel.level)
         frames.append(None if is_blank else channel.scaling.forward(seen, spread))
     return [
-        Clip(torch.from_numpy(np.stack(run)[:, colour]), task.map_value(channel.level))
+        Clip(
+            torch.from_numpy(np.stack(run)[:, colour]),
+            task.level_map_value(channel.level),
+        )
         for run in _unbroken(frames)
         for colour in range(run[0].shape[0])
     ]

@@ -66,7 +66,7 @@ def perform(step: Step, settings: RestoreOptions) -> tuple[StepResult, dict[str,
         _workshops[settings] = StepExecutor(settings)
     workshop = _workshops[settings]
     try:
-        answer = result_of(workshop.perform(step))
+        answer = result_of(workshop.execute(step))
     except Exception as error:  # noqa: BLE001 - one bad file never stops the others
         return StepResult(outcome=failure(step.job, error)), workshop.checksums()
     if answer.complete:

@@ -142,7 +142,7 @@ class StepExecutor:
         """Return the SHA-256 of the weights of each model used, by name."""
         return {name: entry.card.sha256 for name, entry in self.entries.items()}
 
-    def perform(self, step: Step, *, wait: bool = True) -> Events:
+    def execute(self, step: Step, *, wait: bool = True) -> Events:
         """Do a step.
 
         Parameters
@@ -183,7 +183,7 @@ class StepExecutor:
 
     def _is_lost(self, step: Step) -> bool:
         """Whether a result that is no longer in the making is not at its place."""
-        found = StalenessChecker(self.settings).standing(step.job).state
+        found = StalenessChecker(self.settings).state_of(step.job).state
         return step.action == "finish" and found != "fresh"
 
     def left_over(self, stage: tuple[Step, ...]) -> Outcome | None:
@@ -215,7 +215,7 @@ class StepExecutor:
                 source = part.source
                 source.metadata = replace(source.metadata, provenance=str(made))
             for prepared in ready:
-                yield from self._noted(prepared)
+                yield from self._announce_model(prepared)
             make_folder(job.output.parent, job.root)
             sinks = opened.enter_context(
                 create_scenes(
@@ -264,7 +264,7 @@ class StepExecutor:
             # Another run may have brought it up to date since this one was planned.
             if (
                 job.stale
-                and StalenessChecker(self.settings).standing(job).state == "fresh"
+                and StalenessChecker(self.settings).state_of(job).state == "fresh"
             ):
                 return StepResult(outcome=skipped(replace(job, stale="")))
         work = join_or_create(job, self.settings)
@@ -312,9 +312,9 @@ class StepExecutor:
         """Open the source of a result; that of another one is closed."""
         self.close()
         self._maker = ShardWorker(work, job, self.settings.device, self.models)
-        yield from self._noted(self._maker.prepared)
+        yield from self._announce_model(self._maker.prepared)
 
-    def _noted(self, prepared: Prepared) -> Generator[ModelReady, None, None]:
+    def _announce_model(self, prepared: Prepared) -> Generator[ModelReady, None, None]:
         """Tell of a model when it is used for the first time."""
         entry = prepared.entry
         if self.entries.get(entry.card.name) != entry:

@@ -103,7 +103,7 @@ def _told(others: Sequence[Path]) -> tuple[str, ...]:
 def _planned(job: Job, judge: StalenessChecker, update: bool) -> Job:
     """Look at a source's header, unless there is nothing to do."""
     if not job.overwrite:
-        found = judge.standing(job)
+        found = judge.state_of(job)
         redone = found.state == "broken" or (found.state == "stale" and update)
         skip = found.state != "missing" and not redone
         job = replace(job, skip=skip, overwrite=redone, stale=found.why)

@@ -121,9 +121,9 @@ class BatchRun:
                     yield FileStarted(job)
                     for event in self._restored(job, writer):
                         yield event
-                        yield from self._collect(_MOST_UNWRITTEN)
-                    yield from self._collect(_MOST_UNWRITTEN)
-                yield from self._collect(0)
+                        yield from self._drain(_MOST_UNWRITTEN)
+                    yield from self._drain(_MOST_UNWRITTEN)
+                yield from self._drain(0)
             finally:
                 self._workshop.close()
                 self.outcomes.extend(future.result() for future in self._unwritten)
@@ -133,7 +133,7 @@ class BatchRun:
         """Return the SHA-256 of the weights of each model used, by name."""
         return self._workshop.checksums()
 
-    def _collect(self, most: int) -> Generator[FileFinished, None, None]:
+    def _drain(self, most: int) -> Generator[FileFinished, None, None]:
         """Yield what is written; wait until at most `most` files are not."""
         while self._unwritten and (
             len(self._unwritten) > most or self._unwritten[0].done()
@@ -155,7 +155,7 @@ class BatchRun:
         try:
             yield from events
         except Exception as error:  # noqa: BLE001 - one bad file never stops the others
-            self._leave(failure(job, error))
+            self._enqueue_outcome(failure(job, error))
             return
         answer = events.result
         if answer.complete:
@@ -164,11 +164,11 @@ class BatchRun:
             )
         elif answer.outcome:
             seconds = time.monotonic() - started
-            self._leave(replace(answer.outcome, seconds=seconds))
+            self._enqueue_outcome(replace(answer.outcome, seconds=seconds))
 
     def _steps(self, job: Job) -> Generator[Event, None, StepResult]:
         """Take the steps of a job, stage by stage."""
-        answer = yield from self._workshop.perform(first_step(job))
+        answer = yield from self._workshop.execute(first_step(job))
         total = answer.total
         stages = answer.stages
         left = sum(len(stage) for stage in stages[:-1])
@@ -179,7 +179,7 @@ class BatchRun:
                 postponed = []
                 for step in todo:
                     events = GeneratorWithResult(
-                        self._workshop.perform(step, wait=wait)
+                        self._workshop.execute(step, wait=wait)
                     )
                     for event in events:
                         yield self._overall(event, total - left, total)
@@ -201,7 +201,7 @@ class BatchRun:
             return FileProgress(event.job, (done + event.fraction) / total)
         return event
 
-    def _leave(self, outcome: Outcome) -> None:
+    def _enqueue_outcome(self, outcome: Outcome) -> None:
         """Put an outcome behind those of files that are being written."""
         known: Future[Outcome] = Future()
         known.set_result(outcome)

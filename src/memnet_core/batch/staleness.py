@@ -55,7 +55,7 @@ class StalenessChecker:
     settings: RestoreOptions | None
     _checksums: dict[float, frozenset[str]] = field(default_factory=dict)
 
-    def standing(self, job: Job) -> OutputState:
+    def state_of(self, job: Job) -> OutputState:
         """Return what there is of the result of a job.
 
         Results that do not tell how they were made, and those that may not be read,
@@ -85,7 +85,7 @@ class StalenessChecker:
         given, wanted = before.pop("level", None), now.pop("level", None)
         other_level = any(level != wanted for level in made.levels)
         if given if wanted is None else other_level:
-            strongest = max(made.levels, key=task.map_value)
+            strongest = max(made.levels, key=task.level_map_value)
             return f"it was made for another level ({task.symbol} {strongest:g})"
         if before != now:
             names = sorted(n for n in before | now if before.get(n) != now.get(n))
@@ -100,7 +100,7 @@ class StalenessChecker:
 
         Whether its source has colours is not known without a look at its pixels.
         """
-        level = max(made.levels, key=find_task(made.task).map_value)
+        level = max(made.levels, key=find_task(made.task).level_map_value)
         if level not in self._checksums:
             try:
                 entries = [

@@ -143,7 +143,7 @@ def colour_sample(
     if task.undoes_jpeg:
         source = _jpeg_source(clean, round(level))
     else:
-        pixels = task.captured(clean, level, noise(level, seed=seed, number=number))
+        pixels = task.ground_truth(clean, level, noise(level, seed=seed, number=number))
         source = ArraySource(pixels[None].astype(np.float32))
     degraded = source.stack[0].astype(np.float64)
     if task.scale(level) > 1:

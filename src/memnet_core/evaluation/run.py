@@ -102,7 +102,7 @@ class _Gray:
         )
 
     def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
-        value = self.task.map_value(level)
+        value = self.task.level_map_value(level)
         return restored_plane(self.engine, sample.degraded, value), ""
 
     def scores(
@@ -264,7 +264,7 @@ def restored_plane(
     degraded : ndarray, shape (H, W)
         Pixels in [0, 255].
     level : float
-        Value of the level's plane, see `memnet_core.tasks.Task.map_value`.
+        Value of the level's plane, see `memnet_core.tasks.Task.level_map_value`.
 
     Returns
     -------

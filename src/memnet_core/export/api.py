@@ -79,7 +79,7 @@ def export(
     task = find_task(card.task)
     if level is not None:
         task.check(level)
-    plane = None if level is None else task.map_value(level)
+    plane = None if level is None else task.level_map_value(level)
     network = ExportableMemNet(model, plane)
     about = {"memnet": card.model_dump_json()}
     if level is not None:

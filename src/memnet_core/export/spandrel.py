@@ -41,7 +41,7 @@ class MemNetArch(Architecture[MemNet]):  # type: ignore[misc]
     ----------
     plane : float, optional
         What the plane of the level holds, for networks that have one: of noise σ/255,
-        see `memnet_core.tasks.Task.map_value`.
+        see `memnet_core.tasks.Task.level_map_value`.
     """
 
     def __init__(self, plane: float | None = None) -> None:
@@ -143,7 +143,7 @@ def described(path: Path, level: float | None = None) -> ImageModelDescriptor[Me
     plane = None
     if level is not None:
         task.check(level)
-        plane = task.map_value(level)
+        plane = task.level_map_value(level)
     descriptor = MemNetArch(plane).load(model.state_dict())
     descriptor.tags.append(card.serves)
     return descriptor.eval()

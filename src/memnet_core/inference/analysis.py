@@ -23,7 +23,7 @@ from memnet_core.inference.scaling import (
     stabilized_of,
 )
 from memnet_core.noise.correlation import Grain
-from memnet_core.sources.frame_average import TemporalAverage, beside
+from memnet_core.sources.frame_average import TemporalAverage, neighbors
 from memnet_core.sources.hot_pixels import HotPixelsRemoved, replaced
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 from memnet_core.sources.wrappers import NaNFilled
@@ -99,7 +99,7 @@ class SourceAnalysis:
 
     def strongest(self, task: Task) -> float:
         """Return the level of the channel that needs most."""
-        return max((c.level for c in self.channels), key=task.map_value)
+        return max((c.level for c in self.channels), key=task.level_map_value)
 
 
 def analyze(source: PixelSource, settings: RestoreOptions) -> SourceAnalysis:
@@ -152,7 +152,7 @@ def _judged(
         blocks, hot = _without_hot_pixels(source, blocks, channel, line)
         source = HotPixelsRemoved(source, line.gain, line.constant)
     even_line, frames = line, 1.0
-    if line and photons and settings.context > 1 and beside(source, planes[0]):
+    if line and photons and settings.context > 1 and neighbors(source, planes[0]):
         source = TemporalAverage(source, line.gain, line.constant)
         step = -(-len(planes) // _AVERAGED)
         few = planes[step // 2 :: step]

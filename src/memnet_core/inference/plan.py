@@ -97,7 +97,7 @@ class RestorePlan(BaseModel):
     def level(self) -> float:
         """The level, of several the strongest."""
         task = find_task(self.task)
-        return max((c.level for c in self.channels), key=task.map_value)
+        return max((c.level for c in self.channels), key=task.level_map_value)
 
     @property
     def scale(self) -> int:
@@ -260,10 +260,10 @@ def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -
     served = [v for card in cards for v in card.levels.values]
     if not served:
         return
-    least = min(served, key=task.map_value)
+    least = min(served, key=task.level_map_value)
     if photons:
         least = lowest_useful_sigma(least)
-    if task.map_value(level) < task.map_value(least):
+    if task.level_map_value(level) < task.level_map_value(least):
         raise NothingToDo(
             f"needs none: {task.symbol} {level:g} is milder than {task.symbol} "
             f"{least:g}, the mildest that is served (--nearest applies it all the same)"

@@ -197,9 +197,9 @@ class _Plane:
         if coding and coding.has_chroma and not is_carried:
             self.chroma = SubsampledChroma(self.filled, coding)
         task = self.prepared.task
-        self.beyond, self.map_value = (
-            task.spread(self.level),
-            task.map_value(decision.applied(self.level)),
+        self.beyond, self.level_map_value = (
+            task.clip_margin(self.level),
+            task.level_map_value(decision.applied(self.level)),
         )
 
     def is_blank(self, rows: slice, columns: slice) -> bool:
@@ -312,11 +312,11 @@ class _Plane:
         # Nothing is computed below the last row that is wanted, but for its context.
         effort = passes * (length if passes > 1 else whole.stop - seen.start)
         outputs = (
-            average_over_dihedral(engine, strips, length, step, self.map_value)
+            average_over_dihedral(engine, strips, length, step, self.level_map_value)
             if passes > 1
             else (
                 (len(out[0, 0]), out)
-                for out in engine.stream(strips, length, self.map_value)
+                for out in engine.stream(strips, length, self.level_map_value)
             )
         )
         samples = self._samples(engine, whole, beside)
@@ -389,7 +389,7 @@ class _Plane:
         if self.chroma is None or self.prepared.decision.colours != "chroma":
             return None
         gray = (self.scaling.low + self.scaling.high) / 2
-        cells = self.chroma.cells(rows, columns, 1)
+        cells = self.chroma.sample_window(rows, columns, 1)
         alone = {"colours": "single", "coding": None}
         decision = self.prepared.decision.model_copy(update=alone)
         streams = []
@@ -435,22 +435,24 @@ class _Plane:
     ) -> NDArray[Any]:
         """Return pixels of which the network made `restored`, in the result's dtype."""
         values = self._planes(before, self.prepared.engine)
-        change = self.scaling.change(values, restored, self.beyond)
+        change = self.scaling.inverse_difference(values, restored, self.beyond)
         pixels = before.astype(np.float64)
         colours = without_alpha(pixels)
         mode, coding = self.prepared.decision.colours, self.prepared.decision.coding
         changed = from_planes(colours, change, mode)
         if samples and self.chroma:
-            cells = self.chroma.cells(rows, columns, 1)
+            cells = self.chroma.sample_window(rows, columns, 1)
             moved = samples.take(cells[0]) - self.chroma.read(self.plane, *cells)
-            moved = self.chroma.enlarged(moved, rows, columns)
+            moved = self.chroma.upsample(moved, rows, columns)
             changed = add_chroma(changed, moved)
         if coding and self.prepared.decision.consistency:
             height, width = self.base.shape[1:3]
             missing = coding.missing(rows, height, 0), coding.missing(columns, width, 1)
             changed = project_colors_to_bounds(colours, changed, coding, missing)
             if self.chroma:
-                changed = self.chroma.held(self.plane, changed, rows, columns)
+                changed = self.chroma.project_to_bounds(
+                    self.plane, changed, rows, columns
+                )
         colours[...] = changed
         result = to_dtype(pixels, self.dtype)
         if self.filled.found:

@@ -65,7 +65,7 @@ class LinearScaling(BaseModel):
         """Map values without noise to what the network is to make of noisy ones."""
         return self.forward(values)
 
-    def change(
+    def inverse_difference(
         self,
         values: NDArray[np.float64],
         after: NDArray[np.float32],
@@ -135,7 +135,7 @@ class AnscombeScaling(BaseModel):
         mapped: NDArray[np.float64] = (means - zero) / (one - zero)
         return mapped.astype(np.float32)
 
-    def change(
+    def inverse_difference(
         self,
         values: NDArray[np.float64],
         after: NDArray[np.float32],

@@ -158,7 +158,7 @@ def strength_in_words(strength: float, level: float, card: Card) -> str:
     task = find_task(card.task)
     applied = task.at_strength(level, strength)
     said = f"strength {strength:g}, as {task.symbol} {applied:.3g}"
-    served = [task.map_value(value) for value in card.levels.values]
-    if not min(served) <= task.map_value(applied) <= max(served):
+    served = [task.level_map_value(value) for value in card.levels.values]
+    if not min(served) <= task.level_map_value(applied) <= max(served):
         said += f", beyond what the model is trained for ({card.serves})"
     return said

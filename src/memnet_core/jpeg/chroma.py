@@ -70,7 +70,7 @@ class _Axis:
         """Number of samples."""
         return -(-(self.size + self.lead) // self.cell)
 
-    def cells(self, part: slice, more: int = 0) -> slice:
+    def sample_window(self, part: slice, more: int = 0) -> slice:
         """Return the samples of some pixels, and `more` around them."""
         more *= self.cell > 1
         first = (part.start + self.lead) // self.cell
@@ -118,10 +118,12 @@ class SubsampledChroma:
         )
         self.shape = self._axes[0].samples, self._axes[1].samples
 
-    def cells(self, rows: slice, columns: slice, more: int = 0) -> tuple[slice, slice]:
+    def sample_window(
+        self, rows: slice, columns: slice, more: int = 0
+    ) -> tuple[slice, slice]:
         """Return the samples of pixels, and `more` around them."""
         down, across = self._axes
-        return down.cells(rows, more), across.cells(columns, more)
+        return down.sample_window(rows, more), across.sample_window(columns, more)
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Return samples of shape (h, w, 2); rows and columns count samples."""
@@ -135,7 +137,7 @@ class SubsampledChroma:
                 samples = _undone(samples, n, part, around)
         return samples
 
-    def enlarged(
+    def upsample(
         self, samples: NDArray[np.float64], rows: slice, columns: slice
     ) -> NDArray[np.float64]:
         """Return pixels as decoders make them of samples.
@@ -166,11 +168,11 @@ class SubsampledChroma:
         sure = ((pixels > 0) & (pixels < 255)).all(axis=-1)
         if not sure.any():
             return True
-        samples = self.read(plane, *self.cells(rows, columns, 1))
-        rest = _chroma(pixels) - self.enlarged(samples, rows, columns)
+        samples = self.read(plane, *self.sample_window(rows, columns, 1))
+        rest = _chroma(pixels) - self.upsample(samples, rows, columns)
         return bool(np.abs(rest[sure]).mean() < _UNEXPLAINED)
 
-    def held(
+    def project_to_bounds(
         self,
         plane: int,
         changed: NDArray[np.float64],
@@ -190,7 +192,7 @@ class SubsampledChroma:
         rows, columns : slice
             Where they belong.
         """
-        cells = self.cells(rows, columns)
+        cells = self.sample_window(rows, columns)
         before = self.read(plane, *cells)
         unsure, still = self._saturated(plane, cells)
         after = self._means(_chroma(changed), cells)
@@ -301,7 +303,7 @@ def _enlarged(
     samples: NDArray[np.float64], axis: int, part: slice, along: _Axis
 ) -> NDArray[np.float64]:
     """Return pixels: three quarters of their sample, one quarter of the next one."""
-    cells, seen = along.cells(part), along.cells(part, 1)
+    cells, seen = along.sample_window(part), along.sample_window(part, 1)
     lacking = 1 - (cells.start - seen.start), 1 - (seen.stop - cells.stop)
     ends = [(0, 0)] * samples.ndim
     ends[axis] = lacking

@@ -70,7 +70,7 @@ def flat_answers(model: MemNet, task: Task, levels: Levels) -> NDArray[np.float3
     brightness = torch.linspace(0, 1, _BRIGHTNESSES)
     probe = _Probe(_collapsed(model))
     found = [
-        probe(_flat(model, brightness, task.map_value(level)), brightness).changes
+        probe(_flat(model, brightness, task.level_map_value(level)), brightness).changes
         for level in _standing_for(levels)
     ]
     return torch.stack(found).numpy() * 255
@@ -95,7 +95,7 @@ def remove_fixed_pattern(model: MemNet, task: Task, levels: Levels) -> MemNet:
     rng = np.random.default_rng(0)
     standing = _standing_for(levels)
     for level in standing:
-        value = task.map_value(level)
+        value = task.level_map_value(level)
         clean.append(exact(_flat(mended, brightness, value), brightness))
         if task.noisy and level in standing[-3:]:
             shades = torch.tensor([0.1, 0.5, 0.9])
@@ -180,7 +180,7 @@ def _standing_for(levels: Levels) -> list[float]:
 
 
 def _flat(
-    model: MemNet, brightness: Tensor, map_value: float, side: int | None = None
+    model: MemNet, brightness: Tensor, level_map_value: float, side: int | None = None
 ) -> Tensor:
     """Return flat images, by default of one cell, with the level's plane behind."""
     architecture = model.architecture
@@ -190,7 +190,7 @@ def _flat(
     )
     if not architecture.level_map:
         return image.clone()
-    level = torch.full((len(brightness), 1, side, side), map_value)
+    level = torch.full((len(brightness), 1, side, side), level_map_value)
     return torch.cat([image, level], dim=1)
 
 

@@ -123,7 +123,7 @@ def compare(
         made = {}
         for each in _chosen(name, model.architecture, names):
             engine = each.engine(model, device)
-            restored = restored_plane(engine, degraded, task.map_value(level))
+            restored = restored_plane(engine, degraded, task.level_map_value(level))
             made[each.name] = picture(each.name, restored)
             spectra[name, each.name] = made[each.name].spectrum
         rows[name] = tuple(made.values())

@@ -236,7 +236,7 @@ def score_predictions(
         As `memnet_core.evaluation.run.evaluate`.
     """
     architecture = model.architecture
-    value = find_task(card.task).map_value(level)
+    value = find_task(card.task).level_map_value(level)
     for made in exits(architecture):
         engine = made.engine(model, device)
         [evaluation] = evaluate(engine, card, folder, [level], seed=seed)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from memnet_core.sources.protocols import PixelSource
 
-__all__ = ["TemporalAverage", "averaged", "beside"]
+__all__ = ["TemporalAverage", "averaged", "neighbors"]
 
 _SMOOTH = 1.5
 """Deviation in pixels of the Gaussian before registration, or noise would rule it."""
@@ -42,9 +42,9 @@ _ALIKE, _OTHER = 1.5, 2.5
 full, and from which on not at all."""
 
 
-def beside(source: PixelSource, plane: int) -> list[int]:
+def neighbors(source: PixelSource, plane: int) -> list[int]:
     """Return the neighbours of a plane in time or depth, of a source that knows."""
-    known: Any = getattr(source, "beside", None)
+    known: Any = getattr(source, "neighbors", None)
     return list(known(plane)) if known else []
 
 
@@ -56,7 +56,7 @@ class TemporalAverage(SourceWrapper):
     Parameters
     ----------
     source : Source
-        One that knows which planes are `beside` another.
+        One that knows which planes are `neighbors` another.
     gain, constant : float
         The noise: its variance is gain · mean + constant, in the unit of the pixels.
     """
@@ -78,7 +78,7 @@ class TemporalAverage(SourceWrapper):
 
     def _mean(self, plane: int) -> tuple[int, NDArray[Any], float]:
         if self._made is None or self._made[0] != plane:
-            near = sorted([plane, *beside(self._source, plane)])
+            near = sorted([plane, *neighbors(self._source, plane)])
             _, height, width, _ = self.shape
             whole = slice(0, height), slice(0, width)
             self._read = {

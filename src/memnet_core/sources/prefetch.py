@@ -43,7 +43,7 @@ class _Ahead:
         self.jpeg_tables = source.jpeg_tables
         self.jpeg_coding = source.jpeg_coding
         self.channel = source.channel
-        self.beside: Any = getattr(source, "beside", None)
+        self.neighbors: Any = getattr(source, "neighbors", None)
         self._source = source
         self._reader = reader
         self._band_bytes = most_bytes // _BANDS

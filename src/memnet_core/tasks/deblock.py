@@ -61,7 +61,7 @@ class Deblock(Task):
     standard_levels = (10, 20)
     table = 5
 
-    def map_value(self, level: float) -> float:
+    def level_map_value(self, level: float) -> float:
         """Return log(1 + s)/log(51), s being libjpeg's factor of the steps.
 
         Quality 50 has the factor 1, quality 1 has 50.
@@ -74,7 +74,7 @@ class Deblock(Task):
 
         It is no whole number.
         """
-        factor = math.pow(51, strength * self.map_value(level)) - 1
+        factor = math.pow(51, strength * self.level_map_value(level)) - 1
         return 50 / factor if factor > 1 else 50 * (2 - factor)
 
     def estimate(
@@ -105,7 +105,7 @@ class Deblock(Task):
         """Return after how many pixels the blocks of all components begin anew."""
         return _UNIT
 
-    def margin(self, level: float) -> int:
+    def receptive_margin(self, level: float) -> int:
         """Return how far enlarged chroma reaches."""
         return _SMOOTHED
 

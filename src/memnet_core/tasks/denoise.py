@@ -53,11 +53,11 @@ class Denoise(Task):
     slack = (0.05, 0.003)
     table = 3
 
-    def map_value(self, level: float) -> float:
+    def level_map_value(self, level: float) -> float:
         """Return the deviation where white is 1."""
         return level / 255
 
-    def spread(self, level: float) -> float:
+    def clip_margin(self, level: float) -> float:
         """Return four deviations, which noise hardly ever exceeds."""
         return 4 * level / 255
 

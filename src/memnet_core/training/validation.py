@@ -119,14 +119,14 @@ def _pairs(config: TrainingConfig, images: TrainingImages) -> dict[str, list[_Sc
     task = config.kind
     if images.degraded is not None:
         degraded = [_centre(plane, _SIDE) for plane in images.degraded[:_IMAGES]]
-        told = [task.map_value(level) for level in images.levels[:_IMAGES]]
+        told = [task.level_map_value(level) for level in images.levels[:_IMAGES]]
         told = told or [0.0] * len(clean)
         return {"pairs": list(zip(degraded, clean, told, strict=True))}
     pairs: dict[str, list[_Scored]] = {}
     for level in _levels(config):
         rng = np.random.default_rng(config.seed)
         cropped = [modcrop(plane, task.multiple(level)) for plane in clean]
-        value = task.map_value(level)
+        value = task.level_map_value(level)
         made = [(task.degrade(plane, level, rng), plane, value) for plane in cropped]
         # A blank image that a JPEG keeps as it is has an infinite PSNR.
         pairs[task.label(level)] = [p for p in made if not np.array_equal(*p[:2])]

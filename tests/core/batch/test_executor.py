@@ -193,25 +193,25 @@ SETTINGS = RestoreOptions(task="denoise", level=30)
 
 def test_steps_done_twice_and_by_others_make_one_result(zarr_job: Job) -> None:
     ours, theirs = StepExecutor(SETTINGS), StepExecutor(SETTINGS)
-    plan = result_of(ours.perform(first_step(zarr_job)))
+    plan = result_of(ours.execute(first_step(zarr_job)))
     *stages, (last,) = plan.stages
     assert {step.action for stage in stages for step in stage} == {"block"}
     assert plan.total == sum(map(len, stages))
     for stage in stages:
         for step in stage:
             for workshop in (ours, theirs, ours):
-                answer = result_of(workshop.perform(step))
+                answer = result_of(workshop.execute(step))
                 assert (answer.outcome, answer.is_postponed) == (None, False)
         assert ours.left_over(stage) is None
-    done = result_of(ours.perform(last)).outcome
-    again = result_of(theirs.perform(last)).outcome
+    done = result_of(ours.execute(last)).outcome
+    again = result_of(theirs.execute(last)).outcome
     assert done is not None
     assert again is not None
     assert (done.status, done.model) == ("done", "low")
     assert (again.status, again.remark) == ("done", "completed by another run")
-    late = result_of(theirs.perform(stages[0][0]))
+    late = result_of(theirs.execute(stages[0][0]))
     assert (late.outcome, late.is_postponed) == (None, False)
-    skipped = result_of(theirs.perform(first_step(zarr_job))).outcome
+    skipped = result_of(theirs.execute(first_step(zarr_job))).outcome
     assert skipped is not None
     assert skipped.status == "skipped"
     ours.close()
@@ -222,12 +222,12 @@ def test_shard_that_another_process_makes_is_postponed_and_counted(
     zarr_job: Job,
 ) -> None:
     workshop = StepExecutor(SETTINGS)
-    plan = result_of(workshop.perform(first_step(zarr_job)))
+    plan = result_of(workshop.execute(first_step(zarr_job)))
     stage: tuple[Step, ...] = plan.stages[0]
     work = SharedResult(Path(stage[0].folder))
     with work.claimed(f"0-{stage[0].index}", wait=False) as held:
         assert held
-        first, *rest = (result_of(workshop.perform(s, wait=False)) for s in stage)
+        first, *rest = (result_of(workshop.execute(s, wait=False)) for s in stage)
     workshop.close()
     assert first.is_postponed
     assert not any(answer.is_postponed for answer in rest)
@@ -242,10 +242,10 @@ def test_model_is_announced_once_for_all_jobs_of_a_workshop(zarr_job: Job) -> No
     again = replace(zarr_job, output=zarr_job.output.with_name("b.ome.zarr"))
     found = []
     for job in (zarr_job, again):
-        events = GeneratorWithResult(workshop.perform(first_step(job)))
+        events = GeneratorWithResult(workshop.execute(first_step(job)))
         found += [event for event in events if isinstance(event, ModelReady)]
         for step in events.result.stages[0]:
-            inner = GeneratorWithResult(workshop.perform(step))
+            inner = GeneratorWithResult(workshop.execute(step))
             found += [event for event in inner if isinstance(event, ModelReady)]
     workshop.close()
     assert [ready.entry.card.name for ready in found] == ["low"]

@@ -415,7 +415,7 @@ def test_plan_that_is_damaged_or_hostile_is_one_sentence(
     path.write_bytes(damage(json.loads(path.read_text())))
     workshop = StepExecutor(settings)
     with pytest.raises(ImageError) as refused, closing(workshop):
-        result_of(workshop.perform(first_step(job)))
+        result_of(workshop.execute(first_step(job)))
     assert failure(job, refused.value).message == (
         f"{work.folder} holds an unfinished result whose plan cannot be read; "
         "delete that folder to begin anew."

@@ -273,7 +273,7 @@ def test_network_is_told_the_level_and_sees_gray_pictures_in_its_channels(
     found = list(
         evaluate(stub_engine(restore, channels=3, level_map=True), model, folder)
     )
-    values = [TASKS["deblock"].map_value(q) for q in (10, 20)]
+    values = [TASKS["deblock"].level_map_value(q) for q in (10, 20)]
     assert told == [(3, value) for value in values for _ in range(2)]
     for evaluation in found:
         assert evaluation.mean.psnr == pytest.approx(evaluation.mean.input_psnr)

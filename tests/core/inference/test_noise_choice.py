@@ -94,7 +94,7 @@ def test_transform_rises_without_a_step_and_is_reversed(read: float) -> None:
 @pytest.mark.parametrize("beyond", [np.inf, 0.1])
 def test_what_the_network_leaves_alone_stays_exactly(beyond: float) -> None:
     values = np.concatenate([photographed(5, (1000,)), [0.0, 90.0, 65535.0, -1e6]])
-    change = CAMERA.change(values, CAMERA.forward(values, beyond), beyond)
+    change = CAMERA.inverse_difference(values, CAMERA.forward(values, beyond), beyond)
     assert not change.any()
 
 
@@ -103,7 +103,7 @@ def test_what_lies_beyond_the_reach_of_the_network_survives() -> None:
     beyond = 4 * CAMERA.level / 255
     seen = CAMERA.forward(values, beyond)
     np.testing.assert_allclose(seen, [-beyond, 1 + beyond], rtol=1e-6)
-    change = CAMERA.change(values, seen + np.float32(1e-5), beyond)
+    change = CAMERA.inverse_difference(values, seen + np.float32(1e-5), beyond)
     assert np.abs(change).max() < GAIN / 2
 
 
@@ -112,7 +112,7 @@ def test_flat_areas_keep_their_mean_when_their_noise_is_removed() -> None:
         values = photographed(mean, (400, 400), seed=1)
         seen = CAMERA.forward(values)
         flat = np.full_like(seen, seen.mean(dtype=np.float64))
-        restored = values + CAMERA.change(values, flat)
+        restored = values + CAMERA.inverse_difference(values, flat)
         assert np.ptp(restored) == pytest.approx(0, abs=1e-9)
         assert restored.mean() == pytest.approx(values.mean(), abs=0.02 * GAIN)
 

@@ -36,10 +36,12 @@ def source(tmp_path: Path) -> ImageFile:
 def test_strength_scales_what_the_network_is_told(task: str) -> None:
     kind = TASKS[task]
     for level in (5, 40, 75):
-        told = kind.map_value(level)
+        told = kind.level_map_value(level)
         for strength in (0, 0.3, 1, 1.5):
             applied = kind.at_strength(level, strength)
-            assert kind.map_value(applied) == pytest.approx(strength * told, abs=1e-12)
+            assert kind.level_map_value(applied) == pytest.approx(
+                strength * told, abs=1e-12
+            )
 
 
 @pytest.mark.parametrize(("task", "level"), [("denoise", 25.0), ("deblock", 20.0)])

@@ -100,7 +100,7 @@ def test_samples_do_not_depend_on_the_window(
     chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     height, width = chroma.shape
     whole = chroma.read(0, slice(0, height), slice(0, width))
-    large = chroma.enlarged(whole, slice(0, len(pixels)), slice(0, pixels.shape[1]))
+    large = chroma.upsample(whole, slice(0, len(pixels)), slice(0, pixels.shape[1]))
     for rows, columns in [
         (slice(0, 1), slice(0, width)),
         (slice(9, 20), slice(30, 31)),
@@ -109,8 +109,8 @@ def test_samples_do_not_depend_on_the_window(
         part = chroma.read(0, rows, columns)
         assert np.array_equal(part, whole[rows, columns])
     for rows, columns in [(slice(0, 3), slice(7, 40)), (slice(50, 69), slice(3, 69))]:
-        cells = chroma.cells(rows, columns, 1)
-        part = chroma.enlarged(whole[cells], rows, columns)
+        cells = chroma.sample_window(rows, columns, 1)
+        part = chroma.upsample(whole[cells], rows, columns)
         assert np.array_equal(part, large[rows, columns])
 
 
@@ -121,7 +121,7 @@ def test_samples_enlarged_are_the_pixels(subsampling: str, orientation: int) -> 
     chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     samples = chroma.read(0, *(slice(0, length) for length in chroma.shape))
     height, width, _ = pixels.shape
-    found = chroma.enlarged(samples, slice(0, height), slice(0, width))
+    found = chroma.upsample(samples, slice(0, height), slice(0, width))
     seen = pixels.astype(np.float64) @ TO_YCC[1:].T
     assert np.abs(found - seen).max() < 2.5
     assert np.abs(found - seen).mean() < 0.4
@@ -139,7 +139,7 @@ def test_restored_chroma_stays_in_the_intervals(
     rng = np.random.default_rng(0)
     changed = pixels + rng.normal(0, 25, pixels.shape)
     rows, columns = (slice(0, length) for length in pixels.shape[:2])
-    held = chroma.held(0, changed, rows, columns)
+    held = chroma.project_to_bounds(0, changed, rows, columns)
     left = inside = 0.0
     for n in range(2):
         steps = coding.steps(n + 1).reshape(8, 8)
@@ -160,7 +160,7 @@ def test_white_and_black_stay() -> None:
     pixels, coding = compressed(clean, "4:2:0", 60)
     chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     changed = pixels + np.random.default_rng(0).normal(0, 9, pixels.shape)
-    held = chroma.held(0, changed, slice(0, 64), slice(0, 64))
+    held = chroma.project_to_bounds(0, changed, slice(0, 64), slice(0, 64))
     before, after = (np.abs(means(result, 2, 2)) for result in (changed, held))
     assert before[:8].max() > 1
     assert after[:8].max() < 1e-3
@@ -176,7 +176,7 @@ def test_the_picture_that_was_compressed_is_hardly_moved(
     pixels, coding = compressed(clean, subsampling, quality)
     assert ((pixels == 0) | (pixels == 255)).any(axis=-1).mean() > 0.05
     chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
-    held = chroma.held(0, clean.astype(float), slice(0, 96), slice(0, 112))
+    held = chroma.project_to_bounds(0, clean.astype(float), slice(0, 96), slice(0, 112))
     assert np.abs(pixels - clean.astype(float)).mean() > 0.5
     assert np.abs(held - clean).mean() < 0.1
 

@@ -48,7 +48,7 @@ def test_rows_and_columns_of_flat_areas_do_not_differ(entry: Entry) -> None:
             images = shades[:, None, None, None] + sign * sigma / 255 * noise
             planes = images
             if card.architecture.level_map:
-                level = torch.full_like(images[:, :1], task.map_value(sigma))
+                level = torch.full_like(images[:, :1], task.level_map_value(sigma))
                 planes = torch.cat([images, level], dim=1)
             with torch.inference_mode():
                 output = model(planes).output[..., 32:-32, 32:-32] * 255

@@ -16,7 +16,7 @@ from memnet_core.inference.plan import RestorePlan, plan_restore
 from memnet_core.inference.runner import restore as run
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import Image, in_memory
-from memnet_core.sources.frame_average import TemporalAverage, averaged, beside
+from memnet_core.sources.frame_average import TemporalAverage, averaged, neighbors
 from memnet_core.sources.prefetch import prefetched
 from memnet_core.sources.protocols import ArraySink, ArraySource
 from memnet_core.sources.regions import PixelRegion
@@ -135,20 +135,20 @@ def test_neighbours_are_those_in_time_else_in_depth(
     axes: str, shape: tuple[int, ...], plane: int, expected: list[int]
 ) -> None:
     source = opened(shape, axes)
-    assert beside(source, plane) == expected
+    assert neighbors(source, plane) == expected
     with prefetched(source) as ahead:
-        assert beside(ahead, plane) == expected
+        assert neighbors(ahead, plane) == expected
 
 
 def test_sources_that_know_no_neighbours_have_none() -> None:
-    assert beside(ArraySource(np.zeros((3, 4, 4, 1))), 1) == []
+    assert neighbors(ArraySource(np.zeros((3, 4, 4, 1))), 1) == []
 
 
 def test_each_plane_is_read_once() -> None:
     class Counting(ArraySource):
         read_planes: list[int]
 
-        def beside(self, plane: int) -> list[int]:
+        def neighbors(self, plane: int) -> list[int]:
             return [n for n in (plane - 1, plane + 1) if 0 <= n < len(self.stack)]
 
         def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:

@@ -103,7 +103,7 @@ class Metadata:
         return Calibration(spacing=spacing, units=dict.fromkeys(spacing, unit))
 
     @property
-    def besides(self) -> list[str]:
+    def other_metadata(self) -> list[str]:
         """What tags of a TIFF and chunks of a PNG say, to name it where it is lost."""
         names = [f"TIFF {name}" for name in self.tags.names] if self.tags else []
         names += ["TIFF description"] if self.description else []

@@ -46,19 +46,19 @@ class ImageFile:
         Kind of the file, such as ``OME-TIFF``.
     metadata : Metadata
         What belongs to the pixels.
-    grain : (int, int), optional
+    chunk_shape : (int, int), optional
         Rows and columns that are decoded at once; None for whole planes, (1, 1) for
         pixels in memory.
-    finish : callable, optional
+    postprocess : callable, optional
         Applied to pixels that were read.
-    absent : frozenset of int
+    missing_planes : frozenset of int
         Planes that are missing and hold zeros instead.
     resources : ExitStack, optional
         What to close in the end.
 
     Attributes
     ----------
-    path, format, metadata, absent
+    path, format, metadata, missing_planes
         As given.
     axes : str
         Axes with Y and X last, or before S.
@@ -76,13 +76,13 @@ class ImageFile:
         *,
         format: str,  # noqa: A002
         metadata: Metadata,
-        grain: tuple[int, int] | None = None,
-        finish: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
-        absent: frozenset[int] = frozenset(),
+        chunk_shape: tuple[int, int] | None = None,
+        postprocess: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
+        missing_planes: frozenset[int] = frozenset(),
         resources: ExitStack | None = None,
     ) -> None:
         self.path = path
-        self.absent = absent
+        self.missing_planes = missing_planes
         self.format = format
         self.metadata = metadata
         self.leading = "".join(axis for axis in axes if axis not in "YXS")
@@ -91,8 +91,8 @@ class ImageFile:
         self.sizes = tuple(int(array.shape[i]) for i in self._order)
         self._array = array
         self._stored = axes
-        self._grain = grain or self.shape[1:3]
-        self._finish = finish
+        self._chunk_shape = chunk_shape or self.shape[1:3]
+        self._postprocess = postprocess
         self._resources = resources or ExitStack()
         self._kept: tuple[int, slice, slice, NDArray[Any]] | None = None
 
@@ -157,7 +157,7 @@ class ImageFile:
         place = self.leading.find("C")
         return self._place(plane)[place] if place >= 0 else 0
 
-    def beside(self, plane: int) -> list[int]:
+    def neighbors(self, plane: int) -> list[int]:
         """Return the planes before and after one in time, else in depth."""
         sizes = dict(zip(self.leading, self.sizes, strict=False))
         axis = next((a for a in "TZ" if sizes.get(a, 1) > 1), "")
@@ -186,14 +186,14 @@ class ImageFile:
         ImageError
             If the file is damaged.
         """
-        if self._grain == (1, 1):
+        if self._chunk_shape == (1, 1):
             return self._decoded(plane, rows, columns)
-        wide = _rounded(columns, self._grain[1], self.shape[2])
+        wide = _rounded(columns, self._chunk_shape[1], self.shape[2])
         kept = self._kept
         if not (kept and kept[0] == plane and _inside(wide, kept[2])):
             kept = None
         if not (kept and _inside(rows, kept[1])):
-            high = _rounded(rows, self._grain[0], self.shape[1])
+            high = _rounded(rows, self._chunk_shape[0], self.shape[1])
             kept = (plane, high, wide, self._grown(kept, plane, high, wide))
             self._kept = kept
         _, high, wide, pixels = kept
@@ -252,8 +252,8 @@ class ImageFile:
         selection = tuple(wanted.get(axis, _WHOLE) for axis in self._stored)
         with wrap_read_errors(self.path):
             pixels = np.asarray(self._array[selection]).transpose(self._order)
-            if self._finish:
-                pixels = self._finish(pixels)
+            if self._postprocess:
+                pixels = self._postprocess(pixels)
         pixels = np.ascontiguousarray(pixels, self.dtype)
         return pixels if self.axes.endswith("S") else pixels[..., None]
 
@@ -303,7 +303,7 @@ def in_memory(path: Path, image: Image, axes: str = "") -> ImageFile:
         named_axes(path, image.axes, image.pixels.shape, axes),
         format=image.format,
         metadata=image.metadata,
-        grain=(1, 1),
+        chunk_shape=(1, 1),
     )
 
 
@@ -358,9 +358,12 @@ def named_axes(path: Path, axes: str, shape: tuple[int, ...], named: str) -> str
     return named
 
 
-def _rounded(part: slice, grain: int, size: int) -> slice:
+def _rounded(part: slice, chunk_shape: int, size: int) -> slice:
     """Return a part of an axis, made larger up to the borders of its grains."""
-    return slice(part.start // grain * grain, min(-(-part.stop // grain) * grain, size))
+    return slice(
+        part.start // chunk_shape * chunk_shape,
+        min(-(-part.stop // chunk_shape) * chunk_shape, size),
+    )
 
 
 def _inside(part: slice, whole: slice) -> bool:

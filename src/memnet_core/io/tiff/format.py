@@ -154,9 +154,11 @@ def _opened(
             axes,
             format=_format(file),
             metadata=page_metadata(file, series, dropped, *native),
-            grain=(page.tilelength, page.tilewidth) if page.is_tiled else None,
-            finish=lambda pixels: to_display(pixels, page),
-            absent=frozenset(n for n, one in enumerate(series.pages) if one is None),
+            chunk_shape=(page.tilelength, page.tilewidth) if page.is_tiled else None,
+            postprocess=lambda pixels: to_display(pixels, page),
+            missing_planes=frozenset(
+                n for n, one in enumerate(series.pages) if one is None
+            ),
             resources=resources.pop_all(),
         )
 

@@ -97,7 +97,7 @@ def open_ome_zarr(path: Path, named: str = "") -> ImageFile:
             stated=image.calibration,
             native=NgffAttributes(attributes, version),
         ),
-        grain=(array.chunks[axes.index("Y")], array.chunks[axes.index("X")]),
+        chunk_shape=(array.chunks[axes.index("Y")], array.chunks[axes.index("X")]),
     )
 
 
@@ -276,7 +276,7 @@ def unsupported_metadata(like: ImageFile) -> tuple[str, ...]:
     if native and native.name and not isinstance(native, NgffAttributes):
         lost.append(f"{native.name} besides pixel sizes and names")
     page = {"ICC profile": metadata.icc, "EXIF": metadata.exif, "XMP": metadata.xmp}
-    page |= dict.fromkeys(metadata.besides, b"held")
+    page |= dict.fromkeys(metadata.other_metadata, b"held")
     lost += [f"{name} (not written to OME-Zarr)" for name, held in page.items() if held]
     return tuple(lost)
 

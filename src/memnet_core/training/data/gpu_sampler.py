@@ -115,7 +115,7 @@ class DevicePatches(RandomPatches):
         degraded, clean = (
             torch.cat(planes)[order] / 255 for planes in zip(*parts, strict=True)
         )
-        told = [self._task.map_value(sample.place.level) for sample in samples]
+        told = [self._task.level_map_value(sample.place.level) for sample in samples]
         return self._with_levels(degraded, told), clean
 
     def _with_levels(self, degraded: Tensor, told: Sequence[float | None]) -> Tensor:
@@ -147,7 +147,7 @@ class DevicePatches(RandomPatches):
         if not self._teachers:
             return seen, clean
         teacher = self._teachers[self._task.scale(levels[0])]
-        values = [self._task.map_value(level) for level in levels]
+        values = [self._task.level_map_value(level) for level in levels]
         answer = _answered(
             teacher, region, seen, to_device_async(_column(values), self._device)
         )

@@ -178,7 +178,7 @@ class RandomPatches:
         clean = self._variety(clean, side, rng).of(clean)
         start = self._start(level, rng)
         pair = degraded_window(clean, start, patch, self._task, level, rng)
-        return *pair, self._task.map_value(level) if self._level_map else None
+        return *pair, self._task.level_map_value(level) if self._level_map else None
 
     def _place(self, patch: int, rng: np.random.Generator) -> PatchLocation:
         """Draw where a sample comes from."""
@@ -195,7 +195,7 @@ class RandomPatches:
     def _told(self, image: int) -> float | None:
         """Return what the level's plane holds for a pair, if there is one."""
         levels = self._image_levels
-        return self._task.map_value(levels[image]) if levels else None
+        return self._task.level_map_value(levels[image]) if levels else None
 
     def _variety(
         self, clean: NDArray[Any], side: int, rng: np.random.Generator
@@ -232,7 +232,7 @@ class RandomPatches:
 
     def _margin(self, level: float) -> int:
         """Return how many pixels around a patch are cropped, too."""
-        margin = self._task.margin(level)
+        margin = self._task.receptive_margin(level)
         return max(margin, self._least_margin(level)) if self._least_margin else margin
 
 
@@ -298,7 +298,7 @@ class GridPatches:
         row, column = divmod(position, int(self._positions(turned)[1]))
         start = (row * self._stride, column * self._stride)
         pair = degraded_window(turned, start, self._patch, self._task, level, rng)
-        return *pair, self._task.map_value(level) if self._level_map else None
+        return *pair, self._task.level_map_value(level) if self._level_map else None
 
     def _positions(self, plane: NDArray[Any]) -> NDArray[np.int64]:
         """Return the rows and columns of the grid on what every scale leaves."""
@@ -331,7 +331,7 @@ def degraded_window(
     task, level, rng
         How it is degraded; see `memnet_core.tasks.Task.degrade`.
     """
-    period, margin = task.period(level), task.margin(level)
+    period, margin = task.period(level), task.receptive_margin(level)
     whole = modcrop(plane, task.multiple(level))
     firsts = [max(0, (s - margin) // period * period) for s in start]
     ends = [-(-(s + patch + margin) // period) * period for s in start]

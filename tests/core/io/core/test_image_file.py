@@ -72,7 +72,7 @@ def test_windows_of_a_page_are_cut_from_what_was_decoded_once() -> None:
 
 @pytest.mark.parametrize("height", [5, 16, 19, 40])
 def test_rows_of_tiles_are_decoded_once_from_top_to_bottom(height: int) -> None:
-    file, array = counted("YX", 100, 90, grain=(16, 32))
+    file, array = counted("YX", 100, 90, chunk_shape=(16, 32))
     for top in range(0, 100, height):
         rows = slice(max(top - 3, 0), min(top + height + 3, 100))
         window = file.read(0, rows, slice(40, 60))
@@ -85,7 +85,7 @@ def test_rows_of_tiles_are_decoded_once_from_top_to_bottom(height: int) -> None:
 
 def test_windows_in_any_order_are_right() -> None:
     generator = np.random.default_rng(1)
-    file, array = counted("ZYX", 2, 50, 60, grain=(8, 16))
+    file, array = counted("ZYX", 2, 50, 60, chunk_shape=(8, 16))
     for _ in range(200):
         top, bottom = sorted(generator.choice(51, 2, replace=False))
         left, right = sorted(generator.choice(61, 2, replace=False))

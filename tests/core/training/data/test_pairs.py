@@ -126,5 +126,5 @@ def test_forward_mean_is_what_the_unbiased_inverse_leads_back_from() -> None:
     values = np.array([BLACK, 102, 110, 150, 219, 221, 400.0])
     after = scaling.forward_mean(values)
     noisy = values + 7  # anything: the result is what the network says
-    restored = noisy + scaling.change(noisy, after)
+    restored = noisy + scaling.inverse_difference(noisy, after)
     np.testing.assert_allclose(restored, values, atol=0.02 * GAIN)

@@ -287,7 +287,7 @@ def test_level_map_holds_the_value_of_the_level(
     images = TrainingImages([noise(80, 80)])
     degraded, clean = make_sampler(config, images).batch(0, 31, range(8))
     assert degraded.shape == (8, 2, 31, 31)
-    expected = {np.float32(TASKS["deblock"].map_value(q)) for q in (10, 40)}
+    expected = {np.float32(TASKS["deblock"].level_map_value(q)) for q in (10, 40)}
     found = [np.unique(plane.numpy()) for plane in degraded[:, 1]]
     assert all(len(values) == 1 for values in found)
     assert {values[0] for values in found} == expected
