@@ -19,10 +19,10 @@ from inputs import BENCH
 from PIL import Image
 
 import memnet_core
-from memnet_core.metrics import psnr
+from memnet_core.image_ops.metrics import psnr
 
 if TYPE_CHECKING:
-    from memnet_core.restoration.settings import Channels
+    from memnet_core.inference.settings import Channels
 
 WAYS: tuple[Channels | None, ...] = ("luminance", "each", None)
 

@@ -22,7 +22,7 @@ from microscopy import CAMERAS, SHARED, blurred, psnr, scenes
 from skimage import registration, transform
 
 from memnet_core import restore
-from memnet_core.restoration.context import averaged
+from memnet_core.sources.frame_average import averaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable

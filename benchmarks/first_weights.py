@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import save_model
+from memnet_core.model.checkpoint import save_model
 from memnet_core.model.network import MemNet
 from memnet_core.tasks import Levels
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from peer_networks import SHARED
 
-from memnet_core.clean_images import read_clean_images
-from memnet_core.evaluation.colour import colour_sample
+from memnet_core.evaluation.color import colour_sample
 from memnet_core.evaluation.protocol import (
     colour_scores,
     degraded_input,
@@ -16,8 +15,9 @@ from memnet_core.evaluation.protocol import (
     scores,
 )
 from memnet_core.evaluation.run import Sample
-from memnet_core.pixels import rgb2ycbcr_luminance
+from memnet_core.image_ops.color import rgb2ycbcr_luminance
 from memnet_core.tasks import TASKS
+from memnet_core.training.data.clean_images import read_clean_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,16 +19,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from memnet_core import open_image, residual_of, restore
-from memnet_core.analysis.figures import draw_residuals
-from memnet_core.restoration.noise import noise_line, noise_points
-from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+from memnet_core.noise.estimation import estimate_noise_model, noise_points
+from memnet_core.paper.figures import draw_residuals
+from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.noise import NoiseLine
+    from memnet_core.noise.estimation import PoissonGaussianNoise
 
 MICRO = Path(__file__).parents[2] / "shared/data/micro"
 SIDE = 256
@@ -58,7 +58,9 @@ def channels() -> Iterator[tuple[str, list[NDArray[Any]], NDArray[Any]]]:
                     yield name, [b[..., [sample]] for b in blocks], shown[..., sample]
 
 
-def draw_lines(found: dict[str, tuple[list[NDArray[Any]], NoiseLine]]) -> Figure:
+def draw_lines(
+    found: dict[str, tuple[list[NDArray[Any]], PoissonGaussianNoise]],
+) -> Figure:
     """Draw variance over mean of each channel."""
     rows = -(-len(found) // 3)
     figure = Figure((10, 2.6 * rows), layout="constrained")
@@ -86,7 +88,7 @@ def main() -> None:
     print("| file, channel | noise | removed | neighbours | structure |")
     print("|---|---|---|---|---|")
     for name, blocks, before in channels():
-        line = noise_line(blocks)
+        line = estimate_noise_model(blocks)
         assert line
         noise = (line.gain, line.constant)
         after = restore(

@@ -25,9 +25,9 @@ from skimage.filters import gaussian
 from skimage.restoration import denoise_nl_means
 
 from memnet_core import restore
+from memnet_core.inference.analysis import analyze
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import Image, in_memory
-from memnet_core.restoration.judging import judge
-from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,11 +158,13 @@ def classic(
 
     def restored(values: Plane) -> Plane:
         source = in_memory(Path("scene"), Image(values, "YX"))
-        (channel,) = judge(source, Settings(task="denoise", noise=noise)).channels
+        (channel,) = analyze(
+            source, RestoreOptions(task="denoise", noise=noise)
+        ).channels
         assert channel.scaling
         seen = channel.scaling.forward(values).astype(np.float64)
         after = denoise(seen, channel.level / 255).astype(np.float32)
-        return values + channel.scaling.change(values, after)
+        return values + channel.scaling.inverse_difference(values, after)
 
     return restored
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from memnet_core.clean_images import read_clean_images
+from memnet_core.training.data.clean_images import read_clean_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,7 +1,7 @@
 """Networks of other people, with the weights in ../shared/peers.
 
-How they compute is in memnet_core.training.teachers, which teaches by them. DATA.md of
-../shared describes them.
+How they compute is in memnet_core.training.distillation, which teaches by them. DATA.md
+of ../shared describes them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from memnet_core.training.teachers import chain
+from memnet_core.training.distillation import chain
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,7 +1,7 @@
 """The systems that benchmarks/quality.py sets beside our models, by benchmark.
 
-Their networks are in peer_networks.py and memnet_core.training.teachers. BM3D (package
-bm3d, licensed for non-commercial use only) and non-local means (package
+Their networks are in peer_networks.py and memnet_core.training.distillation. BM3D
+(package bm3d, licensed for non-commercial use only) and non-local means (package
 opencv-python-headless) are for comparison alone: nothing that is installed with
 napari-memnet needs them.
 """
@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from peer_networks import arcnn, multiply_adds, read_weights
 
-from memnet_core.pixels import (
+from memnet_core.image_ops.color import (
     add_luminance,
     full_range_luminance,
     rgb2ycbcr_luminance,
 )
-from memnet_core.training.teachers import dncnn, ffdnet, smfanet
+from memnet_core.training.distillation import dncnn, ffdnet, smfanet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

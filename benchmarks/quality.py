@@ -36,12 +36,13 @@ from inputs import BENCHMARKS
 from pareto import Panel, Point, draw
 from peers import PEERS, System
 
-from memnet_core.evaluation.colour import restored_colours
+from memnet_core.evaluation.color import restored_colours
 from memnet_core.evaluation.run import restored_plane
-from memnet_core.model.file import Score, load_model, save_model
-from memnet_core.model.zoo import find_model, installed
-from memnet_core.restoration.settings import Settings
-from memnet_core.restoration.stream import Engine
+from memnet_core.inference.engine import Engine
+from memnet_core.inference.settings import RestoreOptions
+from memnet_core.model.card import Score
+from memnet_core.model.checkpoint import load_model, save_model
+from memnet_core.model.registry import find_model, installed
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.evaluation.run import Sample
-    from memnet_core.model.zoo import Entry
-    from memnet_core.restoration.settings import Channels
+    from memnet_core.inference.settings import Channels
+    from memnet_core.model.registry import Entry
 
     Inputs = Mapping[int, Sequence[Sample]]
 
@@ -91,7 +92,7 @@ def on_planes(entry: Entry, levels: Sequence[int]) -> System:
     return System(
         name=f"MemNet {card.name}",
         restore=lambda sample, level: restored_plane(
-            engine, sample.degraded, task.map_value(level)
+            engine, sample.degraded, task.level_map_value(level)
         ),
         levels=tuple(level for level in levels if card.levels.covers(level)),
         multiply_adds=card.architecture.multiply_adds(),
@@ -104,7 +105,7 @@ def on_colours(
 ) -> System:
     """Return a model on colours, as the product restores files."""
     card = entry.card
-    asked = Settings(
+    asked = RestoreOptions(
         task=card.task,
         model=str(entry.path.absolute()),
         channels=channels,

@@ -28,8 +28,8 @@ import yaml
 from peer_networks import SHARED
 
 from memnet_core.evaluation.run import evaluate
-from memnet_core.model.file import load_model
-from memnet_core.restoration.stream import Engine
+from memnet_core.inference.engine import Engine
+from memnet_core.model.checkpoint import load_model
 
 TRAIN, BENCH = SHARED / "data" / "train", SHARED / "data" / "bench"
 TASKS = {

@@ -18,7 +18,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_memnet.view import LARGEST_SIDE
+from napari_memnet.layers.view import LARGEST_SIDE
 from napari_memnet.widgets.restore import RestoreWidget
 
 if TYPE_CHECKING:

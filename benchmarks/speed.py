@@ -30,7 +30,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from memnet_core.runtime import prepare_process
+from memnet_core._util.environment import prepare_process
 
 if __name__ == "__main__" and "--as-installed" not in sys.argv:
     prepare_process()
@@ -39,9 +39,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from memnet_core.inference.engine import Engine
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
-from memnet_core.restoration.stream import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -33,17 +33,17 @@ import numpy as np
 import tifffile
 
 from memnet_core.batch import ClusterReady, Job
-from memnet_core.batch.blocks import BlockMaker
-from memnet_core.batch.cluster import ClusterRun
-from memnet_core.batch.shared import begin
-from memnet_core.events import result_of
+from memnet_core.batch.dask_executor import ClusterRun
+from memnet_core.batch.shard_worker import ShardWorker
+from memnet_core.batch.shared_output import join_or_create
+from memnet_core.inference.engine import EngineCache
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import open_image, probe
-from memnet_core.io.zarr_blocks import open_level
+from memnet_core.io.zarr.shards import open_level
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import save_model
+from memnet_core.model.checkpoint import save_model
 from memnet_core.model.network import MemNet
-from memnet_core.restoration.prepare import Models
-from memnet_core.restoration.settings import Settings
+from memnet_core.progress import result_of
 from memnet_core.tasks import Levels
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def scaling(rounds: str = "3") -> None:
     with tempfile.TemporaryDirectory() as name, ExitStack() as processes:
         folder = Path(name)
         source = write_stack(folder / "in.ome.tif", 128, 1024)
-        settings = Settings(
+        settings = RestoreOptions(
             task="denoise",
             level=10.0,
             model=tiny_model(
@@ -193,7 +193,7 @@ def start(processes: ExitStack, kind: str, *options: str, processor: int = -1) -
     processes.callback(process.kill)
 
 
-def run(source: Path, target: Path, settings: Settings, address: str) -> float:
+def run(source: Path, target: Path, settings: RestoreOptions, address: str) -> float:
     work = ClusterRun([Job(source, target, probe(source))], settings, scheduler=address)
     started = 0.0
     for event in work.events():
@@ -209,10 +209,10 @@ def block(model: str = "denoise") -> None:
     with tempfile.TemporaryDirectory() as name, ExitStack() as processes:
         folder = Path(name)
         source = write_stack(folder / "in.ome.tif", 16, 3072)
-        settings = Settings(task="denoise", level=10.0, model=model)
+        settings = RestoreOptions(task="denoise", level=10.0, model=model)
         job = Job(source, folder / "out.ome.zarr", probe(source))
-        work = begin(job, settings)
-        maker = BlockMaker(work, job, "auto", Models())
+        work = join_or_create(job, settings)
+        maker = ShardWorker(work, job, "auto", EngineCache())
         middle = work.plan.layout.blocks(0) // 2
         part = work.plan.layout.block(0, middle)
         started = time.monotonic()

@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from memnet_core.model.file import load_model, save_model
-from memnet_core.model.flatness import flat_answers, without_pattern
+from memnet_core.model.checkpoint import load_model, save_model
+from memnet_core.model.flat_field import flat_answers, remove_fixed_pattern
 from memnet_core.tasks import find_task
 
 _NOTE = "Its pattern on flat areas was taken out."
@@ -26,7 +26,7 @@ def main(files: tuple[Path, ...]) -> None:
     for path in files:
         model, card = load_model(path)
         task = find_task(card.task)
-        mended = without_pattern(model, task, card.levels)
+        mended = remove_fixed_pattern(model, task, card.levels)
         kept = card.model_dump(exclude={"architecture", "sha256", "format"})
         if _NOTE not in card.description:
             kept["description"] = f"{card.description} {_NOTE}".strip()

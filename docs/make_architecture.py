@@ -82,7 +82,7 @@ def listed(points: list[tuple[int, int]]) -> str:
 
 DOORS = [
     Box(20, 20, 215, 66, "memnet", ("cli/",), ACCENT),
-    Box(260, 20, 215, 66, "memnet_core.restore()", ("restoration/api.py",), ACCENT),
+    Box(260, 20, 215, 66, "memnet_core.restore()", ("inference/api.py",), ACCENT),
     Box(500, 20, 215, 66, "napari widgets", ("napari_memnet/",), ACCENT),
 ]
 BATCH = Box(20, 120, 215, 84, "batch/", ("jobs, steps, shards;", "here or on Dask"))
@@ -99,7 +99,7 @@ PREPARE = Box(
     150,
     455,
     84,
-    "prepare()  —  restoration/prepare.py",
+    "prepare()  —  inference/engine.py",
     (
         "once for each input: range, level, colours, model",
         "a Decision (JSON) and an Engine",
@@ -110,7 +110,7 @@ LOOP = Box(
     300,
     455,
     106,
-    "restore()  —  restoration/run.py, the one loop",
+    "restore()  —  inference/runner.py, the one loop",
     (
         "a window of the source  →  planes in [0, 1]",
         "change × range, added in the unit of the pixels",
@@ -132,7 +132,7 @@ ENGINE = Box(
     215,
     106,
     "Engine",
-    ("restoration/stream.py", "strips of rows stream", "through model/streaming.py"),
+    ("inference/engine.py", "strips of rows stream", "through model/streaming.py"),
 )
 MODEL = Box(
     500,

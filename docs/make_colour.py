@@ -18,7 +18,7 @@ import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
 import memnet_core
-from memnet_core.metrics import psnr
+from memnet_core.image_ops.metrics import psnr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memnet_core.model.zoo import installed
+from memnet_core.model.registry import installed
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memnet_core.model.file import Card
+    from memnet_core.model.card import Card
 
 INTRODUCTION = """\
 # The shipped models

@@ -12,7 +12,7 @@ import numpy as np
 import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
-from memnet_core.metrics import psnr
+from memnet_core.image_ops.metrics import psnr
 
 CROPS = {"astronaut": (140, 10), "chelsea": (130, 60), "coffee": (150, 120)}
 SIDE = 150

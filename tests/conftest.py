@@ -106,7 +106,7 @@ def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     shipped.mkdir()
     monkeypatch.setenv("MEMNET_MODELS", str(folder))
-    monkeypatch.setattr("memnet_core.model.zoo._SHIPPED", shipped)
+    monkeypatch.setattr("memnet_core.model.registry._SHIPPED", shipped)
     return folder
 
 
@@ -116,7 +116,7 @@ def install(
 ) -> Callable[..., Path]:
     """Install a tiny model for a range of levels, as far as its task has them."""
     from memnet_core.model.architecture import Architecture
-    from memnet_core.model.file import save_model
+    from memnet_core.model.checkpoint import save_model
     from memnet_core.tasks import TASKS, Levels
 
     shape: dict[str, Any] = {"memory_blocks": 2, "recursions": 1, "channels": 4}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memnet_core.model.file import read_card
-from memnet_core.model.zoo import Entry
+from memnet_core.model.checkpoint import read_card
+from memnet_core.model.registry import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -43,8 +43,8 @@ def hooks() -> ModuleType:
         ("contributing.md", "docs/architecture.md", "architecture.md"),
         (
             "decisions/chroma.md",
-            "../../src/memnet_core/jpeg_chroma.py",
-            "../api/memnet_core.md#memnet_core.jpeg_chroma",
+            "../../src/memnet_core/jpeg/chroma.py",
+            "../api/memnet_core.md#memnet_core.jpeg.chroma",
         ),
         (
             "architecture.md",
@@ -65,9 +65,9 @@ def test_api_describes_every_package_and_no_private_module(hooks: ModuleType) ->
     pages = hooks.api_pages()
     assert pages["memnet_core.io"] == "api/memnet_core.io.md"
     assert {"memnet_core", "napari_memnet", "napari_memnet.widgets"} <= pages.keys()
-    text = hooks.api_page("memnet_core.restoration")
-    assert "::: memnet_core.restoration\n" in text
-    assert "::: memnet_core.restoration.run\n" in text
+    text = hooks.api_page("memnet_core.inference")
+    assert "::: memnet_core.inference\n" in text
+    assert "::: memnet_core.inference.runner\n" in text
     assert "._" not in hooks.api_page("memnet_core.cli")
 
 

@@ -9,17 +9,18 @@ from memnet_core._version import __version__
 
 if TYPE_CHECKING:
     from memnet_core.adaptation.api import adapt
-    from memnet_core.analysis.residual import Residual, residual_of
     from memnet_core.errors import MemnetError
-    from memnet_core.evaluation.colour import evaluate_colours
+    from memnet_core.evaluation.color import evaluate_colours
+    from memnet_core.evaluation.residual_noise import Residual, residual_of
     from memnet_core.evaluation.run import evaluate
+    from memnet_core.inference.api import restore
     from memnet_core.io import Image, open_image, save_image
     from memnet_core.model.architecture import Architecture
-    from memnet_core.model.file import Card, load_model, read_card, save_model
+    from memnet_core.model.card import Card
+    from memnet_core.model.checkpoint import load_model, read_card, save_model
     from memnet_core.model.network import MemNet
-    from memnet_core.model.zoo import find_model
-    from memnet_core.restoration.api import restore
-    from memnet_core.training.session import train
+    from memnet_core.model.registry import find_model
+    from memnet_core.training.runner import train
 
 __all__ = [
     "Architecture",
@@ -45,23 +46,23 @@ __all__ = [
 
 _HOMES = {
     "Architecture": "model.architecture",
-    "Card": "model.file",
+    "Card": "model.card",
     "Image": "io",
     "MemNet": "model.network",
     "MemnetError": "errors",
-    "Residual": "analysis.residual",
+    "Residual": "evaluation.residual_noise",
     "adapt": "adaptation.api",
     "evaluate": "evaluation.run",
-    "evaluate_colours": "evaluation.colour",
-    "find_model": "model.zoo",
-    "load_model": "model.file",
+    "evaluate_colours": "evaluation.color",
+    "find_model": "model.registry",
+    "load_model": "model.checkpoint",
     "open_image": "io",
-    "read_card": "model.file",
-    "residual_of": "analysis.residual",
-    "restore": "restoration.api",
+    "read_card": "model.checkpoint",
+    "residual_of": "evaluation.residual_noise",
+    "restore": "inference.api",
     "save_image": "io",
-    "save_model": "model.file",
-    "train": "training.session",
+    "save_model": "model.checkpoint",
+    "train": "training.runner",
 }
 
 

@@ -56,7 +56,7 @@ class LevelError(MemnetError):
 
 
 class NotCovered(LevelError):
-    """No model covers a level, but one comes close; see `Settings.nearest`."""
+    """No model covers a level, but one comes close; see `RestoreOptions.nearest`."""
 
 
 class NothingToDo(MemnetError):

@@ -2,8 +2,8 @@
 
 from importlib.util import find_spec
 
+from memnet_core._util.environment import prepare_process
 from memnet_core._version import __version__
-from memnet_core.runtime import prepare_process
 
 __all__ = ["__version__"]
 

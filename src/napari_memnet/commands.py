@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_memnet.view import image_layers
+from napari_memnet.layers.view import image_layers
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -32,7 +32,7 @@ def _restore_selected(
 ) -> None:
     from napari.utils.notifications import show_error
 
-    from napari_memnet.widgets.one_click import one_click
+    from napari_memnet.widgets.restore_runner import one_click
 
     selected = [x for x in image_layers(viewer) if x in viewer.layers.selection]
     if selected:

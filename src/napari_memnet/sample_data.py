@@ -22,7 +22,8 @@ def jpeg_q10() -> list[LayerData]:
     """Return scikit-image's cameraman (CC0), compressed as JPEG of quality 10."""
     from skimage.data import camera
 
-    from memnet_core.tasks.deblock import jpeg, luminance_table
+    from memnet_core.jpeg.quality import luminance_table
+    from memnet_core.tasks.deblock import jpeg
 
     quality = 10
     picture = jpeg(camera(), quality)  # type: ignore[no-untyped-call]
@@ -93,7 +94,7 @@ def small_image() -> list[LayerData]:
     """Return scikit-image's coffee cup (CC0) at a third of its size, for ×3."""
     from skimage.data import coffee
 
-    from memnet_core.bicubic import imresize
+    from memnet_core.image_ops.resize import imresize
 
     picture = coffee().astype(np.float64)  # type: ignore[no-untyped-call]
     height, width = (side // 3 for side in picture.shape[:2])

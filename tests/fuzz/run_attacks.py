@@ -87,12 +87,12 @@ def plan(folder: Path, rng: random.Random, model: Path) -> Path:
 def prepare(folder: Path) -> None:
     """Write a tiny model, a paused run and a planned result."""
     from memnet_core.model.architecture import Architecture
-    from memnet_core.model.file import save_model
+    from memnet_core.model.checkpoint import save_model
     from memnet_core.model.network import MemNet
     from memnet_core.tasks import Levels
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import config_from, write_config
-    from memnet_core.training.session import sitting
+    from memnet_core.training.runner import train_session
 
     model = folder / "tiny.safetensors"
     small: dict[str, Any] = {
@@ -127,7 +127,7 @@ def prepare(folder: Path) -> None:
     }
     config = config_from(settings)
     write_config(config)
-    for _ in sitting(Trainer(config, "cpu"), stop_at=2):
+    for _ in train_session(Trainer(config, "cpu"), stop_at=2):
         pass
     _begin_result(folder, model)
 
@@ -135,11 +135,11 @@ def prepare(folder: Path) -> None:
 def _begin_result(folder: Path, model: Path) -> None:
     """Plan an OME-Zarr result, as a run does that is killed at once."""
     from memnet_core.batch import find_inputs, plan_jobs
-    from memnet_core.batch.shared import begin
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.batch.shared_output import join_or_create
+    from memnet_core.inference.settings import RestoreOptions
 
     planned = folder / "planned"
     planned.mkdir()
     found = find_inputs([str(folder / "stack.tif")], planned, recursive=False)
     (job,) = plan_jobs(found.sources, planned, "ome-zarr", overwrite=False)
-    begin(job, Settings(task="denoise", level=25.0, model=str(model)))
+    join_or_create(job, RestoreOptions(task="denoise", level=25.0, model=str(model)))

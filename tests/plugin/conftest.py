@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("napari")
 
-from memnet_core.restoration.stream import Engine
+from memnet_core.inference.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ import yaml
 
 from memnet_core.errors import UsageError
 from napari_memnet.presets import OF_FOLDERS, load_preset, save_preset
-from napari_memnet.widgets.form import RestorationForm
+from napari_memnet.widgets.restore_form import RestorationForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,15 +15,14 @@ from napari.utils.colormaps import Colormap
 
 from memnet_core.batch import BatchRun, find_inputs, plan_jobs
 from memnet_core.errors import ImageError
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import provenance_of
-from memnet_core.restoration.settings import Settings
-from napari_memnet import reader
-from napari_memnet.layers import Region
-from napari_memnet.reader import get_reader
-from napari_memnet.regions import LayerSource, restore_region
-from napari_memnet.results import result_layer
-from napari_memnet.writer import write_ome_tiff
-from napari_memnet.zarr_writer import write_ome_zarr, write_ome_zarrs
+from napari_memnet import _reader
+from napari_memnet._reader import get_reader
+from napari_memnet._writer import write_ome_tiff, write_ome_zarr, write_ome_zarrs
+from napari_memnet.jobs.restore import RestoreRequest, restore_region
+from napari_memnet.layers.results import result_layer
+from napari_memnet.layers.source import LayerRegion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,9 +67,11 @@ def pixels(layer: Any) -> Any:
     return np.asarray(layer.data[0] if layer.multiscale else layer.data)
 
 
-def restored(layer: Image, region: Region | None = None, **settings: Any) -> Image:
+def restored(layer: Image, region: LayerRegion | None = None, **settings: Any) -> Image:
     asked: dict[str, Any] = {"task": "denoise", "level": 25, "nearest": True}
-    work = restore_region(LayerSource.of(layer, region), Settings(**asked | settings))
+    work = restore_region(
+        RestoreRequest.of(layer, region), RestoreOptions(**asked | settings)
+    )
     while True:
         try:
             next(work)
@@ -94,7 +95,7 @@ def test_a_result_comes_back_exactly_on_its_source(tmp_path: Path, suffix: str) 
         gamma=0.7,
         blending="additive",
     )
-    part = Region((slice(1, 2), slice(4, 16), slice(6, 20)))
+    part = LayerRegion((slice(1, 2), slice(4, 16), slice(6, 20)))
     made = restored(source, part)
     (layer,) = opened(written(made, tmp_path, suffix))
     np.testing.assert_array_equal(pixels(layer), made.data)
@@ -150,7 +151,7 @@ def test_channels_of_one_layer_stay_together(tmp_path: Path, suffix: str) -> Non
 
 def batch(source: Path, output: Path, file_format: str, **settings: Any) -> Path:
     known: dict[str, Any] = {"task": "denoise", "level": 25, "nearest": True}
-    asked = Settings(**known | settings)
+    asked = RestoreOptions(**known | settings)
     found = find_inputs([str(source)], output, recursive=False)
     jobs = plan_jobs(
         found.sources, output, file_format, overwrite=False, settings=asked
@@ -238,7 +239,7 @@ def test_large_files_are_read_plane_by_plane(
 ) -> None:
     layer = Image(noise(2, 3, 20, 24))
     path = written(layer, tmp_path, ".ome.tif")
-    monkeypatch.setattr(reader, "MEMORY_LIMIT", 100)
+    monkeypatch.setattr(_reader, "MEMORY_LIMIT", 100)
     (back,) = opened(path)
     assert isinstance(back.data, dask.array.Array)
     assert back.data.chunksize == (1, 1, 20, 24)

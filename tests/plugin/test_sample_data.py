@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from memnet_core.tasks.grain import estimate_sigma
+from memnet_core.noise.correlation import estimate_sigma
 from napari_memnet import sample_data
 
 

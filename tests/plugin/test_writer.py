@@ -11,7 +11,7 @@ import tifffile
 from napari.layers import Image
 
 from memnet_core.errors import ImageError
-from napari_memnet.writer import write_ome_tiff, write_ome_tiffs
+from napari_memnet._writer import write_ome_tiff, write_ome_tiffs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.adaptation.frames import series_along
-from memnet_core.adaptation.outcome import Request, model_name
-from memnet_core.adaptation.session import adapting
+from memnet_core.adaptation.clips import series_along
+from memnet_core.adaptation.result import AdaptOptions, model_name
+from memnet_core.adaptation.runner import run_adaptation
 from memnet_core.errors import UsageError
-from memnet_core.events import EventsWithResult
-from memnet_core.restoration.api import opened
-from memnet_core.restoration.settings import Settings
+from memnet_core.inference.api import opened
+from memnet_core.inference.settings import RestoreOptions
+from memnet_core.progress import GeneratorWithResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from memnet_core.adaptation.events import Event
     from memnet_core.adaptation.objectives import Objective
-    from memnet_core.adaptation.outcome import Adapted
+    from memnet_core.adaptation.result import AdaptResult, Event
     from memnet_core.io import Image, ImageFile
 
 __all__ = ["adapt", "frames_of"]
@@ -47,7 +46,7 @@ def adapt(
     command: str = "",
     told: Callable[[Event], object] | None = None,
     **settings: Any,
-) -> Adapted:
+) -> AdaptResult:
     """Adapt a model to noisy frames of a stack, of which nothing clean is known.
 
     Parameters
@@ -79,8 +78,8 @@ def adapt(
     told : callable, optional
         Is called with every event.
     **settings
-        Of the other fields of `memnet_core.restoration.settings.Settings` those that
-        go with denoising: ``model``, ``noise``, ``noise_grain``, ``device``.
+        Of the other fields of `memnet_core.inference.settings.RestoreOptions` those
+        that go with denoising: ``model``, ``noise``, ``noise_grain``, ``device``.
 
     Returns
     -------
@@ -93,9 +92,9 @@ def adapt(
         If the frames, the model or the file does not serve.
     """
     file = Path(out) if out is not None else None
-    asked = Settings(task="denoise", **settings)
+    asked = RestoreOptions(task="denoise", **settings)
     with opened(what, axes, scene) as source:
-        request = Request(
+        request = AdaptOptions(
             objective=objective,
             minutes=1.0 if minutes is None and steps is None else minutes,
             steps=steps,
@@ -108,7 +107,7 @@ def adapt(
             command=command,
         )
         series = frames_of(source, axis)
-        events = EventsWithResult(adapting(source, series, asked, request))
+        events = GeneratorWithResult(run_adaptation(source, series, asked, request))
         for event in events:
             if told:
                 told(event)

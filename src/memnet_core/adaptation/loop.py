@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 
 from memnet_core.adaptation.clips import told
-from memnet_core.adaptation.events import Point, Retested
+from memnet_core.adaptation.holdout import losses_of
 from memnet_core.adaptation.objectives import (
-    Lesson,
-    blind_spots,
+    TrainingPair,
     neighbour_targets,
+    noise2void,
     noisy_pairs,
 )
-from memnet_core.adaptation.trials import losses_of
-from memnet_core.training.events import Progress, StepDone
-from memnet_core.training.loss import memnet_loss
-from memnet_core.training.meter import Meter
-from memnet_core.training.optimization import (
+from memnet_core.adaptation.result import HoldoutRetest, LossPoint
+from memnet_core.training.events import StepDone, TrainingProgress
+from memnet_core.training.losses import memnet_loss
+from memnet_core.training.meter import RunningMean
+from memnet_core.training.optim import (
     clip_gradients,
     diverged,
     learning_rate,
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from memnet_core.adaptation.clips import Clip
-    from memnet_core.adaptation.events import Learning
+    from memnet_core.adaptation.holdout import HeldOutClip, Losses
     from memnet_core.adaptation.objectives import Objective
-    from memnet_core.adaptation.trials import Losses, Trial
+    from memnet_core.adaptation.result import Learning
     from memnet_core.model.network import MemNet
 
-__all__ = ["Learned", "learned", "patch_side"]
+__all__ = ["LoopResult", "learned", "patch_side"]
 
 _PATCH = 64
 _BATCH = 4
@@ -70,7 +70,7 @@ class _Optimization:
 
 
 @dataclass(frozen=True)
-class Learned:
+class LoopResult:
     """What learning led to.
 
     Attributes
@@ -90,7 +90,7 @@ class Learned:
 
     model: MemNet
     before: Losses
-    curve: tuple[Point, ...]
+    curve: tuple[LossPoint, ...]
     steps: int
     megapixels: float
 
@@ -107,14 +107,14 @@ def patch_side(clips: Sequence[Clip], objective: Objective, unshuffle: int) -> i
 def learned(
     model: MemNet,
     clips: Sequence[Clip],
-    trials: Sequence[Trial],
+    trials: Sequence[HeldOutClip],
     *,
     objective: Objective,
     device: torch.device,
     minutes: float | None,
     steps: int | None,
     seed: int,
-) -> Generator[Learning, None, Learned]:
+) -> Generator[Learning, None, LoopResult]:
     """Learn from clips, with the statistics of BatchNorm as they are.
 
     Parameters
@@ -145,15 +145,15 @@ def learned(
         If the loss is no longer finite.
     """
     side = patch_side(clips, objective, model.architecture.unshuffle)
-    pupil = _Pupil(model, _Patches(clips, objective, side, seed), device)
+    pupil = _AdaptedNetwork(model, _Patches(clips, objective, side, seed), device)
     began = time.monotonic()
     before = losses_of(pupil.model, trials, device)
     lowest, best = before.mean, model
     count = _tests(minutes, time.monotonic() - began)
-    curve = [Point(0.0, math.nan, lowest)]
-    yield Retested(0, curve[0], is_best=True)
+    curve = [LossPoint(0.0, math.nan, lowest)]
+    yield HoldoutRetest(0, curve[0], is_best=True)
     began = clock = time.monotonic()
-    reported, since, megapixels, fraction = Meter(), Meter(), 0.0, 0.0
+    reported, since, megapixels, fraction = RunningMean(), RunningMean(), 0.0, 0.0
     while fraction < 1:
         loss, target = pupil.step(fraction)
         now = time.monotonic()
@@ -165,16 +165,16 @@ def learned(
         yield StepDone(pupil.steps)
         if fraction >= len(curve) / count:
             held_out = losses_of(pupil.model, trials, device).mean
-            curve.append(Point(minute, since.loss, held_out))
-            yield Retested(pupil.steps, curve[-1], is_best=held_out < lowest)
+            curve.append(LossPoint(minute, since.loss, held_out))
+            yield HoldoutRetest(pupil.steps, curve[-1], is_best=held_out < lowest)
             if held_out < lowest:
                 lowest, best = held_out, copy.deepcopy(pupil.model)
-            since, clock = Meter(), time.monotonic()
+            since, clock = RunningMean(), time.monotonic()
         if reported.seconds >= _REPORT_EVERY:
             yield _progress(reported, pupil, minute, min(fraction, 1.0))
-            reported = Meter()
+            reported = RunningMean()
     best = copy.deepcopy(best).cpu().eval()
-    return Learned(best, before, tuple(curve), pupil.steps, megapixels)
+    return LoopResult(best, before, tuple(curve), pupil.steps, megapixels)
 
 
 def _tests(minutes: float | None, seconds: float) -> int:
@@ -184,8 +184,10 @@ def _tests(minutes: float | None, seconds: float) -> int:
     return int(min(max(_TEST_SHARE * 60 * minutes / max(seconds, 1e-3), 1), _TESTS))
 
 
-def _progress(meter: Meter, pupil: _Pupil, minute: float, fraction: float) -> Progress:
-    return Progress(
+def _progress(
+    meter: RunningMean, pupil: _AdaptedNetwork, minute: float, fraction: float
+) -> TrainingProgress:
+    return TrainingProgress(
         step=pupil.steps,
         minutes=minute,
         minutes_left=minute * (1 - fraction) / max(fraction, 1e-6),
@@ -197,7 +199,7 @@ def _progress(meter: Meter, pupil: _Pupil, minute: float, fraction: float) -> Pr
     )
 
 
-class _Pupil:
+class _AdaptedNetwork:
     """A copy of a network, and what changes its weights.
 
     Attributes
@@ -292,7 +294,7 @@ class _Patches:
 
     def lesson(
         self, restored: Callable[[Tensor, Tensor], Tensor]
-    ) -> tuple[Lesson, Tensor]:
+    ) -> tuple[TrainingPair, Tensor]:
         """Return the next batch, and the level of each patch, (N, 1, 1, 1).
 
         Parameters
@@ -309,7 +311,7 @@ class _Patches:
         if self._objective == "noise2noise":
             return noisy_pairs(frames, torch.stack([pair[1] for pair in drawn])), level
         if self._objective == "noise2void":
-            return blind_spots(frames, self._generator), level
+            return noise2void(frames, self._generator), level
         shape = (_BATCH, self._side, self._side)
         choice = torch.randint(8, shape, generator=self._generator)
         return neighbour_targets(frames, choice, restored(frames, level)), level

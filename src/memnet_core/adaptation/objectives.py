@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 __all__ = [
     "OBJECTIVES",
-    "Lesson",
     "Objective",
-    "blind_spots",
+    "TrainingPair",
     "neighbour_targets",
+    "noise2void",
     "noisy_pairs",
     "subsampled",
 ]
@@ -41,7 +41,7 @@ _CONSISTENT = 0.5
 """Weight of the second term of Neighbor2Neighbor: γ / (1 + γ) at γ = 1."""
 
 
-class Lesson(NamedTuple):
+class TrainingPair(NamedTuple):
     """What a network is shown and is to make of it.
 
     Attributes
@@ -57,7 +57,7 @@ class Lesson(NamedTuple):
     weight: Tensor
 
 
-def noisy_pairs(frames: Tensor, others: Tensor) -> Lesson:
+def noisy_pairs(frames: Tensor, others: Tensor) -> TrainingPair:
     """Return Noise2Noise (Lehtinen et al., ICML 2018): one frame tells another.
 
     Parameters
@@ -65,7 +65,7 @@ def noisy_pairs(frames: Tensor, others: Tensor) -> Lesson:
     frames, others : Tensor, shape (N, C, h, w)
         Two takes of the same.
     """
-    return Lesson(frames, others, torch.ones_like(frames[:, :1]))
+    return TrainingPair(frames, others, torch.ones_like(frames[:, :1]))
 
 
 def subsampled(frames: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +94,7 @@ def subsampled(frames: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
 
 def neighbour_targets(
     frames: Tensor, choice: Tensor, restored: Tensor | None = None
-) -> Lesson:
+) -> TrainingPair:
     """Return Neighbor2Neighbor (Huang et al., CVPR 2021).
 
     Its two squared errors, of the neighbours and of how what the network makes of them
@@ -114,10 +114,10 @@ def neighbour_targets(
     if restored is not None:
         first, second = subsampled(restored, choice)
         target = target + _CONSISTENT * (first - second)
-    return Lesson(shown, target, torch.ones_like(shown[:, :1]))
+    return TrainingPair(shown, target, torch.ones_like(shown[:, :1]))
 
 
-def blind_spots(frames: Tensor, generator: torch.Generator) -> Lesson:
+def noise2void(frames: Tensor, generator: torch.Generator) -> TrainingPair:
     """Return Noise2Void (Krull et al., CVPR 2019): pixels told by those around them.
 
     Parameters
@@ -138,7 +138,9 @@ def blind_spots(frames: Tensor, generator: torch.Generator) -> Lesson:
     columns = _inside(torch.arange(width), step % side - _REACH, width)
     index = (rows * width + columns).expand_as(frames).flatten(2)
     moved = frames.flatten(2).gather(2, index).view_as(frames)
-    return Lesson(torch.where(blind, moved, frames), frames, blind.to(frames.dtype))
+    return TrainingPair(
+        torch.where(blind, moved, frames), frames, blind.to(frames.dtype)
+    )
 
 
 def _inside(places: Tensor, step: Tensor, size: int) -> Tensor:

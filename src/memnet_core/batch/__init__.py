@@ -10,9 +10,10 @@ from memnet_core.batch.events import (
     ModelReady,
     Outcome,
 )
-from memnet_core.batch.inputs import Found, Source, find_inputs
-from memnet_core.batch.parts import parts_of
-from memnet_core.batch.plan import Job, plan_jobs
+from memnet_core.batch.expand import expand_scenes
+from memnet_core.batch.inputs import InputFile, InputListing, find_inputs
+from memnet_core.batch.jobs import Job
+from memnet_core.batch.plan import plan_jobs
 from memnet_core.batch.report import Run, counts_of, out_of_date, write_report
 from memnet_core.batch.run import BatchRun, Share
 
@@ -24,17 +25,17 @@ __all__ = [
     "FileNotice",
     "FileProgress",
     "FileStarted",
-    "Found",
+    "InputFile",
+    "InputListing",
     "Job",
     "ModelReady",
     "Outcome",
     "Run",
     "Share",
-    "Source",
     "counts_of",
+    "expand_scenes",
     "find_inputs",
     "out_of_date",
-    "parts_of",
     "plan_jobs",
     "write_report",
 ]

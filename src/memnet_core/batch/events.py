@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from memnet_core.errors import MemnetError, NotCovered, NothingToDo
 
 if TYPE_CHECKING:
-    from memnet_core.batch.plan import Job
-    from memnet_core.model.zoo import Entry
+    from memnet_core.batch.jobs import Job
+    from memnet_core.model.registry import Entry
 
 __all__ = [
     "ClusterReady",

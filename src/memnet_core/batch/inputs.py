@@ -24,7 +24,7 @@ from memnet_core.io import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Found", "Source", "find_inputs"]
+__all__ = ["InputFile", "InputListing", "find_inputs"]
 
 _LIST_SUFFIX = ".txt"
 _NAMED_SUFFIXES = READABLE_SUFFIXES | REQUESTED_SUFFIXES
@@ -33,7 +33,7 @@ _MOST_LINKS = 20
 
 
 @dataclass(frozen=True)
-class Source:
+class InputFile:
     """An input file and its place below the output folder."""
 
     path: Path
@@ -41,7 +41,7 @@ class Source:
 
 
 @dataclass
-class Found:
+class InputListing:
     """What a search brought to light.
 
     Attributes
@@ -57,7 +57,7 @@ class Found:
         Folders that could not be read, each with the reason.
     """
 
-    sources: list[Source] = field(default_factory=list)
+    sources: list[InputFile] = field(default_factory=list)
     hidden: int = 0
     foreign: int = 0
     unreadable: list[str] = field(default_factory=list)
@@ -70,7 +70,9 @@ class Found:
         return f"passed over: {', '.join(parts)}" if parts else ""
 
 
-def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> Found:
+def find_inputs(
+    arguments: Sequence[str], output: Path, *, recursive: bool
+) -> InputListing:
     """Collect the images that the arguments of a command stand for.
 
     Parameters
@@ -88,7 +90,7 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
     UsageError
         If an argument does not exist, matches nothing, or is the output folder.
     """
-    found = Found()
+    found = InputListing()
     known: set[str] = set()
     for argument in arguments:
         # A folder of photographs is not meant to have its films restored as well.
@@ -106,7 +108,7 @@ def find_inputs(arguments: Sequence[str], output: Path, *, recursive: bool) -> F
             elif (absolute := os.path.abspath(path)) not in known:
                 known.add(absolute)
                 place = relative.with_name(_name(path)) if is_folder else relative
-                found.sources.append(Source(path, place))
+                found.sources.append(InputFile(path, place))
     return found
 
 
@@ -134,7 +136,7 @@ def _name(folder: Path) -> str:
 
 
 def _expand(
-    argument: str, output: Path, recursive: bool, found: Found
+    argument: str, output: Path, recursive: bool, found: InputListing
 ) -> Iterator[tuple[Path, Path]]:
     """Yield the files of one argument and their places below the output folder."""
     path = Path(argument)
@@ -157,7 +159,7 @@ def _expand(
 
 
 def _walk(
-    folder: Path, output: Path, depth: float, found: Found
+    folder: Path, output: Path, depth: float, found: InputListing
 ) -> Iterator[tuple[Path, Path]]:
     """Yield files and Zarr images by name; links back into themselves end there."""
     entered: Counter[str] = Counter()
@@ -191,7 +193,7 @@ def _walk(
 
 
 def _matching(
-    pattern: str, output: Path, recursive: bool, found: Found
+    pattern: str, output: Path, recursive: bool, found: InputListing
 ) -> Iterator[tuple[Path, Path]]:
     """Yield the files that a glob pattern matches."""
     parts = Path(pattern).parts

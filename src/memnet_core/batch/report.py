@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core._version import __version__
-from memnet_core.atomic import replaced_when_complete
 from memnet_core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.batch.events import Event, Outcome
-    from memnet_core.batch.plan import Job
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.batch.jobs import Job
+    from memnet_core.inference.settings import RestoreOptions
 
 __all__ = ["Run", "counts_of", "out_of_date", "report_of", "write_report"]
 
@@ -36,7 +36,7 @@ class Run(Protocol):
         """What to do."""
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> RestoreOptions:
         """How."""
 
     @property

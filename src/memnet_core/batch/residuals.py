@@ -5,22 +5,82 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memnet_core.errors import ImageError
 from memnet_core.io import create_scenes, open_image, open_scenes
-from memnet_core.io.image_file import ImageFile
-from memnet_core.io.paired import less, paired_planes
+from memnet_core.io.core.image_file import ImageFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from memnet_core.batch.plan import Job
+    from numpy.typing import NDArray
 
-__all__ = ["residual_path", "write_residual"]
+    from memnet_core.batch.jobs import Job
+
+__all__ = ["difference", "paired_planes", "residual_path", "write_residual"]
+
+
+def paired_planes(
+    before: ImageFile, after: ImageFile, plane: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return a plane of an image, and the same one of another image, (H, W, S).
+
+    Parameters
+    ----------
+    before, after : ImageFile
+        Axes of the second may be in another order, and its colours an axis C.
+    plane : int
+        Number of the plane in the first.
+
+    Raises
+    ------
+    ImageError
+        If they do not have the same axes, or cannot be read.
+    """
+    if _sizes(before, before) != _sizes(after, before):
+        first, second = (
+            f"{'×'.join(map(str, file.sizes))} ({file.axes})"
+            for file in (before, after)
+        )
+        raise ImageError(
+            f"{after.path} is {second} and cannot be compared with {before.path}, "
+            f"which is {first}.",
+            path=after.path,
+        )
+    counts = before.sizes[: len(before.leading)]
+    numbers = (int(i) for i in np.unravel_index(plane, counts))
+    place = dict(zip(before.leading, numbers, strict=True))
+    return _plane(before, place), _plane(after, place)
+
+
+def difference(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float32]:
+    """Return what was taken from pixels; nothing from those that are not finite."""
+    with np.errstate(invalid="ignore"):
+        removed = before.astype(np.float64) - after.astype(np.float64)
+    return np.where(np.isfinite(removed), removed, 0).astype(np.float32)
+
+
+def _plane(file: ImageFile, place: dict[str, int]) -> NDArray[Any]:
+    """Return the pixels at a place along some axes, (H, W, S)."""
+    chosen = [place.get(axis) for axis in file.leading]
+    leading = tuple(slice(None) if i is None else slice(i, i + 1) for i in chosen)
+    _, height, width, _ = file.shape
+    block = file.read_block(leading, slice(0, height), slice(0, width))
+    # Of the axes that are not chosen, one may hold colours, the others one thing.
+    planes = block.reshape(-1, *block.shape[-3:])
+    return np.moveaxis(planes, 0, -1)[..., 0, :] if len(planes) > 1 else planes[0]
+
+
+def _sizes(file: ImageFile, like: ImageFile) -> dict[str, int]:
+    """Return the sizes above 1 by axis; colours are called as in another image."""
+    sizes = {a: n for a, n in zip(file.axes, file.sizes, strict=True) if n > 1}
+    if "S" in like.axes and "S" not in sizes and "C" not in like.axes:
+        return {"S" if axis == "C" else axis: size for axis, size in sizes.items()}
+    return sizes
 
 
 def residual_path(output: Path) -> Path:
@@ -60,7 +120,7 @@ def write_residual(job: Job) -> Path:
         for (before, after), sink in zip(pairs, sinks, strict=True):
             _, height, width, _ = before.shape
             for plane in range(before.shape[0]):
-                removed = less(*paired_planes(before, after, plane))
+                removed = difference(*paired_planes(before, after, plane))
                 sink.write(plane, slice(0, height), slice(0, width), removed)
     return path
 

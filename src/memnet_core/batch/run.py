@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from memnet_core.atomic import remove_abandoned
+from memnet_core._util.atomic_write import remove_abandoned
+from memnet_core._util.devices import select_device
 from memnet_core.batch.events import (
     Event,
     FileFinished,
@@ -19,18 +20,17 @@ from memnet_core.batch.events import (
     failure,
     skipped,
 )
-from memnet_core.batch.steps import Answer, Step, Workshop, first_step
-from memnet_core.devices import select_device
-from memnet_core.events import EventsWithResult
-from memnet_core.restoration.decision import check_model
+from memnet_core.batch.executor import Step, StepExecutor, StepResult, first_step
+from memnet_core.inference.plan import check_model
+from memnet_core.progress import GeneratorWithResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from memnet_core.batch.plan import Job
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.batch.jobs import Job
+    from memnet_core.inference.settings import RestoreOptions
 
-__all__ = ["BatchRun", "Share", "guarded"]
+__all__ = ["BatchRun", "Share", "catch_as_outcome"]
 
 _MOST_UNWRITTEN = 2
 
@@ -88,13 +88,13 @@ class BatchRun:
     """
 
     jobs: Sequence[Job]
-    settings: Settings
+    settings: RestoreOptions
     share: Share = field(default_factory=Share)
     outcomes: list[Outcome] = field(default_factory=list)
     _unwritten: deque[Future[Outcome]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self._workshop = Workshop(self.settings)
+        self._workshop = StepExecutor(self.settings)
 
     def events(self) -> Generator[Event, None, None]:
         """Restore the files; closing the generator ends the run within one strip.
@@ -121,9 +121,9 @@ class BatchRun:
                     yield FileStarted(job)
                     for event in self._restored(job, writer):
                         yield event
-                        yield from self._collect(_MOST_UNWRITTEN)
-                    yield from self._collect(_MOST_UNWRITTEN)
-                yield from self._collect(0)
+                        yield from self._drain(_MOST_UNWRITTEN)
+                    yield from self._drain(_MOST_UNWRITTEN)
+                yield from self._drain(0)
             finally:
                 self._workshop.close()
                 self.outcomes.extend(future.result() for future in self._unwritten)
@@ -133,7 +133,7 @@ class BatchRun:
         """Return the SHA-256 of the weights of each model used, by name."""
         return self._workshop.checksums()
 
-    def _collect(self, most: int) -> Generator[FileFinished, None, None]:
+    def _drain(self, most: int) -> Generator[FileFinished, None, None]:
         """Yield what is written; wait until at most `most` files are not."""
         while self._unwritten and (
             len(self._unwritten) > most or self._unwritten[0].done()
@@ -151,22 +151,24 @@ class BatchRun:
     ) -> Generator[Event, None, None]:
         """Restore one file and leave its writing to the writer."""
         started = time.monotonic()
-        events = EventsWithResult(self._steps(job))
+        events = GeneratorWithResult(self._steps(job))
         try:
             yield from events
         except Exception as error:  # noqa: BLE001 - one bad file never stops the others
-            self._leave(failure(job, error))
+            self._enqueue_outcome(failure(job, error))
             return
         answer = events.result
         if answer.complete:
-            self._unwritten.append(writer.submit(guarded(job, answer.complete)))
+            self._unwritten.append(
+                writer.submit(catch_as_outcome(job, answer.complete))
+            )
         elif answer.outcome:
             seconds = time.monotonic() - started
-            self._leave(replace(answer.outcome, seconds=seconds))
+            self._enqueue_outcome(replace(answer.outcome, seconds=seconds))
 
-    def _steps(self, job: Job) -> Generator[Event, None, Answer]:
+    def _steps(self, job: Job) -> Generator[Event, None, StepResult]:
         """Take the steps of a job, stage by stage."""
-        answer = yield from self._workshop.perform(first_step(job))
+        answer = yield from self._workshop.execute(first_step(job))
         total = answer.total
         stages = answer.stages
         left = sum(len(stage) for stage in stages[:-1])
@@ -176,7 +178,9 @@ class BatchRun:
             for wait in (False, True):
                 postponed = []
                 for step in todo:
-                    events = EventsWithResult(self._workshop.perform(step, wait=wait))
+                    events = GeneratorWithResult(
+                        self._workshop.execute(step, wait=wait)
+                    )
                     for event in events:
                         yield self._overall(event, total - left, total)
                     answer = events.result
@@ -187,7 +191,7 @@ class BatchRun:
                         yield FileProgress(job, (total - left) / total)
                 todo = postponed
             if to_go := self._workshop.left_over(stage):
-                return Answer(outcome=to_go)
+                return StepResult(outcome=to_go)
         return answer
 
     @staticmethod
@@ -197,14 +201,16 @@ class BatchRun:
             return FileProgress(event.job, (done + event.fraction) / total)
         return event
 
-    def _leave(self, outcome: Outcome) -> None:
+    def _enqueue_outcome(self, outcome: Outcome) -> None:
         """Put an outcome behind those of files that are being written."""
         known: Future[Outcome] = Future()
         known.set_result(outcome)
         self._unwritten.append(known)
 
 
-def guarded(job: Job, complete: Callable[[], Outcome]) -> Callable[[], Outcome]:
+def catch_as_outcome(
+    job: Job, complete: Callable[[], Outcome]
+) -> Callable[[], Outcome]:
     """Return what completes a job, where a failure is an outcome, too."""
 
     def run() -> Outcome:

@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
-from memnet_core.cli._display import (
+from memnet_core._util.environment import prepare_process
+from memnet_core._util.sanitize import escape_control_chars, shown_lines
+from memnet_core.cli._progress import (
     EXIT_BUG,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -19,10 +21,10 @@ from memnet_core.cli._display import (
     is_debugging,
     shown_cause,
 )
-from memnet_core.cli.about import bug_report, version_option
 from memnet_core.cli.adapt import adapt
 from memnet_core.cli.analyze import analyze
 from memnet_core.cli.batch import batch
+from memnet_core.cli.bug_report import bug_report, version_option
 from memnet_core.cli.evaluate import evaluate
 from memnet_core.cli.info import info
 from memnet_core.cli.models import models
@@ -30,8 +32,6 @@ from memnet_core.cli.reproduce import reproduce
 from memnet_core.cli.restore import restore
 from memnet_core.cli.train import train
 from memnet_core.errors import ImageError, MemnetError
-from memnet_core.runtime import prepare_process
-from memnet_core.text import shown, shown_lines
 
 __all__ = ["main"]
 
@@ -58,7 +58,7 @@ class _Group(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
         except MemnetError as error:
             _tell_cause(error)
-            click.echo(f"Error: {shown(error)}", err=True)
+            click.echo(f"Error: {escape_control_chars(error)}", err=True)
             failed = isinstance(error, ImageError)
             ctx.exit(EXIT_FAILED if failed else EXIT_USAGE)
         except Exception as error:  # the edge: nobody else would tell it
@@ -91,7 +91,7 @@ def _warning_line(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    return f"{category.__name__}: {shown(message)}\n"
+    return f"{category.__name__}: {escape_control_chars(message)}\n"
 
 
 def _tell_cause(error: Exception) -> None:
@@ -102,7 +102,9 @@ def _tell_cause(error: Exception) -> None:
 
 def _bug(error: Exception) -> str:
     """Ask in one sentence to report an error that nobody foresaw."""
-    what = shown(f"{type(error).__name__}: {error}" if str(error) else repr(error))
+    what = escape_control_chars(
+        f"{type(error).__name__}: {error}" if str(error) else repr(error)
+    )
     how = (
         "with the traceback above"
         if is_debugging()

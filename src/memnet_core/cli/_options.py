@@ -14,7 +14,7 @@ from memnet_core.tasks import TASKS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
     from memnet_core.tasks import Task
 
 __all__ = [
@@ -33,7 +33,7 @@ def _bound_pixels(
 ) -> None:
     """Set the bound for this process, and for those that it starts."""
     if value is not None:
-        from memnet_core.io.bounds import VARIABLE
+        from memnet_core.io.core.limits import VARIABLE
 
         os.environ[VARIABLE] = str(value)
 
@@ -258,7 +258,7 @@ def _with_options(function: AnyFunction, task: Any) -> AnyFunction:
     return reduce(lambda wrapped, option: option(wrapped), options, function)
 
 
-def settings_of(*, task: str, **options: Any) -> Settings:
+def settings_of(*, task: str, **options: Any) -> RestoreOptions:
     """Return the settings that the options of `restoration_options` stand for.
 
     Raises
@@ -268,7 +268,7 @@ def settings_of(*, task: str, **options: Any) -> Settings:
     LevelError
         If there is no such level.
     """
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
 
     wanted = TASKS[task]
     given = {other.option: options.pop(other.option) for other in TASKS.values()}
@@ -283,4 +283,4 @@ def settings_of(*, task: str, **options: Any) -> Settings:
     found = None if level == "auto" else level
     if found is not None:
         wanted.check(found)
-    return Settings(task=task, level=found, **options)
+    return RestoreOptions(task=task, level=found, **options)

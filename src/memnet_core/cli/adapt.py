@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memnet_core.cli._display import EXIT_FAILED
+from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.cli._options import max_pixels, parse_axes, parse_noise
-from memnet_core.text import shown
+from memnet_core.cli._progress import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from memnet_core.adaptation.events import Event
+    from memnet_core.adaptation.result import Event
 
 __all__ = ["adapt"]
 
@@ -92,37 +92,40 @@ def adapt(*, stack: Path, axis: str | None, **options: Any) -> None:
     picture beside it are written; else nothing is, and the exit code is 1.
     """
     from memnet_core.adaptation.api import adapt as adapted_to
-    from memnet_core.adaptation.picture import draw
+    from memnet_core.adaptation.plots import draw
 
-    command = shown(f"memnet {shlex.join(sys.argv[1:])}")
+    command = escape_control_chars(f"memnet {shlex.join(sys.argv[1:])}")
     adapted = adapted_to(
         stack, axis and axis.upper(), told=_tell, command=command, **options
     )
     for sentence in adapted.sentences:
-        click.echo(shown(sentence))
+        click.echo(escape_control_chars(sentence))
     if adapted.path is None:
         raise SystemExit(EXIT_FAILED)
     picture = draw(adapted, adapted.path.with_suffix(".png"))
-    click.echo(f"Written: {shown(adapted.path)}, {shown(picture)}.")
+    click.echo(
+        f"Written: {escape_control_chars(adapted.path)}, "
+        f"{escape_control_chars(picture)}."
+    )
 
 
 def _tell(event: Event) -> None:
-    from memnet_core.adaptation.events import Retested
-    from memnet_core.events import Notice
-    from memnet_core.training.events import Progress
+    from memnet_core.adaptation.result import HoldoutRetest
+    from memnet_core.progress import Notice
+    from memnet_core.training.events import TrainingProgress
 
     line = ""
     if isinstance(event, Notice):
         line = event.text
-    elif isinstance(event, Progress):
+    elif isinstance(event, TrainingProgress):
         line = (
             f"{event.minutes:6.2f} min {event.fraction:4.0%}  step {event.step:5d}  "
             f"training loss {event.loss:.4f}  {event.minutes_left:.1f} min left"
         )
-    elif isinstance(event, Retested):
+    elif isinstance(event, HoldoutRetest):
         point = event.point
         training = f"training {point.training:.4f}, " if event.step else ""
         line = f"{point.minutes:6.2f} min loss: {training}held out {point.held_out:.4f}"
         line += "" if event.is_best else "  (not better than before)"
     if line:
-        click.echo(shown(line), err=True)
+        click.echo(escape_control_chars(line), err=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core._util.sanitize import escape_control_chars, join_limited
 from memnet_core.errors import UsageError
-from memnet_core.text import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import Card
+    from memnet_core.model.card import Card
     from memnet_core.model.network import MemNet
     from memnet_core.tasks import Task
 
@@ -62,10 +62,8 @@ def gates(*, models: tuple[str, ...], out: Path) -> None:
     The norm of the weights by feature map, the means by kind of memory, and whether
     the paper's three observations hold; models of two tasks can be compared.
     """
-    from memnet_core.analysis.figures import draw_gates
-    from memnet_core.analysis.gates import gate_norms
-    from memnet_core.analysis.observations import observations
-    from memnet_core.analysis.tables import bars_csv, gates_csv
+    from memnet_core.paper.figures import bars_csv, draw_gates, gates_csv
+    from memnet_core.paper.gate_norms import gate_norms, observations
 
     loaded = _load(models)
     norms = {name: gate_norms(model) for name, (model, _) in loaded.items()}
@@ -119,9 +117,8 @@ def spectra(
     Crops, spectral densities by concentric circles, and their differences between
     predictions and between networks, such as with and without long-term memories.
     """
-    from memnet_core.analysis.comparison import compare
-    from memnet_core.analysis.figures import draw_spectra
-    from memnet_core.analysis.tables import spectra_csv
+    from memnet_core.paper.fig4_predictions import compare
+    from memnet_core.paper.figures import draw_spectra, spectra_csv
 
     loaded = _load(models, level)
     task = _task(loaded)
@@ -172,9 +169,8 @@ def predictions(
     Cost is weights, multiply-adds, and seconds for an image of 288×288 pixels, as they
     are measured here; another load of the machine gives other seconds.
     """
-    from memnet_core.analysis.figures import draw_predictions
-    from memnet_core.analysis.predictions import published_psnr, score_predictions
-    from memnet_core.analysis.tables import predictions_csv
+    from memnet_core.paper.fig6_exits import published_psnr, score_predictions
+    from memnet_core.paper.figures import draw_predictions, predictions_csv
 
     loaded = _load(models, level)
     task = _task(loaded)
@@ -198,7 +194,7 @@ def predictions(
             below = [
                 f"{s} ({psnr:.2f})" for s, psnr in systems.items() if psnr < p.psnr
             ]
-            words.append(f"{name} {p.name} is above {listed(below) or 'none'}")
+            words.append(f"{name} {p.name} is above {join_limited(below) or 'none'}")
     figure = draw_predictions(found, f"{data.name}, {task.label(level)}", systems)
     tables = {"predictions.csv": predictions_csv(found)}
     _write(out, "predictions", figure, tables, words)
@@ -215,10 +211,10 @@ def residual(*, before: Path, after: Path, plane: int | None, out: Path) -> None
     It should be as strong as noise, white (neighbours do not correlate), and show no
     structure of the image. Of a large plane the middle 1024×1024 pixels are looked at.
     """
-    from memnet_core.analysis.figures import draw_residuals
-    from memnet_core.analysis.residual import residual_of
+    from memnet_core.batch.residuals import paired_planes
+    from memnet_core.evaluation.residual_noise import residual_of
     from memnet_core.io import open_image
-    from memnet_core.io.paired import paired_planes
+    from memnet_core.paper.figures import draw_residuals
 
     with open_image(before) as source, open_image(after) as result:
         count = source.shape[0]
@@ -244,8 +240,8 @@ def _load(
     names: Sequence[str], level: float | None = None
 ) -> dict[str, tuple[MemNet, Card]]:
     """Load models, which have to be of one task and serve a level, if there is one."""
-    from memnet_core.model.file import load_model
-    from memnet_core.model.zoo import choose_model, find_model
+    from memnet_core.model.checkpoint import load_model
+    from memnet_core.model.registry import choose_model, find_model
 
     loaded: dict[str, tuple[MemNet, Card]] = {}
     for name in dict.fromkeys(names):
@@ -268,8 +264,8 @@ def _task(loaded: dict[str, tuple[MemNet, Card]]) -> Task:
 
 def _plane(file: Path, task: Task) -> NDArray[Any]:
     """Return the first plane of a file, as the protocol degrades it."""
-    from memnet_core.clean_images import clean_planes
     from memnet_core.io import open_image
+    from memnet_core.training.data.clean_images import clean_planes
 
     with open_image(file) as source:
         return next(iter(clean_planes(source, task.full_range)))
@@ -283,11 +279,11 @@ def _write(
     words: Sequence[str],
 ) -> None:
     """Write what was found, and print the words."""
-    from memnet_core.analysis.figures import save
-    from memnet_core.atomic import replaced_when_complete
+    from memnet_core._util.atomic_write import replaced_when_complete
+    from memnet_core.paper.figures import save
 
     _make(out)
-    lines = [shown(line) for line in words]
+    lines = [escape_control_chars(line) for line in words]
     texts = {**tables, f"{name}.txt": "\n".join(lines) + "\n"}
 
     def write() -> None:
@@ -300,7 +296,7 @@ def _write(
     for line in lines:
         click.echo(line)
     files = ", ".join([f"{name}.png", f"{name}.svg", *texts])
-    click.echo(f"Written to {shown(out)}: {files}.")
+    click.echo(f"Written to {escape_control_chars(out)}: {files}.")
 
 
 def _make(out: Path) -> None:

@@ -8,10 +8,64 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memnet_core.cli._display import EXIT_FAILED, follow
+from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.cli._options import residual, restoration_options, settings_of
-from memnet_core.cli._residuals import check_residual, write_residuals
-from memnet_core.text import shown
+from memnet_core.cli._progress import EXIT_FAILED, EXIT_INTERRUPTED, follow
+
+if TYPE_CHECKING:
+    from memnet_core.batch import Run
+    from memnet_core.inference.settings import RestoreOptions
+
+__all__ = ["batch", "check_residual", "write_residuals"]
+
+
+def check_residual(settings: RestoreOptions, *, asked: bool) -> None:
+    """Refuse a residual of what gets more pixels.
+
+    Raises
+    ------
+    UsageError
+        If it is asked for.
+    """
+    from memnet_core.errors import UsageError
+    from memnet_core.tasks import find_task
+
+    task = find_task(settings.task)
+    if asked and settings.level is not None and task.scale(settings.level) > 1:
+        raise UsageError(
+            f"--residual does not go with --task {task.name}, whose results have more "
+            "pixels than their sources."
+        )
+
+
+def write_residuals(run: Run, code: int) -> int:
+    """Write the residuals of all results that there are, and return the exit code.
+
+    Parameters
+    ----------
+    run : Run
+        It is over.
+    code : int
+        Its own exit code.
+    """
+    from memnet_core.batch.residuals import write_residual
+    from memnet_core.errors import MemnetError
+
+    if code == EXIT_INTERRUPTED:
+        return code
+    for outcome in run.outcomes:
+        job = outcome.job
+        if outcome.status not in ("done", "skipped") or not job.output.exists():
+            continue
+        try:
+            path = write_residual(job)
+        except MemnetError as error:
+            click.echo(f"FAILED {escape_control_chars(error)}", err=True)
+            code = EXIT_FAILED
+        else:
+            click.echo(f"removed: {escape_control_chars(path)}", err=True)
+    return code
+
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +75,6 @@ if TYPE_CHECKING:
     _Names = click.ParamType[str]
 else:
     _Names = click.ParamType
-
-__all__ = ["batch"]
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -156,9 +208,9 @@ def batch(
         raise UsageError(f"{report} cannot be written; name an existing folder.")
     found = find_inputs(inputs, output, recursive=recursive)
     if found.passed_over:
-        click.echo(shown(found.passed_over), err=True)
+        click.echo(escape_control_chars(found.passed_over), err=True)
     for problem in found.unreadable:
-        click.echo(f"FAILED {shown(problem)}", err=True)
+        click.echo(f"FAILED {escape_control_chars(problem)}", err=True)
     if not found.sources:
         deeper = not recursive and any(map(os.path.isdir, inputs))
         hint = "; --recursive also looks into subfolders" if deeper else ""
@@ -180,7 +232,7 @@ def batch(
         return
     run: Run = BatchRun(jobs, settings, part)
     if workers or scheduler:
-        from memnet_core.batch.cluster import ClusterRun
+        from memnet_core.batch.dask_executor import ClusterRun
 
         run = ClusterRun(
             jobs, settings, workers=workers or 0, scheduler=scheduler or ""
@@ -221,11 +273,15 @@ def _check_sharing(
 
 
 def _planned(job: Job) -> str:
-    arrow = f"{shown(job.source)} -> {shown(job.output)}"
+    arrow = f"{escape_control_chars(job.source)} -> {escape_control_chars(job.output)}"
     for remark in job.remarks:
-        arrow += f"  {shown(remark)}"
+        arrow += f"  {escape_control_chars(remark)}"
     if job.skip:
-        but = f", but is out of date: {shown(job.stale)}" if job.stale else ""
+        but = (
+            f", but is out of date: {escape_control_chars(job.stale)}"
+            if job.stale
+            else ""
+        )
         return f"{arrow}  (exists{but}, skipped)"
     if job.header is None:
         return f"{arrow}  (cannot be read)"

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.errors import UsageError
-from memnet_core.text import shown
 
 if TYPE_CHECKING:
-    from memnet_core.evaluation.results import Evaluation
-    from memnet_core.restoration.settings import Channels
+    from matplotlib.figure import Figure
+
+    from memnet_core.evaluation.report import Evaluation
+    from memnet_core.inference.settings import Channels
 
 __all__ = ["evaluate"]
 
@@ -49,11 +51,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--json", "json_file", metavar="FILE", type=_FILE)
 @click.option("--csv", "csv_file", metavar="FILE", type=_FILE)
 @click.option(
-    "--html",
-    "html_file",
-    metavar="FILE",
-    type=_FILE,
-    help="One page with tables, a plot, and pictures before and after.",
+    "--png", "png_file", metavar="FILE", type=_FILE, help="Plot of the gain by level."
+)
+@click.option(
+    "--html", hidden=True, expose_value=False, callback=lambda *args: _no_html(args[2])
 )
 @click.option("--device", default="auto", show_default=True)
 @click.option(
@@ -72,7 +73,7 @@ def evaluate(
     channels: Channels | None,
     json_file: Path | None,
     csv_file: Path | None,
-    html_file: Path | None,
+    png_file: Path | None,
     device: str,
     seed: int,
 ) -> None:
@@ -86,16 +87,15 @@ def evaluate(
     compared with published figures; they are refused if their degraded images do not
     score as published.
     """
-    from memnet_core.evaluation.colour import evaluate_colours, has_colours
-    from memnet_core.evaluation.html import as_html
-    from memnet_core.evaluation.report import as_csv, as_json, as_text
+    from memnet_core.evaluation.color import evaluate_colours, has_colours
+    from memnet_core.evaluation.report import as_csv, as_json, as_text, draw_gains
     from memnet_core.evaluation.run import evaluate as evaluations
-    from memnet_core.model.file import load_model
-    from memnet_core.model.zoo import find_model
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.engine import Engine
+    from memnet_core.model.checkpoint import load_model
+    from memnet_core.model.registry import find_model
 
     chosen = _levels(levels)
-    for file in (json_file, csv_file, html_file):
+    for file in (json_file, csv_file, png_file):
         if file is not None:
             _check_writable(file)
     if channels and colour is False:
@@ -124,8 +124,16 @@ def evaluate(
             _write(json_file, as_json(card, found))
         if found and csv_file:
             _write(csv_file, as_csv(found))
-        if found and html_file:
-            _write(html_file, as_html(card, found))
+        if found and png_file:
+            _draw(png_file, draw_gains(card, found))
+
+
+def _no_html(value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(
+            "--html is no longer there; write scores with --csv or --json, and a plot "
+            "with --png."
+        )
 
 
 def _check_writable(file: Path) -> None:
@@ -133,7 +141,8 @@ def _check_writable(file: Path) -> None:
     folder = file.absolute().parent
     if not folder.is_dir():
         raise click.UsageError(
-            f"There is no folder {shown(folder)} to write to; create it first."
+            f"There is no folder {escape_control_chars(folder)} to write to; "
+            "create it first."
         )
     try:
         tempfile.TemporaryFile(dir=folder).close()
@@ -142,7 +151,7 @@ def _check_writable(file: Path) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    from memnet_core.atomic import replaced_when_complete
+    from memnet_core._util.atomic_write import replaced_when_complete
 
     try:
         with replaced_when_complete(file) as temporary:
@@ -151,8 +160,19 @@ def _write(file: Path, text: str) -> None:
         raise UsageError(_unwritable(file, error)) from error
 
 
+def _draw(file: Path, figure: Figure) -> None:
+    from memnet_core._util.atomic_write import replaced_when_complete
+
+    try:
+        with replaced_when_complete(file) as temporary:
+            figure.savefig(temporary, format="png", dpi=150)
+    except OSError as error:
+        raise UsageError(_unwritable(file, error)) from error
+
+
 def _unwritable(file: Path, error: OSError) -> str:
-    return f"{shown(file)} cannot be written: {error.strerror}; name another file."
+    name = escape_control_chars(file)
+    return f"{name} cannot be written: {error.strerror}; name another file."
 
 
 def _levels(text: str | None) -> tuple[float, ...] | None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from memnet_core._util.sanitize import escape_control_chars, join_limited
 from memnet_core.cli._options import optional_restoration_options, settings_of
-from memnet_core.text import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from memnet_core.inference.settings import RestoreOptions
     from memnet_core.io import ImageFile, Provenance, Scenes
-    from memnet_core.restoration.settings import Settings
     from memnet_core.tasks import Task
 
 __all__ = ["info"]
@@ -60,7 +60,7 @@ def info(
         several = scene is None and len(scenes) > 1
         facts = _images(scenes) if several else _of_one(scenes, scene, axes, settings)
         for name, value in facts:
-            click.echo(f"{name:<15} {shown(value)}")
+            click.echo(f"{name:<15} {escape_control_chars(value)}")
 
 
 def _refuse_others(context: click.Context) -> None:
@@ -94,11 +94,11 @@ def _images(scenes: Scenes) -> Iterator[tuple[str, str]]:
     if len(scenes) > _MOST_SCENES:
         yield "", f"and {len(scenes) - _MOST_SCENES} more"
     if scenes.left_out:
-        yield "left out", listed(scenes.left_out)
+        yield "left out", join_limited(scenes.left_out)
 
 
 def _of_one(
-    scenes: Scenes, scene: str | None, axes: str, settings: Settings | None
+    scenes: Scenes, scene: str | None, axes: str, settings: RestoreOptions | None
 ) -> Iterator[tuple[str, str]]:
     """Yield what is known of one image, and what a task, or each, would do with it."""
     from memnet_core.errors import ImageError
@@ -109,7 +109,7 @@ def _of_one(
     if scenes.are_folders:
         yield "collection", f"{scenes.title}, image {scenes.names[number]}"
         if scenes.left_out:
-            yield "left out", listed(scenes.left_out)
+            yield "left out", join_limited(scenes.left_out)
     with scenes.open(number, axes) as source:
         yield from _facts(source)
         with suppress(ImageError):  # its pixels can be read, whatever else is missing
@@ -160,7 +160,7 @@ def _told(made: Provenance) -> str:
 
 def _values(source: ImageFile) -> str:
     """Return type and values, for large files by a sample."""
-    from memnet_core.restoration.sample import sampled_blocks, sampled_planes
+    from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
     planes = [p for n in range(source.channels) for p in sampled_planes(source, n)]
     blocks = sampled_blocks(source, planes)
@@ -173,21 +173,21 @@ def _values(source: ImageFile) -> str:
     return f"{source.dtype}, {low:g} to {high:g}{sample}"
 
 
-def _planned(source: ImageFile, settings: Settings) -> Iterator[tuple[str, str]]:
+def _planned(source: ImageFile, settings: RestoreOptions) -> Iterator[tuple[str, str]]:
     """Yield all that is decided for an image."""
-    from memnet_core.devices import select_device
+    from memnet_core._util.devices import select_device
     from memnet_core.errors import NothingToDo
-    from memnet_core.restoration.decision import decide
-    from memnet_core.restoration.judging import judge
+    from memnet_core.inference.analysis import analyze
+    from memnet_core.inference.plan import plan_restore
     from memnet_core.tasks import find_task
 
     task = find_task(settings.task)
     yield "task", f"{task.name}: {task.title}"
-    judged = judge(source, settings)
+    judged = analyze(source, settings)
     levels = dict.fromkeys(task.label(c.level) for c in judged.channels)
     yield "level", "; ".join([" and ".join(levels), *judged.remarks])
     try:
-        decision = decide(source, settings, judged)
+        decision = plan_restore(source, settings, judged)
     except NothingToDo as error:
         yield "would be done", f"nothing: {error}"
         return
@@ -210,13 +210,13 @@ def _planned(source: ImageFile, settings: Settings) -> Iterator[tuple[str, str]]
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
     from memnet_core.errors import LevelError, MemnetError
-    from memnet_core.restoration.decision import decide
-    from memnet_core.restoration.judging import judge
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.analysis import analyze
+    from memnet_core.inference.plan import plan_restore
+    from memnet_core.inference.settings import RestoreOptions
 
-    settings = Settings(task=task.name)
+    settings = RestoreOptions(task=task.name)
     try:
-        judged = judge(source, settings)
+        judged = analyze(source, settings)
     except LevelError:
         return
     except MemnetError as error:
@@ -230,7 +230,7 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     found = (*remarks, f"values {' and '.join(ranges)}")
     yield task.quantity, ", ".join(found)
     try:
-        decision = decide(source, settings, judged)
+        decision = plan_restore(source, settings, judged)
     except MemnetError as error:
         yield task.name, str(error)
         return
@@ -240,7 +240,7 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
 
 def _offered(task: Task) -> Iterator[tuple[str, str]]:
     """Yield what models there are for a task of which no file tells the level."""
-    from memnet_core.model.zoo import installed
+    from memnet_core.model.registry import installed
 
     cards = [e.card for e in installed()[0] if e.card.task == task.name]
     models = ", ".join(f"{card.name!r} ({card.serves})" for card in cards)

@@ -2,18 +2,143 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core.cli.exchange import export_model, import_model
-from memnet_core.text import shown
+from memnet_core._util.sanitize import escape_control_chars
+from memnet_core.errors import UsageError
+from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
-    from memnet_core.model.file import Card
+    from memnet_core.model.card import Card
+    from memnet_core.model.registry import Entry
 
-__all__ = ["models"]
+__all__ = ["export_model", "import_model", "models"]
+
+
+_FORMATS = ("onnx", "torchscript", "bioimageio")
+_OURS = "The napari-memnet developers"
+
+
+@click.command("export")
+@click.argument("model", metavar="NAME_OR_FILE")
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(_FORMATS),
+    required=True,
+    help="onnx: free height and width. bioimageio: a package of the BioImage Model "
+    "Zoo, for ilastik, deepImageJ and others.",
+)
+@click.option(
+    "--level",
+    type=float,
+    help="Fix the level, for a model that has to be told.",
+)
+@click.option(
+    "--author",
+    "authors",
+    metavar="NAME",
+    multiple=True,
+    help="Who made the model, for bioimageio; may be repeated.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it is there.")
+def export_model(
+    *,
+    model: str,
+    out: Path,
+    kind: str,
+    level: float | None,
+    authors: tuple[str, ...],
+    overwrite: bool,
+) -> None:
+    """Write a model for other programs to the file OUT, and check what it computes.
+
+    Values are in [0, 1] and not clipped; sides are multiples of the model's
+    pixel-unshuffle. A package of bioimageio takes and gives values of 0 to 255.
+    """
+    from memnet_core.export.api import export
+    from memnet_core.model.checkpoint import load_model
+    from memnet_core.model.registry import find_model
+
+    if os.path.lexists(out) and not overwrite:
+        raise UsageError(f"{out} exists already; replace it with --overwrite.")
+    entry = find_model(model)
+    network, card = load_model(entry.path)
+    made_by = authors or ((_OURS,) if entry.is_shipped else ())
+    checked = export(network, card, kind, out, level=level, authors=made_by)
+    click.echo(f"Written to {escape_control_chars(out)}. {checked}")
+
+
+@click.command("import")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--task",
+    type=click.Choice(list(TASKS)),
+    required=True,
+    help="What it was trained for; the file does not say.",
+)
+@click.option(
+    "--levels",
+    metavar="LOW-HIGH|A,B",
+    required=True,
+    help="Levels that it was trained for.",
+)
+@click.option("--name", metavar="NAME", help="Its name.  [default: that of FILE]")
+@click.option(
+    "--licence",
+    default="not stated",
+    show_default=True,
+    help="Under which it may be used.",
+)
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write a model file instead of installing it.",
+)
+def import_model(
+    *,
+    file: Path,
+    task: str,
+    levels: str,
+    name: str | None,
+    licence: str,
+    out: Path | None,
+) -> None:
+    """Make a model of the weights in FILE, and install it.
+
+    FILE is a .caffemodel of the authors' networks, or the tensors of a MemNet of ours
+    in a safetensors file without a card. No code of a file is ever run.
+    """
+    from memnet_core.export.import_weights import import_file
+    from memnet_core.training.recipes import parse_levels
+
+    found = import_file(
+        file,
+        out,
+        task=task,
+        levels=parse_levels(levels),
+        name=name,
+        licence=licence,
+    )
+    click.echo(_told(found, installed=out is None))
+
+
+def _told(entry: Entry, *, installed: bool) -> str:
+    from memnet_core.model.checkpoint import read_card
+
+    network = read_card(entry.path).architecture
+    verb = "Installed" if installed else "Wrote"
+    return (
+        f"{verb} {entry.card.name!r} ({entry.card.serves}; {network.memory_blocks} "
+        f"memory blocks of {network.recursions} recursions, {network.channels} "
+        f"channels) as {escape_control_chars(entry.path)}."
+    )
 
 
 @click.group()
@@ -24,7 +149,7 @@ def models() -> None:
 @models.command("list")
 def list_models() -> None:
     """List the installed models."""
-    from memnet_core.model.zoo import installed
+    from memnet_core.model.registry import installed
 
     entries, problems = installed()
     for entry in entries:
@@ -35,31 +160,32 @@ def list_models() -> None:
     if not entries:
         click.echo("No model is installed; add one with 'memnet models add FILE'.")
     for problem in problems:
-        click.echo(f"Unusable: {shown(problem)}", err=True)
+        click.echo(f"Unusable: {escape_control_chars(problem)}", err=True)
 
 
 @models.command("info")
 @click.argument("model", metavar="NAME_OR_FILE")
 def model_info(*, model: str) -> None:
     """Print the card of a model, after checking its weights."""
-    from memnet_core.model.file import load_model
-    from memnet_core.model.zoo import find_model
+    from memnet_core.model.checkpoint import load_model
+    from memnet_core.model.registry import find_model
 
     entry = find_model(model)
     _, card = load_model(entry.path)
     _print_card(card)
-    click.echo(f"{'file':<14} {shown(entry.path)}")
+    click.echo(f"{'file':<14} {escape_control_chars(entry.path)}")
 
 
 @models.command("add")
 @click.argument("file", type=click.Path(path_type=Path))
 def add(*, file: Path) -> None:
     """Check the model FILE and install it."""
-    from memnet_core.model.zoo import add_model
+    from memnet_core.model.registry import add_model
 
     entry = add_model(file)
     click.echo(
-        f"Added {entry.card.name!r} ({entry.card.serves}) as {shown(entry.path)}."
+        f"Added {entry.card.name!r} ({entry.card.serves}) as "
+        f"{escape_control_chars(entry.path)}."
     )
     if entry.hides_shipped:
         click.echo(
@@ -74,10 +200,10 @@ def add(*, file: Path) -> None:
 @click.argument("new")
 def rename(*, name: str, new: str) -> None:
     """Give the added model NAME the name NEW."""
-    from memnet_core.model.own import rename_model
+    from memnet_core.model.registry import rename_model
 
     entry = rename_model(name, new)
-    click.echo(f"Renamed {name!r} to {new!r}, {shown(entry.path)}.")
+    click.echo(f"Renamed {name!r} to {new!r}, {escape_control_chars(entry.path)}.")
 
 
 @models.command("delete")
@@ -85,10 +211,10 @@ def rename(*, name: str, new: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(*, name: str, yes: bool) -> None:
     """Delete the added model NAME, after a question."""
-    from memnet_core.model.own import delete_model, own_model
+    from memnet_core.model.registry import delete_model, own_model
 
     entry = own_model(name)
-    told = f"{name!r} ({entry.card.serves}), {shown(entry.path)}"
+    told = f"{name!r} ({entry.card.serves}), {escape_control_chars(entry.path)}"
     if not yes and not click.confirm(f"Delete {told}?", err=True):
         click.echo("Kept.")
         return
@@ -127,10 +253,10 @@ def _print_card(card: Card) -> None:
         facts["command"] = training.command
     for name, value in facts.items():
         if value:
-            click.echo(f"{name:<14} {shown(value)}")
+            click.echo(f"{name:<14} {escape_control_chars(value)}")
     for score in card.scores:
         click.echo(
-            f"{'score':<14} {shown(score.dataset)} {score.level:g}: "
+            f"{'score':<14} {escape_control_chars(score.dataset)} {score.level:g}: "
             f"{score.input_psnr:.2f} -> {score.psnr:.2f} dB, "
             f"SSIM {score.input_ssim:.4f} -> {score.ssim:.4f}"
         )

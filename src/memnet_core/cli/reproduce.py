@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memnet_core.cli._display import EXIT_INTERRUPTED
-from memnet_core.cli._training import StopSignal, told
-from memnet_core.text import shown
+from memnet_core._util.sanitize import escape_control_chars
+from memnet_core.cli._progress import EXIT_INTERRUPTED, StopSignal, told
 
 if TYPE_CHECKING:
-    from memnet_core.reproduction.run import Started
+    from memnet_core.paper.run import Started
 
 __all__ = ["reproduce"]
 
@@ -81,12 +80,12 @@ def reproduce(
     """
     from contextlib import closing
 
-    from memnet_core.events import EventsWithResult
-    from memnet_core.reproduction.plan import Plan
-    from memnet_core.reproduction.run import Started
-    from memnet_core.reproduction.run import reproduce as reproduced
+    from memnet_core.paper.plan import ReproductionPlan
+    from memnet_core.paper.run import Started
+    from memnet_core.paper.run import reproduce as reproduced
+    from memnet_core.progress import GeneratorWithResult
 
-    plan = Plan(
+    plan = ReproductionPlan(
         tables=tuple(sorted(set(tables))),
         data=data.absolute(),
         out=out.absolute(),
@@ -95,14 +94,14 @@ def reproduce(
         seed=seed,
     )
     stop = StopSignal()
-    command = shown(f"memnet {shlex.join(sys.argv[1:])}")
+    command = escape_control_chars(f"memnet {shlex.join(sys.argv[1:])}")
     generator = reproduced(plan, device, command)
-    events = EventsWithResult(generator)
+    events = GeneratorWithResult(generator)
     with closing(generator):
         for event in events:
             line = _begins(event) if isinstance(event, Started) else told(event)
             if line:
-                click.echo(shown(line), err=True)
+                click.echo(escape_control_chars(line), err=True)
             if stop.requested:
                 break
     if stop.requested:
@@ -111,7 +110,7 @@ def reproduce(
     for path in events.result:
         if path.suffix == ".md":
             click.echo(path.read_text(encoding="utf-8"))
-    click.echo(f"The tables are in {shown(plan.out)}.", err=True)
+    click.echo(f"The tables are in {escape_control_chars(plan.out)}.", err=True)
 
 
 def _begins(event: Started) -> str:

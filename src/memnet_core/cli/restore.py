@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from memnet_core.cli._display import follow
 from memnet_core.cli._options import residual, restoration_options, settings_of
-from memnet_core.cli._residuals import check_residual, write_residuals
+from memnet_core.cli._progress import follow
+from memnet_core.cli.batch import check_residual, write_residuals
 
 __all__ = ["restore"]
 
@@ -32,8 +32,8 @@ def restore(
     **options: Any,
 ) -> None:
     """Restore the image IN to OUT, in the format of OUT's suffix."""
-    from memnet_core.atomic import remove_abandoned
-    from memnet_core.batch import BatchRun, Job, parts_of
+    from memnet_core._util.atomic_write import remove_abandoned
+    from memnet_core.batch import BatchRun, Job, expand_scenes
     from memnet_core.errors import ImageError, UsageError
     from memnet_core.io import format_of_suffix, probe
 
@@ -46,7 +46,7 @@ def restore(
     job = Job(source, output, overwrite=overwrite, axes=axes)
     jobs = [
         replace(part, header=probe(part.source, scene=part.scene))
-        for part in parts_of(job)
+        for part in expand_scenes(job)
     ]
     if os.path.realpath(output) == os.path.realpath(source):
         raise UsageError(f"{output} is the input itself; choose another output.")

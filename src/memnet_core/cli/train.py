@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memnet_core.cli._display import EXIT_INTERRUPTED
+from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.cli._options import parse_range
-from memnet_core.cli._training import StopSignal, told
+from memnet_core.cli._progress import EXIT_INTERRUPTED, StopSignal, told
 from memnet_core.tasks import TASKS
-from memnet_core.text import shown
 
 if TYPE_CHECKING:
     from memnet_core.training.config import TrainingConfig
@@ -238,10 +237,10 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
     from contextlib import closing
 
     from memnet_core.training.distributed import is_first
-    from memnet_core.training.export import model_file
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import write_config
-    from memnet_core.training.session import sitting
+    from memnet_core.training.runner import train_session
+    from memnet_core.training.save_model import model_file
 
     trainer = Trainer(config, device)
     if is_first():
@@ -255,19 +254,23 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
         return not stop.requested
     at = f" from step {trainer.step}" if trainer.step else ""
     click.echo(
-        f"Training on {trainer.images} images{at}, in {shown(config.out)}.", err=True
+        f"Training on {trainer.images} images{at}, in "
+        f"{escape_control_chars(config.out)}.",
+        err=True,
     )
     command = _remember_command(config.out)
-    with closing(sitting(trainer, stop_at, command)) as events:
+    with closing(train_session(trainer, stop_at, command)) as events:
         for event in events:
             if line := told(event):
-                click.echo(shown(line), err=True)
+                click.echo(escape_control_chars(line), err=True)
             if stop.requested:
                 break
     if stop.requested:
         click.echo(f"Saved at step {trainer.step}; go on with --resume.", err=True)
     elif model_file(config).exists():
-        click.echo(f"The best model is {shown(model_file(config))}.", err=True)
+        click.echo(
+            f"The best model is {escape_control_chars(model_file(config))}.", err=True
+        )
     return not stop.requested
 
 
@@ -278,7 +281,9 @@ def _remember_command(out: Path) -> str:
     path = out / "commands.txt"
     try:
         with path.open("a", encoding="utf-8") as file:
-            file.write(shown(f"memnet {shlex.join(sys.argv[1:])}") + "\n")
+            file.write(
+                escape_control_chars(f"memnet {shlex.join(sys.argv[1:])}") + "\n"
+            )
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise TrainingError(

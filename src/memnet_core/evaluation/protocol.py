@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.bicubic import modcrop
-from memnet_core.metrics import psnr, ssim
-from memnet_core.pixels import scored_luminance
+from memnet_core.image_ops.color import scored_luminance
+from memnet_core.image_ops.metrics import psnr, ssim
+from memnet_core.image_ops.resize import modcrop
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

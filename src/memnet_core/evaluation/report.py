@@ -1,4 +1,4 @@
-"""Evaluations as text, CSV and JSON."""
+"""Scores of evaluations, as text, CSV, JSON and a plot."""
 
 from __future__ import annotations
 
@@ -6,19 +6,120 @@ import csv
 import io
 import json
 import math
-from dataclasses import asdict
+from collections import defaultdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from memnet_core._util.sanitize import escape_control_chars, escape_mathtext
 from memnet_core.tasks import find_task
-from memnet_core.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from memnet_core.evaluation.results import Evaluation, ImageScore, Luminance
-    from memnet_core.model.file import Card
+    from matplotlib.figure import Figure
 
-__all__ = ["as_csv", "as_json", "as_text", "figure", "gain", "what_is_scored"]
+    from memnet_core.evaluation.published import Figures
+    from memnet_core.model.card import Card
+
+__all__ = [
+    "Evaluation",
+    "ImageScore",
+    "Luminance",
+    "as_csv",
+    "as_json",
+    "as_text",
+    "draw_gains",
+    "figure",
+    "gain",
+    "what_is_scored",
+]
+
+
+@dataclass(frozen=True)
+class Luminance:
+    """PSNR in dB and SSIM of the luminance of colours, degraded and restored."""
+
+    input_psnr: float
+    input_ssim: float
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """PSNR in dB and SSIM of one image, degraded and restored.
+
+    They are those of a gray plane, or of all three colours. Then `luminance` has those
+    of their luminance.
+    """
+
+    image: str
+    level: float
+    input_psnr: float
+    input_ssim: float
+    psnr: float
+    ssim: float
+    luminance: Luminance | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a model on a folder at one level.
+
+    Attributes
+    ----------
+    dataset : str
+        Name of the folder.
+    level : float
+        Quality, deviation or scale.
+    images : tuple of ImageScore
+        One for each plane.
+    published : dict of str to (float, float or None)
+        PSNR and SSIM of other systems, for known sets.
+    colours : str
+        How colours were restored, where they are scored, such as ``joint``; nothing for
+        gray planes.
+    """
+
+    dataset: str
+    level: float
+    images: tuple[ImageScore, ...]
+    published: dict[str, Figures]
+    colours: str = ""
+
+    @property
+    def counted(self) -> tuple[ImageScore, ...]:
+        """The images that means are over: those with a PSNR before and after.
+
+        A blank image that is not changed at all has none; where all are like that, they
+        are counted.
+        """
+        rows = tuple(
+            row
+            for row in self.images
+            if math.isfinite(row.input_psnr) and math.isfinite(row.psnr)
+        )
+        return rows or self.images
+
+    @property
+    def mean(self) -> ImageScore:
+        """Means over the images that are counted."""
+        luminances = [row.luminance for row in self.counted if row.luminance]
+        return ImageScore(
+            "mean",
+            self.level,
+            *_means(self.counted),
+            luminance=Luminance(*_means(luminances)) if luminances else None,
+        )
+
+
+def _means(rows: Iterable[ImageScore | Luminance]) -> tuple[float, float, float, float]:
+    values = [(row.input_psnr, row.input_ssim, row.psnr, row.ssim) for row in rows]
+    before, similarity, after, restored = (
+        sum(column) / len(column) for column in zip(*values, strict=True)
+    )
+    return before, similarity, after, restored
+
 
 _FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
 
@@ -26,15 +127,17 @@ _FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
 def as_text(card: Card, evaluation: Evaluation) -> str:
     """Return a table: each image, the mean, and the published figures."""
     label = find_task(card.task).label(evaluation.level)
-    title = f"{shown(evaluation.dataset)}, {label}: {card.name}"
-    width = max(24, *(len(shown(row.image)) + 2 for row in evaluation.images))
+    title = f"{escape_control_chars(evaluation.dataset)}, {label}: {card.name}"
+    width = max(
+        24, *(len(escape_control_chars(row.image)) + 2 for row in evaluation.images)
+    )
     header = f"{'image':<{width}}{'input':<18}{'restored':<18}gain"
     if evaluation.colours:
         title += f", {what_is_scored(evaluation)}"
         header += f"    {'luminance input':<18}{'restored':<18}gain"
     lines = [title, header]
     for row in (*evaluation.images, evaluation.mean):
-        line = f"{shown(row.image):<{width}}{_columns(row)}"
+        line = f"{escape_control_chars(row.image):<{width}}{_columns(row)}"
         if row.luminance:
             line = f"{line:<{width + 44}}{_columns(row.luminance)}"
         lines.append(line)
@@ -68,7 +171,11 @@ def as_csv(evaluations: Sequence[Evaluation]) -> str:
     writer.writerow(["dataset", "level", "image", *_FIELDS, "colours", *beside])
     for evaluation in evaluations:
         for row in (*evaluation.images, evaluation.mean):
-            names = [shown(evaluation.dataset), f"{row.level:g}", shown(row.image)]
+            names = [
+                escape_control_chars(evaluation.dataset),
+                f"{row.level:g}",
+                escape_control_chars(row.image),
+            ]
             values = [getattr(row, field) for field in _FIELDS]
             luminance = [getattr(row.luminance, field, "") for field in _FIELDS]
             writer.writerow([*names, *values, evaluation.colours, *luminance])
@@ -94,6 +201,38 @@ def as_json(card: Card, evaluations: Sequence[Evaluation]) -> str:
     ]
     model = {"name": card.name, "task": card.task, "sha256": card.sha256}
     return json.dumps(_finite({"model": model, "evaluations": rows}), indent=2)
+
+
+def draw_gains(card: Card, evaluations: Sequence[Evaluation]) -> Figure:
+    """Plot the gain in PSNR by level, with the published systems dashed."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure((8, 3.6), layout="constrained")
+    axes = drawing.subplots()
+    gains: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for evaluation in evaluations:
+        mean = evaluation.mean
+        dataset = f"{evaluation.dataset}{' (RGB)' if evaluation.colours else ''}"
+        own = f"{card.name}, {dataset}"
+        gains[own].append((evaluation.level, mean.psnr - mean.input_psnr))
+        for system, (psnr, _) in evaluation.published.items():
+            if round(psnr - mean.input_psnr, 2) > 0.01:
+                label = f"{system}, {dataset} (published)"
+                gains[label].append((evaluation.level, psnr - mean.input_psnr))
+    for label, points in gains.items():
+        style = "o--" if label.endswith("(published)") else "o-"
+        width = 1.0 if label.endswith("(published)") else 2.5
+        axes.plot(
+            *zip(*points, strict=True),
+            style,
+            label=escape_mathtext(label),
+            linewidth=width,
+        )
+    axes.set_xticks(sorted({evaluation.level for evaluation in evaluations}))
+    axes.set(xlabel=find_task(card.task).symbol, ylabel="gain in PSNR (dB)")
+    axes.grid(alpha=0.3)
+    drawing.legend(loc="outside right upper", fontsize="small")
+    return drawing
 
 
 def _columns(row: ImageScore | Luminance) -> str:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from memnet_core.bicubic import imresize
-from memnet_core.clean_images import read_clean_images
 from memnet_core.errors import EvaluationError, ImageError, LevelError
 from memnet_core.evaluation.protocol import (
     degraded_input,
@@ -19,8 +17,10 @@ from memnet_core.evaluation.protocol import (
     smallest_side,
 )
 from memnet_core.evaluation.published import input_scores, known_set, published
-from memnet_core.evaluation.results import Crop, Evaluation, ImageScore, Luminance
+from memnet_core.evaluation.report import Evaluation, ImageScore, Luminance
+from memnet_core.image_ops.resize import imresize
 from memnet_core.tasks import find_task
+from memnet_core.training.data.clean_images import read_clean_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.evaluation.published import Figures
-    from memnet_core.model.file import Card
-    from memnet_core.restoration.source import ArraySource
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.engine import Engine
+    from memnet_core.model.card import Card
+    from memnet_core.sources.protocols import ArraySource
     from memnet_core.tasks import Task
 
 __all__ = [
@@ -41,9 +41,6 @@ __all__ = [
     "restored_plane",
     "scored",
 ]
-
-_CROPS = 3
-_CROP_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ class _Gray:
         )
 
     def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
-        value = self.task.map_value(level)
+        value = self.task.level_map_value(level)
         return restored_plane(self.engine, sample.degraded, value), ""
 
     def scores(
@@ -193,7 +190,6 @@ def scored(
         _check_baseline(folder, task, level, found, expected[level])
     for level in levels:
         images: list[ImageScore] = []
-        crops: list[Crop] = []
         modes: dict[str, None] = {}
         for (name, _), before, sample in zip(
             planes, baselines[level], _samples(scoring, planes, level), strict=True
@@ -202,14 +198,11 @@ def scored(
             after = scoring.scores(sample.clean, restored, level)
             images.append(_image_score(name, level, before, after))
             modes[mode] = None
-            if len(crops) < _CROPS:
-                crops.append(Crop(name, _centre(sample.degraded), _centre(restored)))
         yield Evaluation(
             folder.name,
             level,
             tuple(images),
             tables.get(level, {}),
-            tuple(crops),
             ", ".join(modes),
         )
 
@@ -223,13 +216,6 @@ def _image_score(
     first, *second = [(*b, *a) for b, a in zip(before, after, strict=True)]
     luminance = Luminance(*second[0]) if second else None
     return ImageScore(name, level, *first, luminance)
-
-
-def _centre(image: NDArray[Any]) -> NDArray[np.uint8]:
-    top, left = (max(side - _CROP_SIDE, 0) // 2 for side in image.shape[:2])
-    cropped = image[top : top + _CROP_SIDE, left : left + _CROP_SIDE]
-    pixels: NDArray[np.uint8] = np.clip(np.rint(cropped), 0, 255).astype(np.uint8)
-    return pixels
 
 
 def _published(
@@ -278,7 +264,7 @@ def restored_plane(
     degraded : ndarray, shape (H, W)
         Pixels in [0, 255].
     level : float
-        Value of the level's plane, see `memnet_core.tasks.Task.map_value`.
+        Value of the level's plane, see `memnet_core.tasks.Task.level_map_value`.
 
     Returns
     -------

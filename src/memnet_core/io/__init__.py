@@ -1,7 +1,6 @@
 """Reading and writing pixels and their metadata; knows nothing of networks."""
 
-from memnet_core.io.calibration import Calibration
-from memnet_core.io.files import (
+from memnet_core.io.api import (
     create_image,
     create_scenes,
     open_image,
@@ -9,8 +8,13 @@ from memnet_core.io.files import (
     probe,
     save_image,
 )
-from memnet_core.io.format import Format, PlaneWriter
-from memnet_core.io.formats import (
+from memnet_core.io.core.calibration import Calibration
+from memnet_core.io.core.format import FileSink, Format, PlaneWriter
+from memnet_core.io.core.image import FormatMetadata, Image, Metadata, Probe
+from memnet_core.io.core.image_file import ImageFile, in_memory
+from memnet_core.io.core.provenance import Provenance, provenance_of
+from memnet_core.io.core.scenes import Scenes
+from memnet_core.io.registry import (
     FORMATS,
     READABLE_SUFFIXES,
     REQUESTED_SUFFIXES,
@@ -21,13 +25,8 @@ from memnet_core.io.formats import (
     is_known_kind,
     suffix_of_format,
 )
-from memnet_core.io.image import Image, Metadata, Native, Probe
-from memnet_core.io.image_file import ImageFile, in_memory
-from memnet_core.io.ome_set import is_set_member, set_members
-from memnet_core.io.provenance import Provenance, provenance_of
-from memnet_core.io.scenes import Scenes
-from memnet_core.io.sink import FileSink
-from memnet_core.io.tiff import write_ome_tiff
+from memnet_core.io.tiff.format import write_ome_tiff
+from memnet_core.io.tiff.ome_fileset import is_set_member, set_members
 
 __all__ = [
     "FORMATS",
@@ -36,10 +35,10 @@ __all__ = [
     "Calibration",
     "FileSink",
     "Format",
+    "FormatMetadata",
     "Image",
     "ImageFile",
     "Metadata",
-    "Native",
     "PlaneWriter",
     "Probe",
     "Provenance",

@@ -2,9 +2,9 @@
 
 Every 3×3 convolution keeps the last two rows it has seen, and is one row behind. Where
 maps are added (residuals, gates, fusion, the image itself), those that are ahead wait
-for the others (`memnet_core.model.rows`). Nothing is computed twice. The first and the
-last row of an image see zeros beyond it in every convolution, as they do where the
-whole image is computed: that is the special case of one strip.
+for the others (`memnet_core.model.row_buffers`). Nothing is computed twice. The first
+and the last row of an image see zeros beyond it in every convolution, as they do where
+the whole image is computed: that is the special case of one strip.
 
 Several images of one size lie side by side, with a column of zeros between them.
 """
@@ -19,7 +19,12 @@ from torch.nn import functional as F
 
 from memnet_core.model.fused import FusedWeights
 from memnet_core.model.network import pad_to_multiple
-from memnet_core.model.rows import Convolved, Frame, Sum, Waiting
+from memnet_core.model.row_buffers import (
+    ResidualBuffer,
+    RowAccumulator,
+    RowConv,
+    RowLayout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,17 +129,17 @@ class RowStream:
         self._received = self._returned = 0
         self._most = 0
 
-        frame = Frame(images, -(-height // unshuffle), -(-width // unshuffle))
+        frame = RowLayout(images, -(-height // unshuffle), -(-width // unshuffle))
         self._frame = frame
-        self._fenet = Convolved(frame, weights.fenet_norm or _copy, weights.fenet)
+        self._fenet = RowConv(frame, weights.fenet_norm or _copy, weights.fenet)
         self._blocks = [
             _Block(frame, cast("FusedBlock", block)) for block in weights.blocks
         ]
         self._shares_relu = not weights.batch_norm
         self._fusion = list(zip(weights.recon_norms, weights.fusion, strict=True))
-        self._fused = Sum(torch.zeros_like(weights.fenet.weight[:, 0, 0, 0]))
-        self._recon = Convolved(frame, _copy, weights.recon)
-        self._image = Waiting(sum(weights.fusion))
+        self._fused = RowAccumulator(torch.zeros_like(weights.fenet.weight[:, 0, 0, 0]))
+        self._recon = RowConv(frame, _copy, weights.recon)
+        self._image = ResidualBuffer(sum(weights.fusion))
 
     @torch.inference_mode()
     def push(self, x: Tensor) -> Tensor:
@@ -215,17 +220,17 @@ class RowStream:
 class _Block:
     """A memory block whose gate takes up each memory as soon as it exists."""
 
-    def __init__(self, frame: Frame, weights: FusedBlock) -> None:
+    def __init__(self, frame: RowLayout, weights: FusedBlock) -> None:
         self._weights = weights
         self._recursions = [
             (
-                Convolved(frame, cast("Activation", norm), cast("Convolution", first)),
-                Convolved(frame, _relu, weights.second),
-                Waiting(),
+                RowConv(frame, cast("Activation", norm), cast("Convolution", first)),
+                RowConv(frame, _relu, weights.second),
+                ResidualBuffer(),
             )
             for norm, first in zip(weights.norms, weights.first, strict=True)
         ]
-        self._gate = Sum(weights.gate_bias)
+        self._gate = RowAccumulator(weights.gate_bias)
 
     def remember(self, m: int, memory: Tensor, relu: Tensor | None) -> None:
         """Take the next rows of the m-th long-term memory, and their ReLU if known."""

@@ -1,1 +1,1 @@
-"""Noise: how it is made, found, and stabilized."""
+"""Noise models: estimation and variance stabilization."""

@@ -6,11 +6,11 @@ A new task is a subclass of `Task` in a file of its own, and a line in `TASKS`.
 from __future__ import annotations
 
 from memnet_core.errors import UsageError
+from memnet_core.noise.correlation import Grain, NoiseFound, estimate_correlation
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
 from memnet_core.tasks.correlated import CorrelatedDenoise
 from memnet_core.tasks.deblock import Deblock
 from memnet_core.tasks.denoise import Denoise
-from memnet_core.tasks.grain import Grain, NoiseFound, estimate_noise
 from memnet_core.tasks.super_resolution import SuperResolution
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "Levels",
     "NoiseFound",
     "Task",
-    "estimate_noise",
+    "estimate_correlation",
     "find_task",
 ]
 

@@ -226,17 +226,17 @@ class Task(ABC):
         return 1
 
     @abstractmethod
-    def map_value(self, level: float) -> float:
+    def level_map_value(self, level: float) -> float:
         """Return what the plane of a level map holds for a level, in [0, 1]."""
 
     def at_strength(self, level: float, strength: float) -> float:
-        """Return the level whose `map_value` is `strength` times that of another.
+        """Return the level whose `level_map_value` is `strength` times that of another.
 
         Strength 0 is no degradation; the level may lie beyond `bounds`.
         """
         return strength * level
 
-    def spread(self, level: float) -> float:
+    def clip_margin(self, level: float) -> float:
         """Return how far degraded values leave [0, 1] in training, as fractions."""
         return 0.25
 
@@ -280,7 +280,7 @@ class Task(ABC):
             Degraded pixels on the same scale, which may leave [0, 255].
         """
 
-    def captured(
+    def ground_truth(
         self, plane: NDArray[Any], level: float, rng: np.random.Generator
     ) -> NDArray[np.float64]:
         """Return what a file holds before anything is restored.
@@ -294,7 +294,7 @@ class Task(ABC):
         """Return after how many pixels the grid of the degradation repeats."""
         return 1
 
-    def margin(self, level: float) -> int:
+    def receptive_margin(self, level: float) -> int:
         """Return how many pixels far the degradation reaches, beyond its grid."""
         return 0
 

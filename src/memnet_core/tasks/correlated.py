@@ -37,7 +37,7 @@ class CorrelatedDenoise(Denoise):
     Levels are those of `Denoise`: the deviation of a single pixel.
     """
 
-    def margin(self, level: float) -> int:
+    def receptive_margin(self, level: float) -> int:
         """Return how many pixels far a blur reaches."""
         return _MARGIN
 

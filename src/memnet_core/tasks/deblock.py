@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from memnet_core.errors import LevelError
+from memnet_core.jpeg.quality import _WELL_FITTING, estimate_quality
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
 
 if TYPE_CHECKING:
@@ -19,16 +19,8 @@ if TYPE_CHECKING:
 
     from memnet_core.tasks.base import Tables
 
-__all__ = [
-    "Deblock",
-    "QualityEstimate",
-    "chroma_table",
-    "draw_whole_chroma",
-    "estimate_quality",
-    "jpeg",
-    "jpeg_file",
-    "luminance_table",
-]
+__all__ = ["Deblock", "draw_whole_chroma", "jpeg", "jpeg_file"]
+
 
 _UNIT = 16
 """Pixels after which JPEG repeats: blocks of 8×8 samples, of chroma every other one."""
@@ -38,32 +30,6 @@ _SMOOTHED = 2
 
 _WHOLE_CHROMA_SHARE = 0.25
 """Of colour JPEGs to learn from, those that keep all samples of chroma."""
-
-_WELL_FITTING = 0.02
-"""Misfit below which an encoder differs from libjpeg by roundings only."""
-
-# ITU-T T.81, Table K.1, in natural order.
-# fmt: off
-_STANDARD_LUMINANCE = np.array([
-    16, 11, 10, 16,  24,  40,  51,  61,
-    12, 12, 14, 19,  26,  58,  60,  55,
-    14, 13, 16, 24,  40,  57,  69,  56,
-    14, 17, 22, 29,  51,  87,  80,  62,
-    18, 22, 37, 56,  68, 109, 103,  77,
-    24, 35, 55, 64,  81, 104, 113,  92,
-    49, 64, 78, 87, 103, 121, 120, 101,
-    72, 92, 95, 98, 112, 100, 103,  99,
-], np.int64)
-# fmt: on
-
-# Table K.2: coarse but for the lowest frequencies.
-_STANDARD_CHROMA = np.full((8, 8), 99, np.int64)
-_STANDARD_CHROMA[:4, :4] = [
-    [17, 18, 24, 47],
-    [18, 21, 26, 66],
-    [24, 26, 56, 99],
-    [47, 66, 99, 99],
-]
 
 
 class Deblock(Task):
@@ -95,7 +61,7 @@ class Deblock(Task):
     standard_levels = (10, 20)
     table = 5
 
-    def map_value(self, level: float) -> float:
+    def level_map_value(self, level: float) -> float:
         """Return log(1 + s)/log(51), s being libjpeg's factor of the steps.
 
         Quality 50 has the factor 1, quality 1 has 50.
@@ -108,7 +74,7 @@ class Deblock(Task):
 
         It is no whole number.
         """
-        factor = math.pow(51, strength * self.map_value(level)) - 1
+        factor = math.pow(51, strength * self.level_map_value(level)) - 1
         return 50 / factor if factor > 1 else 50 * (2 - factor)
 
     def estimate(
@@ -139,7 +105,7 @@ class Deblock(Task):
         """Return after how many pixels the blocks of all components begin anew."""
         return _UNIT
 
-    def margin(self, level: float) -> int:
+    def receptive_margin(self, level: float) -> int:
         """Return how far enlarged chroma reaches."""
         return _SMOOTHED
 
@@ -148,59 +114,9 @@ class Deblock(Task):
         return float(round(super().draw_level(levels, rng)))
 
 
-@dataclass(frozen=True)
-class QualityEstimate:
-    """The JPEG quality whose standard table is closest.
-
-    Attributes
-    ----------
-    quality : int
-        Quality 1 to 100 on libjpeg's scale.
-    misfit : float
-        Mean difference of the 64 steps from that table, relative to it; 0 for
-        encoders that scale the standard table.
-    """
-
-    quality: int
-    misfit: float
-
-
-def luminance_table(quality: int) -> NDArray[np.int64]:
-    """Return the 64 luminance steps that libjpeg uses at a quality of 1 to 100."""
-    return _scaled(_STANDARD_LUMINANCE, quality)
-
-
-def chroma_table(quality: int) -> NDArray[np.int64]:
-    """Return the 64 steps of both chroma planes, as `luminance_table` does."""
-    return _scaled(_STANDARD_CHROMA.ravel(), quality)
-
-
-def _scaled(standard: NDArray[np.int64], quality: int) -> NDArray[np.int64]:
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return np.clip((standard * scale + 50) // 100, 1, 255)
-
-
 def draw_whole_chroma(rng: np.random.Generator) -> bool:
     """Draw whether a colour JPEG to learn from keeps all samples of chroma."""
     return bool(rng.random() < _WHOLE_CHROMA_SHARE)
-
-
-def estimate_quality(table: Sequence[int]) -> QualityEstimate:
-    """Return the JPEG quality of a quantisation table.
-
-    Parameters
-    ----------
-    table : sequence of int
-        The 64 luminance steps in natural order. They tell of the last compression
-        only.
-    """
-    steps = np.asarray(table, np.float64)
-    misfits = [
-        float(np.mean(np.abs(steps - standard) / standard))
-        for standard in map(luminance_table, range(1, 101))
-    ]
-    best = int(np.argmin(misfits))
-    return QualityEstimate(best + 1, misfits[best])
 
 
 def jpeg(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from memnet_core.errors import LevelError
+from memnet_core.noise.correlation import estimate_sigma
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
-from memnet_core.tasks.grain import estimate_sigma
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,11 +53,11 @@ class Denoise(Task):
     slack = (0.05, 0.003)
     table = 3
 
-    def map_value(self, level: float) -> float:
+    def level_map_value(self, level: float) -> float:
         """Return the deviation where white is 1."""
         return level / 255
 
-    def spread(self, level: float) -> float:
+    def clip_margin(self, level: float) -> float:
         """Return four deviations, which noise hardly ever exceeds."""
         return 4 * level / 255
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from memnet_core.bicubic import imresize
 from memnet_core.errors import LevelError
+from memnet_core.image_ops.resize import imresize
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class SuperResolution(Task):
         """Return the level as the whole number that it is."""
         return int(level)
 
-    def map_value(self, level: float) -> float:
+    def level_map_value(self, level: float) -> float:
         """Return 1 - 1/scale: the share of a side's samples that are made up."""
         return 1 - 1 / level
 
@@ -73,12 +73,12 @@ class SuperResolution(Task):
     ) -> NDArray[np.float64]:
         """Shrink and enlarge by bicubic interpolation; see `Task.degrade`."""
         height, width = plane.shape[:2]
-        return imresize(self.captured(plane, level, rng), (height, width))
+        return imresize(self.ground_truth(plane, level, rng), (height, width))
 
-    def captured(
+    def ground_truth(
         self, plane: NDArray[Any], level: float, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Shrink by bicubic interpolation; see `Task.captured`."""
+        """Shrink by bicubic interpolation; see `Task.ground_truth`."""
         height, width = plane.shape[:2]
         scale = int(level)
         return imresize(plane.astype(np.float64), (height // scale, width // scale))
@@ -87,7 +87,7 @@ class SuperResolution(Task):
         """Return the side of a pixel of the small image."""
         return int(level)
 
-    def margin(self, level: float) -> int:
+    def receptive_margin(self, level: float) -> int:
         """Return five pixels of the small image.
 
         Enlarging reaches two of them, and each of these two more, to which rounding up

@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from memnet_core.errors import LevelError, TrainingError, UsageError
+from memnet_core.inference.settings import RangeChoice
 from memnet_core.model.architecture import Architecture
-from memnet_core.restoration.settings import RangeChoice
 from memnet_core.tasks import CORRELATED, Grain, Levels, Task, find_task
 
 __all__ = ["Phase", "TrainingConfig", "validated_config"]
@@ -115,7 +115,7 @@ class TrainingConfig(BaseModel):
         by bit.
     start : str, optional
         Name or file of a model to start from, of the same shape or a smaller one; see
-        `memnet_core.training.warm_start.grown`.
+        `memnet_core.training.weight_transfer.expand_model`.
     seed : int
         Determines the initial weights and every sample.
     phases : tuple of Phase
@@ -140,8 +140,8 @@ class TrainingConfig(BaseModel):
         Patches on a grid of this stride, every one once in an epoch; by default they
         are drawn at random.
     teacher : tuple of Path
-        Files of networks to learn from, too; see `memnet_core.training.teachers`. One,
-        or for super-resolution one for each scale.
+        Files of networks to learn from, too; see `memnet_core.training.distillation`.
+        One, or for super-resolution one for each scale.
     teacher_share : float
         Part of a teacher's answer in the target, the rest being the clean image; plain
         patches are learned from clean images alone.

@@ -12,7 +12,14 @@ from torch import distributed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["agreed", "is_first", "joined_processes", "local_device", "rank", "world"]
+__all__ = [
+    "broadcast_from_first",
+    "is_first",
+    "joined_processes",
+    "local_device",
+    "rank",
+    "world",
+]
 
 
 @contextmanager
@@ -45,7 +52,7 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def agreed(value: float, device: torch.device) -> float:
+def broadcast_from_first(value: float, device: torch.device) -> float:
     """Return the first process's value in all of them."""
     if world() == 1:
         return value

@@ -5,15 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.events import Notice
+from memnet_core.progress import Notice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memnet_core.model.file import CurvePoint
+    from memnet_core.model.card import CurvePoint
     from memnet_core.model.network import MemNet
 
-__all__ = ["Event", "Example", "Finished", "Progress", "StepDone", "Validated"]
+__all__ = [
+    "Event",
+    "Example",
+    "Finished",
+    "Row",
+    "StepDone",
+    "TrainingProgress",
+    "Validated",
+]
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class StepDone:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Where a run stands, with means since the last report.
 
     Attributes
@@ -116,4 +124,7 @@ class Finished:
     megapixels: float
 
 
-Event = Notice | StepDone | Progress | Validated | Finished
+Event = Notice | StepDone | TrainingProgress | Validated | Finished
+
+Row = tuple[int, float, str, float]
+"""Step, minutes, quantity, value."""

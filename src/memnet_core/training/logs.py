@@ -7,9 +7,9 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from memnet_core.atomic import replaced_when_complete
-from memnet_core.training.events import Progress, Validated
-from memnet_core.training.pictures import draw_curves, draw_examples
+from memnet_core._util.atomic_write import replaced_when_complete
+from memnet_core.training.events import Row, TrainingProgress, Validated
+from memnet_core.training.plots import draw_curves, draw_examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
     from memnet_core.training.events import Event
 
-__all__ = ["Row", "RunLog", "read_log"]
+__all__ = ["RunLog", "read_log"]
+
 
 _LOG = "log.csv"
 _HEADER = ["step", "minutes", "quantity", "value"]
-
-Row = tuple[int, float, str, float]
-"""Step, minutes, quantity, value."""
 
 
 def read_log(out: Path) -> list[Row]:
@@ -115,7 +113,7 @@ class RunLog:
 
     def add(self, event: Event) -> None:
         """Log reports and validations; after a validation draw the pictures."""
-        if isinstance(event, Progress):
+        if isinstance(event, TrainingProgress):
             self._write(event, "loss/training", event.loss)
             self._write(event, "learning rate", event.learning_rate)
             self._write(event, "pixels per second", event.pixels_per_second)
@@ -130,7 +128,9 @@ class RunLog:
             draw_curves(read_log(self._out), event.input_psnr, self._out / "curves.png")
             draw_examples(event.examples, self._out / "patches.png")
 
-    def _write(self, event: Progress | Validated, quantity: str, value: float) -> None:
+    def _write(
+        self, event: TrainingProgress | Validated, quantity: str, value: float
+    ) -> None:
         self._writer.writerow([event.step, f"{event.minutes:.3f}", quantity, value])
         self._file.flush()
         self._board.add(quantity, value, event.step)

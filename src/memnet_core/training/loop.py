@@ -13,41 +13,48 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from memnet_core.devices import select_device
+from memnet_core._util.devices import select_device
 from memnet_core.errors import TrainingError
-from memnet_core.model.file import CurvePoint, load_model
+from memnet_core.model.card import CurvePoint
+from memnet_core.model.checkpoint import load_model
 from memnet_core.model.network import MemNet
-from memnet_core.model.zoo import find_model
+from memnet_core.model.registry import find_model
 from memnet_core.training import distributed
-from memnet_core.training.data import training_images, validation_images
-from memnet_core.training.device_batches import sampler_on
-from memnet_core.training.events import Event, Finished, Progress, StepDone, Validated
-from memnet_core.training.hardware import is_reduced
-from memnet_core.training.loss import (
-    charbonnier,
-    euclidean,
-    log_squared_error,
-    memnet_loss,
-    squared_error,
-)
-from memnet_core.training.meter import Meter
-from memnet_core.training.normalization import norms, recalibrate, synchronize
-from memnet_core.training.optimization import (
-    clip_gradients,
-    diverged,
-    learning_rate,
-    make_optimizer,
-    moving_average,
-)
-from memnet_core.training.samples import GridPatches
-from memnet_core.training.state import (
+from memnet_core.training.batchnorm import norms, recalibrate, synchronize
+from memnet_core.training.checkpoint import (
     STATE_FILE,
-    Origin,
+    RunIdentity,
     read_state,
     write_state,
 )
+from memnet_core.training.data.gpu_sampler import sampler_on
+from memnet_core.training.data.images import training_images, validation_images
+from memnet_core.training.data.sampler import GridPatches
+from memnet_core.training.events import (
+    Event,
+    Finished,
+    StepDone,
+    TrainingProgress,
+    Validated,
+)
+from memnet_core.training.losses import (
+    charbonnier,
+    half_mse,
+    half_sse,
+    log_squared_error,
+    memnet_loss,
+)
+from memnet_core.training.meter import RunningMean
+from memnet_core.training.optim import (
+    clip_gradients,
+    diverged,
+    ema_update,
+    learning_rate,
+    make_optimizer,
+)
+from memnet_core.training.precision import is_reduced
 from memnet_core.training.validation import RESERVED_STEPS, Validation, weight_sizes
-from memnet_core.training.warm_start import grown
+from memnet_core.training.weight_transfer import expand_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -61,7 +68,7 @@ __all__ = ["STATE_FILE", "Trainer"]
 
 _LOGGED_ERRORS: dict[str, Error] = {
     "charbonnier": charbonnier,
-    "euclidean": euclidean,
+    "euclidean": half_sse,
     "log": log_squared_error,
 }
 
@@ -77,7 +84,7 @@ class Trainer:
     config : TrainingConfig
         The run; ``config.out`` has to exist.
     device : str
-        ``auto`` or one of `memnet_core.devices.available_devices`.
+        ``auto`` or one of `memnet_core._util.devices.available_devices`.
 
     Attributes
     ----------
@@ -108,7 +115,7 @@ class Trainer:
         unseen = validation_images(config) or images
         self._validation = Validation(config, unseen, self._device)
         self._logged_error = _LOGGED_ERRORS[config.loss]
-        self._origin = Origin(config, images, unseen)
+        self._origin = RunIdentity(config, images, unseen)
         self._state_file = config.out / STATE_FILE
         resumes = self._state_file.exists()
         torch.manual_seed(config.seed)
@@ -120,7 +127,7 @@ class Trainer:
         )
         self._model.checkpointing = config.activation_checkpointing
         self._average = AveragedModel(
-            self._model, multi_avg_fn=moving_average(config.average_decay)
+            self._model, multi_avg_fn=ema_update(config.average_decay)
         )
         self._optimizer = make_optimizer(config, self._model)
         self._step = 0
@@ -171,7 +178,7 @@ class Trainer:
             If the loss or the gradients are no longer finite.
         """
         pause = math.inf if stop_at is None else stop_at
-        reported, validated = Meter(), Meter()
+        reported, validated = RunningMean(), RunningMean()
         saved = clock = time.monotonic()
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="memnet-sampler") as pool:
@@ -179,7 +186,7 @@ class Trainer:
                 while True:
                     if self._validation_due():
                         yield self._validated(validated.loss)
-                        validated = Meter()
+                        validated = RunningMean()
                         clock = time.monotonic()
                     if self._fraction(self._step) >= 1 or self._step >= pause:
                         break
@@ -194,7 +201,7 @@ class Trainer:
                     yield StepDone(self._step)
                     if reported.seconds >= self.config.report_every:
                         yield self._progress(reported)
-                        reported = Meter()
+                        reported = RunningMean()
                     if now - saved >= self.config.save_every:
                         self._save_state()
                         saved = now
@@ -288,10 +295,12 @@ class Trainer:
     def _error(self, fraction: float) -> Error:
         late = fraction >= self.config.squared_error_from
         changes = self.config.loss == "charbonnier"
-        return squared_error if changes and late else self._logged_error
+        return half_mse if changes and late else self._logged_error
 
     def _advance(self, seconds: float) -> None:
-        self._seconds = distributed.agreed(self._seconds + seconds, self._device)
+        self._seconds = distributed.broadcast_from_first(
+            self._seconds + seconds, self._device
+        )
 
     def _recalibration_batches(self) -> Iterator[Tensor]:
         phase = self.config.phases[-1]
@@ -333,13 +342,13 @@ class Trainer:
             watch=predictions | weight_sizes(model),
         )
 
-    def _progress(self, meter: Meter) -> Progress:
+    def _progress(self, meter: RunningMean) -> TrainingProgress:
         fraction = self._fraction(self._step)
         if self.config.minutes is not None:
             left = self.config.minutes - self._seconds / 60
         else:
             left = (self._total_steps - self._step) * meter.seconds / meter.steps / 60
-        return Progress(
+        return TrainingProgress(
             step=self._step,
             minutes=self._seconds / 60,
             minutes_left=max(left, 0.0),
@@ -400,4 +409,4 @@ def _initial_model(config: TrainingConfig) -> MemNet:
     if config.start is None:
         return MemNet(config.architecture)
     model, _ = load_model(find_model(config.start).path)
-    return grown(model, config.architecture)
+    return expand_model(model, config.architecture)

@@ -11,11 +11,11 @@ from memnet_core.training import distributed
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Meter"]
+__all__ = ["RunningMean"]
 
 
 @dataclass
-class Meter:
+class RunningMean:
     """Sums over steps; patches and pixels are those of all processes."""
 
     steps: int = 0

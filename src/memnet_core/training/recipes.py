@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
+from memnet_core._util.safe_yaml import load_plain
 from memnet_core.errors import TrainingError
-from memnet_core.model.zoo import find_model
+from memnet_core.model.registry import find_model
 from memnet_core.tasks import TASKS, Levels
 from memnet_core.training.config import TrainingConfig, validated_config
-from memnet_core.training.plain_yaml import load_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -174,7 +174,7 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
 
 def _of_model(given: dict[str, Any], *, is_task_given: bool) -> dict[str, Any]:
     """Return settings with what follows from the model that is tuned."""
-    from memnet_core.training.tuning import start_card
+    from memnet_core.training.finetune import start_card
 
     task = given["task"] if is_task_given or not given.get("start") else None
     card = start_card(given.get("start"), task, given.get("grain") or "white")

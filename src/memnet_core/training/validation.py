@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from memnet_core.bicubic import modcrop
 from memnet_core.errors import TrainingError
-from memnet_core.metrics import psnr
+from memnet_core.image_ops.metrics import psnr
+from memnet_core.image_ops.resize import modcrop
+from memnet_core.training.data.sampler import make_sampler, network_planes
 from memnet_core.training.events import Example
-from memnet_core.training.loss import memnet_loss
-from memnet_core.training.samples import make_sampler, network_planes
+from memnet_core.training.losses import memnet_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from memnet_core.model.network import MemNet
     from memnet_core.training.config import TrainingConfig
-    from memnet_core.training.data import TrainingImages
+    from memnet_core.training.data.images import TrainingImages
 
     _Scored = tuple[NDArray[Any], NDArray[Any], float]
     """Degraded, clean, and what the level's plane holds, if there is one."""
@@ -174,14 +174,14 @@ def _pairs(config: TrainingConfig, images: TrainingImages) -> dict[str, list[_Sc
     task = config.kind
     if images.degraded is not None:
         degraded = [_centre(plane, _SIDE) for plane in images.degraded[:_IMAGES]]
-        told = [task.map_value(level) for level in images.levels[:_IMAGES]]
+        told = [task.level_map_value(level) for level in images.levels[:_IMAGES]]
         told = told or [0.0] * len(clean)
         return {"pairs": list(zip(degraded, clean, told, strict=True))}
     pairs: dict[str, list[_Scored]] = {}
     for level in _levels(config):
         rng = np.random.default_rng(config.seed)
         cropped = [modcrop(plane, task.multiple(level)) for plane in clean]
-        value = task.map_value(level)
+        value = task.level_map_value(level)
         made = [(task.degrade(plane, level, rng), plane, value) for plane in cropped]
         # A blank image that a JPEG keeps as it is has an infinite PSNR.
         pairs[task.label(level)] = [p for p in made if not np.array_equal(*p[:2])]

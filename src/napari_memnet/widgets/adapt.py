@@ -9,24 +9,24 @@ from matplotlib import style
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
 from memnet_core.errors import MemnetError
-from napari_memnet.adaptations import adapt_layer, axes_of_frames, default_name
-from napari_memnet.models import models_changed
-from napari_memnet.regions import LayerSource
-from napari_memnet.settings import preferences
-from napari_memnet.trainings import fraction_of
-from napari_memnet.view import image_layers, layer_events
+from napari_memnet.jobs.adapt import adapt_layer, axes_of_frames, default_name
+from napari_memnet.jobs.restore import RestoreRequest
+from napari_memnet.jobs.train import fraction_of
+from napari_memnet.jobs.worker import Work
+from napari_memnet.layers.view import image_layers, layer_events
+from napari_memnet.model_choices import models_changed
+from napari_memnet.preferences import preferences
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import finish_fields
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.words import in_window
-from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
     from qtpy.QtWidgets import QVBoxLayout
 
-    from memnet_core.adaptation.outcome import Adapted
+    from memnet_core.adaptation.result import AdaptResult
 
 __all__ = ["AdaptWidget"]
 
@@ -80,8 +80,8 @@ class AdaptWidget(DockWidget):
 
     def start(self) -> None:
         """Adapt, in the background."""
-        from memnet_core.adaptation.outcome import Request
-        from memnet_core.restoration.settings import Settings
+        from memnet_core.adaptation.result import AdaptOptions
+        from memnet_core.inference.settings import RestoreOptions
 
         layer, axis = self.layer.value, self.axis.value
         if layer is None or axis is None:
@@ -89,12 +89,12 @@ class AdaptWidget(DockWidget):
             return
         self._show(None)
         try:
-            source = LayerSource.of(layer)
+            source = RestoreRequest.of(layer)
         except MemnetError as error:
             self.run.status.setText(in_window(str(error)))
             return
-        settings = Settings(task="denoise", device=preferences().device)
-        request = Request(
+        settings = RestoreOptions(task="denoise", device=preferences().device)
+        request = AdaptOptions(
             name=self.name.value.strip(),
             data=f"the layer {layer.name}",
             minutes=self.minutes.value,
@@ -143,18 +143,18 @@ class AdaptWidget(DockWidget):
         self.run.status.setText("" if layer is None or is_movie else _NO_FRAMES)
 
     def _on_event(self, event: Any) -> None:
-        from memnet_core.adaptation.events import Retested
-        from memnet_core.events import Notice
+        from memnet_core.adaptation.result import HoldoutRetest
+        from memnet_core.progress import Notice
 
         if isinstance(event, Notice):
             self.run.status.setText(event.text)
-        elif isinstance(event, Retested) and event.step:
+        elif isinstance(event, HoldoutRetest) and event.step:
             self.run.status.setText(
                 f"step {event.step}: loss {event.point.training:.4f} in training, "
                 f"{event.point.held_out:.4f} on frames that are held out"
             )
 
-    def _on_adapted(self, adapted: Adapted) -> None:
+    def _on_adapted(self, adapted: AdaptResult) -> None:
         words = [*adapted.sentences]
         if adapted.path is not None:
             models_changed.emit()
@@ -162,9 +162,9 @@ class AdaptWidget(DockWidget):
         self.run.status.setText(in_window(" ".join(words)))
         self._show(adapted)
 
-    def _show(self, adapted: Adapted | None) -> None:
+    def _show(self, adapted: AdaptResult | None) -> None:
         """Show the picture of what became of it, and no other."""
-        from memnet_core.adaptation.picture import drawn
+        from memnet_core.adaptation.plots import drawn
 
         column: QVBoxLayout = self.area.widget().layout()
         if self.picture is not None:

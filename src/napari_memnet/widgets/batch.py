@@ -8,19 +8,18 @@ from magicgui.widgets import CheckBox, ComboBox
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
 
+from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.errors import MemnetError
-from memnet_core.text import shown
-from napari_memnet.batches import Planned, Progress, restore_folder
-from napari_memnet.copied import as_command
+from napari_memnet.jobs.batch import JobProgress, Planned, restore_folder
+from napari_memnet.jobs.worker import Work
 from napari_memnet.presets import OF_FOLDERS
-from napari_memnet.widgets.copy_bar import CopyBar
+from napari_memnet.snippets import as_command
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import chosen_folder, folder_field, plain_tip
-from napari_memnet.widgets.form import RestorationForm
-from napari_memnet.widgets.preset_bar import PresetBar
+from napari_memnet.widgets.form_buttons import CopyBar, PresetBar
+from napari_memnet.widgets.restore_form import RestorationForm
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.words import in_window
-from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +106,7 @@ class BatchWidget(DockWidget):
                 update=self.update.value,
             ),
             f"MemNet: {folder.name}",
-            fraction=Progress(),
+            fraction=JobProgress(),
             parent=self,
         )
         work.yielded.connect(self._on_event)
@@ -160,14 +159,14 @@ class BatchWidget(DockWidget):
         self.table.show()
         self._rows = {job: row for row, job in enumerate(jobs)}
         for job, row in self._rows.items():
-            name = QTableWidgetItem(shown(job.name))
+            name = QTableWidgetItem(escape_control_chars(job.name))
             name.setToolTip(plain_tip(f"{job.source} → {job.output}"))
             self.table.setItem(row, 0, name)
             self.table.setItem(row, 1, QTableWidgetItem("waiting"))
 
     def _say(self, job: Job, text: str) -> None:
         item = self.table.item(self._rows[job], 1)
-        item.setText(shown(text))
+        item.setText(escape_control_chars(text))
         item.setToolTip(plain_tip(text))
         self.table.scrollToItem(item)
 

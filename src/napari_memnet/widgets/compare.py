@@ -10,16 +10,16 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QTimer
 
 from memnet_core.errors import MemnetError
-from napari_memnet.comparison import plane_at, scores
-from napari_memnet.layers import layer_planes, origin
-from napari_memnet.removed import removed_layer
-from napari_memnet.together import source_of
-from napari_memnet.view import current_index, image_layers
-from napari_memnet.widgets.curtain import Curtain
+from napari_memnet.layers.difference import difference_layer
+from napari_memnet.layers.results import source_of
+from napari_memnet.layers.source import layer_planes, origin
+from napari_memnet.layers.view import current_index, image_layers
+from napari_memnet.scores import plane_at, scores
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import finish_fields
-from napari_memnet.widgets.score_plot import ScorePlot
-from napari_memnet.widgets.status import Status
+from napari_memnet.widgets.plots import ScorePlot
+from napari_memnet.widgets.run_bar import Status
+from napari_memnet.widgets.split_view import SplitViewOverlay
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -95,7 +95,7 @@ class CompareWidget(DockWidget):
         super().__init__(self._fields.native, self.hint, self.figures, self.plot)
         self._pair: tuple[Image, Image] | None = None
         self._visible: dict[Image, bool] = {}
-        self._curtain: Curtain | None = None
+        self._curtain: SplitViewOverlay | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(_BLINK_MS)
         self._timer.timeout.connect(self._toggle)
@@ -191,7 +191,7 @@ class CompareWidget(DockWidget):
         if self.blink.value:
             self._timer.start()
             return
-        self._curtain = Curtain(self, self._picture_before)
+        self._curtain = SplitViewOverlay(self, self._picture_before)
         self._curtain.moved.connect(partial(setattr, self.position, "value"))
         self._curtain.move_to(self.position.value)
         for event in self._seen_events():
@@ -256,7 +256,7 @@ class CompareWidget(DockWidget):
             self.figures.setText("Open an image and restore it first.")
             return
         try:
-            made = removed_layer(source, result)
+            made = difference_layer(source, result)
         except MemnetError as error:
             self.figures.setText(str(error))
         else:

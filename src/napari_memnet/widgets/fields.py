@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from memnet_core.text import shown
+from memnet_core._util.sanitize import escape_control_chars
 
 if TYPE_CHECKING:
     from magicgui.widgets import Container
@@ -82,7 +82,7 @@ def chosen_folder(field: FileEdit) -> Path | None:
 
 def plain_tip(text: str) -> str:
     """Return a tooltip, which Qt takes for HTML where it looks like that."""
-    return f"<qt>{escape(shown(text))}</qt>"
+    return f"<qt>{escape(escape_control_chars(text))}</qt>"
 
 
 def finish_fields(fields: Container[Any]) -> None:

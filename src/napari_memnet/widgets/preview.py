@@ -10,12 +10,17 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from memnet_core.errors import MemnetError, UsageError
-from napari_memnet.layers import place_of
-from napari_memnet.regions import LayerSource, restore_region
-from napari_memnet.results import restored_already, result_layer
-from napari_memnet.together import belong, leave, place
-from napari_memnet.view import current_index, visible_region
-from napari_memnet.workers import Work
+from napari_memnet.jobs.restore import RestoreRequest, restore_region
+from napari_memnet.jobs.worker import Work
+from napari_memnet.layers.results import (
+    link_result,
+    place,
+    restored_already,
+    result_layer,
+    unlink,
+)
+from napari_memnet.layers.source import place_of
+from napari_memnet.layers.view import current_index, visible_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +28,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from memnet_core.restoration.decision import Decision
-    from memnet_core.restoration.settings import Settings
-    from napari_memnet.regions import Restored
+    from memnet_core.inference.plan import RestorePlan
+    from memnet_core.inference.settings import RestoreOptions
+    from napari_memnet.layers.results import RestoredRegion
 
 __all__ = ["Preview"]
 
@@ -55,7 +60,7 @@ _PLACED = (
 )
 _DELAY_MS = 250
 
-Request = tuple["Image", "Settings"]
+Request = tuple["Image", "RestoreOptions"]
 
 
 class Preview(QObject):  # type: ignore[misc]
@@ -93,9 +98,9 @@ class Preview(QObject):  # type: ignore[misc]
         self._layer: Layer | None = None
         self._work: Work | None = None
         self._source: Image | None = None
-        self._decided: tuple[Any, int, Settings, Decision] | None = None
+        self._decided: tuple[Any, int, RestoreOptions, RestorePlan] | None = None
         self._watched: list[tuple[Any, Callable[..., None]]] = []
-        self._settings: Settings | None = None
+        self._settings: RestoreOptions | None = None
         self._instead: Layer | None = None
         self._before = False
         self._enabled = False
@@ -168,7 +173,7 @@ class Preview(QObject):  # type: ignore[misc]
                 raise UsageError("The preview needs a 2D view.")
             index = current_index(self._viewer, layer)
             region = visible_region(self._viewer, layer, index)
-            source = LayerSource.of(layer, region)
+            source = RestoreRequest.of(layer, region)
         except MemnetError as error:
             self._fail(str(error))
             return
@@ -189,14 +194,14 @@ class Preview(QObject):  # type: ignore[misc]
         self._work = work
 
         def remember(event: Any) -> None:
-            from memnet_core.restoration.prepare import Prepared
+            from memnet_core.inference.plan import Prepared
 
             if isinstance(event, Prepared):
                 planes = source.planes
                 self._decided = planes.data, planes.channels, settings, event.decision
                 self._prepared = event
 
-        def finish(restored: Restored) -> None:
+        def finish(restored: RestoredRegion) -> None:
             if self._enabled and not work.is_cancelling:
                 self._show(layer, restored)
                 height, width = region.shape[-2:]
@@ -212,7 +217,9 @@ class Preview(QObject):  # type: ignore[misc]
         work.failed.connect(partial(self._on_failed, work))
         work.ended.connect(self._on_ended)
 
-    def _known(self, source: LayerSource, settings: Settings) -> Decision | None:
+    def _known(
+        self, source: RestoreRequest, settings: RestoreOptions
+    ) -> RestorePlan | None:
         """Return what was decided for these planes and settings before."""
         if self._decided is None:
             return None
@@ -267,7 +274,7 @@ class Preview(QObject):  # type: ignore[misc]
         if overtaken and not self._timer.isActive():
             self._start()
 
-    def _show(self, source: Image, restored: Restored) -> None:
+    def _show(self, source: Image, restored: RestoredRegion) -> None:
         data, attributes, kind = result_layer(source, restored)
         attributes |= {"name": _NAME, "visible": not self._before}
         attributes["metadata"]["memnet"]["preview"] = True
@@ -277,7 +284,7 @@ class Preview(QObject):  # type: ignore[misc]
             selected = set(self._viewer.layers.selection)
             self._layer = self._viewer.add_layer(Layer.create(data, attributes, kind))
             self._viewer.layers.selection = selected
-            belong(self._viewer.layers, source, self._layer)
+            link_result(self._viewer.layers, source, self._layer)
             place(self._viewer.layers, source, self._layer)
         self._source = source
 
@@ -293,13 +300,13 @@ class Preview(QObject):  # type: ignore[misc]
             return False
         is_other = source != self._source
         if is_other:
-            leave(layer)
+            unlink(layer)
         layer.data = data
         names = attributes.keys() - {"name", "multiscale", "rgb", "visible"}
         for name in names if is_other else _PLACED:
             setattr(layer, name, attributes[name])
         if is_other:
-            belong(self._viewer.layers, source, layer)
+            link_result(self._viewer.layers, source, layer)
             place(self._viewer.layers, source, layer)
         layer.visible = attributes["visible"]
         return True
@@ -312,7 +319,7 @@ class Preview(QObject):  # type: ignore[misc]
     def _remove_layer(self) -> None:
         layer, self._layer = self._layer, None
         if layer is not None and layer in self._viewer.layers:
-            leave(layer)
+            unlink(layer)
             self._viewer.layers.remove(layer)
 
     def _on_removed(self, event: Any) -> None:

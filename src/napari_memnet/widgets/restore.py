@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, ComboBox, Container
 
 from memnet_core.errors import MemnetError, UsageError
-from napari_memnet.copied import as_command, as_python
-from napari_memnet.extents import areas, within
-from napari_memnet.layers import Region, layer_planes, origin
-from napari_memnet.regions import LayerSource
-from napari_memnet.view import current_index, image_layers, layer_events
-from napari_memnet.widgets.copy_bar import CopyBar
+from napari_memnet.jobs.restore import RestoreRequest
+from napari_memnet.layers.source import LayerRegion, layer_planes, origin
+from napari_memnet.layers.view import (
+    areas,
+    current_index,
+    image_layers,
+    layer_events,
+    within,
+)
+from napari_memnet.snippets import as_command, as_python
 from napari_memnet.widgets.dock import DockWidget
-from napari_memnet.widgets.form import RestorationForm
-from napari_memnet.widgets.layer_run import LayerRun
-from napari_memnet.widgets.preset_bar import PresetBar
+from napari_memnet.widgets.form_buttons import CopyBar, PresetBar
 from napari_memnet.widgets.preview import Preview
-from napari_memnet.widgets.status import Status
+from napari_memnet.widgets.restore_form import RestorationForm
+from napari_memnet.widgets.restore_runner import LayerRun
+from napari_memnet.widgets.run_bar import Status
 from napari_memnet.words import in_window
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from qtpy.QtGui import QHideEvent, QShowEvent
 
-    from memnet_core.restoration.settings import Settings
+    from memnet_core.inference.settings import RestoreOptions
 
 __all__ = ["RestoreWidget"]
 
@@ -140,7 +144,10 @@ class RestoreWidget(DockWidget):
             return
         try:
             parts = [
-                (LayerSource.of(layer, self._region(layer)), self.form.settings(layer))
+                (
+                    RestoreRequest.of(layer, self._region(layer)),
+                    self.form.settings(layer),
+                )
                 for layer in layers
             ]
         except MemnetError as error:
@@ -203,11 +210,11 @@ class RestoreWidget(DockWidget):
             (_LAYER, _LAYER),
         ]
 
-    def _region(self, layer: Image) -> Region:
+    def _region(self, layer: Image) -> LayerRegion:
         planes = self._planes(layer)
         return within(self._viewer, layer, planes, self.part.value)
 
-    def _planes(self, layer: Image) -> Region:
+    def _planes(self, layer: Image) -> LayerRegion:
         whole = layer_planes(layer).region
         if self.extent.value == _LAYER:
             return whole
@@ -216,13 +223,13 @@ class RestoreWidget(DockWidget):
             raise UsageError(f"{layer.name!r} has no such axis; restore it by itself.")
         return whole.at(current_index(self._viewer, layer), keep)
 
-    def _request(self) -> tuple[Image, Settings] | None:
+    def _request(self) -> tuple[Image, RestoreOptions] | None:
         layer = self.layer.value
         if layer is None or not self.form.is_ready:
             return None
         return layer, self.form.settings(layer)
 
-    def _copied(self, write: Callable[[Settings, str, str], str]) -> str:
+    def _copied(self, write: Callable[[RestoreOptions, str, str], str]) -> str:
         """Return what restores the whole file of the layer elsewhere."""
         layer = self.layer.value
         if layer is None:

@@ -6,20 +6,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memnet_core.errors import MemnetError
-from napari_memnet.models import models_changed
-from napari_memnet.trainings import add_best, fraction_of, gain_of, train
-from napari_memnet.widgets.curves import Curves
+from napari_memnet.jobs.train import add_best, fraction_of, gain_of, train
+from napari_memnet.jobs.worker import Work
+from napari_memnet.model_choices import models_changed
 from napari_memnet.widgets.dock import DockWidget
-from napari_memnet.widgets.own_models import OwnModels
+from napari_memnet.widgets.model_manager import OwnModels
+from napari_memnet.widgets.plots import Curves
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.widgets.train_form import TrainForm
 from napari_memnet.words import in_window
-from napari_memnet.workers import Work
 
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_memnet.trainings import TrainingRequest
+    from napari_memnet.jobs.train import TrainingRequest
 
 __all__ = ["TrainWidget"]
 
@@ -86,12 +86,12 @@ class TrainWidget(DockWidget):
         self._is_validated = False
 
     def _on_event(self, event: Any) -> None:
-        from memnet_core.events import Notice
-        from memnet_core.training.events import Progress, Validated
+        from memnet_core.progress import Notice
+        from memnet_core.training.events import TrainingProgress, Validated
 
         if isinstance(event, Notice):
             self.run.status.setText(in_window(event.text))
-        elif isinstance(event, Progress):
+        elif isinstance(event, TrainingProgress):
             self.curves.add_loss(event)
             self.run.status.setText(
                 f"step {event.step}, loss {event.loss:.5f}, "

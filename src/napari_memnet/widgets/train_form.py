@@ -11,18 +11,18 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from memnet_core.errors import UsageError
 from memnet_core.tasks import TASKS
-from napari_memnet.finished_runs import (
+from napari_memnet.jobs.previous_runs import (
     has_its_model_installed,
     name_of_run,
     runs_in,
 )
-from napari_memnet.layers import layer_planes
-from napari_memnet.models import models_changed, models_for
-from napari_memnet.settings import preferences
-from napari_memnet.trainings import NOTHING, TrainingRequest, runs_folder
-from napari_memnet.view import image_layers, layer_events
+from napari_memnet.jobs.train import NOTHING, TrainingRequest, runs_folder
+from napari_memnet.layers.source import layer_planes
+from napari_memnet.layers.view import image_layers, layer_events
+from napari_memnet.model_choices import models_changed, models_for
+from napari_memnet.preferences import preferences
 from napari_memnet.widgets.fields import chosen_folder, finish_fields, folder_field
-from napari_memnet.widgets.form import FIRST_TASK, TASK_CHOICES
+from napari_memnet.widgets.restore_form import FIRST_TASK, TASK_CHOICES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -308,4 +308,4 @@ class TrainForm(QWidget):  # type: ignore[misc]
 
 def _load() -> None:
     """Import what reads models, and PyTorch with it, which takes seconds."""
-    import memnet_core.model.zoo  # noqa: F401
+    import memnet_core.model.registry  # noqa: F401

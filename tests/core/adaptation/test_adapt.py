@@ -11,14 +11,14 @@ import torch
 import memnet_core
 from memnet_core.adaptation import loop
 from memnet_core.adaptation.api import adapt
-from memnet_core.adaptation.events import Reading, Retested
+from memnet_core.adaptation.result import HoldoutRetest, ReadProgress
 from memnet_core.errors import ModelError, TrainingError, UsageError
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import load_model, save_model
+from memnet_core.model.checkpoint import load_model, save_model
 from memnet_core.model.network import MemNet
-from memnet_core.model.zoo import find_model, model_for
+from memnet_core.model.registry import best_model, find_model
 from memnet_core.tasks import Levels
-from memnet_core.training.normalization import norms
+from memnet_core.training.batchnorm import norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,10 +71,10 @@ def test_a_model_learns_from_frames_and_is_kept_with_a_card(
     adapted = adapt(frames(6), axes="TYX", steps=30, told=events.append)
     assert adapted.path == models_folder / "the-array-adapted.safetensors"
     assert adapted.fall.after < 0.9 * adapted.fall.before
-    tests = [event for event in events if isinstance(event, Retested)]
+    tests = [event for event in events if isinstance(event, HoldoutRetest)]
     assert [event.point for event in tests] == [*adapted.curve]
     assert tests[-1].step == 30
-    assert any(isinstance(event, Reading) for event in events)
+    assert any(isinstance(event, ReadProgress) for event in events)
     card = find_model("the-array-adapted").card
     assert card.adapted_to == "the array"
     assert card.levels == find_model("noisy").card.levels
@@ -99,7 +99,7 @@ def test_what_it_learned_restores_better(frames: Frames) -> None:
 @pytest.mark.usefixtures("base")
 def test_an_adapted_model_is_taken_only_by_its_name(frames: Frames) -> None:
     adapt(frames(6), axes="TYX", steps=30)
-    assert model_for("denoise", 25).card.name == "noisy"
+    assert best_model("denoise", 25).card.name == "noisy"
     assert (
         memnet_core.adapt(
             frames(6), axes="TYX", steps=10, model="the-array-adapted", name="again"

@@ -5,25 +5,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from memnet_core.adaptation.clips import clips_at
-from memnet_core.adaptation.frames import Spot
-from memnet_core.restoration.api import opened
-from memnet_core.restoration.decision import Decision
-from memnet_core.restoration.judging import Channel
-from memnet_core.restoration.scaling import Linear, Stabilized
+from memnet_core.adaptation.clips import FrameWindow, clips_at
+from memnet_core.inference.analysis import ChannelParams
+from memnet_core.inference.api import opened
+from memnet_core.inference.plan import RestorePlan
+from memnet_core.inference.scaling import AnscombeScaling, LinearScaling
 
 if TYPE_CHECKING:
-    from memnet_core.restoration.colour import ColourMode
+    from memnet_core.inference.channels import ColourMode
 
 ROWS, COLUMNS = slice(1, 9), slice(2, 14)
 
 
-def decision(*channels: Channel, colours: ColourMode = "single") -> Decision:
-    return Decision(
+def decision(*channels: ChannelParams, colours: ColourMode = "single") -> RestorePlan:
+    return RestorePlan(
         task="denoise",
         model="some",
         checksum="0" * 64,
-        channels=channels or (Channel(level=51, scaling=Linear(low=100, high=300)),),
+        channels=channels
+        or (ChannelParams(level=51, scaling=LinearScaling(low=100, high=300)),),
         colours=colours,
     )
 
@@ -31,7 +31,7 @@ def decision(*channels: Channel, colours: ColourMode = "single") -> Decision:
 def test_clips_hold_what_the_network_sees_and_the_deviation_of_the_noise() -> None:
     pixels = np.random.default_rng(0).integers(0, 400, (4, 10, 16)).astype(np.uint16)
     with opened(pixels, "TYX") as source:
-        (clip,) = clips_at(source, decision(), 1, Spot((1, 2, 3), ROWS, COLUMNS))
+        (clip,) = clips_at(source, decision(), 1, FrameWindow((1, 2, 3), ROWS, COLUMNS))
     assert clip.level == pytest.approx(0.2)
     seen = (pixels[1:, ROWS, COLUMNS] - 100.0) / 200
     expected = seen.clip(-0.8, 1.8)  # four deviations beyond black and white
@@ -40,14 +40,16 @@ def test_clips_hold_what_the_network_sees_and_the_deviation_of_the_noise() -> No
 
 def test_channels_have_their_own_scaling() -> None:
     pixels = np.random.default_rng(0).poisson(50, (2, 2, 10, 16)).astype(np.float32)
-    even = Stabilized(low=0, high=80, gain=1, black=0, read_noise=1)
+    even = AnscombeScaling(low=0, high=80, gain=1, black=0, read_noise=1)
     channels = [
-        Channel(level=10, scaling=Linear(low=0, high=100)),
-        Channel(level=even.level, scaling=even),
+        ChannelParams(level=10, scaling=LinearScaling(low=0, high=100)),
+        ChannelParams(level=even.level, scaling=even),
     ]
     with opened(pixels, "TCYX") as source:
         found = [
-            clips_at(source, decision(*channels), 1, Spot(planes, ROWS, COLUMNS))[0]
+            clips_at(
+                source, decision(*channels), 1, FrameWindow(planes, ROWS, COLUMNS)
+            )[0]
             for planes in ((0, 2), (1, 3))
         ]
     assert found[0].level == pytest.approx(10 / 255)
@@ -61,14 +63,16 @@ def test_frames_of_one_value_divide_what_is_around_them() -> None:
     pixels[[2, 6]] = 0.5
     pixels[4, 3, 5] = np.nan
     with opened(pixels, "TYX") as source:
-        clips = clips_at(source, decision(), 1, Spot(tuple(range(7)), ROWS, COLUMNS))
+        clips = clips_at(
+            source, decision(), 1, FrameWindow(tuple(range(7)), ROWS, COLUMNS)
+        )
     assert [len(clip.frames) for clip in clips] == [2, 3]
     assert all(clip.frames.isfinite().all() for clip in clips)
 
 
 def test_colours_are_clips_of_their_own_or_planes_of_one() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (3, 10, 16, 3)).astype(np.uint8)
-    spot = Spot((0, 1, 2), ROWS, COLUMNS)
+    spot = FrameWindow((0, 1, 2), ROWS, COLUMNS)
     with opened(pixels, "TYXS") as source:
         each = clips_at(source, decision(colours="each"), 1, spot)
         (joint,) = clips_at(source, decision(colours="joint"), 3, spot)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from memnet_core.adaptation.objectives import (
-    blind_spots,
     neighbour_targets,
+    noise2void,
     noisy_pairs,
     subsampled,
 )
@@ -50,7 +50,7 @@ def test_neighbours_are_told_by_each_other_and_kept_to_what_the_whole_says() -> 
 
 def test_blind_spots_get_values_from_around_them_and_alone_count() -> None:
     frames = torch.arange(2 * 60 * 70.0).view(2, 1, 60, 70)
-    lesson = blind_spots(frames, generator())
+    lesson = noise2void(frames, generator())
     blind = lesson.weight.bool()
     assert torch.equal(lesson.target, frames)
     assert torch.equal(lesson.shown[~blind], frames[~blind])
@@ -64,7 +64,7 @@ def test_blind_spots_get_values_from_around_them_and_alone_count() -> None:
 
 def test_the_smallest_frames_have_blind_spots_too() -> None:
     frames = torch.arange(25.0).view(1, 1, 5, 5).repeat(200, 1, 1, 1)
-    lesson = blind_spots(frames, generator())
+    lesson = noise2void(frames, generator())
     assert torch.all(lesson.shown[lesson.weight > 0] != frames[lesson.weight > 0])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memnet_core.batch import Found, find_inputs
+from memnet_core.batch import InputListing, find_inputs
 from memnet_core.errors import UsageError
 
 only_posix = pytest.mark.skipif(os.name != "posix", reason="needs links and pipes")
@@ -29,11 +29,11 @@ def touch(folder: Path, *names: str) -> None:
 
 def find(
     *arguments: Path | str, output: Path | str = "out", recursive: bool = False
-) -> Found:
+) -> InputListing:
     return find_inputs([*map(str, arguments)], Path(output), recursive=recursive)
 
 
-def places(found: Found) -> list[str]:
+def places(found: InputListing) -> list[str]:
     return [source.relative.as_posix() for source in found.sources]
 
 

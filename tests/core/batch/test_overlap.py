@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memnet_core.batch import BatchRun, FileProgress, Job, scenes, steps
+from memnet_core.batch import BatchRun, FileProgress, Job, executor, file_job
+from memnet_core.inference.runner import restore
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import FileSink, open_image, probe
-from memnet_core.restoration.run import restore
-from memnet_core.restoration.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def run(install: Callable[..., Path], picture: Callable[..., Path]) -> BatchRun:
     sources = [picture(name) for name in NAMES]
     out = sources[0].parent.with_name("out")
     jobs = [Job(source, out / source.name, probe(source)) for source in sources]
-    return BatchRun(jobs, Settings(task="deblock", level=10))
+    return BatchRun(jobs, RestoreOptions(task="deblock", level=10))
 
 
 def wait_for(event: threading.Event) -> None:
@@ -75,7 +75,7 @@ def test_computing_and_writing_overlap(
             wait_for(computing[after[name]])
         complete(sink)
 
-    monkeypatch.setattr(scenes, "restore", compute)
+    monkeypatch.setattr(file_job, "restore", compute)
     monkeypatch.setattr(FileSink, "check_complete", write)
     list(run.events())
     assert [outcome.status for outcome in run.outcomes] == ["done"] * len(NAMES)
@@ -99,7 +99,7 @@ def test_few_results_wait_to_be_written(
         written.append(sink)
         complete(sink)
 
-    monkeypatch.setattr(scenes, "restore", compute)
+    monkeypatch.setattr(file_job, "restore", compute)
     monkeypatch.setattr(FileSink, "check_complete", slowly_write)
     list(run.events())
     assert len(computed) == len(written) == len(NAMES)
@@ -134,8 +134,8 @@ def test_interrupt_leaves_whole_files_and_no_threads(
     run: BatchRun, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     module, name = {
-        "opening": (steps, "open_scenes"),
-        "computing": (scenes, "restore"),
+        "opening": (executor, "open_scenes"),
+        "computing": (file_job, "restore"),
     }[step]
     working = getattr(module, name)
     calls = iter([None, None, KeyboardInterrupt])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image as PillowImage
 
-from memnet_core.batch import Source, plan_jobs
+from memnet_core.batch import InputFile, plan_jobs
 from memnet_core.errors import UsageError
 
 
@@ -16,12 +16,12 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def sources(folder: Path, *names: str) -> list[Source]:
+def sources(folder: Path, *names: str) -> list[InputFile]:
     """Return sources that do not exist; only names count."""
-    return [Source(folder / "in" / name, Path(name)) for name in names]
+    return [InputFile(folder / "in" / name, Path(name)) for name in names]
 
 
-def planned(found: list[Source], out: Path, file_format: str = "auto") -> list[str]:
+def planned(found: list[InputFile], out: Path, file_format: str = "auto") -> list[str]:
     jobs = plan_jobs(found, out, file_format, overwrite=False)
     assert [job.source for job in jobs] == [source.path for source in found]
     return [job.output.relative_to(out).as_posix() for job in jobs]
@@ -79,7 +79,7 @@ def test_sources_that_cannot_be_told_apart_are_refused(
 def test_files_of_one_name_from_two_folders_are_refused_by_name(
     tmp_path: Path, out: Path
 ) -> None:
-    pair = [Source(tmp_path / name / "a.png", Path("a.png")) for name in "xy"]
+    pair = [InputFile(tmp_path / name / "a.png", Path("a.png")) for name in "xy"]
     with pytest.raises(UsageError) as refused:
         planned(pair, out)
     for path in (pair[0].path, pair[1].path, out / "a.png"):

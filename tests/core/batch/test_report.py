@@ -13,14 +13,14 @@ from memnet_core import __version__
 from memnet_core.batch import (
     BatchRun,
     FileFinished,
+    InputFile,
     Job,
-    Source,
     plan_jobs,
     write_report,
 )
 from memnet_core.errors import ImageError
-from memnet_core.model.file import read_card
-from memnet_core.restoration.settings import Settings
+from memnet_core.inference.settings import RestoreOptions
+from memnet_core.model.checkpoint import read_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
 
 def run_of(sources: list[Path], out: Path) -> BatchRun:
-    found = [Source(path, Path(path.name)) for path in sources]
+    found = [InputFile(path, Path(path.name)) for path in sources]
     jobs = plan_jobs(found, out, "auto", overwrite=False)
-    return BatchRun(jobs, Settings(task="deblock", value_range=(0, 200), tta=True))
+    return BatchRun(
+        jobs, RestoreOptions(task="deblock", value_range=(0, 200), tta=True)
+    )
 
 
 def reported(run: BatchRun, path: Path) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def test_files_a_stopped_run_did_not_reach_are_pending(
 def test_names_of_any_bytes_can_be_read_back(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9 \xf0\x9f\x90\xb1\n.png")
     job = Job(tmp_path / name, tmp_path / "out" / name)
-    run = BatchRun([job], Settings(task="deblock"))
+    run = BatchRun([job], RestoreOptions(task="deblock"))
     (file,) = reported(run, tmp_path / "report.json")["files"]
     assert os.fsencode(file["source"]) == os.fsencode(tmp_path / name)
 
@@ -113,7 +115,7 @@ def test_names_of_any_bytes_can_be_read_back(tmp_path: Path) -> None:
 def test_report_that_cannot_be_written_is_an_error_and_leaves_the_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = BatchRun([], Settings(task="deblock"))
+    run = BatchRun([], RestoreOptions(task="deblock"))
     path = tmp_path / "report.json"
     path.write_text("old")
 

@@ -18,17 +18,17 @@ from memnet_core.batch import (
     FileFinished,
     FileProgress,
     FileStarted,
+    InputFile,
     Job,
     ModelReady,
-    Source,
     plan_jobs,
 )
 from memnet_core.errors import DeviceError, LevelError, ModelError, UsageError
+from memnet_core.inference.api import restore
+from memnet_core.inference.engine import Engine
+from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import open_image, probe
-from memnet_core.model.file import load_model
-from memnet_core.restoration.api import restore
-from memnet_core.restoration.settings import Settings
-from memnet_core.restoration.stream import Engine
+from memnet_core.model.checkpoint import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,9 +53,9 @@ def run_of(
     overwrite: bool = False,
     **settings: Any,
 ) -> BatchRun:
-    found = [Source(path, path.relative_to(path.parent)) for path in sources]
+    found = [InputFile(path, path.relative_to(path.parent)) for path in sources]
     jobs = plan_jobs(found, out, "auto", overwrite=overwrite)
-    return BatchRun(jobs, Settings(task=task, level=level, **settings))
+    return BatchRun(jobs, RestoreOptions(task=task, level=level, **settings))
 
 
 def pixels_of(path: Path) -> NDArray[Any]:
@@ -212,7 +212,7 @@ def test_output_that_cannot_be_written_fails_its_file_only(
     else:
         output.mkdir(parents=True)
     jobs = [Job(bad, output, probe(bad)), Job(good, out / "good.png", probe(good))]
-    run = BatchRun(jobs, Settings(task="deblock", level=10))
+    run = BatchRun(jobs, RestoreOptions(task="deblock", level=10))
     assert statuses(run) == {"bad.png": "failed", "good.png": "done"}
     assert told in run.outcomes[0].message
     assert str(out / "bad") in run.outcomes[0].message
@@ -234,11 +234,11 @@ def test_only_the_output_folder_itself_may_be_a_link(
     (kept / "deeper").mkdir()
     (out / "inside").symlink_to(kept / "deeper")
     found = [
-        Source(bad, Path("sub/bad.png")),
-        Source(good, Path("inside/good.png")),
+        InputFile(bad, Path("sub/bad.png")),
+        InputFile(good, Path("inside/good.png")),
     ]
     jobs = plan_jobs(found, out, file_format, overwrite=False)
-    run = BatchRun(jobs, Settings(task="deblock", level=10))
+    run = BatchRun(jobs, RestoreOptions(task="deblock", level=10))
     assert statuses(run) == {"bad.png": "failed", "good.png": "done"}
     assert f"{out / 'sub'} leads out of {out} by a link" in run.outcomes[0].message
     assert not [*outside.iterdir()]
@@ -259,7 +259,7 @@ def test_lack_of_memory_fails_a_file_only(
     install("low", 5, 20)
     sources = [picture("a.png"), picture("b.png")]
     name = {
-        "restore": "memnet_core.batch.scenes.restore",
+        "restore": "memnet_core.batch.file_job.restore",
         "write": "memnet_core.io.FileSink.check_complete",
     }[step]
     fail_once(monkeypatch, name, MemoryError())
@@ -271,7 +271,12 @@ def test_lack_of_memory_fails_a_file_only(
 
 @pytest.mark.parametrize(
     "step",
-    ["steps.open_scenes", "scenes.prepare", "scenes.restore", "steps.create_scenes"],
+    [
+        "executor.open_scenes",
+        "file_job.prepare",
+        "file_job.restore",
+        "executor.create_scenes",
+    ],
 )
 def test_bug_fails_a_file_only_and_asks_for_a_report(
     install: Install,
@@ -314,7 +319,7 @@ def test_temporary_files_of_dead_processes_are_removed(
     out.mkdir()
     script = (
         "import os, sys, pathlib\n"
-        "from memnet_core.atomic import replaced_when_complete\n"
+        "from memnet_core._util.atomic_write import replaced_when_complete\n"
         "with replaced_when_complete(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    os._exit(9)\n"
@@ -383,7 +388,7 @@ def test_what_cannot_work_is_refused_before_anything_is_read(
 ) -> None:
     install("low", 5, 20)
     install("noise", 5, 20, task="denoise")
-    monkeypatch.setattr("memnet_core.batch.steps.open_scenes", refuse_to_read)
+    monkeypatch.setattr("memnet_core.batch.executor.open_scenes", refuse_to_read)
     run = run_of([picture("a.png")], out, level, **settings)
     with pytest.raises(error, match=told):
         list(run.events())

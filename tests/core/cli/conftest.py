@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from memnet_core.cli import main
-from memnet_core.cli._display import EXIT_BUG
+from memnet_core.cli._progress import EXIT_BUG
 
 if TYPE_CHECKING:
     from collections.abc import Callable

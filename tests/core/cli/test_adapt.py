@@ -12,7 +12,7 @@ from PIL import Image
 
 from memnet_core.adaptation import loop
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import read_card, save_model
+from memnet_core.model.checkpoint import read_card, save_model
 from memnet_core.model.network import MemNet
 from memnet_core.tasks import Levels
 

@@ -75,7 +75,7 @@ def test_error_is_one_line_and_an_exit_code(
     def fail() -> None:
         raise error("a\nb\x1b[31m.png cannot be σ; do something else.")
 
-    monkeypatch.setattr("memnet_core.model.zoo.installed", fail)
+    monkeypatch.setattr("memnet_core.model.registry.installed", fail)
     result = memnet("models", "list")
     assert result.exit_code == code
     assert (
@@ -90,7 +90,7 @@ def test_interrupt_is_exit_code_130(
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("memnet_core.model.zoo.installed", interrupt)
+    monkeypatch.setattr("memnet_core.model.registry.installed", interrupt)
     result = memnet("models", "list")
     assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
 
@@ -105,7 +105,7 @@ def bug(monkeypatch: pytest.MonkeyPatch) -> None:
         except KeyError as error:
             raise ZeroDivisionError("a\nreason") from error
 
-    monkeypatch.setattr("memnet_core.model.zoo.installed", fail)
+    monkeypatch.setattr("memnet_core.model.registry.installed", fail)
 
 
 @pytest.mark.usefixtures("bug")
@@ -146,7 +146,7 @@ def test_debug_shows_what_is_behind_an_error_of_the_user(
         except OSError as error:
             raise ImageError("a.png cannot be read.") from error
 
-    monkeypatch.setattr("memnet_core.model.zoo.installed", fail)
+    monkeypatch.setattr("memnet_core.model.registry.installed", fail)
     plain = CliRunner().invoke(main, ["models", "list"])
     assert plain.stderr == "Error: a.png cannot be read.\n"
     result = CliRunner().invoke(main, ["--debug", "models", "list"])
@@ -180,7 +180,7 @@ def test_interrupt_that_an_import_turned_into_an_error_is_still_one(
         except KeyboardInterrupt:
             raise ImportError("the extension module failed to import") from None
 
-    monkeypatch.setattr("memnet_core.model.zoo.installed", interrupt)
+    monkeypatch.setattr("memnet_core.model.registry.installed", interrupt)
     result = memnet("models", "list")
     assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
 

@@ -10,10 +10,10 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 
-from memnet_core.batch import Found, find_inputs, scenes
+from memnet_core.batch import InputListing, file_job, find_inputs
+from memnet_core.inference import runner
+from memnet_core.inference.api import restore
 from memnet_core.io import open_image
-from memnet_core.restoration import run
-from memnet_core.restoration.api import restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -272,14 +272,14 @@ def test_interrupt_is_reported_and_says_how_to_go_on(
         picture(f"in/{name}.png")
     calls = iter("ab")
 
-    working = run.restore
+    working = runner.restore
 
     def second_is_interrupted(*arguments: Any) -> Any:
         if next(calls) == "b":
             raise KeyboardInterrupt
         return working(*arguments)
 
-    monkeypatch.setattr(scenes, "restore", second_is_interrupted)
+    monkeypatch.setattr(file_job, "restore", second_is_interrupted)
     result = memnet(*DEBLOCK, "in", "out", "--report", "report.json", *options)
     assert result.exit_code == 130
     assert lines(result)[-2:] == [
@@ -315,7 +315,7 @@ def test_folder_that_cannot_be_read_is_a_failure(
     picture("in/a.png")
     real = find_inputs
 
-    def find(*arguments: Any, **options: Any) -> Found:
+    def find(*arguments: Any, **options: Any) -> InputListing:
         found = real(*arguments, **options)
         found.unreadable.append("in/locked cannot be read: Permission denied.")
         return found

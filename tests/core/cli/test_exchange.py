@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from safetensors.torch import save_file
 
-from memnet_core.model.file import load_model
+from memnet_core.model.checkpoint import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memnet_core.model.file import Score, TrainingSummary, load_model, read_card
+from memnet_core.model.card import Score, TrainingSummary
+from memnet_core.model.checkpoint import load_model, read_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memnet_core.reproduction.plan import Plan
-from memnet_core.reproduction.recipes import TABLES, Network
-from memnet_core.reproduction.report import Outcome, Training, as_markdown, order
+from memnet_core.paper.plan import TABLES, Network, ReproductionPlan
+from memnet_core.paper.report import Outcome, Training, as_markdown, order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +82,7 @@ def test_networks_are_those_of_the_paper(
 def test_network_of_several_tables_is_trained_once_at_the_papers_size(
     data: Path,
 ) -> None:
-    plan = Plan(tables=(1, 2, 4, 6), data=data, out=Path("o"))
+    plan = ReproductionPlan(tables=(1, 2, 4, 6), data=data, out=Path("o"))
     names = [network.name for network in plan.networks()]
     assert len(names) == len(set(names)) == 3 + 2 + 3
     full = next(each for each in plan.networks() if each.name == "sr-M6R6-291")
@@ -94,7 +93,7 @@ def test_network_of_several_tables_is_trained_once_at_the_papers_size(
 
 
 def test_factor_divides_filters_patches_and_steps(data: Path) -> None:
-    plan = Plan(tables=(1,), data=data, out=Path("o"), factor=8)
+    plan = ReproductionPlan(tables=(1,), data=data, out=Path("o"), factor=8)
     settings = plan.settings(plan.networks()[0])
     assert settings["architecture"]["channels"] == 8
     assert settings["architecture"]["long_term"] is False
@@ -217,7 +216,7 @@ def test_order_is_judged_row_by_row() -> None:
 
 def test_table_says_where_nothing_was_measured(data: Path) -> None:
     network = TABLES[4].networks["MemNet"]
-    plan = Plan(tables=(4,), data=data, out=Path("o"))
+    plan = ReproductionPlan(tables=(4,), data=data, out=Path("o"))
     text = as_markdown(TABLES[4], {network.name: outcome(network, x2=37.5)}, plan)
     assert "At the paper's size." in text
     assert "37.78/0.9597 | 30.00/0.8000 | 37.50/0.9000 |" in text

@@ -31,7 +31,7 @@ RUN = "from memnet_core.cli import main\nmain()\n"
 
 KILLED_AFTER_TWO_SHARDS = """
 import os, signal
-from memnet_core.batch.shared import SharedResult
+from memnet_core.batch.shared_output import SharedResult
 real = SharedResult.mark_done
 def mark(self, level, index):
     real(self, level, index)

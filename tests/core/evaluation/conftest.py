@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.engine import Engine
 
 
 @pytest.fixture(scope="session")
 def stub_engine() -> Callable[..., Engine]:
     """Make an engine of a function of planes and, with a level map, of the level."""
-    from memnet_core.restoration.stream import Engine
+    from memnet_core.inference.engine import Engine
 
     class FunctionEngine(Engine):
         def __init__(

@@ -21,9 +21,8 @@ from memnet_core.io import (
     probe,
     save_image,
 )
-from memnet_core.io.exif import exif_of_result
-from memnet_core.io.gain_map import further_pictures, xmp_without_them
-from memnet_core.io.orientation import EXIF_MARK
+from memnet_core.io.core.orientation import EXIF_MARK
+from memnet_core.io.raster.exif import secondary_images, update_exif, xmp_without_them
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -293,7 +292,7 @@ def test_damaged_exif_stays_as_it_is() -> None:
     exif = exif_with_thumbnail("<", b"x" * 10)
     for length in range(len(EXIF_MARK), 60):
         cut = exif[:length]
-        assert exif_of_result(cut, 9, 9) == (cut, False)
+        assert update_exif(cut, 9, 9) == (cut, False)
 
 
 def test_gain_maps_of_every_standard_are_named_and_not_promised() -> None:
@@ -305,8 +304,8 @@ def test_gain_maps_of_every_standard_are_named_and_not_promised() -> None:
     )
     iso = b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0"
     for content in (adobe, google, iso):
-        assert further_pictures([("APP1", content)], index) == ["gain map"]
-    assert further_pictures([("APP1", b"<x/>")], index) == []
+        assert secondary_images([("APP1", content)], index) == ["gain map"]
+    assert secondary_images([("APP1", b"<x/>")], index) == []
     kept = xmp_without_them(adobe)
     assert kept == b'<rdf:Description other:x="1"/>'
     assert xmp_without_them(google) == b"<x></x>"

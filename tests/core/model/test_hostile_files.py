@@ -12,8 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from memnet_core.errors import ModelError
-from memnet_core.model.file import load_model, read_card, save_model, tensors_sha256
-from memnet_core.model.zoo import add_model, find_model
+from memnet_core.model.checkpoint import (
+    load_model,
+    read_card,
+    save_model,
+    tensors_sha256,
+)
+from memnet_core.model.registry import add_model, find_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

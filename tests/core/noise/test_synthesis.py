@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from memnet_core.noise.synthesis import Noise, add_noise, draw_noise
-from memnet_core.training.device_degradations import add_noise as add_noise_to_batch
+from memnet_core.training.data.gpu_degradations import add_noise as add_noise_to_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

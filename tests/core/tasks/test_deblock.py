@@ -10,13 +10,9 @@ import pytest
 from PIL import Image
 
 from memnet_core.errors import LevelError
+from memnet_core.jpeg.quality import QualityEstimate, estimate_quality, luminance_table
 from memnet_core.tasks import TASKS, LevelFound, Levels
-from memnet_core.tasks.deblock import (
-    QualityEstimate,
-    estimate_quality,
-    jpeg,
-    luminance_table,
-)
+from memnet_core.tasks.deblock import jpeg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,7 +149,9 @@ def test_degrading_rounds_clips_and_compresses() -> None:
 def test_value_of_the_level_map_follows_the_steps(
     quality: float, factor: float
 ) -> None:
-    assert DEBLOCK.map_value(quality) == pytest.approx(np.log1p(factor) / np.log(51))
+    assert DEBLOCK.level_map_value(quality) == pytest.approx(
+        np.log1p(factor) / np.log(51)
+    )
 
 
 def test_qualities_are_drawn_on_a_log_scale() -> None:

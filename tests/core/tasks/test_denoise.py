@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from memnet_core.errors import LevelError
+from memnet_core.noise.correlation import estimate_sigma
 from memnet_core.tasks import TASKS, Levels
 from memnet_core.tasks.denoise import gaussian_noise
-from memnet_core.tasks.grain import estimate_sigma
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +116,7 @@ def test_degrading_adds_noise_of_the_level_to_any_pixels() -> None:
 
 
 def test_value_of_the_level_map_is_the_deviation_where_white_is_one() -> None:
-    assert DENOISE.map_value(51) == 0.2
+    assert DENOISE.level_map_value(51) == 0.2
 
 
 def test_half_of_the_deviations_are_drawn_evenly_and_half_on_a_log_scale() -> None:

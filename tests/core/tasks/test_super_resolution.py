@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memnet_core.bicubic import imresize
 from memnet_core.errors import LevelError
+from memnet_core.image_ops.resize import imresize
 from memnet_core.tasks import TASKS, Levels
 
 SR = TASKS["sr"]
@@ -28,7 +28,7 @@ def test_degradation_reaches_no_further_than_it_says(scale: int) -> None:
     other[middle, middle] += 200
     difference = SR.degrade(other, scale, rng) - SR.degrade(plane, scale, rng)
     rows = np.flatnonzero(np.abs(difference).max(1) > 1e-9)
-    margin = SR.margin(scale)
+    margin = SR.receptive_margin(scale)
     assert side // 2 - rows.min() <= margin
     assert rows.max() - side // 2 <= margin
     assert max(side // 2 - rows.min(), rows.max() - side // 2) > margin - 2 * scale
@@ -50,4 +50,4 @@ def test_scale_has_to_be_given_and_is_one_of_a_list() -> None:
 
 
 def test_value_of_the_level_map_rises_with_the_scale() -> None:
-    assert [SR.map_value(n) for n in (2, 4)] == [0.5, 0.75]
+    assert [SR.level_map_value(n) for n in (2, 4)] == [0.5, 0.75]

@@ -14,18 +14,18 @@ from PIL import Image
 from torch import nn
 
 from memnet_core.errors import TrainingError
-from memnet_core.events import Notice
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import save_model
+from memnet_core.model.checkpoint import save_model
 from memnet_core.model.network import MemNet
+from memnet_core.progress import Notice
 from memnet_core.tasks import Levels
 from memnet_core.training import loop
-from memnet_core.training.events import Finished, Progress, StepDone, Validated
-from memnet_core.training.export import model_file
+from memnet_core.training.batchnorm import norms, recalibrate
+from memnet_core.training.checkpoint import read_state, write_state
+from memnet_core.training.events import Finished, StepDone, TrainingProgress, Validated
 from memnet_core.training.loop import STATE_FILE, Trainer
-from memnet_core.training.normalization import norms, recalibrate
-from memnet_core.training.session import sitting
-from memnet_core.training.state import read_state, write_state
+from memnet_core.training.runner import train_session
+from memnet_core.training.save_model import model_file
 from memnet_core.training.validation import RESERVED_STEPS
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_run_reports_validates_and_improves(make_config: Make) -> None:
     )
     events = list(Trainer(config).run())
     assert [e.step for e in events if isinstance(e, StepDone)] == list(range(1, 151))
-    progress = [e for e in events if isinstance(e, Progress)]
+    progress = [e for e in events if isinstance(e, TrainingProgress)]
     assert all(0 < e.fraction <= 1 for e in progress)
     assert all(e.minutes_left >= 0 and e.patches_per_second > 0 for e in progress)
     checks = [e for e in events if isinstance(e, Validated)]
@@ -154,7 +154,7 @@ def test_run_that_is_closed_goes_on_where_it_ended(
 def test_run_by_the_clock_follows_it(make_config: Make) -> None:
     config = make_config(steps=None, minutes=1 / 60, report_every=0.1)
     events = list(Trainer(config).run())
-    fractions = [e.fraction for e in events if isinstance(e, Progress)]
+    fractions = [e.fraction for e in events if isinstance(e, TrainingProgress)]
     assert fractions == sorted(fractions)
     last = events[-1]
     assert isinstance(last, Finished)
@@ -183,11 +183,11 @@ def test_first_validation_after_a_resume_does_not_replace_a_better_model(
 def test_file_of_a_better_model_outlives_a_resume(make_config: Make) -> None:
     config = make_config(steps=4, validations=4)
     trainer = Trainer(config)
-    for event in sitting(trainer, stop_at=1):
+    for event in train_session(trainer, stop_at=1):
         if isinstance(event, Validated):
             trainer._best += 20
     kept = model_file(config).read_bytes()
-    assert [type(event) for event in sitting(Trainer(config))][-1] is Finished
+    assert [type(event) for event in train_session(Trainer(config))][-1] is Finished
     assert model_file(config).read_bytes() == kept
 
 
@@ -201,7 +201,7 @@ def test_small_images_are_told_before_anything_else(
     config = make_config(task="denoise", steps=1, phases=phases)
     trainer = Trainer(config)
     assert trainer.images == 4
-    first, *_ = sitting(trainer)
+    first, *_ = train_session(trainer)
     assert isinstance(first, Notice)
     assert "1 of 5 images to train on are left out" in first.text
     assert "1 images to train on have a side of less than 32 px" in first.text
@@ -249,7 +249,7 @@ def test_time_that_validations_take_is_not_training_time(
         if isinstance(event, Validated):
             for _ in range(1000):
                 clock.monotonic()
-        if isinstance(event, Progress):
+        if isinstance(event, TrainingProgress):
             assert event.patches_per_second > 0.1
     assert isinstance(event, Finished)
     assert event.minutes < 1

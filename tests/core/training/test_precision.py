@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from memnet_core.training.events import Progress
-from memnet_core.training.hardware import is_reduced
+from memnet_core.training.checkpoint import read_state
+from memnet_core.training.events import TrainingProgress
 from memnet_core.training.loop import STATE_FILE, Trainer
-from memnet_core.training.state import read_state
+from memnet_core.training.precision import is_reduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 def losses(config: TrainingConfig) -> tuple[float, float]:
     """Mean losses of the first and of the last steps."""
     events = Trainer(config).run()
-    every = [event.loss for event in events if isinstance(event, Progress)]
+    every = [event.loss for event in events if isinstance(event, TrainingProgress)]
     return sum(every[:3]) / 3, sum(every[-10:]) / 10
 
 

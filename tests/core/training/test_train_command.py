@@ -16,11 +16,11 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from memnet_core.atomic import replaced_when_complete
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.cli import main
-from memnet_core.model.file import load_model
+from memnet_core.model.checkpoint import load_model
+from memnet_core.training.checkpoint import read_state
 from memnet_core.training.logs import read_log
-from memnet_core.training.state import read_state
 
 if TYPE_CHECKING:
     from click.testing import Result

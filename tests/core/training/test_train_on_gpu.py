@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from memnet_core.model.file import load_model
+from memnet_core.model.checkpoint import load_model
+from memnet_core.training.checkpoint import read_state
 from memnet_core.training.recipes import config_from, read_settings
-from memnet_core.training.state import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable

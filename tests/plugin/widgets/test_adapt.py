@@ -10,11 +10,11 @@ import torch
 
 from memnet_core.adaptation import loop
 from memnet_core.model.architecture import Architecture
-from memnet_core.model.file import save_model
+from memnet_core.model.checkpoint import save_model
 from memnet_core.model.network import MemNet
 from memnet_core.tasks import Levels
 from napari_memnet.widgets.adapt import AdaptWidget
-from napari_memnet.widgets.form import RestorationForm
+from napari_memnet.widgets.restore_form import RestorationForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

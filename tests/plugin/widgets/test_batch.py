@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as PillowImage
 from qtpy.QtWidgets import QApplication
 
-from memnet_core.restoration.stream import Engine
+from memnet_core.inference.engine import Engine
 from napari_memnet.widgets.batch import BatchWidget
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 
-from memnet_core.metrics import psnr, ssim
+from memnet_core.image_ops.metrics import psnr, ssim
 from napari_memnet.widgets.compare import CompareWidget
 
 if TYPE_CHECKING:

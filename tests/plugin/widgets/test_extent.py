@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import zarr
 
-from memnet_core.restoration.sample import sampled_blocks
-from napari_memnet import stores
-from napari_memnet.layers import layer_planes, origin
+from memnet_core.sources.sampling import sampled_blocks
+from napari_memnet.layers import result_store
+from napari_memnet.layers.source import layer_planes, origin
 
 if TYPE_CHECKING:
     import threading
@@ -217,9 +217,9 @@ def test_a_large_result_fills_as_it_comes_and_has_levels(
     gate: threading.Event,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stores, "LARGEST_PLANE", 1000)
-    monkeypatch.setattr(stores, "_SMALLEST_LEVEL", 64)
-    monkeypatch.setattr("napari_memnet.widgets.layer_run._REFRESH_S", 0)
+    monkeypatch.setattr(result_store, "LARGEST_PLANE", 1000)
+    monkeypatch.setattr(result_store, "_SMALLEST_LEVEL", 64)
+    monkeypatch.setattr("napari_memnet.widgets.restore_runner._REFRESH_S", 0)
     source = viewer.add_image(noise(200, 130), scale=(2, 2), name="slide")
     widget.apply()
     wait(lambda: len(viewer.layers) == 2)
@@ -250,7 +250,7 @@ def test_a_large_result_that_is_cancelled_leaves_neither_layer_nor_files(
     tmp_path: Any,
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(stores, "LARGEST_PLANE", 1000)
+    monkeypatch.setattr(result_store, "LARGEST_PLANE", 1000)
     viewer.add_image(noise(200, 130), name="slide")
     widget.apply()
     wait(lambda: len(viewer.layers) == 2)

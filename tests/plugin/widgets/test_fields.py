@@ -86,7 +86,7 @@ def test_labels_are_as_wide_as_the_widest(qtbot: Any, wait: Any) -> None:
 
 
 def test_a_long_message_is_wrapped_and_makes_no_dock_wider(qtbot: Any) -> None:
-    from napari_memnet.widgets.status import Status
+    from napari_memnet.widgets.run_bar import Status
 
     status = Status("what")
     qtbot.addWidget(status)

@@ -11,11 +11,11 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtGui import QHideEvent, QShowEvent
 
-from memnet_core.model.file import load_model
+from memnet_core.inference import engine, plan
+from memnet_core.model.checkpoint import load_model
 from memnet_core.model.streaming import RowStream
-from memnet_core.restoration import decision, prepare
-from napari_memnet.layers import Region, layer_planes
-from napari_memnet.view import visible_region
+from napari_memnet.layers.source import LayerRegion, layer_planes
+from napari_memnet.layers.view import visible_region
 
 if TYPE_CHECKING:
     import threading
@@ -128,8 +128,8 @@ def test_three_previews_load_the_model_once(
         loaded.append(path)
         return load_model(path)
 
-    monkeypatch.setattr(prepare, "_MODELS", prepare.Models())
-    monkeypatch.setattr(prepare, "load_model", load)
+    monkeypatch.setattr(engine, "_MODELS", engine.EngineCache())
+    monkeypatch.setattr(engine, "load_model", load)
     viewer.add_image(noise(3, 40, 48), name="cells")
     for plane in range(3):
         viewer.dims.set_current_step(0, plane)
@@ -145,13 +145,13 @@ def test_the_next_preview_decides_nothing_anew_unless_something_else_is_asked_fo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decided: list[Any] = []
-    original = decision.decide
+    original = plan.plan_restore
 
     def decide(*asked: Any) -> Any:
         decided.append(asked)
         return original(*asked)
 
-    monkeypatch.setattr(decision, "decide", decide)
+    monkeypatch.setattr(plan, "plan_restore", decide)
     layer = viewer.add_image(noise(3, 40, 48), name="cells")
     for plane in range(3):
         viewer.dims.set_current_step(0, plane)
@@ -250,7 +250,7 @@ def test_a_preview_that_fails_is_told_once_and_leaves_no_stale_layer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown: list[str] = []
-    monkeypatch.setattr("napari_memnet.workers.show_error", shown.append)
+    monkeypatch.setattr("napari_memnet.jobs.worker.show_error", shown.append)
     viewer.add_image(noise(40, 48), name="cells")
     assert live() is not None
     widget.form.low.value, widget.form.high.value = 9, 9
@@ -286,7 +286,7 @@ def test_large_views_are_previewed_in_the_middle() -> None:
     layer = Image(np.zeros((2, 900, 2000), np.uint8))
     model = looking(layer, (449.5, 999.5), (950, 2100))
     region = visible_region(model, layer, (1, 0, 0), largest=512)
-    assert region == Region((slice(1, 2), slice(194, 706), slice(744, 1256)))
+    assert region == LayerRegion((slice(1, 2), slice(194, 706), slice(744, 1256)))
 
 
 def test_what_is_seen_of_a_multiscale_layer_is_counted_in_full_resolution() -> None:
@@ -297,7 +297,7 @@ def test_what_is_seen_of_a_multiscale_layer_is_counted_in_full_resolution() -> N
     layer.corner_pixels = np.array([[0, 0], [199, 299]])
     model = looking(layer, (10 + 2 * 59.5, 2 * 119.5), (80, 160))
     region = visible_region(model, layer, (0, 0))
-    assert region == Region((slice(40, 80), slice(80, 160)))
+    assert region == LayerRegion((slice(40, 80), slice(80, 160)))
     assert layer_planes(layer).region.shape == (800, 1200)
 
 

@@ -12,11 +12,11 @@ import tifffile
 from matplotlib.colors import to_hex
 from napari.utils.theme import get_theme
 
-from memnet_core.model.file import read_card
-from napari_memnet import trainings
-from napari_memnet.models import models_for
-from napari_memnet.trainings import TrainingRequest
-from napari_memnet.widgets.form import RestorationForm
+from memnet_core.model.checkpoint import read_card
+from napari_memnet.jobs import train
+from napari_memnet.jobs.train import TrainingRequest
+from napari_memnet.model_choices import models_for
+from napari_memnet.widgets.restore_form import RestorationForm
 from napari_memnet.widgets.train import TrainWidget
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def widget(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[TrainWidget]:
     """Dock the widget, for runs of three seconds whose models count as good."""
-    original = trainings._settings
+    original = train._settings
     monkeypatch.setattr("napari_memnet.widgets.train.gain_of", lambda event: 1.0)
     monkeypatch.setattr(
-        trainings, "_settings", lambda request: {**original(request), **SMALL}
+        train, "_settings", lambda request: {**original(request), **SMALL}
     )
     widget = dock(TrainWidget(viewer))
     widget.form.out.value = tmp_path / "runs"
@@ -315,11 +315,11 @@ def test_many_images_and_a_wish_to_learn_anew_need_no_model(
     request = TrainingRequest(
         name="x", out=tmp_path / "x", task="denoise", minutes=1, data=clean
     )
-    assert trainings._is_tuned(request)
-    assert not trainings._is_tuned(replace(request, start=trainings.NOTHING))
-    assert not trainings._is_tuned(replace(request, recipe="paper"))
-    monkeypatch.setattr("memnet_core.training.tuning.FEW_MEGAPIXELS", 0.001)
-    assert not trainings._is_tuned(request)
+    assert train._is_tuned(request)
+    assert not train._is_tuned(replace(request, start=train.NOTHING))
+    assert not train._is_tuned(replace(request, recipe="paper"))
+    monkeypatch.setattr("memnet_core.training.finetune.FEW_MEGAPIXELS", 0.001)
+    assert not train._is_tuned(request)
 
 
 def test_plots_follow_the_theme(widget: TrainWidget, viewer: Any) -> None:
@@ -355,7 +355,7 @@ def test_the_gain_is_the_mean_over_levels() -> None:
     event: Any = SimpleNamespace(
         psnr={"σ 15": 30.0, "σ 50": 26.0}, input_psnr={"σ 15": 24.0, "σ 50": 14.0}
     )
-    assert trainings.gain_of(event) == pytest.approx(9)
+    assert train.gain_of(event) == pytest.approx(9)
 
 
 def test_a_name_that_is_taken_is_refused_before_training(

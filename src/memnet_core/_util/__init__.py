@@ -1,0 +1,1 @@
+"""Helpers without a subject of the package: files, locks, text, devices."""

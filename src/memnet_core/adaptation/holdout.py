@@ -1,0 +1,282 @@
+"""What a network is tried on: frames that were held out, before and after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from memnet_core.adaptation.clips import told
+from memnet_core.adaptation.objectives import (
+    TrainingPair,
+    neighbour_targets,
+    noise2void,
+    noisy_pairs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from memnet_core.adaptation.clips import Clip
+    from memnet_core.adaptation.objectives import Objective
+    from memnet_core.model.network import MemNet
+
+__all__ = [
+    "HeldOutClip",
+    "LossDrop",
+    "Losses",
+    "Motion",
+    "losses_of",
+    "motion",
+    "restored",
+    "sure_loss",
+    "trial_of",
+]
+
+_CELL = 16
+"""Side in pixels of the cells by which chance is told: noise is shared within them."""
+
+_SURE = 2.0
+"""Standard errors by which the held-out loss has to fall."""
+
+_MOVES_SURELY = 3.0
+_MOVES = 0.1
+"""Part by which frames two steps apart have to differ more than neighbours do."""
+
+_NUDGE = 0.1
+"""Standard deviations of the noise by which Stein's estimate moves a frame."""
+
+
+@dataclass(frozen=True)
+class HeldOutClip:
+    """A clip that was held out.
+
+    Attributes
+    ----------
+    clip : Clip
+        Its frames.
+    lesson : Lesson
+        What is shown and aimed at.
+    """
+
+    clip: Clip
+    lesson: TrainingPair
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of all cells of all trials; 1 is the variance of the noise."""
+
+    cells: NDArray[np.float64]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the losses."""
+        return float(self.cells.mean())
+
+
+@dataclass(frozen=True)
+class LossDrop:
+    """How the held-out loss changed.
+
+    Attributes
+    ----------
+    before, after : float
+        In variances of the noise, which makes 1 even where nothing else is wrong.
+    error : float
+        Standard error of the difference.
+    """
+
+    before: float
+    after: float
+    error: float
+
+    @classmethod
+    def between(cls, before: Losses, after: Losses) -> LossDrop:
+        """Return the change from one test to another on the same trials."""
+        differences = before.cells - after.cells
+        error = float(differences.std() / np.sqrt(differences.size))
+        return cls(before.mean, after.mean, error)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the loss fell, by more than chance may do."""
+        return self.before - self.after > _SURE * self.error
+
+    def __str__(self) -> str:
+        return f"{self.before:.4f} -> {self.after:.4f} (± {self.error:.4f})"
+
+
+def trial_of(
+    clip: Clip, objective: Objective, generator: torch.Generator
+) -> HeldOutClip:
+    """Return how a clip tries a network: frame against frame where there are several.
+
+    Parameters
+    ----------
+    clip : Clip
+        Held-out frames.
+    objective : str
+        What else a single frame is tried by.
+    generator : torch.Generator
+        Decides which pixels.
+    """
+    frames = clip.frames
+    count, _, height, width = frames.shape
+    if count > 1:
+        next_ones = [*range(1, count), count - 2]
+        return HeldOutClip(clip, noisy_pairs(frames, frames[next_ones]))
+    if objective == "noise2void":
+        return HeldOutClip(clip, noise2void(frames, generator))
+    frames = frames[..., : height // 2 * 2, : width // 2 * 2]
+    shape = (count, height // 2, width // 2)
+    choice = torch.randint(8, shape, generator=generator)
+    return HeldOutClip(clip, neighbour_targets(frames, choice))
+
+
+def losses_of(
+    model: MemNet, trials: Sequence[HeldOutClip], device: torch.device
+) -> Losses:
+    """Try a network in evaluation mode.
+
+    Parameters
+    ----------
+    model : MemNet
+        On the device.
+    trials : sequence of Trial
+        On the CPU.
+    device : torch.device
+        Where it computes.
+    """
+    losses = []
+    for trial in trials:
+        shown, target, weight = trial.lesson
+        output = restored(model, shown, trial.clip.level, device)
+        losses.append(_cells((output - target).square(), weight, trial.clip.level))
+    return Losses(np.concatenate(losses))
+
+
+def sure_loss(
+    model: MemNet, trials: Sequence[HeldOutClip], device: torch.device, seed: int
+) -> Losses:
+    """Estimate the squared error of a network from noisy frames alone.
+
+    Stein's unbiased estimate for white Gaussian noise, with the divergence by one
+    random direction (Ramani, Blu and Unser, IEEE TIP 17(9), 2008). It knows nothing of
+    other frames, so that motion does not mislead it.
+
+    Parameters
+    ----------
+    model, trials, device
+        As for `losses_of`; the first frame of each clip is looked at.
+    seed : int
+        Determines the directions; the same for networks that are to be compared.
+
+    Returns
+    -------
+    Losses
+        Estimates, which can be negative.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    losses = []
+    for trial in trials:
+        frame, level = trial.clip.frames[:1], trial.clip.level
+        noise = level * torch.randn(frame.shape, generator=generator)
+        plain = restored(model, frame, level, device)
+        nudged = restored(model, frame + _NUDGE * noise, level, device)
+        divergence = noise * (nudged - plain) / _NUDGE
+        errors = (plain - frame).square() - level**2 + 2 * divergence
+        losses.append(_cells(errors, torch.ones_like(errors[:, :1]), level))
+    return Losses(np.concatenate(losses))
+
+
+@torch.no_grad()
+def restored(
+    model: MemNet, shown: Tensor, level: float, device: torch.device
+) -> Tensor:
+    """Return what a network makes of frames (n, C, h, w), one by one, on the CPU."""
+    model.eval()
+    level_map = model.architecture.level_map
+    return torch.cat(
+        [
+            model(told(frame, level, level_map=level_map).to(device)).output.cpu()
+            for frame in torch.split(shown, 1)
+        ]
+    )
+
+
+def _cells(errors: Tensor, weight: Tensor, level: float) -> NDArray[np.float64]:
+    """Return weighted means over cells that have a weight, in variances of the noise.
+
+    Parameters
+    ----------
+    errors : Tensor, shape (n, C, h, w)
+        Squared errors.
+    weight : Tensor, shape (n, 1, h, w)
+        What each counts.
+    level : float
+        Standard deviation of the noise.
+    """
+    summed, weights = (
+        F.avg_pool2d(part, _CELL, ceil_mode=True, divisor_override=1)
+        for part in (errors.mean(1, keepdim=True) * weight, weight)
+    )
+    means: NDArray[np.float64] = (summed / weights)[weights > 0].double().numpy()
+    return means / level**2
+
+
+@dataclass(frozen=True)
+class Motion:
+    """By how much frames differ more from the next but one than from the next.
+
+    What noise is left in restored frames makes all differ alike; what moves goes on.
+
+    Attributes
+    ----------
+    amount : float
+        In variances of the noise.
+    is_sure : bool
+        Whether it is more than chance, and enough to matter.
+    """
+
+    amount: float
+    is_sure: bool
+
+
+def motion(
+    model: MemNet, trials: Sequence[HeldOutClip], device: torch.device
+) -> Motion:
+    """Find out whether frames move; two in a row do not tell.
+
+    Parameters
+    ----------
+    model : MemNet
+        The network before it is adapted.
+    trials : sequence of Trial
+        Those of three frames count.
+    device : torch.device
+        Where it computes.
+    """
+    near, far = [np.empty(0)], [np.empty(0)]
+    for trial in trials:
+        frames, level = trial.clip.frames, trial.clip.level
+        if len(frames) >= 3:
+            frames = restored(model, frames[:3], level, device)
+            steps = (frames[1:] - frames[:-1]).square().mean(0, keepdim=True)
+            twice = (frames[2:] - frames[:1]).square()
+            weight = torch.ones_like(twice[:, :1])
+            near.append(_cells(steps, weight, level))
+            far.append(_cells(twice, weight, level))
+    nearer = np.concatenate(near)
+    more = np.concatenate(far) - nearer
+    if not more.size:
+        return Motion(0.0, is_sure=False)
+    amount, error = float(more.mean()), float(more.std() / np.sqrt(more.size))
+    moves = amount > max(_MOVES_SURELY * error, _MOVES * float(nearer.mean()))
+    return Motion(amount, is_sure=moves)

@@ -1,0 +1,153 @@
+"""Making one shard of an OME-Zarr result: restored, or the means of a finer level."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.inference.engine import bind_engine
+from memnet_core.inference.runner import restore
+from memnet_core.io import open_image
+from memnet_core.io.core.errors import wrap_write_errors
+from memnet_core.io.zarr.shards import discard_block, open_level, shrink_block
+from memnet_core.sources.regions import PixelRegion
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from memnet_core.batch.jobs import Job
+    from memnet_core.batch.shared_output import SharedResult
+    from memnet_core.inference.engine import EngineCache
+    from memnet_core.progress import Notice, Progress
+
+__all__ = ["ShardWorker"]
+
+
+class ShardWorker:
+    """The open source and the engine that shards need.
+
+    Parameters
+    ----------
+    work : SharedResult
+        The result in the making.
+    job : Job
+        What it is made of.
+    device : str
+        Where to compute.
+    models : Models
+        Where engines are kept.
+
+    Raises
+    ------
+    MemnetError
+        If the source or the model cannot be read, or the plan is not one for them.
+    """
+
+    def __init__(
+        self, work: SharedResult, job: Job, device: str, models: EngineCache
+    ) -> None:
+        self.work = work
+        with ExitStack() as opened:
+            self._source = opened.enter_context(
+                open_image(job.source, job.axes, scene=job.scene)
+            )
+            work.check_source(self._source)
+            self.prepared = bind_engine(work.plan.decision, device, models)
+            opened.pop_all()
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+    def make(
+        self, level: int, index: int, *, wait: bool
+    ) -> Generator[Progress | Notice, None, bool]:
+        """Make a shard unless it is done; say whether it is done now.
+
+        Parameters
+        ----------
+        level, index : int
+            Level 0 is restored; others are made from the one before, which is done.
+        wait : bool
+            Whether to wait for another process that is making it.
+
+        Raises
+        ------
+        MemnetError
+            If it cannot be read, restored or written; then the shard is not marked.
+        """
+        work = self.work
+        if work.is_done(level, index):
+            return True
+        with work.claimed(f"{level}-{index}", wait=wait) as held:
+            if held and not work.is_done(level, index):
+                block = work.plan.layout.block(level, index)
+                if level:
+                    pixels = shrink_block(open_level(work.image, level - 1), block)
+                else:
+                    pixels = yield from self._restored(block)
+                with wrap_write_errors(work.image):
+                    discard_block(work.image, level, block)
+                    open_level(work.image, level)[block] = pixels
+                    work.mark_done(level, index)
+            return held or work.is_complete()
+
+    def _restored(
+        self, block: tuple[slice, ...]
+    ) -> Generator[Progress | Notice, None, NDArray[Any]]:
+        """Restore a block of the full resolution, along the axes of the result."""
+        source, layout = self._source, self.work.plan.layout
+        chosen = dict(zip(layout.axes, block, strict=True))
+        rows, columns = chosen["Y"], chosen["X"]
+        counts = source.sizes[: len(source.leading)]
+        leading = tuple(chosen[axis] for axis in source.leading)
+        numbers = np.arange(source.shape[0]).reshape(counts)[leading]
+        sink = _BlockSink(
+            numbers.ravel(), rows, columns, source.shape[-1], source.dtype
+        )
+        part = PixelRegion(sink.planes, rows, columns)
+        yield from restore(source, sink, self.prepared, part)
+        return self._arranged(sink.pixels, numbers.shape)
+
+    def _arranged(self, planes: NDArray[Any], counts: tuple[int, ...]) -> NDArray[Any]:
+        """Return planes (N, h, w, S) along the axes of the result."""
+        source, axes = self._source, self.work.plan.layout.axes
+        named = f"{source.leading}YX"
+        pixels = planes.reshape(*counts, *planes.shape[1:])
+        if "S" in source.axes and "C" in axes:
+            named += "C"
+        else:
+            pixels = pixels[..., 0]
+        return np.ascontiguousarray(pixels.transpose([named.index(a) for a in axes]))
+
+
+class _BlockSink:
+    """Collects the planes of a block."""
+
+    def __init__(
+        self,
+        planes: NDArray[np.intp],
+        rows: slice,
+        columns: slice,
+        samples: int,
+        dtype: np.dtype[Any],
+    ) -> None:
+        self.planes = [int(plane) for plane in planes]
+        self._corner = rows.start, columns.start
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        self.pixels = np.empty((len(self.planes), height, width, samples), dtype)
+
+    def write(
+        self, plane: int, rows: slice, columns: slice, pixels: NDArray[Any]
+    ) -> None:
+        """Put a window at its place in the block."""
+        top, left = self._corner
+        self.pixels[
+            self.planes.index(plane),
+            rows.start - top : rows.stop - top,
+            columns.start - left : columns.stop - left,
+        ] = pixels

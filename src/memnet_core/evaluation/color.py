@@ -1,0 +1,206 @@
+"""Evaluation in colour: what people's files hold, restored as the product does it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.errors import EvaluationError
+from memnet_core.evaluation.protocol import colour_scores, noise, reference
+from memnet_core.evaluation.run import Sample, scored
+from memnet_core.image_ops.resize import imresize
+from memnet_core.inference.engine import prepare
+from memnet_core.inference.runner import restore
+from memnet_core.inference.settings import RestoreOptions
+from memnet_core.io import open_image
+from memnet_core.sources.protocols import ArraySink, ArraySource
+from memnet_core.tasks import find_task
+from memnet_core.tasks.deblock import jpeg_file
+from memnet_core.training.data.clean_images import read_clean_images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from memnet_core.evaluation.report import Evaluation
+    from memnet_core.inference.settings import Channels
+    from memnet_core.model.registry import Entry
+    from memnet_core.tasks import Task
+
+__all__ = ["colour_sample", "evaluate_colours", "has_colours", "restored_colours"]
+
+
+def has_colours(folder: Path) -> bool:
+    """Whether any clean image of a folder is more than gray.
+
+    Raises
+    ------
+    UsageError, ImageError
+        As `memnet_core.training.data.clean_images.read_clean_images`.
+    """
+    planes = read_clean_images(folder, full_range=True, colours=True)
+    return any(bool(np.any(plane[..., :1] != plane)) for _, plane in planes)
+
+
+def evaluate_colours(
+    entry: Entry,
+    folder: Path,
+    levels: Sequence[float] | None = None,
+    *,
+    channels: Channels | None = None,
+    device: str = "auto",
+    seed: int = 0,
+) -> Iterator[Evaluation]:
+    """Score a model on colours, restored as `memnet batch` restores files.
+
+    Pictures become JPEG files with 4:2:0 chroma, of which the result contradicts
+    nothing, or get noise on all three channels, or are shrunk in colour.
+
+    Parameters
+    ----------
+    entry : Entry
+        The model, as `memnet_core.model.registry.find_model` gives it.
+    folder : Path
+        Clean images; gray ones count as three equal channels.
+    levels : sequence of float, optional
+        Those of `memnet_core.evaluation.run.default_levels` by default.
+    channels : str, optional
+        What of colours is restored; see `RestoreOptions`.
+    device : str
+        See `RestoreOptions`.
+    seed : int
+        Determines the noise.
+
+    Yields
+    ------
+    Evaluation
+        For each level.
+
+    Raises
+    ------
+    LevelError, ImageError, EvaluationError
+        As `memnet_core.evaluation.run.evaluate`.
+    UsageError
+        If the model does not restore such channels.
+    """
+    settings = RestoreOptions(
+        task=entry.card.task,
+        model=str(entry.path.absolute()),
+        channels=channels,
+        device=device,
+    )
+    scoring = _Colours(find_task(settings.task), settings, seed)
+    yield from scored(scoring, entry.card, folder, levels)
+
+
+@dataclass(frozen=True)
+class _Colours:
+    """All three channels, and luminance beside."""
+
+    task: Task
+    settings: RestoreOptions
+    seed: int
+    colours: bool = True
+
+    def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
+        return colour_sample(plane, self.task, level, seed=self.seed, number=number)
+
+    def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
+        return restored_colours(sample, replace(self.settings, level=level))
+
+    def scores(
+        self, clean: NDArray[Any], image: NDArray[Any], level: float
+    ) -> tuple[tuple[float, float], ...]:
+        return colour_scores(clean, image, self.task, level)
+
+
+def colour_sample(
+    plane: NDArray[Any], task: Task, level: float, *, seed: int, number: int
+) -> Sample:
+    """Degrade a coloured picture as people's files are.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (H, W, 3)
+        Clean pixels in [0, 255].
+    task, level
+        How they are degraded.
+    seed, number : int
+        Determine the noise; see `memnet_core.evaluation.protocol.noise`.
+
+    Returns
+    -------
+    Sample
+        With a source: of 8 bits with all that a JPEG file says, or of float32 that may
+        leave [0, 255].
+    """
+    clean = reference(plane, task, level)
+    if task.undoes_jpeg:
+        source = _jpeg_source(clean, round(level))
+    else:
+        pixels = task.ground_truth(clean, level, noise(level, seed=seed, number=number))
+        source = ArraySource(pixels[None].astype(np.float32))
+    degraded = source.stack[0].astype(np.float64)
+    if task.scale(level) > 1:
+        degraded = imresize(degraded, clean.shape[:2])
+    return Sample(clean, degraded, source)
+
+
+def restored_colours(
+    sample: Sample, settings: RestoreOptions
+) -> tuple[NDArray[np.float64], str]:
+    """Restore what a file holds, as every door of the product does.
+
+    Parameters
+    ----------
+    sample : Sample
+        With a source.
+    settings : Settings
+        How; black and white are 0 and 255.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3)
+        Pixels in [0, 255]: whole numbers of a JPEG, else neither clipped nor rounded.
+    str
+        How its colours were restored.
+
+    Raises
+    ------
+    ValueError
+        If the sample has no source.
+    MemnetError
+        If it cannot be restored.
+    """
+    if sample.source is None:
+        raise ValueError("The sample has no source.")
+    prepared = prepare(sample.source, replace(settings, value_range=(0.0, 255.0)))
+    shape = prepared.result_shape(sample.source.shape)
+    result = np.empty(shape, sample.source.dtype)
+    for _ in restore(sample.source, ArraySink(result), prepared):
+        pass
+    return result[0].astype(np.float64), prepared.decision.colours
+
+
+def _jpeg_source(clean: NDArray[Any], quality: int) -> ArraySource:
+    """Write a JPEG file with 4:2:0 chroma and read it as any other."""
+    pixels = np.clip(np.rint(clean), 0, 255).astype(np.uint8)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "degraded.jpg"
+            path.write_bytes(jpeg_file(pixels, quality))
+            with open_image(path) as image:
+                rows, columns = (slice(0, side) for side in image.shape[1:3])
+                stack = np.array(image.read(0, rows, columns))[None]
+                return ArraySource(stack, image.jpeg_tables, image.jpeg_coding)
+    except OSError as error:
+        raise EvaluationError(
+            f"A JPEG of {pixels.shape[0]}×{pixels.shape[1]} px cannot be written to "
+            f"the temporary folder ({error}); make room there, or name another one in "
+            "TMPDIR."
+        ) from error

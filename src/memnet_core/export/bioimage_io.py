@@ -1,0 +1,332 @@
+"""Export as a package of the BioImage Model Zoo: ilastik, deepImageJ and others."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import yaml
+
+from memnet_core.errors import ModelError, UsageError
+from memnet_core.export.onnx import OPSET, write_onnx
+from memnet_core.export.test_image import sample_input, typical_level
+from memnet_core.export.torchscript import write_torchscript
+from memnet_core.tasks import find_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from memnet_core.export.module import ExportableMemNet
+    from memnet_core.model.card import Card
+
+__all__ = ["validated", "write_package"]
+
+_FORMAT = "0.5.3"
+"""Version of the description, of 2024: programs refuse those newer than themselves."""
+
+_TEST_MARGIN = 56
+"""Pixels of the test image that the halo leaves, at least."""
+
+_VALIDATION = """
+import sys
+from bioimageio.core import test_model
+for kind in ("onnx", "torchscript"):
+    summary = test_model(sys.argv[1], kind)
+    errors = [error.msg for detail in summary.details for error in detail.errors]
+    if summary.status != "passed":
+        sys.exit(print(f"{kind}: {summary.status}: {' '.join(errors)[:500]!r}"))
+print("passed")
+"""
+
+_PAPER = {
+    "text": "Tai, Yang, Liu, Xu: MemNet: A Persistent Memory Network for Image "
+    "Restoration, ICCV 2017",
+    "url": "https://arxiv.org/abs/1708.02209",
+}
+
+
+def write_package(
+    network: ExportableMemNet,
+    card: Card,
+    path: Path,
+    about: dict[str, str],
+    ours: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    authors: Sequence[str],
+) -> None:
+    """Write a package.
+
+    Parameters
+    ----------
+    network : PortableNetwork
+        The network.
+    card : Card
+        What its file says of it.
+    path : Path
+        Where to write.
+    about : dict of str to str
+        What the weights tell of themselves.
+    ours : callable
+        What our network makes of planes in [0, 1].
+    authors : sequence of str
+        Who made the model.
+
+    Raises
+    ------
+    UsageError
+        If nobody made it, or the package onnx is not installed.
+    OSError
+        If the file cannot be written.
+    """
+    if not authors:
+        raise UsageError("A package names who made it; give --author NAME.")
+    level = float(about["level"]) if "level" in about else None
+    side = (
+        2 * network.architecture.radius()
+        + _TEST_MARGIN * network.architecture.unshuffle
+    )
+    given = sample_input(card, (side, side), level)
+    restored = np.float32(255) * ours(given / np.float32(255))
+    with tempfile.TemporaryDirectory() as folder:
+        onnx, script = Path(folder, "weights.onnx"), Path(folder, "weights.pt")
+        write_onnx(network, onnx, about)
+        write_torchscript(network, script, about)
+        files = {
+            "weights.onnx": onnx.read_bytes(),
+            "weights.pt": script.read_bytes(),
+            "test-input.npy": _npy(given),
+            "test-output.npy": _npy(restored),
+            "cover.png": _cover(given, restored),
+            "README.md": _readme(card, level).encode(),
+        }
+    described = _description(network, card, files, level, authors)
+    text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
+        package.writestr("rdf.yaml", text)
+        for name, content in files.items():
+            package.writestr(name, content)
+
+
+def validated(path: Path) -> str:
+    """Let the zoo's own program read, run and compare a package, where it is installed.
+
+    Returns
+    -------
+    str
+        What it found, in one sentence.
+
+    Raises
+    ------
+    ModelError
+        If it does not accept the package.
+    """
+    if find_spec("bioimageio") is None or find_spec("bioimageio.core") is None:
+        return "Not validated: bioimageio.core is not installed."
+    # In a process of its own, as it leaves files open and speaks on standard output.
+    run = subprocess.run(
+        [sys.executable, "-c", _VALIDATION, path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = run.stdout.splitlines()[-1:]
+    if run.returncode or told != ["passed"]:
+        why = (told or run.stderr.splitlines()[-1:] or ["it says nothing"])[0]
+        raise ModelError(
+            f"bioimageio.core does not accept the package ({why}); nothing was "
+            "exported."
+        )
+    return "bioimageio.core validated the package and ran both kinds of weights."
+
+
+def _description(
+    network: ExportableMemNet,
+    card: Card,
+    files: dict[str, bytes],
+    level: float | None,
+    authors: Sequence[str],
+) -> dict[str, Any]:
+    """Return what rdf.yaml says."""
+    task = find_task(card.task)
+
+    def file(name: str, **more: Any) -> dict[str, Any]:
+        digest = hashlib.sha256(files[name]).hexdigest()
+        return {"source": name, "sha256": digest, **more}
+
+    described: dict[str, Any] = {
+        "type": "model",
+        "format_version": _FORMAT,
+        "name": re.sub(r"[^A-Za-z0-9_ ()-]", "-", f"MemNet {card.name}"),
+        "description": _summary(card, level),
+        "authors": [{"name": author} for author in authors],
+        "license": card.licence,
+        "cite": [_PAPER],
+        "covers": ["cover.png"],
+        "documentation": "README.md",
+        "tags": ["image-restoration", task.result, "memnet", "2d", "pytorch"],
+        "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": [_input(network, file("test-input.npy"))],
+        "outputs": [_output(network, file("test-output.npy"))],
+        "weights": {
+            "torchscript": file(
+                "weights.pt", pytorch_version=torch.__version__.partition("+")[0]
+            ),
+            "onnx": file("weights.onnx", opset_version=OPSET, parent="torchscript"),
+        },
+        "config": {"memnet": {"card": card.model_dump(mode="json"), "level": level}},
+    }
+    if card.training:
+        described["training_data"] = {
+            "type": "dataset",
+            "format_version": "0.3.0",
+            "name": f"Training images of MemNet {card.name}".replace(".", "-"),
+            "description": card.training.data[:1024],
+        }
+    return described
+
+
+def _input(network: ExportableMemNet, test: dict[str, Any]) -> dict[str, Any]:
+    architecture = network.architecture
+    step = architecture.unshuffle
+    # A tile without its halo has to hold something.
+    size = {"min": 2 * architecture.radius() + step, "step": step}
+    return {
+        "id": "image",
+        "description": "Degraded image, values of 0 to 255.",
+        "axes": [
+            {"type": "batch"},
+            _channels(network),
+            {"type": "space", "id": "y", "size": size},
+            {"type": "space", "id": "x", "size": size.copy()},
+        ],
+        "data": {"type": "float32", "range": [None, None]},
+        "test_tensor": test,
+        "preprocessing": [
+            {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}},
+            {"id": "scale_linear", "kwargs": {"gain": 1 / 255}},
+        ],
+    }
+
+
+def _output(network: ExportableMemNet, test: dict[str, Any]) -> dict[str, Any]:
+    halo = network.architecture.radius()
+    sides = [
+        {
+            "type": "space",
+            "id": axis,
+            "size": {"tensor_id": "image", "axis_id": axis},
+            "halo": halo,
+        }
+        for axis in "yx"
+    ]
+    return {
+        "id": "restored",
+        "description": "Restored image on the same scale, not clipped.",
+        "axes": [{"type": "batch"}, _channels(network), *sides],
+        "data": {"type": "float32", "range": [None, None]},
+        "test_tensor": test,
+        "postprocessing": [{"id": "scale_linear", "kwargs": {"gain": 255.0}}],
+    }
+
+
+def _channels(network: ExportableMemNet) -> dict[str, Any]:
+    colours = network.architecture.image_channels == 3
+    names = ["red", "green", "blue"] if colours else ["gray"]
+    return {"type": "channel", "channel_names": names}
+
+
+def _summary(card: Card, level: float | None) -> str:
+    task = find_task(card.task)
+    served = task.label(level) if level is not None else f"{task.symbol} {card.levels}"
+    return f"{task.title} ({served}) with MemNet. {card.description}".strip()[:1024]
+
+
+def _readme(card: Card, level: float | None) -> str:
+    """Return the documentation of a package."""
+    task = find_task(card.task)
+    architecture = card.architecture
+    planes = (
+        "the three colours together"
+        if architecture.image_channels == 3
+        else (
+            "one gray plane; of colours give the luminance, or each channel by itself"
+        )
+    )
+    enlarged = (
+        " The input is the small image, already enlarged to its final size by bicubic "
+        "interpolation."
+        if task.scale(typical_level(card)) > 1
+        else ""
+    )
+    lines = [
+        f"# MemNet {card.name} {card.version}",
+        "",
+        _summary(card, level),
+        "",
+        f"- Input and output: {planes}, float32, values of 0 to 255. Bring other types "
+        f"to that range first, and back afterwards.{enlarged}",
+        f"- Sides are multiples of {architecture.unshuffle}; a pixel sees "
+        f"{architecture.radius()} pixels around it, which is the halo of tiles.",
+        f"- Network: {architecture.memory_blocks} memory blocks of "
+        f"{architecture.recursions} recursions, {architecture.channels} channels, "
+        f"{architecture.multiply_adds() / 1e3:.0f} K multiply-adds a pixel.",
+        f"- SHA-256 of the weights as tensors: {card.sha256}; licence {card.licence}.",
+        "",
+        "## Training",
+        "",
+    ]
+    if training := card.training:
+        lines.append(
+            f"{training.data}: {training.megapixels:g} megapixels in {training.steps} "
+            f"steps, {training.minutes:g} minutes on {training.hardware}."
+        )
+        lines += ["", f"`{training.command}`"] if training.command else []
+    else:
+        lines.append("Not told.")
+    lines += [
+        "",
+        "## Validation",
+        "",
+        "Degrade clean images in the way the model is for, restore them, and compare "
+        "PSNR and SSIM before and after; `memnet evaluate` does that by the paper's "
+        "protocol.",
+        "",
+    ]
+    for score in card.scores:
+        lines.append(
+            f"- {score.dataset}, {task.label(score.level)}: {score.input_psnr:.2f} dB "
+            f"before, {score.psnr:.2f} dB after (SSIM {score.input_ssim:.4f}, "
+            f"{score.ssim:.4f})"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _npy(array: NDArray[np.float32]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _cover(given: NDArray[np.float32], restored: NDArray[np.float32]) -> bytes:
+    """Draw the test image before and after, side by side, twice its size."""
+    from PIL import Image
+
+    pair = np.concatenate([given[0], restored[0]], axis=2).transpose(1, 2, 0)
+    pixels = np.clip(np.rint(pair), 0, 255).astype(np.uint8).squeeze()
+    image = Image.fromarray(pixels)
+    image = image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

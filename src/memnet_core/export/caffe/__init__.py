@@ -1,0 +1,1 @@
+"""Import of Caffe networks."""

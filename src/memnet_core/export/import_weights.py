@@ -1,0 +1,187 @@
+"""Model files made of foreign ones."""
+
+from __future__ import annotations
+
+import os
+import pickletools
+import re
+import shutil
+import stat
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from memnet_core._util.atomic_write import replaced_when_complete
+from memnet_core._version import __version__
+from memnet_core.errors import ModelError, UsageError
+from memnet_core.export.caffe.protobuf import WireError
+from memnet_core.export.caffe.reader import memnet_from_caffe
+from memnet_core.export.detect_architecture import PORT, architecture_of, is_port
+from memnet_core.model.checkpoint import load_model, read_header, save_model
+from memnet_core.model.network import MemNet
+from memnet_core.model.registry import Entry, add_model
+
+if TYPE_CHECKING:
+    from memnet_core.tasks import Levels
+
+__all__ = ["import_file"]
+
+_LARGEST = 2**28
+"""Bytes of a file; the authors' largest network has some 40 MB."""
+
+_LARGEST_PICKLE = 2**24
+_SAFETENSORS = ".safetensors"
+
+
+def import_file(
+    file: Path,
+    out: Path | None = None,
+    *,
+    task: str,
+    levels: Levels,
+    name: str | None = None,
+    licence: str = "not stated",
+) -> Entry:
+    """Make a model of foreign weights, and install it or write it to a file.
+
+    Parameters
+    ----------
+    file : Path
+        A .caffemodel, or a safetensors file without a card.
+    out : Path, optional
+        Where to write the model; it is installed by default.
+    task : str
+        What it was trained for.
+    levels : Levels
+        What levels it was trained for.
+    name : str, optional
+        What it is called; as the file by default.
+    licence : str
+        Under which it may be used.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, or does not hold a MemNet.
+    UsageError
+        If there is a file `out` already.
+    """
+    if out is not None and os.path.lexists(out):
+        raise UsageError(f"{out} exists already; name another file.")
+    network, origin = _read(file)
+    title = name or re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("._-") or "model"
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, f"model{_SAFETENSORS}")
+        try:
+            card = save_model(
+                made,
+                network,
+                name=title,
+                task=task,
+                levels=levels,
+                version="1",
+                licence=licence,
+                description=f"Imported by napari-memnet {__version__} from {origin}.",
+            )
+        except ValueError as error:
+            raise UsageError(
+                f"A model for {task} cannot be called {title!r} or serve {levels}; "
+                "give another --name or other --levels."
+            ) from error
+        if out is None:
+            return add_model(made)
+        load_model(made)
+        try:
+            with replaced_when_complete(out) as temporary:
+                shutil.copyfile(made, temporary)
+        except OSError as error:
+            raise ModelError(f"Cannot write {out}: {error.strerror}.") from error
+    return Entry(out, card)
+
+
+def _read(file: Path) -> tuple[MemNet, str]:
+    """Return a network, and in words what it was read from."""
+    if file.suffix == _SAFETENSORS:
+        return _from_tensors(file), f"the tensors in {file.name}"
+    data = _content(file)
+    if zipfile.is_zipfile(file) or data[:1] == b"\x80":
+        raise ModelError(f"{file} {_pickled(file)}.")
+    try:
+        return memnet_from_caffe(data), f"the Caffe model {file.name}"
+    except WireError as error:
+        raise ModelError(
+            f"{file} is no MemNet as a .caffemodel, or a damaged one: {error}."
+        ) from error
+
+
+def _content(file: Path) -> bytes:
+    try:
+        state = file.stat()
+        if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for
+            raise ModelError(f"{file} is not a regular file; give a .caffemodel.")
+        if state.st_size > _LARGEST:
+            raise ModelError(f"{file} is too large for a MemNet; give a .caffemodel.")
+        return file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"Cannot read {file}: {error.strerror}.") from error
+    except ValueError as error:  # a NUL in its name
+        raise ModelError(f"Cannot read {file}: {error}.") from error
+
+
+def _from_tensors(file: Path) -> MemNet:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    header = read_header(file)
+    if "memnet" in (header.pop("__metadata__", None) or {}):
+        raise ModelError(
+            f"{file} is a model file already; install it with 'memnet models add FILE'."
+        )
+    try:
+        architecture = architecture_of(
+            {name: tensor["shape"] for name, tensor in header.items()}
+        )
+        tensors = load_file(file)
+    except ModelError as error:
+        raise ModelError(f"{file} {error}.") from error
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{file} is damaged ({error}); get a fresh copy of the file."
+        ) from error
+    network = MemNet(architecture)
+    complete = {
+        name: tensor if tensor.ndim else torch.zeros_like(tensor)
+        for name, tensor in network.state_dict().items()
+    } | {name: tensor for name, tensor in tensors.items() if tensor.ndim}
+    network.load_state_dict(complete)
+    return network.eval()
+
+
+def _pickled(file: Path) -> str:
+    """Return why a pickle is refused: by its words, which are read but not run."""
+    if is_port(_words(file)):
+        return PORT
+    return (
+        "looks like a Python pickle, which can run code when it is opened; save its "
+        "tensors as safetensors, and import that"
+    )
+
+
+def _words(file: Path) -> set[str]:
+    """Return the texts in a pickle of PyTorch, as far as they can be read."""
+    words = set()
+    try:
+        with zipfile.ZipFile(file) as archive:
+            [name] = [n for n in archive.namelist() if n.endswith("data.pkl")]
+            if archive.getinfo(name).file_size > _LARGEST_PICKLE:
+                return set()
+            content = archive.read(name)
+        for _, argument, _ in pickletools.genops(content):
+            if isinstance(argument, str):
+                words.add(argument)
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return words
+    return words

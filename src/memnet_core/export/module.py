@@ -1,0 +1,131 @@
+"""A trained network as one function of plain operators, for other programs.
+
+It computes what `memnet_core.model.network` does in evaluation mode, from the folded
+weights of `memnet_core.model.fused`, on whole images of shape (N, C, H, W) whose sides
+are multiples of the pixel-unshuffle: other programs cut and pad images by themselves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memnet_core.errors import UsageError
+from memnet_core.model.fused import FusedWeights, Rectifier
+
+if TYPE_CHECKING:
+    from memnet_core.model.fused import Activation, Convolution, FusedBlock, GateTerm
+    from memnet_core.model.network import MemNet
+
+__all__ = ["ExportableMemNet"]
+
+
+class ExportableMemNet(nn.Module):
+    """A trained MemNet in operators that every framework has.
+
+    Parameters
+    ----------
+    model : MemNet
+        The trained network; it is not changed.
+    plane : float, optional
+        What the plane of the level holds, for a network that has one; it becomes a
+        part of the function.
+
+    Raises
+    ------
+    UsageError
+        If the network has a level map and there is no value for it, or the reverse.
+    """
+
+    def __init__(self, model: MemNet, plane: float | None = None) -> None:
+        super().__init__()
+        self.architecture = model.architecture
+        if self.architecture.level_map and plane is None:
+            raise UsageError(
+                "This model has to be told the level; fix it with --level, in a file "
+                "for each level."
+            )
+        if plane is not None and not self.architecture.level_map:
+            raise UsageError("This model finds the level itself; leave out --level.")
+        self.plane = plane
+        self.weights = FusedWeights(model)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Restore a batch of images.
+
+        Parameters
+        ----------
+        x : Tensor
+            Shape (N, C, H, W), values in [0, 1]; H and W are multiples of u.
+
+        Returns
+        -------
+        Tensor
+            Of the same shape, not clipped.
+        """
+        weights, unshuffle = self.weights, self.architecture.unshuffle
+        planes = x
+        if self.plane is not None:
+            planes = torch.cat([x, torch.full_like(x[:, :1], self.plane)], 1)
+        if unshuffle > 1:
+            planes = F.pixel_unshuffle(planes, unshuffle)
+        if weights.fenet_norm is not None:
+            planes = _activated(weights.fenet_norm, planes)
+        memories = [_convolved(weights.fenet, planes)]
+        terms = []
+        for block, norm, share in zip(
+            weights.blocks, weights.recon_norms, weights.fusion, strict=True
+        ):
+            memories.append(_block(cast("FusedBlock", block), memories))
+            if share:
+                term = _activated(cast("Activation", norm), memories[-1])
+                terms.append(term * share)
+        residual = _convolved(weights.recon, _added(terms))
+        if unshuffle > 1:
+            residual = F.pixel_shuffle(residual, unshuffle)
+        return x * sum(weights.fusion) + residual
+
+
+def _block(block: FusedBlock, memories: list[Tensor]) -> Tensor:
+    """Return B_m from [B_0 ... B_{m-1}]."""
+    h = memories[-1]
+    recursions = []
+    for norm, first in zip(block.norms, block.first, strict=True):
+        inner = _convolved(
+            cast("Convolution", first), _activated(cast("Activation", norm), h)
+        )
+        h = _convolved(block.second, F.relu(inner)) + h
+        recursions.append(h)
+    long_term = memories if block.long_term else []
+    short_term = recursions if block.short_term else recursions[-1:]
+    terms = [
+        _convolved(term.convolution, _activated(term.norm, memory))
+        for term, memory in zip(
+            cast("list[GateTerm]", list(block.gates)),
+            [*long_term, *short_term],
+            strict=True,
+        )
+    ]
+    return _added(terms) + block.gate_bias.reshape(-1, 1, 1)
+
+
+def _activated(norm: Activation, x: Tensor) -> Tensor:
+    if isinstance(norm, Rectifier):
+        return F.relu(x)
+    return F.relu(x * norm.scale.reshape(-1, 1, 1) + norm.shift.reshape(-1, 1, 1))
+
+
+def _convolved(convolution: Convolution, x: Tensor) -> Tensor:
+    padding = convolution.weight.shape[-1] // 2
+    return F.conv2d(x, convolution.weight, convolution.bias, padding=padding)
+
+
+def _added(terms: list[Tensor]) -> Tensor:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total

@@ -1,0 +1,216 @@
+"""Export as ONNX: the graph of the folded network, written operator by operator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from memnet_core.errors import UsageError
+from memnet_core.model.fused import Rectifier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from memnet_core.export.module import ExportableMemNet
+    from memnet_core.model.fused import Activation, Convolution, FusedBlock, GateTerm
+
+__all__ = ["OPSET", "run_onnx", "write_onnx"]
+
+OPSET = 13
+"""Operators of ONNX 1.8, of 2020: whatever reads ONNX today reads these."""
+
+_IR_VERSION = 7
+"""Format of files of the same release."""
+
+_MISSING = (
+    "To export as ONNX, install what writes and checks it: "
+    "pip install 'napari-memnet[export]'."
+)
+
+
+def write_onnx(
+    network: ExportableMemNet, path: Path, about: dict[str, str] | None = None
+) -> None:
+    """Write a network as ONNX with free height and width.
+
+    The input ``image`` and the output ``restored`` are float32 of shape (N, C, H, W).
+
+    Parameters
+    ----------
+    network : ExportableMemNet
+        The network.
+    path : Path
+        Where to write.
+    about : dict of str to str, optional
+        Metadata of the file.
+
+    Raises
+    ------
+    UsageError
+        If the package onnx is not installed.
+    OSError
+        If the file cannot be written.
+    """
+    try:
+        import onnx
+        from onnx import helper
+    except ImportError as error:
+        raise UsageError(_MISSING) from error
+    graph = _Graph()
+    result = _restored(graph, network)
+    shape = ["N", network.architecture.image_channels, "H", "W"]
+    model = helper.make_model(
+        helper.make_graph(
+            [*graph.nodes, helper.make_node("Identity", [result], ["restored"])],
+            "memnet",
+            [helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info("restored", onnx.TensorProto.FLOAT, shape)],
+            graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=_IR_VERSION,
+        producer_name="napari-memnet",
+    )
+    helper.set_model_props(model, about or {})
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+
+
+def run_onnx(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Return what ONNX Runtime makes of planes, or None where it is not installed."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"]
+    )
+    [restored] = session.run(None, {"image": x})
+    return np.asarray(restored, np.float32)
+
+
+class _Graph:
+    """Nodes and constants of a graph that grows."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self._names: dict[bytes, str] = {}
+
+    def constant(self, values: NDArray[Any] | Tensor) -> str:
+        """Add a constant, or find it again, and return its name."""
+        from onnx import numpy_helper
+
+        array = np.ascontiguousarray(values)
+        key = f"{array.dtype} {array.shape} ".encode() + array.tobytes()
+        if key not in self._names:
+            self._names[key] = name = f"w{len(self.constants)}"
+            self.constants.append(numpy_helper.from_array(array, name))
+        return self._names[key]
+
+    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Add an operator and return the name of its result."""
+        from onnx import helper
+
+        name = f"x{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, [*inputs], [name], **attributes))
+        return name
+
+    def activated(self, norm: Activation, x: str) -> str:
+        """Add max(0, s·x + t), or max(0, x) where there is no BatchNorm."""
+        if isinstance(norm, Rectifier):
+            return self.add("Relu", x)
+        scale, shift = (
+            self.constant(part.reshape(-1, 1, 1)) for part in (norm.scale, norm.shift)
+        )
+        return self.add("Relu", self.add("Add", self.add("Mul", x, scale), shift))
+
+    def convolved(self, convolution: Convolution, x: str) -> str:
+        """Add a convolution that pads by zeros."""
+        weight, bias = convolution.weight, convolution.bias
+        parts = [self.constant(weight)]
+        if bias is not None:
+            parts.append(self.constant(bias))
+        return self.add("Conv", x, *parts, pads=[weight.shape[-1] // 2] * 4)
+
+    def total(self, terms: list[str]) -> str:
+        """Add the sum of maps."""
+        return terms[0] if len(terms) == 1 else self.add("Sum", *terms)
+
+
+def _restored(graph: _Graph, network: ExportableMemNet) -> str:
+    """Add a whole network and return the name of its result."""
+    weights = network.weights
+    planes = _planes(graph, network)
+    if weights.fenet_norm is not None:
+        planes = graph.activated(weights.fenet_norm, planes)
+    memories = [graph.convolved(weights.fenet, planes)]
+    terms = []
+    for block, norm, share in zip(
+        weights.blocks, weights.recon_norms, weights.fusion, strict=True
+    ):
+        memories.append(_block(graph, cast("FusedBlock", block), memories))
+        if share:
+            term = graph.activated(cast("Activation", norm), memories[-1])
+            factor = graph.constant(np.float32(share).reshape(1))
+            terms.append(graph.add("Mul", term, factor))
+    residual = graph.convolved(weights.recon, graph.total(terms))
+    if (size := network.architecture.unshuffle) > 1:
+        residual = graph.add("DepthToSpace", residual, blocksize=size, mode="CRD")
+    whole = graph.constant(np.float32(sum(weights.fusion)).reshape(1))
+    return graph.add("Add", graph.add("Mul", "image", whole), residual)
+
+
+def _planes(graph: _Graph, network: ExportableMemNet) -> str:
+    """Add the planes that FENet sees: the image and the level's, pixel-unshuffled."""
+    architecture, planes = network.architecture, "image"
+    if network.plane is not None:
+        value = graph.constant(np.full((1, 1, 1, 1), network.plane, np.float32))
+        size_of = graph.add("Shape", "image")
+        batch, height, width = (
+            graph.add("Gather", size_of, graph.constant(np.array([axis])), axis=0)
+            for axis in (0, 2, 3)
+        )
+        one = graph.constant(np.array([1]))
+        shape = graph.add("Concat", batch, one, height, width, axis=0)
+        level = graph.add("Expand", value, shape)
+        planes = graph.add("Concat", planes, level, axis=1)
+    if (size := architecture.unshuffle) == 1:
+        return planes
+    # SpaceToDepth has the cells outside and the channels inside; PyTorch the reverse.
+    channels = architecture.input_channels
+    order = np.arange(size**2 * channels).reshape(size**2, channels).T.ravel()
+    cells = graph.add("SpaceToDepth", planes, blocksize=size)
+    if channels == 1:
+        return cells
+    return graph.add("Gather", cells, graph.constant(order), axis=1)
+
+
+def _block(graph: _Graph, block: FusedBlock, memories: list[str]) -> str:
+    """Add a memory block and return the name of B_m."""
+    h = memories[-1]
+    recursions = []
+    for norm, first in zip(block.norms, block.first, strict=True):
+        inner = graph.convolved(
+            cast("Convolution", first), graph.activated(cast("Activation", norm), h)
+        )
+        h = graph.add("Add", graph.convolved(block.second, graph.add("Relu", inner)), h)
+        recursions.append(h)
+    long_term = memories if block.long_term else []
+    short_term = recursions if block.short_term else recursions[-1:]
+    terms = [
+        graph.convolved(term.convolution, graph.activated(term.norm, memory))
+        for term, memory in zip(
+            cast("list[GateTerm]", list(block.gates)),
+            [*long_term, *short_term],
+            strict=True,
+        )
+    ]
+    bias = graph.constant(block.gate_bias.reshape(-1, 1, 1))
+    return graph.add("Add", graph.total(terms), bias)

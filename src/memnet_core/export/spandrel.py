@@ -1,0 +1,148 @@
+"""Our model files for programs that load models with spandrel.
+
+spandrel (pip install spandrel) finds out the architecture of a file by its tensors and
+gives back a descriptor. It passes on tensors alone: what a card says, such as the
+levels, is not known to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from spandrel import (
+    MAIN_REGISTRY,
+    Architecture,
+    ArchSupport,
+    ImageModelDescriptor,
+    SizeRequirements,
+)
+from spandrel.util import KeyCondition
+
+from memnet_core.errors import UsageError
+from memnet_core.export.detect_architecture import architecture_of
+from memnet_core.model.checkpoint import load_model
+from memnet_core.model.network import MemNet
+from memnet_core.tasks import find_task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+__all__ = ["MemNetArch", "described", "register"]
+
+
+class MemNetArch(Architecture[MemNet]):  # type: ignore[misc]
+    """What spandrel has to know of MemNet.
+
+    Parameters
+    ----------
+    plane : float, optional
+        What the plane of the level holds, for networks that have one: of noise σ/255,
+        see `memnet_core.tasks.Task.level_map_value`.
+    """
+
+    def __init__(self, plane: float | None = None) -> None:
+        super().__init__(
+            id="MemNet",
+            detect=KeyCondition.has_all(
+                "fenet.weight",
+                "blocks.0.recursive.conv1.weight",
+                "blocks.0.gate.conv.weight",
+                "reconnet.conv.weight",
+            ),
+        )
+        self._plane = plane
+
+    def load(self, state_dict: Mapping[str, Tensor]) -> ImageModelDescriptor[MemNet]:
+        """Return the descriptor of a network.
+
+        Its scale is 1 in any case: super-resolution restores what bicubic interpolation
+        has enlarged.
+
+        Raises
+        ------
+        ModelError
+            If the tensors are not exactly those of one architecture.
+        UsageError
+            If the network has to be told the level, and it is not known.
+        """
+        shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
+        shape = architecture_of(shapes)
+        if shape.level_map and self._plane is None:
+            raise UsageError(
+                "This model has to be told the level; register MemNetArch(plane=...), "
+                "for noise σ/255."
+            )
+        return ImageModelDescriptor(
+            MemNet(shape),
+            state_dict,
+            architecture=self,
+            purpose="Restoration",
+            tags=[
+                f"M{shape.memory_blocks}R{shape.recursions}",
+                f"{shape.channels}nc",
+                *([f"unshuffle{shape.unshuffle}"] if shape.unshuffle > 1 else []),
+            ],
+            supports_half=False,
+            supports_bfloat16=False,
+            scale=1,
+            input_channels=shape.image_channels,
+            output_channels=shape.image_channels,
+            size_requirements=SizeRequirements(multiple_of=shape.unshuffle),
+            call_fn=self._restored,
+        )
+
+    def _restored(self, model: MemNet, image: Tensor) -> Tensor:
+        planes = image
+        if model.architecture.level_map:
+            level = torch.full_like(image[:, :1], self._plane or 0.0)
+            planes = torch.cat([image, level], 1)
+        restored: Tensor = model(planes).output
+        return restored
+
+
+def register(plane: float | None = None, registry: Any = MAIN_REGISTRY) -> None:
+    """Let spandrel know MemNet, so that its ModelLoader opens our files.
+
+    Parameters
+    ----------
+    plane : float, optional
+        As for `MemNetArch`.
+    registry : spandrel.ArchRegistry
+        Where to add it; adding it a second time changes nothing.
+    """
+    support = ArchSupport.from_architecture(MemNetArch(plane))
+    registry.add(support, ignore_duplicates=True)
+
+
+def described(path: Path, level: float | None = None) -> ImageModelDescriptor[MemNet]:
+    """Return spandrel's descriptor of a model file, with what its card says.
+
+    Parameters
+    ----------
+    path : Path
+        A model file.
+    level : float, optional
+        Of degradation, for a model with a level map.
+
+    Raises
+    ------
+    ModelError
+        As `memnet_core.load_model`.
+    LevelError
+        If there is no such level.
+    UsageError
+        If the model needs a level.
+    """
+    model, card = load_model(path)
+    task = find_task(card.task)
+    plane = None
+    if level is not None:
+        task.check(level)
+        plane = task.level_map_value(level)
+    descriptor = MemNetArch(plane).load(model.state_dict())
+    descriptor.tags.append(card.serves)
+    return descriptor.eval()

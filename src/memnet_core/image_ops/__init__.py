@@ -1,0 +1,1 @@
+"""Operations on arrays of pixels: color, dtype, resizing, metrics."""

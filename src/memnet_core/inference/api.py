@@ -1,0 +1,183 @@
+"""The front door: one call for an array, an image or a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+
+from memnet_core.errors import UsageError
+from memnet_core.inference.engine import prepare
+from memnet_core.inference.provenance import provenance
+from memnet_core.inference.runner import restore as run
+from memnet_core.inference.settings import (
+    Channels,
+    Context,
+    GrainChoice,
+    HotPixels,
+    NoiseChoice,
+    Precision,
+    RangeChoice,
+    RestoreOptions,
+)
+from memnet_core.io import Image, ImageFile, in_memory, open_image
+from memnet_core.progress import Progress
+from memnet_core.sources.protocols import ArraySink
+from memnet_core.tasks import find_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+__all__ = ["opened", "restore"]
+
+
+@overload
+def restore(
+    what: NDArray[Any],
+    task: str = ...,
+    level: float | Literal["auto"] = ...,
+    *,
+    axes: str = ...,
+    channels: Channels | None = ...,
+    strength: float = ...,
+    value_range: RangeChoice = ...,
+    noise: NoiseChoice = ...,
+    noise_grain: GrainChoice = ...,
+    hot_pixels: HotPixels = ...,
+    context: Context = ...,
+    model: str | None = ...,
+    nearest: bool = ...,
+    device: str = ...,
+    exit_block: int | None = ...,
+    tta: bool = ...,
+    precision: Precision = ...,
+    consistency: bool = ...,
+    progress: Callable[[float], object] | None = ...,
+) -> NDArray[Any]: ...
+
+
+@overload
+def restore(
+    what: Image | Path | str,
+    task: str = ...,
+    level: float | Literal["auto"] = ...,
+    *,
+    axes: str = ...,
+    scene: int | str | None = ...,
+    channels: Channels | None = ...,
+    strength: float = ...,
+    value_range: RangeChoice = ...,
+    noise: NoiseChoice = ...,
+    noise_grain: GrainChoice = ...,
+    hot_pixels: HotPixels = ...,
+    context: Context = ...,
+    model: str | None = ...,
+    nearest: bool = ...,
+    device: str = ...,
+    exit_block: int | None = ...,
+    tta: bool = ...,
+    precision: Precision = ...,
+    consistency: bool = ...,
+    progress: Callable[[float], object] | None = ...,
+) -> Image: ...
+
+
+def restore(
+    what: NDArray[Any] | Image | Path | str,
+    task: str = "denoise",
+    level: float | Literal["auto"] = "auto",
+    *,
+    axes: str = "",
+    scene: int | str | None = None,
+    progress: Callable[[float], object] | None = None,
+    **settings: Any,
+) -> NDArray[Any] | Image:
+    """Restore an array, an image or a file.
+
+    Parameters
+    ----------
+    what : ndarray, Image, Path or str
+        Pixels of any bool, integer or float dtype. The axes of an array are ``axes``,
+        or else ``YX``; ``YXS`` where a third and last one has 3 or 4 colour samples;
+        or planes behind each other.
+    task : str
+        ``denoise``, ``deblock`` or ``sr``.
+    level : float or ``auto``
+        Noise deviation in grey levels of 255, JPEG quality, or scale; ``auto`` finds
+        it out, which super-resolution cannot.
+    axes : str
+        Letters out of TZCYXS, one for each axis.
+    scene : int or str, optional
+        Which image of a file that holds several: its number from 0, or its name.
+    progress : callable, optional
+        Is called with the fraction that is done, in [0, 1].
+    **settings
+        The other fields of `memnet_core.inference.settings.RestoreOptions`.
+
+    Returns
+    -------
+    ndarray or Image
+        An array for an array. Dtype, axes and metadata are kept; super-resolution makes
+        Y and X larger.
+
+    Raises
+    ------
+    MemnetError
+        If it cannot be read or restored, or no model serves.
+    """
+    found = None if level == "auto" else float(level)
+    asked = RestoreOptions(task=find_task(task).name, level=found, **settings)
+    with opened(what, axes, scene) as source:
+        prepared = prepare(source, asked)
+        result = np.empty(prepared.result_shape(source.shape), source.dtype)
+        for event in run(source, ArraySink(result), prepared):
+            if progress and isinstance(event, Progress):
+                progress(event.fraction)
+        told = provenance(prepared.decision, asked, axes)
+        source.metadata = replace(source.metadata, provenance=str(told))
+        restored = source.image().with_stack(result, prepared.scale)
+    return restored if isinstance(what, Image | Path | str) else restored.pixels
+
+
+def opened(
+    what: NDArray[Any] | Image | Path | str,
+    axes: str = "",
+    scene: int | str | None = None,
+) -> ImageFile:
+    """Return what is to be read, with its axes; use it in a ``with`` statement.
+
+    Parameters
+    ----------
+    what, axes, scene
+        As for `restore`.
+
+    Raises
+    ------
+    MemnetError
+        If it cannot be read, or is no image.
+    """
+    if isinstance(what, str | Path):
+        return open_image(Path(what), axes, scene=scene)
+    if isinstance(what, Image):
+        return in_memory(Path("the image"), what, axes)
+    array = np.asarray(what)
+    return in_memory(Path("the array"), Image(array, axes or _axes_of(array)))
+
+
+def _axes_of(array: NDArray[Any]) -> str:
+    """Return the axes that an array of so many most probably has."""
+    if array.ndim < 2:
+        raise UsageError(
+            f"An array of shape {array.shape} has no rows and columns to restore."
+        )
+    if array.ndim == 3 and array.shape[-1] in (3, 4):
+        return "YXS"
+    if array.ndim > 5:
+        raise UsageError(
+            f"Name the {array.ndim} axes of the array, such as axes='TZCYX'."
+        )
+    return "TZC"[5 - array.ndim :] + "YX"

@@ -1,0 +1,301 @@
+"""A network on a device through which the rows of images stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+
+from memnet_core._util.devices import (
+    available_memory,
+    cache_size,
+    is_out_of_memory,
+    select_device,
+)
+from memnet_core.errors import ModelError, NotFinite, OutOfMemory, UsageError
+from memnet_core.inference.plan import Prepared, RestorePlan, plan_restore
+from memnet_core.model.checkpoint import load_model
+from memnet_core.model.streaming import EvaluationNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from memnet_core.inference.settings import Precision, RestoreOptions
+    from memnet_core.model.network import MemNet
+    from memnet_core.model.streaming import RowStream
+    from memnet_core.sources.protocols import PixelSource
+
+__all__ = ["Engine", "EngineCache", "bind_engine", "prepare"]
+
+
+# Other programs, and the images themselves, need memory, too.
+_MEMORY_SHARE = 0.5
+# Some five maps are at work at once, and others share the cache: a map of 1/12 of it
+# was fastest, of half or twice as much within 3 % (benchmarks/speed.py).
+_CACHE_SHARE = 12
+# Every convolution copies the two rows that it keeps in and out; fewer fresh rows than
+# these do not pay.
+_FEWEST_ROWS = 4
+# Enough work for each kernel on a GPU, and a strip takes a fraction of a second.
+_GPU_MAP = 64 * 2**20
+
+
+class Engine:
+    """A network on a device, ready for images of any size.
+
+    Parameters
+    ----------
+    model : MemNet
+        The trained network.
+    device : str
+        ``auto`` or one of `memnet_core._util.devices.available_devices`.
+    exit_block : int, optional
+        Stop after memory block m = 1..M.
+    precision : str
+        ``float32``, ``bfloat16`` or ``float16``.
+
+    Attributes
+    ----------
+    device : torch.device
+        Where it computes.
+    radius : int
+        How far a pixel of the result sees, in pixels, on a grid of multiples of
+        `multiple`.
+    multiple : int
+        Side of the cells in which pixels are shuffled.
+    image_channels : int
+        Planes that are restored together.
+    level_map : bool
+        Whether the network wants to be told the level.
+    precision : str
+        Type that the network computes in.
+
+    Raises
+    ------
+    DeviceError
+        If the device does not exist.
+    UsageError
+        If the network makes no prediction after `exit_block`.
+    """
+
+    def __init__(
+        self,
+        model: MemNet,
+        *,
+        device: str = "auto",
+        exit_block: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        architecture = model.architecture
+        self.device = select_device(device)
+        self.radius = architecture.radius(exit_block)
+        self.multiple = architecture.unshuffle
+        self.image_channels = architecture.image_channels
+        self.level_map = architecture.level_map
+        self.precision = precision
+        self._model = model
+        self._exit_block = exit_block
+        self._dtype: torch.dtype = getattr(torch, precision)
+        self._network = EvaluationNetwork(model, exit_block).to(
+            self.device, self._dtype
+        )
+
+    def exact(self) -> Engine:
+        """Return an engine that computes the same in float32."""
+        if self.precision == "float32":
+            return self
+        return Engine(self._model, device=str(self.device), exit_block=self._exit_block)
+
+    def stream(
+        self,
+        strips: Iterable[NDArray[np.float32]],
+        height: int,
+        level: float | None = None,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Restore images of one size whose rows arrive in strips.
+
+        Parameters
+        ----------
+        strips : iterable of ndarray of float32, shape (N, C, h, W)
+            Consecutive rows of N images, values in [0, 1]; h may change.
+        height : int
+            Number of rows in all.
+        level : float, optional
+            Value of the level's plane, for a network that has one.
+
+        Yields
+        ------
+        ndarray of float32, shape (N, C, h, W)
+            Restored rows in order, not clipped, as soon as they are known: something
+            after every strip, if only an array of no rows.
+
+        Raises
+        ------
+        OutOfMemory
+            If the memory of the device does not suffice.
+        NotFinite
+            If the result is not finite.
+        UsageError
+            If the network wants a level and there is none.
+
+        Notes
+        -----
+        The result does not depend on the strips, to the last bit on a CPU; on a GPU
+        the libraries may choose another algorithm for another height.
+        """
+        if self.level_map and level is None:
+            raise UsageError("This network has to be told the level of degradation.")
+        rows: RowStream | None = None
+        most = height
+        received = 0
+        for strip in strips:
+            images, _, _, width = strip.shape
+            if rows is None:
+                rows = self._network.stream(images, height, width)
+                most = self.strip_rows(width, images)
+            for top in range(0, strip.shape[2], most):
+                part = strip[:, :, top : top + most]
+                received += part.shape[2]
+                restored = self._push(rows, part, level)
+                if restored is None:
+                    raise OutOfMemory(
+                        f"Rows of {width} px do not fit into the memory of "
+                        f"{self.device}; free some, or use another device."
+                    )
+                if not np.isfinite(restored).all():
+                    raise NotFinite(
+                        "The network's output is not finite; check the range of the "
+                        "image's values, or give one."
+                    )
+                yield restored
+        if received != height:
+            raise ValueError(f"There were {received} rows in place of {height}.")
+
+    def strip_rows(self, width: int, images: int = 1) -> int:
+        """Return the height of a strip that suits the cache, a multiple of `multiple`.
+
+        Parameters
+        ----------
+        width : int
+            Columns of an image.
+        images : int
+            Images that are restored at once.
+        """
+        row = self._map_row(width) * images
+        wanted = _GPU_MAP if self.device.type != "cpu" else cache_size() // _CACHE_SHARE
+        return self.multiple * max(wanted // row, _FEWEST_ROWS)
+
+    def widest(self, images: int = 1) -> int:
+        """Return how many columns of each image fit into memory, at least 1."""
+        budget = available_memory(self.device) * _MEMORY_SHARE
+        width = 1024 * self.multiple
+        rows = _FEWEST_ROWS * self.multiple
+        return max(1, int(budget / (self.memory(width, rows) * images) * width))
+
+    def memory(self, width: int, rows: int) -> int:
+        """Return the bytes that one image needs, beside the weights.
+
+        Parameters
+        ----------
+        width : int
+            Columns of the image.
+        rows : int
+            Height of its strips.
+        """
+        height = -(-rows // self.multiple)
+        maps = self._network.rows_held(height) * self._map_row(width)
+        planes = self.image_channels + self.level_map
+        # Its planes wait for the residual; strips are padded, shuffled, converted.
+        pixels = (2 * self.radius + 8 * rows) * width * planes
+        return maps + pixels * self._dtype.itemsize
+
+    def _map_row(self, width: int) -> int:
+        """Return the bytes of a row of a feature map."""
+        channels = self._network.architecture.channels
+        return -(-width // self.multiple) * channels * self._dtype.itemsize
+
+    def _push(
+        self, rows: RowStream, strip: NDArray[np.float32], level: float | None
+    ) -> NDArray[np.float32] | None:
+        """Return restored rows, or None if memory does not suffice.
+
+        The caller goes on outside the handler, which would hold on to the memory.
+        """
+        try:
+            x = torch.from_numpy(np.ascontiguousarray(strip))
+            x = x.to(self.device, self._dtype)
+            if self.level_map:
+                plane = torch.full_like(x[:, :1], cast("float", level))
+                x = torch.cat([x, plane], 1)
+            restored: NDArray[np.float32] = rows.push(x).float().cpu().numpy()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+        return restored
+
+
+class EngineCache:
+    """Engines, each loaded once."""
+
+    def __init__(self) -> None:
+        self._engines: dict[tuple[object, ...], Engine] = {}
+
+    def engine(self, decision: RestorePlan, device: str = "auto") -> Engine:
+        """Return the engine for a decision on a device.
+
+        Raises
+        ------
+        ModelError, DeviceError, UsageError
+            If model, device or exit block do not serve.
+        """
+        key = (decision.checksum, device, decision.exit_block, decision.precision)
+        if key not in self._engines:
+            model, card = load_model(decision.entry().path)
+            if card.sha256 != decision.checksum:
+                raise ModelError(
+                    f"The model {decision.model} was exchanged meanwhile; begin anew."
+                )
+            self._engines[key] = Engine(
+                model,
+                device=device,
+                exit_block=decision.exit_block,
+                precision=decision.precision,
+            )
+        return self._engines[key]
+
+
+_MODELS = EngineCache()
+
+
+def prepare(
+    source: PixelSource, settings: RestoreOptions, models: EngineCache | None = None
+) -> Prepared:
+    """Decide how a source is restored, and load what does it.
+
+    Parameters
+    ----------
+    source : Source
+        Any input.
+    settings : Settings
+        What was asked for.
+    models : Models, optional
+        Where engines are kept; by default one place of this process.
+
+    Raises
+    ------
+    MemnetError
+        As `plan_restore`; also if the model or the device does not serve.
+    """
+    return bind_engine(plan_restore(source, settings), settings.device, models)
+
+
+def bind_engine(
+    decision: RestorePlan, device: str = "auto", models: EngineCache | None = None
+) -> Prepared:
+    """Return a decision with the engine on a device; see `prepare`."""
+    engine = (models or _MODELS).engine(decision, device)
+    return Prepared(decision, engine, decision.entry())

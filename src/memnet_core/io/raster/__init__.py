@@ -1,0 +1,1 @@
+"""PNG, JPEG, WebP, GIF, BMP and their kin."""

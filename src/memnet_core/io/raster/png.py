@@ -1,0 +1,140 @@
+"""PNG files of 16 bits, and the chunks that results keep."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import imagecodecs
+import numpy as np
+from PIL import Image as PillowImage
+
+from memnet_core.io.core.image import _COLOURS, _TEXTS
+from memnet_core.io.core.orientation import EXIF_MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from numpy.typing import NDArray
+
+    from memnet_core.io.core.image import Metadata
+
+__all__ = ["XMP_KEYWORD", "carried_chunks", "encode", "with_metadata", "without_text"]
+
+
+_SIGNATURE = 8
+_ELSEWHERE = (b"XML:com.adobe.xmp", b"Raw profile type exif", b"memnet")
+"""Keywords of what is carried in another way, or made anew."""
+
+
+def carried_chunks(path: Path) -> tuple[tuple[bytes, bytes], ...]:
+    """Return kind and content of the chunks of a PNG that its result gets, too.
+
+    Parameters
+    ----------
+    path : Path
+        A PNG; where it is damaged the list ends.
+    """
+    with path.open("rb") as file:
+        found = [
+            (kind, data) for kind, data in _chunks(file) if _is_carried(kind, data)
+        ]
+    return tuple(found)
+
+
+def without_text(path: Path) -> io.BytesIO:
+    """Return a PNG without the text that is carried: Pillow refuses what is long."""
+    with path.open("rb") as file:
+        data = file.read()
+    parts, position = [data[:_SIGNATURE]], _SIGNATURE
+    while position + 8 <= len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        end = position + length + 12
+        kind = data[position + 4 : position + 8]
+        if kind not in _TEXTS or not _is_carried(kind, data[position + 8 : end - 4]):
+            parts.append(data[position:end])
+        position = end
+    parts.append(data[position:])
+    return io.BytesIO(b"".join(parts))
+
+
+def _is_carried(kind: bytes, data: bytes) -> bool:
+    if kind in _TEXTS:
+        return data.partition(b"\0")[0] not in _ELSEWHERE
+    return kind in _COLOURS
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yield kind and content of chunks, but without those of pixels."""
+    file.seek(0, io.SEEK_END)
+    size = file.tell()
+    position = _SIGNATURE
+    while position + 12 <= size:
+        file.seek(position)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        position += length + 12
+        if position > size:
+            return
+        if kind in _TEXTS or kind in _COLOURS:
+            yield kind, file.read(length)
+
+
+XMP_KEYWORD = "XML:com.adobe.xmp"
+
+_AFTER_HEADER = 8 + 25
+
+
+def encode(
+    pixels: NDArray[Any],
+    metadata: Metadata,
+    dots_per_inch: tuple[float, float] | None,
+) -> bytes:
+    """Encode pixels, and put the metadata behind the header.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W) or (H, W, S)
+        Of type bool (gray only), uint8 or uint16.
+    metadata : Metadata
+        Its ICC profile, EXIF, XMP and chunks of a PNG are written.
+    dots_per_inch : (float, float), optional
+        Along x and y.
+    """
+    if pixels.dtype == np.uint16:
+        encoded = bytes(imagecodecs.png_encode(pixels))
+    else:
+        buffer = io.BytesIO()
+        PillowImage.fromarray(pixels).save(buffer, "PNG")
+        encoded = buffer.getvalue()
+    return with_metadata(encoded, metadata, dots_per_inch)
+
+
+def with_metadata(
+    encoded: bytes, metadata: Metadata, dots_per_inch: tuple[float, float] | None
+) -> bytes:
+    """Return a PNG with chunks behind its header; see `encode`."""
+    chunks = []
+    if metadata.icc:
+        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
+    if dots_per_inch:
+        per_metre = [round(value / 0.0254) for value in dots_per_inch]
+        chunks.append((b"pHYs", struct.pack(">IIB", *per_metre, 1)))
+    if metadata.exif:
+        chunks.append((b"eXIf", metadata.exif.removeprefix(EXIF_MARK)))
+    if metadata.xmp:
+        chunks.append((b"iTXt", XMP_KEYWORD.encode() + b"\0\0\0\0\0" + metadata.xmp))
+    chunks += metadata.png_chunks
+    return (
+        encoded[:_AFTER_HEADER]
+        + b"".join(_chunk(*chunk) for chunk in chunks)
+        + encoded[_AFTER_HEADER:]
+    )
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    check = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)

@@ -1,0 +1,247 @@
+"""What a JPEG file says of its pixels: an interval for every DCT coefficient.
+
+The encoder rounded each coefficient to a multiple k of its step t, so that the picture
+before had it in (k ± ½)·t. A restored picture is put back into these intervals.
+Coefficients are not read from the file: its tables and the decoded pixels give them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.jpeg.coding import BLOCK, JpegCoding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "FROM_YCC",
+    "TO_YCC",
+    "dct_basis",
+    "estimate_dct_bounds",
+    "project_chroma_to_bounds",
+    "project_colors_to_bounds",
+    "project_to_bounds",
+]
+
+
+_HALF = 0.4995
+"""Half an interval in steps; a little less than ½, so that rounding cannot leave it."""
+
+_ROUNDS = 40
+"""After which blocks are given up whose coefficients do not explain their pixels."""
+
+_TOLERANCE = 0.1
+"""Grey levels by which decoders differ from the exact transform, before they round."""
+
+TO_YCC = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [-0.168736, -0.331264, 0.5],
+        [0.5, -0.418688, -0.081312],
+    ]
+)
+"""RGB to luminance, blue and red difference, as JFIF defines them."""
+
+FROM_YCC = np.linalg.inv(TO_YCC).T
+"""What of R, G and B changes where one of the three does."""
+
+
+def dct_basis() -> NDArray[np.float64]:
+    """Return the orthonormal DCT of a block, (64, 64): coefficients from pixels."""
+    k, x = np.mgrid[:BLOCK, :BLOCK]
+    rows = np.cos(np.pi * (2 * x + 1) * k / (2 * BLOCK)) / 2
+    rows[0] /= np.sqrt(2)
+    return np.kron(rows, rows)
+
+
+_DCT = dct_basis()
+
+
+def estimate_dct_bounds(
+    low: NDArray[np.float64], high: NDArray[np.float64], steps: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the coefficients of blocks of which bounds of the pixels are known.
+
+    Pixels that were clipped, or that are not known, have no bound: there the picture
+    and its coefficients are drawn to each other in turns until both fit.
+
+    Parameters
+    ----------
+    low, high : ndarray, shape (n, 64)
+        Bounds of the decoded pixels before they were rounded and clipped, in grey
+        levels about 0 (less 128 for luminance); without a bound infinite, not both.
+    steps : ndarray, shape (64,)
+        Quantisation steps.
+
+    Returns
+    -------
+    lowest, highest : ndarray, shape (n, 64)
+        Ends of the intervals of the coefficients, in grey levels. Where no coefficients
+        explain the pixels, wide enough for those found and for the pixels.
+    """
+    pixels = np.where(np.isinf(low), high - 0.5, low + 0.5)
+    seen = pixels @ _DCT.T
+    multiples = np.rint(seen / steps)
+    open_ = np.flatnonzero((np.isinf(low) | np.isinf(high)).any(axis=1))
+    for _ in range(_ROUNDS):
+        decoded = (multiples[open_] * steps) @ _DCT
+        floor, roof = low[open_], high[open_]
+        fits = (decoded >= floor - _TOLERANCE) & (decoded <= roof + _TOLERANCE)
+        kept = ~fits.all(axis=1)
+        open_ = open_[kept]
+        if not open_.size:
+            break
+        pulled = np.clip(decoded[kept], floor[kept], roof[kept])
+        multiples[open_] = np.rint(pulled @ _DCT.T / steps)
+    middle = multiples * steps
+    lowest, highest = middle - _HALF * steps, middle + _HALF * steps
+    lowest[open_] = np.minimum(lowest[open_], seen[open_] - _HALF * steps)
+    highest[open_] = np.maximum(highest[open_], seen[open_] + _HALF * steps)
+    return lowest, highest
+
+
+def project_to_bounds(
+    decoded: NDArray[np.float64],
+    clipped: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    restored: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    missing: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    still: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
+    unsure: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float64]:
+    """Return a restored plane with every coefficient in the interval that is known.
+
+    Blocks that the picture fills only in part were completed by the encoder, which
+    repeats the border. So does this; but as the border it repeated is not known, the
+    intervals of these blocks are twice as wide, as are those of unsure ones. A block
+    that is white or black all over stays so.
+
+    Parameters
+    ----------
+    decoded : ndarray, shape (h, w)
+        Plane of the JPEG, rounded to whole grey levels about 0.
+    clipped : pair of ndarray of bool, shape (h, w)
+        Where the plane may have been lower, and where higher, before it was clipped.
+    restored : ndarray, shape (h, w)
+        What was made of it, on the same scale.
+    steps : ndarray, shape (64,)
+        Quantisation steps.
+    missing : pair of (int, int)
+        Rows above and below, columns before and behind, that complete the blocks.
+    still : pair of ndarray of bool, shape (h, w)
+        Where all is black, and where white; where the plane is clipped by default.
+    unsure : ndarray of bool, shape (h, w), optional
+        Where the plane is not quite what the file holds.
+    """
+    height, width = decoded.shape
+    low = np.where(clipped[0], -np.inf, decoded - 0.5)
+    high = np.where(clipped[1], np.inf, decoded + 0.5)
+    unbound = np.isinf(low) & np.isinf(high)
+    low[unbound] = decoded[unbound] - BLOCK
+    high[unbound] = decoded[unbound] + BLOCK
+    low, high, completed = (np.pad(p, missing, "edge") for p in (low, high, restored))
+    lowest, highest = estimate_dct_bounds(_blocks(low), _blocks(high), steps)
+    partial = _blocks(_outside((height, width), missing)).any(axis=1)
+    if unsure is not None:
+        partial |= _blocks(np.pad(unsure, missing)).any(axis=1)
+    lowest[partial] -= _HALF * steps
+    highest[partial] += _HALF * steps
+    coefficients = np.clip(_blocks(completed) @ _DCT.T, lowest, highest)
+    blocks = coefficients @ _DCT
+    for saturated in still or clipped:
+        whole = _blocks(np.pad(saturated, missing, "edge")).all(axis=1)
+        blocks[whole] = _blocks(np.pad(decoded, missing, "edge"))[whole]
+    plane = _plane(blocks, completed.shape)
+    (top, _), (left, _) = missing
+    return plane[top : top + height, left : left + width]
+
+
+def project_colors_to_bounds(
+    decoded: NDArray[np.float64],
+    restored: NDArray[np.float64],
+    coding: JpegCoding,
+    missing: tuple[tuple[int, int], tuple[int, int]],
+) -> NDArray[np.float64]:
+    """Return restored pixels whose luminance does not contradict a JPEG file.
+
+    For chroma see `memnet_core.jpeg.chroma`.
+
+    Parameters
+    ----------
+    decoded : ndarray, shape (h, w, 1 or 3)
+        Whole grey levels in [0, 255], as the file gives them.
+    restored : ndarray, shape (h, w, 1 or 3)
+        What was made of them.
+    coding : JpegCoding
+        How the file codes them.
+    missing : pair of (int, int)
+        As in `project_to_bounds`.
+    """
+    black, white = decoded <= 0, decoded >= 255
+    if decoded.shape[-1] == 1:
+        clipped = black[..., 0], white[..., 0]
+        plane = project_to_bounds(
+            decoded[..., 0] - 128,
+            clipped,
+            restored[..., 0] - 128,
+            coding.steps(0),
+            missing,
+        )
+        return plane[..., None] + 128
+    changed = restored.copy()
+    still = np.asarray(black.all(axis=-1)), np.asarray(white.all(axis=-1))
+    clipped = np.asarray(black.any(axis=-1)), np.asarray(white.any(axis=-1))
+    before, after = (pixels @ TO_YCC[0] - 128 for pixels in (decoded, restored))
+    held = project_to_bounds(
+        np.rint(before), clipped, after, coding.steps(0), missing, still
+    )
+    changed += (held - after)[..., None]
+    return changed
+
+
+def project_chroma_to_bounds(
+    decoded: NDArray[np.float64],
+    restored: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    missing: tuple[tuple[int, int], tuple[int, int]],
+    still: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    unsure: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Return a restored difference with every coefficient in its interval.
+
+    Where a colour was clipped its differences have no bounds that help; but they nearly
+    always lie close enough to tell the coefficients.
+
+    Parameters
+    ----------
+    decoded, restored, steps, missing, still, unsure
+        As for `project_to_bounds`; `decoded` need not be whole numbers.
+    """
+    never = np.zeros(decoded.shape, np.bool_)
+    return project_to_bounds(
+        decoded, (never, never), restored, steps, missing, still, unsure
+    )
+
+
+def _outside(
+    shape: tuple[int, int], missing: tuple[tuple[int, int], tuple[int, int]]
+) -> NDArray[np.bool_]:
+    """Return which pixels of the completed plane are no part of the picture."""
+    return np.pad(np.zeros(shape, np.bool_), missing, constant_values=True)
+
+
+def _blocks(plane: NDArray[Any]) -> NDArray[Any]:
+    """Return the blocks of a plane of whole blocks, (n, 64)."""
+    height, width = plane.shape
+    split = plane.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    return split.swapaxes(1, 2).reshape(-1, BLOCK * BLOCK)
+
+
+def _plane(blocks: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the plane of which these are the blocks."""
+    height, width = shape
+    split = blocks.reshape(height // BLOCK, width // BLOCK, BLOCK, BLOCK)
+    return split.swapaxes(1, 2).reshape(height, width)

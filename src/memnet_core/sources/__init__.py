@@ -1,0 +1,1 @@
+"""Planes of pixels that are read and written by regions."""

@@ -1,0 +1,1 @@
+"""Training images, samplers and degradations."""

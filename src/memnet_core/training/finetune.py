@@ -1,0 +1,78 @@
+"""Training from a model that is there: which one, and when there are too few data."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from memnet_core.errors import ModelError, TrainingError
+from memnet_core.io import open_scenes
+from memnet_core.model.registry import find_model, installed
+from memnet_core.training.data.clean_images import image_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from memnet_core.model.card import Card
+    from memnet_core.tasks import Grain
+
+__all__ = ["FEW_MEGAPIXELS", "is_small_dataset", "start_card"]
+
+FEW_MEGAPIXELS = 50
+"""Up to so many a trained model is gone on with: some 300 pictures of BSD."""
+
+
+def start_card(start: str | None, task: str | None, grain: Grain = "white") -> Card:
+    """Return the card of the model that a run starts from.
+
+    Parameters
+    ----------
+    start : str, optional
+        Its name or file; by default the model for the task that ships.
+    task : str, optional
+        What it has to be for.
+    grain : str
+        Of the noise that the one that ships removes.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    TrainingError
+        If it is for another task.
+    """
+    if start is None:
+        cards = [e.card for e in installed()[0] if e.is_shipped and e.card.task == task]
+        fitting = [c for c in cards if c.grain == grain] or cards
+        if not fitting:
+            raise ModelError(
+                f"No model for {task} ships, to go on from; give one with --init."
+            )
+        return fitting[0]
+    card = find_model(start).card
+    if task is not None and card.task != task:
+        raise TrainingError(
+            f"The model {card.name!r} to start from is for {card.task}, not for {task}."
+        )
+    return card
+
+
+def is_small_dataset(folders: Iterable[Path]) -> bool:
+    """Whether the images of some folders hold too few pixels to learn from scratch.
+
+    Raises
+    ------
+    MemnetError
+        If a folder holds no image, or one cannot be opened.
+    """
+    pixels = 0
+    for folder in folders:
+        for path in image_files(folder):
+            with open_scenes(path) as scenes:
+                for number in range(len(scenes)):
+                    with scenes.open(number) as image:
+                        pixels += math.prod(image.shape[:3])
+            if pixels > FEW_MEGAPIXELS * 1e6:
+                return False
+    return True

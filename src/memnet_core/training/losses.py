@@ -1,0 +1,74 @@
+"""The loss of eq. 12, with the paper's squared error or a smooth absolute one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from memnet_core.model.network import Prediction
+
+__all__ = [
+    "charbonnier",
+    "half_mse",
+    "half_sse",
+    "log_squared_error",
+    "memnet_loss",
+]
+
+
+def half_sse(y: Tensor, clean: Tensor) -> Tensor:
+    """Return ½‖x̃ − y‖², summed over the pixels and averaged over the patches."""
+    return 0.5 * (y - clean).square().sum() / len(y)
+
+
+def half_mse(y: Tensor, clean: Tensor) -> Tensor:
+    """Return ½(x̃ − y)², averaged over the pixels."""
+    return 0.5 * (y - clean).square().mean()
+
+
+def charbonnier(y: Tensor, clean: Tensor) -> Tensor:
+    """Return √((x̃ − y)² + ε), averaged over the pixels; it learns faster at first."""
+    return ((y - clean).square() + 1e-6).sqrt().mean()
+
+
+def log_squared_error(y: Tensor, clean: Tensor) -> Tensor:
+    """Return ln((x̃ − y)² + ε), the square averaged over each patch, in [0, 1]².
+
+    A patch counts by the ratio of its error to what it was, so that weak noise is
+    learned as well as strong noise, and PSNR is what falls out. ε = 1e-6 is an error of
+    a quarter of a gray level.
+    """
+    return ((y - clean).square().flatten(1).mean(1) + 1e-6).log().mean()
+
+
+def memnet_loss(
+    prediction: Prediction,
+    clean: Tensor,
+    error: Callable[[Tensor, Tensor], Tensor],
+    alpha: float | None = None,
+) -> Tensor:
+    """Return α·error(y) + (1 − α)/M·Σ error(y_m), eq. 12.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        What the network made of the degraded planes, shape (N, C, H, W).
+    clean : Tensor
+        The clean planes, of the same shape.
+    error : callable
+        Error of a prediction, such as `half_mse`.
+    alpha : float, optional
+        Weight of the output; 1/(M + 1) by default.
+    """
+    if not prediction.intermediate:
+        return error(prediction.output, clean)
+    blocks = len(prediction.intermediate)
+    weight = 1 / (blocks + 1) if alpha is None else alpha
+    supervised = torch.stack([error(y, clean) for y in prediction.intermediate]).sum()
+    return weight * error(prediction.output, clean) + (1 - weight) / blocks * supervised

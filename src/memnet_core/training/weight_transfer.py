@@ -1,0 +1,168 @@
+"""Starting from a trained network, also a smaller one, a blind one, or one for gray."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from memnet_core.errors import TrainingError
+from memnet_core.model.network import MemNet
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from memnet_core.model.architecture import Architecture
+    from memnet_core.model.network import GateUnit, MemoryBlock
+
+__all__ = ["expand_model"]
+
+
+@torch.no_grad()
+def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
+    """Return a network that computes what a smaller one does, and can learn more.
+
+    Gate units start without the recursions that are new, and the output without the
+    predictions of new memory blocks; where short-term memories are left out, more
+    recursions do change the function. A level's plane that is new has no weight. A
+    network for colour makes of gray pictures what the one for gray planes does.
+
+    Parameters
+    ----------
+    model : MemNet
+        The trained network; it is not changed.
+    architecture : Architecture
+        The same, or with more memory blocks or recursions, with a level map or for
+        colour where the trained one is not.
+
+    Raises
+    ------
+    TrainingError
+        If the architectures differ in anything else, or the network is the larger.
+    """
+    old = model.architecture
+    same = replace(
+        old,
+        memory_blocks=architecture.memory_blocks,
+        recursions=architecture.recursions,
+        level_map=architecture.level_map,
+        image_channels=architecture.image_channels,
+    )
+    if (
+        same != architecture
+        or old.memory_blocks > architecture.memory_blocks
+        or old.recursions > architecture.recursions
+        or old.level_map > architecture.level_map
+        or old.image_channels > architecture.image_channels
+    ):
+        raise TrainingError(
+            "A run starts from a model of its own architecture, or one with fewer "
+            "memory blocks or recursions, without a level map, or for gray planes; "
+            f"this one has {_shape(old)}, the run {_shape(architecture)}."
+        )
+    larger = MemNet(architecture)
+    _grow_input(model, larger)
+    for source, target in zip(model.blocks, larger.blocks, strict=False):
+        _grow_block(source, target)  # type: ignore[arg-type]
+    _repeat_output(model.reconnet.conv, larger.reconnet.conv)
+    _copy_list(model.reconnet.norm, larger.reconnet.norm)
+    if architecture.multi_supervised:
+        larger.fusion.zero_()
+        larger.fusion[: old.memory_blocks] = model.fusion
+    return larger.train()
+
+
+def _grow_input(model: MemNet, larger: MemNet) -> None:
+    """Copy FENet: colours share the weights of a gray plane, a new level has none.
+
+    Differences of colours get random weights, which gray pictures do not see: without
+    any, a network that sees only the mean of the colours learns nothing else.
+    """
+    old, new = model.architecture, larger.architecture
+    cells = old.unshuffle**2
+    image = old.image_channels * cells
+    colours = new.image_channels // old.image_channels
+    weight = model.fenet.weight
+    target = larger.fenet.weight.zero_()
+    shared = weight[:, None, :image].repeat(1, colours, 1, 1, 1) / colours
+    contrast = torch.randn_like(shared) * weight[:, :image].std()
+    contrast -= contrast.mean(1, keepdim=True)
+    target[:, : colours * image] = (shared + contrast).flatten(1, 2)
+    if old.level_map:
+        target[:, -cells:] = weight[:, image:]
+    assert model.fenet.bias is not None
+    assert larger.fenet.bias is not None
+    larger.fenet.bias.copy_(model.fenet.bias)
+    if model.fenet_norm is None or larger.fenet_norm is None:
+        return
+    goals = larger.fenet_norm.state_dict()
+    for name, tensor in model.fenet_norm.state_dict().items():
+        if tensor.ndim == 0:
+            goals[name].copy_(tensor)
+            continue
+        goals[name][: colours * image] = tensor[:image].repeat(colours)
+        if old.level_map:
+            goals[name][-cells:] = tensor[image:]
+
+
+def _repeat_output(source: nn.Conv2d, target: nn.Conv2d) -> None:
+    """Copy ReconNet, once for every colour that stands for a gray plane."""
+    colours = target.out_channels // source.out_channels
+    assert source.bias is not None
+    assert target.bias is not None
+    target.weight.copy_(source.weight.repeat(colours, 1, 1, 1))
+    target.bias.copy_(source.bias.repeat(colours))
+
+
+def _grow_block(source: MemoryBlock, target: MemoryBlock) -> None:
+    _copy(source.recursive.conv1, target.recursive.conv1)
+    _copy(source.recursive.conv2, target.recursive.conv2)
+    _copy_list(source.recursive.norm1, target.recursive.norm1)
+    _copy_list(source.recursive.norm2, target.recursive.norm2)
+    _grow_gate(source.gate, target.gate)
+
+
+def _grow_gate(source: GateUnit, target: GateUnit) -> None:
+    """Copy a gate unit; the inputs that it lacks come last, and get no weight."""
+    inputs = source.conv.in_channels
+    target.conv.weight.zero_()
+    target.conv.weight[:, :inputs] = source.conv.weight
+    assert target.conv.bias is not None
+    assert source.conv.bias is not None
+    target.conv.bias.copy_(source.conv.bias)
+    for name, tensor in source.norm.state_dict().items():
+        goal = target.norm.state_dict()[name]
+        (goal[:inputs] if goal.ndim else goal).copy_(tensor)
+
+
+def _copy(source: nn.Module, target: nn.Module) -> None:
+    target.load_state_dict(source.state_dict())
+
+
+def _copy_list(source: nn.ModuleList, target: nn.ModuleList) -> None:
+    """Copy one by one, and the last to all that remain."""
+    for index, module in enumerate(target):
+        _copy(source[min(index, len(source) - 1)], module)
+
+
+def _shape(architecture: Architecture) -> str:
+    """Return what a network is, such as ``M4 R4, 48 channels, unshuffle 2``."""
+    kinds = [
+        word
+        for name, word in (
+            ("multi_supervised", "multi-supervised"),
+            ("long_term", "long-term"),
+            ("short_term", "short-term"),
+            ("fenet_norm", "normalised FENet"),
+            ("level_map", "level map"),
+            ("batch_norm", "BatchNorm"),
+        )
+        if getattr(architecture, name)
+    ]
+    return (
+        f"M{architecture.memory_blocks} R{architecture.recursions}, "
+        f"{architecture.channels} channels, unshuffle {architecture.unshuffle}, "
+        f"{'colour' if architecture.image_channels > 1 else 'gray'} "
+        f"({', '.join(kinds)})"
+    )

@@ -1,0 +1,1 @@
+"""napari layers as sources and results."""

@@ -1,0 +1,378 @@
+"""Layers in and out: planes of a layer, and results that lie exactly on it.
+
+Nothing here needs Qt or changes a layer.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memnet_core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image, Layer
+    from numpy.typing import NDArray
+
+    from memnet_core.jpeg.coding import JpegCoding
+
+__all__ = [
+    "LayerRegion",
+    "LayerSource",
+    "aligned_layer_attributes",
+    "jpeg_tables_of",
+    "layer_planes",
+    "origin",
+    "place_of",
+    "plane_index",
+]
+
+_KEPT = (
+    "affine",
+    "attenuation",
+    "axis_labels",
+    "blending",
+    "colormap",
+    "contrast_limits",
+    "depiction",
+    "gamma",
+    "interpolation2d",
+    "interpolation3d",
+    "iso_threshold",
+    "opacity",
+    "projection_mode",
+    "rendering",
+    "rgb",
+    "rotate",
+    "scale",
+    "shear",
+    "translate",
+    "units",
+)
+
+
+_CHANNEL_LABELS = ("c", "channel", "channels")
+
+
+@dataclass(frozen=True)
+class LayerRegion:
+    """A part of a layer's data.
+
+    Attributes
+    ----------
+    slices : tuple of slice
+        Start and stop along every axis that the layer has, without colour.
+    """
+
+    slices: tuple[slice, ...]
+
+    @classmethod
+    def whole(cls, shape: Sequence[int]) -> LayerRegion:
+        """Return the region that is all of a shape."""
+        return cls(tuple(slice(0, int(size)) for size in shape))
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """First index along every axis."""
+        return tuple(part.start for part in self.slices)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size along every axis."""
+        return tuple(part.stop - part.start for part in self.slices)
+
+    def at(self, index: Sequence[int], keep: int | None = None) -> LayerRegion:
+        """Return the plane at an index of the leading axes.
+
+        Parameters
+        ----------
+        index : sequence of int
+            One for every axis; those of Y and X are ignored, others are clipped.
+        keep : int, optional
+            A leading axis along which everything is kept: a stack.
+        """
+        leading = [
+            part if axis == keep else _single(int(value), part)
+            for axis, (value, part) in enumerate(
+                zip(index[:-2], self.slices[:-2], strict=True)
+            )
+        ]
+        return LayerRegion((*leading, *self.slices[-2:]))
+
+    def with_planes(self, rows: slice, columns: slice) -> LayerRegion:
+        """Return the region with other rows and columns."""
+        return LayerRegion((*self.slices[:-2], rows, columns))
+
+
+def _single(value: int, part: slice) -> slice:
+    index = min(max(value, part.start), part.stop - 1)
+    return slice(index, index + 1)
+
+
+class LayerSource:
+    """The planes of a layer: a `memnet_core.sources.protocols.PixelSource`.
+
+    Dask arrays, Zarr arrays and the like are asked for windows of one plane at a time,
+    and for each chunk once while windows come from top to bottom. The layer itself is
+    not needed any more, so that another thread can read on.
+
+    Parameters
+    ----------
+    data : array
+        Pixels of shape (..., H, W), with samples behind if `rgb`.
+    rgb : bool
+        Whether the last axis is colour.
+    channel_axis : int, optional
+        The leading axis along which channels lie, each with a range of its own.
+    jpeg_tables : tuple of tuple of int
+        Quantisation tables of the JPEG that the layer was read from.
+
+    Attributes
+    ----------
+    region : Region
+        All of the layer.
+    channel_axis : int, optional
+        As given.
+    jpeg_coding : JpegCoding, optional
+        How that JPEG codes the pixels.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        rgb: bool,
+        channel_axis: int | None = None,
+        jpeg_tables: tuple[tuple[int, ...], ...] = (),
+    ) -> None:
+        self.data = data
+        self.rgb = rgb
+        self.dtype = np.dtype(data.dtype)
+        self.jpeg_tables = jpeg_tables
+        self.jpeg_coding: JpegCoding | None = None
+        self.channel_axis = channel_axis
+        sizes = tuple(int(size) for size in data.shape)
+        self.region = LayerRegion.whole(sizes[:-1] if rgb else sizes)
+        self._edges = _chunk_edges(data, self.region.shape)
+        self._decoded: tuple[tuple[int, slice], int, NDArray[Any]] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, H, W, S): planes, height, width, samples."""
+        *leading, height, width = self.region.shape
+        samples = int(self.data.shape[-1]) if self.rgb else 1
+        return math.prod(leading), height, width, samples
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        axis = self.channel_axis
+        return 1 if axis is None else self.region.shape[axis]
+
+    def channel(self, plane: int) -> int:
+        """Return the channel of a plane."""
+        axis = self.channel_axis
+        return 0 if axis is None else plane_index(plane, self.region.shape)[axis]
+
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Read a window of a plane, of shape (h, w, S)."""
+        if self._edges is None:
+            return self._pixels(plane, rows, columns)
+        seen = _widened(rows, self._edges[0])
+        across = _widened(columns, self._edges[1])
+        top, pixels = self._chunks(plane, seen, across)
+        left = across.start
+        return pixels[
+            rows.start - top : rows.stop - top,
+            columns.start - left : columns.stop - left,
+        ]
+
+    def _chunks(
+        self, plane: int, rows: slice, columns: slice
+    ) -> tuple[int, NDArray[Any]]:
+        """Return all pixels of some chunks, and the row at which they begin.
+
+        What was decoded last is kept: a strip mostly ends within a chunk that the next
+        one needs, too, and decoding it again for every strip would take far longer than
+        the network.
+        """
+        place, top, pixels = self._decoded or ((-1, columns), 0, np.empty(0))
+        bottom = top + len(pixels)
+        if place != (plane, columns) or not top <= rows.start <= bottom:
+            top, pixels = rows.start, self._pixels(plane, rows, columns)
+        elif rows.stop > bottom:
+            more = self._pixels(plane, slice(bottom, rows.stop), columns)
+            pixels = np.concatenate([pixels[rows.start - top :], more])
+            top = rows.start
+        self._decoded = (plane, columns), top, pixels
+        return top, pixels
+
+    def _pixels(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        where = plane_index(plane, self.region.shape)
+        window = np.asarray(self.data[(*where, rows, columns)])
+        return window if self.rgb else window[..., None]
+
+    def numbers(self, region: LayerRegion) -> list[int]:
+        """Return the numbers of the planes that a region has a part of."""
+        counts = self.region.shape[:-2]
+        numbers = np.arange(math.prod(counts)).reshape(counts)
+        return [int(n) for n in numbers[region.slices[:-2]].ravel()]
+
+    def plane(self, region: LayerRegion) -> NDArray[Any]:
+        """Read the rows and columns of a region in its first plane."""
+        return self.read(self.numbers(region)[0], *region.slices[-2:])
+
+
+def _chunk_edges(data: Any, shape: Sequence[int]) -> tuple[list[int], list[int]] | None:
+    """Return where rows and columns of chunks begin and end; None if there are none.
+
+    Dask tells the size of every chunk along an axis, Zarr and HDF5 that of all.
+    """
+    chunks = getattr(data, "chunks", None)
+    if not chunks:
+        return None
+    rows, columns = (
+        [*range(0, size, sizes), size]
+        if isinstance(sizes, int)
+        else [0, *accumulate(sizes)]
+        for sizes, size in zip(
+            chunks[len(shape) - 2 : len(shape)], shape[-2:], strict=True
+        )
+    )
+    return rows, columns
+
+
+def _widened(part: slice, edges: list[int]) -> slice:
+    """Return a part of an axis with all of the chunks that it touches."""
+    first = bisect_right(edges, part.start) - 1
+    return slice(edges[first], edges[bisect_left(edges, part.stop)])
+
+
+def plane_index(index: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return where the plane of a number is along the leading axes of a shape."""
+    return tuple(int(i) for i in np.unravel_index(index, tuple(shape[:-2]) or (1,)))[
+        : len(shape) - 2
+    ]
+
+
+def layer_planes(layer: Image) -> LayerSource:
+    """Return all planes of a layer, of a multiscale one in full resolution.
+
+    Raises
+    ------
+    ImageError
+        If the layer has fewer than two axes, or its values are no numbers.
+    """
+    data: Any = layer.data[0] if layer.multiscale else layer.data
+    planes = LayerSource(data, bool(layer.rgb), _channel_axis(layer))
+    if len(planes.region.slices) < 2 or 0 in planes.region.shape:
+        raise ImageError(
+            f"The layer {layer.name!r} has the shape {tuple(data.shape)}; restoration "
+            "needs planes with rows and columns."
+        )
+    if planes.dtype.kind not in "buif":
+        raise ImageError(
+            f"The layer {layer.name!r} has values of type {data.dtype}; convert them "
+            "to integers or floats first."
+        )
+    return planes
+
+
+def _channel_axis(layer: Image) -> int | None:
+    """Return the leading axis that is labelled as that of channels."""
+    labels = [str(label).lower() for label in layer.axis_labels[:-2]]
+    found = [axis for axis, label in enumerate(labels) if label in _CHANNEL_LABELS]
+    return found[0] if found else None
+
+
+def place_of(layer: Image, region: LayerRegion) -> str:
+    """Say which slice of a layer a region is, such as ``z 3``; empty if it is all."""
+    whole = layer_planes(layer).region
+    parts = zip(
+        layer.axis_labels[:-2], region.slices[:-2], whole.shape[:-2], strict=True
+    )
+    named = [
+        (str(label), part.start)
+        for label, part, size in parts
+        if part.stop - part.start == 1 < size
+    ]
+    # napari calls axes without a name by numbers such as -3.
+    unnamed = "slice" if len(whole.shape) == 3 else "axis {}:"
+    return " ".join(
+        f"{unnamed.format(label) if label.lstrip('-').isdigit() else label} {index}"
+        for label, index in named
+    )
+
+
+def origin(layer: Layer) -> dict[str, Any]:
+    """Return how a layer came to be, as far as this plugin restored it; or nothing."""
+    told = _told(layer)
+    return told if isinstance(told.get("source"), dict) else {}
+
+
+def jpeg_tables_of(layer: Layer) -> tuple[tuple[int, ...], ...]:
+    """Return the quantisation tables that a layer without a file brings along."""
+    tables: tuple[tuple[int, ...], ...] = _told(layer).get("jpeg_tables", ())
+    return tables
+
+
+def _told(layer: Layer) -> dict[str, Any]:
+    """Return what this plugin noted in the metadata of a layer."""
+    told = layer.metadata.get("memnet")
+    return told if isinstance(told, dict) else {}
+
+
+def aligned_layer_attributes(
+    layer: Image, name: str, start: Sequence[float], scale: int = 1
+) -> dict[str, Any]:
+    """Return what makes a layer of restored data lie exactly on its source.
+
+    Parameters
+    ----------
+    layer : Image
+        The source.
+    name : str
+        Name of the new layer.
+    start : sequence of float
+        Index in the source's data where the restored region begins, for every axis.
+    scale : int
+        Pixels of the result for each of the source, along Y and X. napari puts pixel
+        centres on integers, so that an enlarged region begins half a source pixel
+        less half a result pixel before the centre of its first pixel.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of ``napari.layers.Image``, without data; `metadata` is a
+        copy of the source's.
+    """
+    attributes = layer.as_layer_data_tuple()[1]
+    kept = {key: attributes[key] for key in _KEPT if key in attributes}
+    shrink = np.ones(layer.ndim)
+    shrink[-2:] = 1 / scale
+    begin = np.asarray(start, np.float64) + (shrink - 1) / 2
+    kept["translate"] = np.asarray(layer.translate) + _world_offset(layer, begin)
+    kept["scale"] = np.asarray(layer.scale) * shrink
+    return {
+        **kept,
+        "name": name,
+        "metadata": dict(layer.metadata),
+        "multiscale": False,
+    }
+
+
+def _world_offset(layer: Image, begin: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far a layer's `translate` has to move to begin at a data index."""
+    from napari.utils.transforms import Affine
+
+    linear = Affine(
+        scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
+    ).linear_matrix
+    offset: NDArray[np.float64] = linear @ begin
+    return offset
