@@ -16,7 +16,7 @@ from memnet_core.adaptation.clips import told
 from memnet_core.adaptation.holdout import losses_of
 from memnet_core.adaptation.objectives import (
     TrainingPair,
-    neighbour_targets,
+    neighbor_targets,
     noise2void,
     noisy_pairs,
 )
@@ -314,7 +314,7 @@ class _Patches:
             return noise2void(frames, self._generator), level
         shape = (_BATCH, self._side, self._side)
         choice = torch.randint(8, shape, generator=self._generator)
-        return neighbour_targets(frames, choice, restored(frames, level)), level
+        return neighbor_targets(frames, choice, restored(frames, level)), level
 
     def _choices(self, clip: Clip) -> int:
         """Return how many frames a patch can be cut from, times their pixels."""

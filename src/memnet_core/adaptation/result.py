@@ -247,7 +247,7 @@ class AdaptResult:
         if self.stein:
             return f"A frame's own error does not fall beyond chance, {stays}"
         return (
-            "Neighbouring pixels share the noise of frames that move, and nothing "
+            "Neighboring pixels share the noise of frames that move, and nothing "
             f"tells whether the model blurs them, {stays}"
         )
 

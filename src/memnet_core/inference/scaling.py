@@ -161,7 +161,7 @@ class AnscombeScaling(BaseModel):
 
     @property
     def _ends(self) -> NDArray[np.float64]:
-        """What becomes 0 and 1, stabilised."""
+        """What becomes 0 and 1, stabilized."""
         return self._stabilized(np.array([self.low, self.high]))
 
     def _stabilized(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -39,7 +39,7 @@ class Architecture:
         Whether BatchNorm and ReLU precede the first convolution, as in the authors'
         Caffe graph; False is eq. 1 to the letter.
     image_channels : int
-        Planes that are restored together: 1 for gray, 3 for colour.
+        Planes that are restored together: 1 for gray, 3 for color.
     level_map : bool
         Whether the network sees one more plane, which holds the level of degradation.
 

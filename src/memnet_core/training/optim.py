@@ -1,4 +1,4 @@
-"""Optimiser, learning rate, clipping and moving average of a run."""
+"""Optimizer, learning rate, clipping and moving average of a run."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Optimization(Protocol):
 
 
 def make_optimizer(config: Optimization, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser; it decays the weights of convolutions and nothing else.
+    """Return the optimizer; it decays the weights of convolutions and nothing else.
 
     Groups of parameters hold by what share of the learning rate they move.
     """

@@ -75,7 +75,7 @@ class RestoreRequest:
         return cls(planes, region or planes.region, layer.source.path, remark)
 
     def with_tables(self) -> LayerSource:
-        """Return the planes with the quantisation tables of a JPEG, read from its file.
+        """Return the planes with the quantization tables of a JPEG, read from its file.
 
         Files that cannot be read as an image any more have none.
         """
