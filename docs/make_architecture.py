@@ -91,7 +91,7 @@ SOURCE = Box(
     300,
     180,
     106,
-    "Source",
+    "PixelSource",
     ("read(plane, rows, columns)", "file, shard, layer,", "array, enlarged"),
 )
 PREPARE = Box(

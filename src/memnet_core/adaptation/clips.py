@@ -204,11 +204,11 @@ def clips_at(
     ----------
     source : Source
         Where frames are read.
-    decision : Decision
+    decision : RestorePlan
         How they are scaled; every channel has its scaling.
     image_channels : int
         Planes that the model restores together.
-    spot : Spot
+    spot : FrameWindow
         Which frames, and where.
     """
     task = find_task(decision.task)

@@ -61,7 +61,7 @@ class HeldOutClip:
     ----------
     clip : Clip
         Its frames.
-    lesson : Lesson
+    lesson : TrainingPair
         What is shown and aimed at.
     """
 
@@ -149,7 +149,7 @@ def losses_of(
     ----------
     model : MemNet
         On the device.
-    trials : sequence of Trial
+    trials : sequence of HeldOutClip
         On the CPU.
     device : torch.device
         Where it computes.
@@ -258,7 +258,7 @@ def motion(
     ----------
     model : MemNet
         The network before it is adapted.
-    trials : sequence of Trial
+    trials : sequence of HeldOutClip
         Those of three frames count.
     device : torch.device
         Where it computes.

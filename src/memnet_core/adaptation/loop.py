@@ -80,7 +80,7 @@ class LoopResult:
         with, if none was lower.
     before : Losses
         Held-out losses of the network that was begun with.
-    curve : tuple of Point
+    curve : tuple of LossPoint
         All tests, the first one before learning.
     steps : int
         Steps taken.
@@ -123,7 +123,7 @@ def learned(
         The network to begin with; it is not changed.
     clips : sequence of Clip
         What to learn from, large enough for `patch_side`.
-    trials : sequence of Trial
+    trials : sequence of HeldOutClip
         What is held out.
     objective : str
         How to learn.

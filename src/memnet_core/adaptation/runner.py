@@ -67,9 +67,9 @@ def run_adaptation(
         Noisy frames.
     series : ndarray of int, shape (series, frames)
         Numbers of planes that follow each other.
-    settings : Settings
+    settings : RestoreOptions
         How they will be restored: model, noise, grain, device.
-    request : Request
+    request : AdaptOptions
         How to adapt.
 
     Yields
@@ -79,7 +79,7 @@ def run_adaptation(
 
     Returns
     -------
-    Adapted
+    AdaptResult
         What became of it; a file is written if the held-out loss falls.
 
     Raises

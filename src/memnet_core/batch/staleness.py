@@ -48,7 +48,7 @@ class StalenessChecker:
 
     Attributes
     ----------
-    settings : Settings, optional
+    settings : RestoreOptions, optional
         What is asked for now; None to look at the sources only.
     """
 

@@ -160,7 +160,7 @@ def restored_colors(
     ----------
     sample : Sample
         With a source.
-    settings : Settings
+    settings : RestoreOptions
         How; black and white are 0 and 255.
 
     Returns

@@ -70,7 +70,7 @@ def write_package(
 
     Parameters
     ----------
-    network : PortableNetwork
+    network : ExportableMemNet
         The network.
     card : Card
         What its file says of it.

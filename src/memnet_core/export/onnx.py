@@ -40,7 +40,7 @@ def write_onnx(
 
     Parameters
     ----------
-    network : PortableNetwork
+    network : ExportableMemNet
         The network.
     path : Path
         Where to write.

@@ -29,7 +29,7 @@ def write_torchscript(
 
     Parameters
     ----------
-    network : PortableNetwork
+    network : ExportableMemNet
         The network.
     path : Path
         Where to write.

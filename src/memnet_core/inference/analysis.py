@@ -56,7 +56,7 @@ class ChannelParams(BaseModel):
     ----------
     level : float
         Degradation level.
-    scaling : Linear or Stabilized, optional
+    scaling : LinearScaling or AnscombeScaling, optional
         What becomes 0 and 1; None where every plane has its own.
     frames : float
         Planes in the means that the network sees; 1 where it sees single ones.
@@ -83,7 +83,7 @@ class SourceAnalysis:
 
     Attributes
     ----------
-    channels : tuple of Channel
+    channels : tuple of ChannelParams
         One for each channel of the source.
     remarks : tuple of str
         How level and range were found.
@@ -109,7 +109,7 @@ def analyze(source: PixelSource, settings: RestoreOptions) -> SourceAnalysis:
     ----------
     source : Source
         Any input.
-    settings : Settings
+    settings : RestoreOptions
         What was asked for.
 
     Raises

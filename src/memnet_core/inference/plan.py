@@ -60,7 +60,7 @@ class RestorePlan(BaseModel):
     model, checksum : str
         Name of the model, or its file if it did not come with the package, and the
         SHA-256 of its weights.
-    channels : tuple of Channel
+    channels : tuple of ChannelParams
         One for each channel of the source.
     colors : str
         Which planes of colors the network sees.
@@ -136,9 +136,9 @@ def plan_restore(
     ----------
     source : Source
         Any input.
-    settings : Settings
+    settings : RestoreOptions
         What was asked for.
-    judged : Judged, optional
+    judged : SourceAnalysis, optional
         What `analyze` made of them, if that is known already.
 
     Raises
@@ -293,7 +293,7 @@ class Prepared:
 
     Attributes
     ----------
-    decision : Decision
+    decision : RestorePlan
         What the result depends on.
     engine : Engine
         The network on its device.

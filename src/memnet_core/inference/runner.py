@@ -69,7 +69,7 @@ class Preprocessing:
     ----------
     source : Source
         What is restored.
-    decision : Decision
+    decision : RestorePlan
         How.
     """
 

@@ -230,10 +230,10 @@ def stabilized_of(
 
     Parameters
     ----------
-    scaling : Linear
+    scaling : LinearScaling
         Which values are to become 0 and 1; those so far below black that they are no
         noise, such as zeros beside a mosaic, do not count.
-    line : NoiseLine
+    line : PoissonGaussianNoise
         The noise; its gain is positive.
     """
     # There is no noise below the value at which its variance ends.

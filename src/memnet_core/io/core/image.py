@@ -68,7 +68,7 @@ class Metadata:
         What the file held that is not carried.
     stated : Calibration, optional
         What the file says of its axes elsewhere than in its resolution.
-    native : Native, optional
+    native : FormatMetadata, optional
         What only its own kind of file can hold.
     provenance : str
         How the pixels were made, in one line of ASCII.
