@@ -35,7 +35,7 @@ _SHOWN = "lysosomes, moving"
 
 
 class Case(NamedTuple):
-    """Photo-electrons at the peak, whether neighbours share noise, and how to adapt."""
+    """Photo-electrons at the peak, whether neighbors share noise, and how to adapt."""
 
     scene: str
     electrons: float
@@ -105,7 +105,7 @@ def measured(case: Case, steps: int, out: Path) -> dict[str, str]:
         after = mean_psnr(values, clean, models[2]) if models[2] else before
     if case.scene == _SHOWN:
         draw(adapted, out / "adaptation.png")
-    noise = "shared by neighbours" if case.is_blurred else "white"
+    noise = "shared by neighbors" if case.is_blurred else "white"
     fall = adapted.fall
     return {
         "scene": case.scene,

@@ -4,7 +4,7 @@
 
 prints a table as Markdown. Each frame of a stack is restored from itself alone, from
 the mean of three frames, from their mean after registration by phase correlation, and
-from that mean where the neighbours differ by no more than noise does. Stacks are movies
+from that mean where the neighbors differ by no more than noise does. Stacks are movies
 of lysosomes (../shared/data/micro), whose own frames count as the truth, and simulated
 ones whose truth is known: nothing moves, everything drifts, or every cell moves by
 itself. Noise is that of a camera (benchmarks/microscopy.py) of 20 photo-electrons at

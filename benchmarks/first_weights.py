@@ -32,7 +32,7 @@ def main(out: str) -> None:
         task="deblock",
         levels=Levels(values=(5, 75), continuous=True),
         version="0",
-        licence="BSD-3-Clause",
+        license="BSD-3-Clause",
     )
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from peer_networks import SHARED
 
-from memnet_core.evaluation.color import colour_sample
+from memnet_core.evaluation.color import color_sample
 from memnet_core.evaluation.protocol import (
-    colour_scores,
+    color_scores,
     degraded_input,
     reference,
     scores,
@@ -48,10 +48,10 @@ class Benchmark:
         The level of pictures.
     input_name : str
         What the degraded images are called.
-    colours : bool
-        Whether colours are degraded, restored and scored.
-    reads_colours : bool
-        Whether colours are read, for systems that see them, and luminance is scored.
+    colors : bool
+        Whether colors are degraded, restored and scored.
+    reads_colors : bool
+        Whether colors are read, for systems that see them, and luminance is scored.
     """
 
     title: str
@@ -60,31 +60,31 @@ class Benchmark:
     levels: tuple[int, ...]
     middle: int
     input_name: str
-    colours: bool = False
-    reads_colours: bool = False
+    colors: bool = False
+    reads_colors: bool = False
 
     @property
     def dataset(self) -> str:
-        """What cards call the set: its folder and, for colours, what is scored."""
-        return f"{self.folder} (RGB)" if self.colours else self.folder
+        """What cards call the set: its folder and, for colors, what is scored."""
+        return f"{self.folder} (RGB)" if self.colors else self.folder
 
     def planes(self) -> list[NDArray[Any]]:
         """Return the clean images, (H, W) or (H, W, 3)."""
         images = read_clean_images(
             BENCH / self.folder,
             full_range=self.task.full_range,
-            colours=self.colours or self.reads_colours,
+            colors=self.colors or self.reads_colors,
         )
         return [plane for _, plane in images]
 
     def sample(self, plane: NDArray[Any], level: int, number: int = 0) -> Sample:
         """Degrade a clean image of `planes`."""
         task = self.task
-        if self.colours:
-            return colour_sample(plane, task, level, seed=SEED, number=number)
+        if self.colors:
+            return color_sample(plane, task, level, seed=SEED, number=number)
         source = None
-        if self.reads_colours:
-            small = colour_sample(plane, task, level, seed=SEED, number=number)
+        if self.reads_colors:
+            small = color_sample(plane, task, level, seed=SEED, number=number)
             source, plane = small.source, rgb2ycbcr_luminance(plane)
         clean = reference(plane, task, level)
         degraded = degraded_input(clean, task, level, seed=SEED, number=number)
@@ -94,8 +94,8 @@ class Benchmark:
         self, sample: Sample, image: NDArray[Any], level: int
     ) -> tuple[float, float]:
         """Return PSNR in dB and SSIM of an image."""
-        if self.colours:
-            return colour_scores(sample.clean, image, self.task, level)[0]
+        if self.colors:
+            return color_scores(sample.clean, image, self.task, level)[0]
         return scores(sample.clean, image, self.task, level)
 
 
@@ -113,25 +113,25 @@ BENCHMARKS: dict[str, Benchmark] = {
         (2, 3, 4),
         3,
         "Bicubic",
-        reads_colours=True,
+        reads_colors=True,
     ),
     "deblock-color": Benchmark(
-        "JPEGs in colour",
+        "JPEGs in color",
         TASKS["deblock"],
         "Set5",
         (10, 20, 40),
         20,
         "JPEG",
-        colours=True,
+        colors=True,
     ),
     "denoise-color": Benchmark(
-        "Denoising in colour",
+        "Denoising in color",
         TASKS["denoise"],
         "Set5",
         (30, 50, 70),
         50,
         "Noisy",
-        colours=True,
+        colors=True,
     ),
 }
 """By what PEERS calls them."""

@@ -37,7 +37,7 @@ SIDE = 256
 def channels() -> Iterator[tuple[str, list[NDArray[Any]], NDArray[Any]]]:
     """Yield the name of each channel, a sample of it, and a part of its middle plane.
 
-    The samples of colours are channels, too.
+    The samples of colors are channels, too.
     """
     for file in sorted(MICRO.glob("*/*.tif")):
         with open_image(file) as source:
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs"))
     folder = parser.parse_args().out
     lines, residuals = {}, {}
-    print("| file, channel | noise | removed | neighbours | structure |")
+    print("| file, channel | noise | removed | neighbors | structure |")
     print("|---|---|---|---|---|")
     for name, blocks, before in channels():
         line = estimate_noise_model(blocks)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["PEERS", "System"]
 
 NLM_STRENGTH = 0.8
-"""h/σ of non-local means, chosen in its favour: of 0.7, 0.8, ... 1.2 the one with the
+"""h/σ of non-local means, chosen in its favor: of 0.7, 0.8, ... 1.2 the one with the
 best mean PSNR over σ 30, 50 and 70 on the first six images of S14."""
 
 
@@ -111,7 +111,7 @@ def dncnn_3(name: str, levels: tuple[float, ...]) -> System:
 
 
 def dncnn_3_on_luminance(name: str) -> System:
-    """DnCNN-3 on the luminance of a colour JPEG, whose chroma stays."""
+    """DnCNN-3 on the luminance of a color JPEG, whose chroma stays."""
     weights = read_weights("DnCNN3")
 
     def restore(sample: Sample, level: float) -> Pixels:
@@ -128,7 +128,7 @@ def dncnn_3_on_luminance(name: str) -> System:
 
 
 def ffdnet_of(name: str, file: str, *, each: bool = False) -> System:
-    """FFDNet for gray planes or colours, or for gray planes on each channel."""
+    """FFDNet for gray planes or colors, or for gray planes on each channel."""
     weights = read_weights(file)
 
     def denoised(image: Pixels, sigma: float) -> Pixels:
@@ -150,14 +150,14 @@ def ffdnet_of(name: str, file: str, *, each: bool = False) -> System:
 
 
 def smfanet_plus(name: str) -> System:
-    """SMFANet+, which enlarges the small picture in colour; its luminance is scored."""
+    """SMFANet+, which enlarges the small picture in color; its luminance is scored."""
     weights = {float(s): read_weights(f"SMFANetplus_x{s}") for s in (2, 3, 4)}
 
     def restore(sample: Sample, scale: float) -> Pixels:
         if sample.source is None:
-            raise ValueError("The sample has no small picture in colour.")
-        colours = answer(partial(smfanet, weights[scale]), sample.source.stack[0])
-        return rgb2ycbcr_luminance(np.clip(np.rint(colours), 0, 255).astype(np.uint8))
+            raise ValueError("The sample has no small picture in color.")
+        colors = answer(partial(smfanet, weights[scale]), sample.source.stack[0])
+        return rgb2ycbcr_luminance(np.clip(np.rint(colors), 0, 255).astype(np.uint8))
 
     return System(
         name=name,
@@ -212,7 +212,7 @@ PEERS: dict[str, dict[str, Callable[[str], System]]] = {
     },
     "deblock-color": {"DnCNN-3 (luminance)": dncnn_3_on_luminance},
     "denoise-color": {
-        "FFDNet colour": partial(ffdnet_of, file="FFDNet_color"),
+        "FFDNet color": partial(ffdnet_of, file="FFDNet_color"),
         "FFDNet gray (each)": partial(ffdnet_of, file="FFDNet_gray", each=True),
     },
 }

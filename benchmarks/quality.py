@@ -5,10 +5,10 @@ Usage: python benchmarks/quality.py [MODEL ...] [--quick] [--record]
 
 MODEL is the name or file of a model; by default deblock, denoise, sr, deblock-color and
 denoise-color, as far as they are installed. The task of each decides on the images,
-inputs and peers; models for gray planes are scored in colour, too, on luminance and on
+inputs and peers; models for gray planes are scored in color, too, on luminance and on
 each channel. With --quick only the first image of each set is scored; with --record the
 scores of our models are written into their files: of gray planes or, for models for
-colour, of RGB. Needs the images and peers of ../shared, and for BM3D and
+color, of RGB. Needs the images and peers of ../shared, and for BM3D and
 non-local means the packages bm3d (non-commercial) and opencv-python-headless.
 
 Seconds per megapixel are the median of three rounds, in which all systems take turns,
@@ -36,7 +36,7 @@ from inputs import BENCHMARKS
 from pareto import Panel, Point, draw
 from peers import PEERS, System
 
-from memnet_core.evaluation.color import restored_colours
+from memnet_core.evaluation.color import restored_colors
 from memnet_core.evaluation.run import restored_plane
 from memnet_core.inference.engine import Engine
 from memnet_core.inference.settings import RestoreOptions
@@ -100,10 +100,8 @@ def on_planes(entry: Entry, levels: Sequence[int]) -> System:
     )
 
 
-def on_colours(
-    entry: Entry, levels: Sequence[int], channels: Channels | None
-) -> System:
-    """Return a model on colours, as the product restores files."""
+def on_colors(entry: Entry, levels: Sequence[int], channels: Channels | None) -> System:
+    """Return a model on colors, as the product restores files."""
     card = entry.card
     asked = RestoreOptions(
         task=card.task,
@@ -114,7 +112,7 @@ def on_colours(
     by_itself = channels in (None, "joint")
     return System(
         name=f"MemNet {card.name}" + ("" if by_itself else f" ({channels})"),
-        restore=lambda sample, level: restored_colours(
+        restore=lambda sample, level: restored_colors(
             sample, replace(asked, level=level)
         )[0],
         levels=tuple(level for level in levels if card.levels.covers(level)),
@@ -128,19 +126,19 @@ def ours(benchmark: Benchmark, entry: Entry) -> list[System]:
     """Return a model in the ways in which it serves a benchmark, if it does."""
     if entry.card.task != benchmark.task.name:
         return []
-    if not benchmark.colours:
-        gray = not is_for_colours(entry)
+    if not benchmark.colors:
+        gray = not is_for_colors(entry)
         return [on_planes(entry, benchmark.levels)] if gray else []
     ways: tuple[Channels | None, ...] = ("luminance", "each")
-    if is_for_colours(entry):
+    if is_for_colors(entry):
         ways = ("joint",)
     elif benchmark.task.undoes_jpeg:
         ways = (None, *ways)
-    return [on_colours(entry, benchmark.levels, way) for way in ways]
+    return [on_colors(entry, benchmark.levels, way) for way in ways]
 
 
-def is_for_colours(entry: Entry) -> bool:
-    """Whether a model restores colours together."""
+def is_for_colors(entry: Entry) -> bool:
+    """Whether a model restores colors together."""
     return entry.card.architecture.image_channels > 1
 
 
@@ -268,7 +266,7 @@ def panel(comparison: Comparison) -> Panel:
         for row in comparison.rows
         if row.seconds_per_megapixel is not None and level in row.scores
     ]
-    over = f"{'RGB ' if benchmark.colours else ''}PSNR gain over {benchmark.input_name}"
+    over = f"{'RGB ' if benchmark.colors else ''}PSNR gain over {benchmark.input_name}"
     label = f"{over} in dB, {benchmark.task.label(level)}"
     return Panel(f"{benchmark.title} ({benchmark.folder})", label, points)
 
@@ -333,7 +331,7 @@ def main(
         comparisons.append(comparison)
         for entry in entries if recording else ():
             is_of_task = entry.card.task == benchmark.task.name
-            if is_of_task and is_for_colours(entry) == benchmark.colours:
+            if is_of_task and is_for_colors(entry) == benchmark.colors:
                 record(entry, comparison)
     if json_file:
         json_file.write_text(json.dumps([asdict(c) for c in comparisons], indent=1))

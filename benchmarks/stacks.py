@@ -66,7 +66,7 @@ def tiny_model(folder: Path, **architecture: Any) -> str:
         task="denoise",
         levels=Levels(values=(1, 100), continuous=True),
         version="1.0",
-        licence="BSD-3-Clause",
+        license="BSD-3-Clause",
     )
     return str(path)
 

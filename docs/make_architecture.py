@@ -25,7 +25,7 @@ class Box:
 
     @property
     def middle(self) -> int:
-        """Column of its centre."""
+        """Column of its center."""
         return self.x + self.width // 2
 
     @property
@@ -91,7 +91,7 @@ SOURCE = Box(
     300,
     180,
     106,
-    "Source",
+    "PixelSource",
     ("read(plane, rows, columns)", "file, shard, layer,", "array, enlarged"),
 )
 PREPARE = Box(
@@ -101,7 +101,7 @@ PREPARE = Box(
     84,
     "prepare()  —  inference/engine.py",
     (
-        "once for each input: range, level, colours, model",
+        "once for each input: range, level, colors, model",
         "a Decision (JSON) and an Engine",
     ),
 )

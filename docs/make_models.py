@@ -22,7 +22,7 @@ INTRODUCTION = """\
 This page is written by `python docs/make_models.py` from the cards inside the model
 files; `memnet models info NAME` prints the same. Scores are recorded by
 `python benchmarks/quality.py --record`, by the paper's protocol; those called RGB are
-over all three colours. All are compact networks; the paper's full network (M6 R6, 64
+over all three colors. All are compact networks; the paper's full network (M6 R6, 64
 channels, 2.89 M multiply-adds a pixel) is not shipped.
 """
 
@@ -37,7 +37,7 @@ def section(card: Card) -> Iterator[str]:
     shape, training = card.architecture, card.training
     yield f"## {card.name}\n"
     yield f"{card.description}\n"
-    yield f"- Serves {card.serves}; licence {card.licence}."
+    yield f"- Serves {card.serves}; license {card.license}."
     yield (
         f"- {shape.memory_blocks} memory blocks of {shape.recursions} recursions, "
         f"{shape.channels} channels, unshuffle {shape.unshuffle}; "

@@ -147,7 +147,7 @@ def install(
             task=task,
             levels=Levels(values=tuple(known), continuous=True),
             version="1.0",
-            licence="BSD-3-Clause",
+            license="BSD-3-Clause",
             **card,
         )
         return path
@@ -157,7 +157,7 @@ def install(
 
 @pytest.fixture
 def write_picture() -> Callable[..., Path]:
-    """Write a picture of noise, in colour unless its shape says otherwise."""
+    """Write a picture of noise, in color unless its shape says otherwise."""
 
     def write_picture(path: Path, *shape: int, quality: int = 75) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,9 +20,9 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MEASURED = [
     pytest.param("sr", "SMFANet+ (one per ×)", 4, 32.50, 0.01, id="SMFANet+ ×4"),
     pytest.param(
-        *("denoise-color", "FFDNet colour", 50, 29.24, 0.05),
+        *("denoise-color", "FFDNet color", 50, 29.24, 0.05),
         marks=pytest.mark.slow,
-        id="FFDNet colour",
+        id="FFDNet color",
     ),
     pytest.param(
         *("denoise", "FFDNet", 30, 29.11, 0.05),
@@ -67,7 +67,7 @@ def test_peers_cost_what_is_known_of_them(
         name: round(peers[benchmark][name](name).multiply_adds / 1000)
         for benchmark, name in (
             ("denoise", "FFDNet"),
-            ("denoise-color", "FFDNet colour"),
+            ("denoise-color", "FFDNet color"),
             ("sr", "SMFANet+ (one per ×)"),
             ("sr", "DnCNN-3"),
         )
@@ -75,7 +75,7 @@ def test_peers_cost_what_is_known_of_them(
     assert list(costs.values()) == [121, 213, 110, 665]
 
 
-def test_scores_in_colour_are_recorded_beside_those_of_gray_planes(
+def test_scores_in_color_are_recorded_beside_those_of_gray_planes(
     benchmark_module: Callable[[str], Any], install: Callable[..., Path]
 ) -> None:
     quality = benchmark_module("quality")
@@ -92,7 +92,7 @@ def test_scores_in_colour_are_recorded_beside_those_of_gray_planes(
     rows = [
         quality.Row("Noisy", {30: (18.59, 0.29), 50: (14.15, 0.17)}),
         quality.Row("MemNet mine", {30: (27.46, 0.69)}, is_ours=True),
-        quality.Row("FFDNet colour", {30: (31.33, 0.87)}),
+        quality.Row("FFDNet color", {30: (31.33, 0.87)}),
     ]
     comparison = quality.Comparison("denoise-color", 5, rows)
     quality.record(Entry(path, read_card(path)), comparison)

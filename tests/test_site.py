@@ -44,7 +44,7 @@ def hooks() -> ModuleType:
         (
             "decisions/chroma.md",
             "../../src/memnet_core/jpeg/chroma.py",
-            "../api/memnet_core.md#memnet_core.jpeg.chroma",
+            "../api/memnet_core.jpeg.md#memnet_core.jpeg.chroma",
         ),
         (
             "architecture.md",

@@ -10,7 +10,7 @@ from memnet_core._version import __version__
 if TYPE_CHECKING:
     from memnet_core.adaptation.api import adapt
     from memnet_core.errors import MemnetError
-    from memnet_core.evaluation.color import evaluate_colours
+    from memnet_core.evaluation.color import evaluate_colors
     from memnet_core.evaluation.residual_noise import Residual, residual_of
     from memnet_core.evaluation.run import evaluate
     from memnet_core.inference.api import restore
@@ -32,7 +32,7 @@ __all__ = [
     "__version__",
     "adapt",
     "evaluate",
-    "evaluate_colours",
+    "evaluate_colors",
     "find_model",
     "load_model",
     "open_image",
@@ -53,7 +53,7 @@ _HOMES = {
     "Residual": "evaluation.residual_noise",
     "adapt": "adaptation.api",
     "evaluate": "evaluation.run",
-    "evaluate_colours": "evaluation.color",
+    "evaluate_colors": "evaluation.color",
     "find_model": "model.registry",
     "load_model": "model.checkpoint",
     "open_image": "io",

@@ -88,12 +88,12 @@ def _layer_of(
 ) -> LayerData:
     from memnet_core.io.tiff.ome_xml import note_of_ome
 
-    colour = file.axes.endswith("S") and file.shape[-1] > 1
+    color = file.axes.endswith("S") and file.shape[-1] > 1
     shape = file.sizes[: len(file.axes) - file.axes.endswith("S")]
     text = note_of_ome(getattr(file.metadata.native, "xml", ""), NAMESPACE)
     noted = _noted_line(text)
     is_same = bool(text) and noted == (str(made) if made else "")
-    data = _pixels(file, scene, colour)
+    data = _pixels(file, scene, color)
     full = _with_single(_noted(text).get("shape"), shape)
     attributes = load_display_state(text, full, is_same=is_same) if text else {}
     if attributes:
@@ -106,7 +106,7 @@ def _layer_of(
     if not is_same:
         attributes["metadata"] = _told(made)
     attributes.setdefault("name", name)
-    if colour:
+    if color:
         attributes["rgb"] = True
     return data, attributes, "image"
 
@@ -128,19 +128,19 @@ def _with_single(noted: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*noted[:-2], *shape[-2:]) if is_same else shape
 
 
-def _pixels(file: ImageFile, scene: int, colour: bool) -> Any:
+def _pixels(file: ImageFile, scene: int, color: bool) -> Any:
     """Return all pixels, or an array whose planes are read when they are looked at."""
     size = int(np.prod(file.sizes, dtype=np.int64)) * file.dtype.itemsize
     if size <= MEMORY_LIMIT:
         pixels = file.image().pixels
-        return pixels if colour or not file.axes.endswith("S") else pixels[..., 0]
+        return pixels if color or not file.axes.endswith("S") else pixels[..., 0]
     import dask.array
 
     *_, height, width, samples = file.shape
     counts = file.sizes[: len(file.leading)]
     sides: tuple[tuple[int, ...], ...] = ((height,), (width,))
-    sides = (*sides, (samples,)) if colour else sides
-    read = partial(_plane, file.path, scene, counts, colour)
+    sides = (*sides, (samples,)) if color else sides
+    read = partial(_plane, file.path, scene, counts, color)
     return dask.array.map_blocks(
         read,
         chunks=(*((1,) * count for count in counts), *sides),
@@ -153,7 +153,7 @@ def _plane(
     path: Path,
     scene: int,
     counts: tuple[int, ...],
-    colour: bool,
+    color: bool,
     block_info: Any,
 ) -> NDArray[Any]:
     """Read one plane of a file, which is open no longer than that."""
@@ -164,7 +164,7 @@ def _plane(
     with open_image(path, scene=scene) as file:
         _, height, width, _ = file.shape
         pixels = np.array(file.read(number, slice(0, height), slice(0, width)))
-    pixels = pixels if colour else pixels[..., 0]
+    pixels = pixels if color else pixels[..., 0]
     return pixels.reshape((1,) * len(counts) + pixels.shape)
 
 
@@ -215,8 +215,8 @@ def _read_zarr(path: str | list[str]) -> list[LayerData]:
     note = str(attributes.get(NAMESPACE) or "")
     is_rgb = bool(_noted(note).get("rgb")) and "C" in image.axes
     if is_rgb:
-        colour = image.axes.index("C")
-        levels = [dask.array.moveaxis(level, colour, -1) for level in levels]
+        color = image.axes.index("C")
+        levels = [dask.array.moveaxis(level, color, -1) for level in levels]
     shape = levels[0].shape[:-1] if is_rgb else levels[0].shape
     is_same = bool(note) and _noted_line(note) == (str(made) if made else "")
     known = load_display_state(note, shape, is_same=is_same) if note else {}
@@ -251,7 +251,7 @@ def _described(
     Parameters
     ----------
     axes : str
-        One letter for each axis, without colour.
+        One letter for each axis, without color.
     known : Calibration
         What a step along them means.
     begin : list of float
@@ -291,7 +291,7 @@ def _unit(name: str) -> str:
 
 
 def _display(described: Any, known: dict[str, Any]) -> dict[str, Any]:
-    """Return contrast and colours of channels, as far as an OME-Zarr tells them."""
+    """Return contrast and colors of channels, as far as an OME-Zarr tells them."""
     from napari.utils.colormaps import Colormap
 
     channels = described.get("omero", {}).get("channels", [])
@@ -300,15 +300,15 @@ def _display(described: Any, known: dict[str, Any]) -> dict[str, Any]:
     with suppress(KeyError, TypeError, ValueError):
         windows = [c["window"] for c in channels]
         limits = [(float(w["start"]), float(w["end"])) for w in windows]
-        colours = [bytes.fromhex(str(c["color"]))[:3] for c in channels]
+        colors = [bytes.fromhex(str(c["color"]))[:3] for c in channels]
         shown: dict[str, Any] = {}
         if all(low < high for low, high in limits):
             shown["contrast_limits"] = limits
         # All white says no more than that nobody chose.
-        if any(colour != b"\xff\xff\xff" for colour in colours):
+        if any(color != b"\xff\xff\xff" for color in colors):
             shown["colormap"] = [
-                Colormap([(0, 0, 0), [v / 255 for v in colour]], name=colour.hex())
-                for colour in colours
+                Colormap([(0, 0, 0), [v / 255 for v in color]], name=color.hex())
+                for color in colors
             ]
         return shown
     return {}

@@ -285,12 +285,12 @@ def _source(path: Path, planes: LayerSource, attributes: dict[str, Any]) -> Imag
     axes = layer_axes(attributes, len(shape), str(path))
     if planes.rgb and "C" in axes:
         raise ImageError(
-            f"{path} cannot be written: OME-Zarr has no channels of colours; save it "
+            f"{path} cannot be written: OME-Zarr has no channels of colors; save it "
             "as OME-TIFF.",
             path=path,
         )
     known: Calibration = calibration_of(axes, attributes)
-    stored = _with_colour(axes) if planes.rgb else axes
+    stored = _with_color(axes) if planes.rgb else axes
     steps = dict(zip(axes, np.abs(attributes.get("scale", 1.0)), strict=True))
     places = dict(zip(axes, attributes.get("translate", 0.0), strict=True))
     transform = (
@@ -313,7 +313,7 @@ def _source(path: Path, planes: LayerSource, attributes: dict[str, Any]) -> Imag
     )
 
 
-def _with_colour(axes: str) -> str:
+def _with_color(axes: str) -> str:
     """Return axes with C where OME-Zarr has it: after T, before Z."""
     return "".join(sorted(f"C{axes}", key="TCZYX".index))
 

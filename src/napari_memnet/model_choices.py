@@ -54,7 +54,7 @@ def describe(card: Card) -> str:
     """Return a model's card in a few lines."""
     shape = card.architecture
     lines = [
-        f"{card.name}: {card.serves}, licence {card.licence}",
+        f"{card.name}: {card.serves}, license {card.license}",
         f"{shape.memory_blocks} memory blocks of {shape.recursions} recursions, "
         f"{shape.channels} channels",
     ]

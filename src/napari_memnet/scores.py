@@ -95,13 +95,13 @@ class Stack:
 
     Attributes
     ----------
-    clean : LayerPlanes
+    clean : LayerSource
         The clean image.
     axis : int
         The axis along which slices lie.
     places : tuple of int
         Number of the plane of the clean image for each slice.
-    others : tuple of (LayerPlanes, tuple of int or None)
+    others : tuple of (LayerSource, tuple of int or None)
         Of each layer that is scored the planes; None where it has none.
     windows : tuple of (slice, slice)
         What all of them show: of the clean image, then of each layer.

@@ -31,7 +31,7 @@ def as_command(
 
     Parameters
     ----------
-    settings : Settings
+    settings : RestoreOptions
         What the form says.
     source, output : str
         What is read and written.
@@ -61,7 +61,7 @@ def as_python(settings: RestoreOptions, source: str, output: str) -> str:
 
     Parameters
     ----------
-    settings : Settings
+    settings : RestoreOptions
         What the form says.
     source, output : str
         What is read and written.

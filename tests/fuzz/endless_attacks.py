@@ -102,9 +102,9 @@ def bomb(folder: Path, rng: random.Random, model: Path) -> Path:
     if kind == "png":
         path = folder / "a.png"
         side = rng.choice((5000, 13_300, 13_500, 40_000))
-        depth, colour = rng.choice(((1, 0), (8, 0), (8, 3), (1, 3)))
+        depth, color = rng.choice(((1, 0), (8, 0), (8, 3), (1, 3)))
         chunks = [
-            b"IHDR" + struct.pack(">II5B", side, side, depth, colour, 0, 0, 0),
+            b"IHDR" + struct.pack(">II5B", side, side, depth, color, 0, 0, 0),
             b"PLTE" + bytes(6),
             b"IDAT" + zlib.compress(bytes(2**24), 9),
             b"IEND",

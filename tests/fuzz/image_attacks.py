@@ -30,8 +30,8 @@ def png(folder: Path, rng: random.Random, model: Path) -> Path:
     data = buffer.getvalue()
     if rng.randrange(2):  # a whole file with a header that lies
         sides = [rng.choice((1, 24, 1000, 13_300, 2**20, 2**31 - 1)) for _ in "HW"]
-        depth, colour = rng.choice((1, 2, 8, 16)), rng.choice((0, 2, 3, 4, 6))
-        header = struct.pack(">II5B", *sides, depth, colour, 0, 0, rng.randrange(2))
+        depth, color = rng.choice((1, 2, 8, 16)), rng.choice((0, 2, 3, 4, 6))
+        header = struct.pack(">II5B", *sides, depth, color, 0, 0, rng.randrange(2))
         chunk = b"IHDR" + header
         data = data[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
     else:

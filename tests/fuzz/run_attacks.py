@@ -108,7 +108,7 @@ def prepare(folder: Path) -> None:
         task="denoise",
         levels=Levels(values=(5, 75), continuous=True),
         version="1",
-        licence="none",
+        license="none",
         description=ESCAPE,
     )
     (folder / "images").mkdir()

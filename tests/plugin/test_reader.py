@@ -133,7 +133,7 @@ def test_layers_that_were_not_restored_come_back_too(
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_colours_stay_colours(tmp_path: Path, suffix: str) -> None:
+def test_colors_stay_colors(tmp_path: Path, suffix: str) -> None:
     layer = Image(noise(20, 24, 3, dtype="uint8"), rgb=True, scale=(2, 2), name="rgb")
     (back,) = opened(written(layer, tmp_path, suffix))
     assert back.rgb

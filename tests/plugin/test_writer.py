@@ -107,7 +107,7 @@ def test_types_are_kept(tmp_path: Path, dtype: str) -> None:
     np.testing.assert_array_equal(pixels, layer.data)
 
 
-def test_colour_is_kept(tmp_path: Path) -> None:
+def test_color_is_kept(tmp_path: Path) -> None:
     layer = Image(noise(20, 24, 3, dtype="uint8"), rgb=True)
     pixels, _, axes = saved(layer, tmp_path / "out.ome.tif")
     assert axes == "YXS"

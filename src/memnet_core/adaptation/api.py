@@ -83,7 +83,7 @@ def adapt(
 
     Returns
     -------
-    Adapted
+    AdaptResult
         Losses before and after, and the model file, if one was written.
 
     Raises

@@ -195,7 +195,7 @@ class Clip(NamedTuple):
 def clips_at(
     source: PixelSource, decision: RestorePlan, image_channels: int, spot: FrameWindow
 ) -> list[Clip]:
-    """Read the clips of a spot: one, or one for each colour.
+    """Read the clips of a spot: one, or one for each color.
 
     Frames of one value, such as those a recording lacks, are left out, and what is
     before and behind them are clips of their own.
@@ -204,11 +204,11 @@ def clips_at(
     ----------
     source : Source
         Where frames are read.
-    decision : Decision
+    decision : RestorePlan
         How they are scaled; every channel has its scaling.
     image_channels : int
         Planes that the model restores together.
-    spot : Spot
+    spot : FrameWindow
         Which frames, and where.
     """
     task = find_task(decision.task)
@@ -218,17 +218,17 @@ def clips_at(
     frames: list[NDArray[np.float32] | None] = []
     for plane in spot.planes:
         pixels = filled.read(plane, spot.rows, spot.columns)
-        seen = select_input(pixels, decision.colours, image_channels)
+        seen = select_input(pixels, decision.colors, image_channels)
         is_blank = pixels.min() == pixels.max()
         spread = task.clip_margin(channel.level)
         frames.append(None if is_blank else channel.scaling.forward(seen, spread))
     return [
         Clip(
-            torch.from_numpy(np.stack(run)[:, colour]),
+            torch.from_numpy(np.stack(run)[:, color]),
             task.level_map_value(channel.level),
         )
         for run in _unbroken(frames)
-        for colour in range(run[0].shape[0])
+        for color in range(run[0].shape[0])
     ]
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from memnet_core.adaptation.clips import told
 from memnet_core.adaptation.objectives import (
     TrainingPair,
-    neighbour_targets,
+    neighbor_targets,
     noise2void,
     noisy_pairs,
 )
@@ -47,7 +47,7 @@ _SURE = 2.0
 
 _MOVES_SURELY = 3.0
 _MOVES = 0.1
-"""Part by which frames two steps apart have to differ more than neighbours do."""
+"""Part by which frames two steps apart have to differ more than neighbors do."""
 
 _NUDGE = 0.1
 """Standard deviations of the noise by which Stein's estimate moves a frame."""
@@ -61,7 +61,7 @@ class HeldOutClip:
     ----------
     clip : Clip
         Its frames.
-    lesson : Lesson
+    lesson : TrainingPair
         What is shown and aimed at.
     """
 
@@ -137,7 +137,7 @@ def trial_of(
     frames = frames[..., : height // 2 * 2, : width // 2 * 2]
     shape = (count, height // 2, width // 2)
     choice = torch.randint(8, shape, generator=generator)
-    return HeldOutClip(clip, neighbour_targets(frames, choice))
+    return HeldOutClip(clip, neighbor_targets(frames, choice))
 
 
 def losses_of(
@@ -149,7 +149,7 @@ def losses_of(
     ----------
     model : MemNet
         On the device.
-    trials : sequence of Trial
+    trials : sequence of HeldOutClip
         On the CPU.
     device : torch.device
         Where it computes.
@@ -258,7 +258,7 @@ def motion(
     ----------
     model : MemNet
         The network before it is adapted.
-    trials : sequence of Trial
+    trials : sequence of HeldOutClip
         Those of three frames count.
     device : torch.device
         Where it computes.

@@ -16,7 +16,7 @@ from memnet_core.adaptation.clips import told
 from memnet_core.adaptation.holdout import losses_of
 from memnet_core.adaptation.objectives import (
     TrainingPair,
-    neighbour_targets,
+    neighbor_targets,
     noise2void,
     noisy_pairs,
 )
@@ -80,7 +80,7 @@ class LoopResult:
         with, if none was lower.
     before : Losses
         Held-out losses of the network that was begun with.
-    curve : tuple of Point
+    curve : tuple of LossPoint
         All tests, the first one before learning.
     steps : int
         Steps taken.
@@ -123,7 +123,7 @@ def learned(
         The network to begin with; it is not changed.
     clips : sequence of Clip
         What to learn from, large enough for `patch_side`.
-    trials : sequence of Trial
+    trials : sequence of HeldOutClip
         What is held out.
     objective : str
         How to learn.
@@ -314,7 +314,7 @@ class _Patches:
             return noise2void(frames, self._generator), level
         shape = (_BATCH, self._side, self._side)
         choice = torch.randint(8, shape, generator=self._generator)
-        return neighbour_targets(frames, choice, restored(frames, level)), level
+        return neighbor_targets(frames, choice, restored(frames, level)), level
 
     def _choices(self, clip: Clip) -> int:
         """Return how many frames a patch can be cut from, times their pixels."""

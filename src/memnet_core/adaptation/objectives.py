@@ -3,7 +3,7 @@
 Each makes of noisy patches what the network is shown, what it is to make of that, and
 where. All take it that noise has a mean of zero and that what is shown and what is
 aimed at do not share it; that is true of two frames, and of two pixels of one frame
-only where neighbours do not share their noise.
+only where neighbors do not share their noise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = [
     "OBJECTIVES",
     "Objective",
     "TrainingPair",
-    "neighbour_targets",
+    "neighbor_targets",
     "noise2void",
     "noisy_pairs",
     "subsampled",
@@ -92,12 +92,12 @@ def subsampled(frames: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
     return first, second
 
 
-def neighbour_targets(
+def neighbor_targets(
     frames: Tensor, choice: Tensor, restored: Tensor | None = None
 ) -> TrainingPair:
     """Return Neighbor2Neighbor (Huang et al., CVPR 2021).
 
-    Its two squared errors, of the neighbours and of how what the network makes of them
+    Its two squared errors, of the neighbors and of how what the network makes of them
     differs from what it makes of the whole, are one to a target between, but for what
     no weight can change.
 

@@ -30,7 +30,7 @@ def draw(adapted: AdaptResult, path: Path) -> Path:
 
     Parameters
     ----------
-    adapted : Adapted
+    adapted : AdaptResult
         What became of it.
     path : Path
         PNG file to write.
@@ -56,7 +56,7 @@ def drawn(
 
     Parameters
     ----------
-    adapted : Adapted
+    adapted : AdaptResult
         What became of adapting.
     inches : (float, float)
         Width and height.

@@ -62,7 +62,7 @@ class HoldoutRetest:
     ----------
     step : int
         Steps taken so far.
-    point : Point
+    point : LossPoint
         The losses.
     is_best : bool
         Whether the held-out loss was never lower.
@@ -197,9 +197,9 @@ class AdaptResult:
         Whether frames move.
     base : str
         Name of the model that was adapted.
-    curve : tuple of Point
+    curve : tuple of LossPoint
         Losses while it learned.
-    exhibit : Exhibit
+    exhibit : ExampleImages
         A frame before and after.
     path : Path, optional
         The file that was written; None if the old model stays.
@@ -247,7 +247,7 @@ class AdaptResult:
         if self.stein:
             return f"A frame's own error does not fall beyond chance, {stays}"
         return (
-            "Neighbouring pixels share the noise of frames that move, and nothing "
+            "Neighboring pixels share the noise of frames that move, and nothing "
             f"tells whether the model blurs them, {stays}"
         )
 

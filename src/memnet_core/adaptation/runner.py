@@ -67,9 +67,9 @@ def run_adaptation(
         Noisy frames.
     series : ndarray of int, shape (series, frames)
         Numbers of planes that follow each other.
-    settings : Settings
+    settings : RestoreOptions
         How they will be restored: model, noise, grain, device.
-    request : Request
+    request : AdaptOptions
         How to adapt.
 
     Yields
@@ -79,7 +79,7 @@ def run_adaptation(
 
     Returns
     -------
-    Adapted
+    AdaptResult
         What became of it; a file is written if the held-out loss falls.
 
     Raises
@@ -174,7 +174,7 @@ def _check_noise(decision: RestorePlan, objective: Objective) -> None:
     grains = {channel.grain for channel in decision.channels}
     if objective != "noise2noise" and "correlated" in grains:
         raise UsageError(
-            f"Neighbouring pixels share the noise, which {objective} would take for "
+            f"Neighboring pixels share the noise, which {objective} would take for "
             "structure; learn from frames with noise2noise, or insist with the noise "
             "grain 'white'."
         )
@@ -245,7 +245,7 @@ def _write(
         grain=card.grain,
         adapted_to=request.data,
         version="1",
-        licence=card.licence,
+        license=card.license,
         description=(
             f"{card.name} {card.version}, adapted to {request.data} by "
             f"{request.objective} in {minutes:.1f} minutes. {card.description}"

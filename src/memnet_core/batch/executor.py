@@ -119,9 +119,9 @@ class StepExecutor:
 
     Attributes
     ----------
-    settings : Settings
+    settings : RestoreOptions
         How files are restored.
-    models : Models
+    models : EngineCache
         Engines that are loaded.
     entries : dict
         The models that were used, by name.

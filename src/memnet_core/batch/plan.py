@@ -55,7 +55,7 @@ def plan_jobs(
     update : bool
         Whether to redo those that are out of date. Those that are empty or cannot be
         read are redone in any case.
-    settings : Settings, optional
+    settings : RestoreOptions, optional
         How sources are restored; what was made otherwise is out of date.
     axes : str
         Axes of all sources, instead of those that they tell.

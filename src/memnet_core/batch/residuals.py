@@ -32,7 +32,7 @@ def paired_planes(
     Parameters
     ----------
     before, after : ImageFile
-        Axes of the second may be in another order, and its colours an axis C.
+        Axes of the second may be in another order, and its colors an axis C.
     plane : int
         Number of the plane in the first.
 
@@ -70,13 +70,13 @@ def _plane(file: ImageFile, place: dict[str, int]) -> NDArray[Any]:
     leading = tuple(slice(None) if i is None else slice(i, i + 1) for i in chosen)
     _, height, width, _ = file.shape
     block = file.read_block(leading, slice(0, height), slice(0, width))
-    # Of the axes that are not chosen, one may hold colours, the others one thing.
+    # Of the axes that are not chosen, one may hold colors, the others one thing.
     planes = block.reshape(-1, *block.shape[-3:])
     return np.moveaxis(planes, 0, -1)[..., 0, :] if len(planes) > 1 else planes[0]
 
 
 def _sizes(file: ImageFile, like: ImageFile) -> dict[str, int]:
-    """Return the sizes above 1 by axis; colours are called as in another image."""
+    """Return the sizes above 1 by axis; colors are called as in another image."""
     sizes = {a: n for a, n in zip(file.axes, file.sizes, strict=True) if n > 1}
     if "S" in like.axes and "S" not in sizes and "C" not in like.axes:
         return {"S" if axis == "C" else axis: size for axis, size in sizes.items()}

@@ -78,7 +78,7 @@ class BatchRun:
     ----------
     jobs : sequence of Job
         What to do, in this order.
-    settings : Settings
+    settings : RestoreOptions
         How.
     share : Share
         Which part of results by shards to make; the jobs are those of the part already.

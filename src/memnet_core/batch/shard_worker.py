@@ -38,7 +38,7 @@ class ShardWorker:
         What it is made of.
     device : str
         Where to compute.
-    models : Models
+    models : EngineCache
         Where engines are kept.
 
     Raises

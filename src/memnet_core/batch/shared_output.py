@@ -70,7 +70,7 @@ class SharedPlan(BaseModel):
         What was asked for; a plan serves no other request.
     token : str
         Tells apart results that are made one after the other.
-    decision : Decision
+    decision : RestorePlan
         How it is restored.
     layout : ZarrLayout
         Arrays of the result.

@@ -48,7 +48,7 @@ class StalenessChecker:
 
     Attributes
     ----------
-    settings : Settings, optional
+    settings : RestoreOptions, optional
         What is asked for now; None to look at the sources only.
     """
 
@@ -98,16 +98,16 @@ class StalenessChecker:
     def _served_by(self, made: Provenance, asked: RestoreOptions) -> frozenset[str]:
         """Return the hashes of the models that may be taken now; its own if none is.
 
-        Whether its source has colours is not known without a look at its pixels.
+        Whether its source has colors is not known without a look at its pixels.
         """
         level = max(made.levels, key=find_task(made.task).level_map_value)
         if level not in self._checksums:
             try:
                 entries = [
                     choose_model(
-                        made.task, level, asked.model, nearest=True, colours=colours
+                        made.task, level, asked.model, nearest=True, colors=colors
                     )
-                    for colours in (False, True)
+                    for colors in (False, True)
                 ]
             except MemnetError:
                 return frozenset({made.sha256})

@@ -127,7 +127,18 @@ def _was_interrupted(error: BaseException) -> bool:
     return False
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+def _american(token: str) -> str:
+    """Take options by their names of earlier versions: ``--colour``, ``--licence``."""
+    return token.replace("colour", "color").replace("licence", "license")
+
+
+@click.group(
+    cls=_Group,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": _american,
+    },
+)
 @version_option
 @click.option(
     "--debug",

@@ -145,7 +145,7 @@ _OPTIONS = (
     click.option(
         "--channels",
         type=click.Choice(["luminance", "each", "joint"]),
-        help="What of colours to restore: their luminance, each channel by itself, or "
+        help="What of colors to restore: their luminance, each channel by itself, or "
         "all together.  [default: what suits task and model]",
     ),
     click.option(
@@ -182,7 +182,7 @@ _OPTIONS = (
         type=click.Choice(["auto", "white", "correlated"]),
         default="auto",
         show_default=True,
-        help="denoise: whether neighbouring pixels share the noise, as resizing and "
+        help="denoise: whether neighboring pixels share the noise, as resizing and "
         "drift correction make it (auto: found out).",
     ),
     click.option(

@@ -85,7 +85,7 @@ def follow(run: Run, *, resumes: bool) -> int:
                 display.show(event)
     except KeyboardInterrupt:
         interrupted = True
-    _summarise(run, time.perf_counter() - started)
+    _summarize(run, time.perf_counter() - started)
     if interrupted:
         click.echo(
             "Interrupted; nothing is half-written. Run the same command again to "
@@ -231,7 +231,7 @@ def _line(event: FileFinished) -> str:
     return f"{source} -> {output}  {'; '.join(remarks)}"
 
 
-def _summarise(run: Run, seconds: float) -> None:
+def _summarize(run: Run, seconds: float) -> None:
     """Print the counts of what became of the files."""
     from memnet_core.batch import counts_of, out_of_date
 

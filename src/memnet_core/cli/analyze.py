@@ -208,7 +208,7 @@ def predictions(
 def residual(*, before: Path, after: Path, plane: int | None, out: Path) -> None:
     """Draw what was removed from SOURCE to give RESULT, and say whether it is noise.
 
-    It should be as strong as noise, white (neighbours do not correlate), and show no
+    It should be as strong as noise, white (neighbors do not correlate), and show no
     structure of the image. Of a large plane the middle 1024×1024 pixels are looked at.
     """
     from memnet_core.batch.residuals import paired_planes

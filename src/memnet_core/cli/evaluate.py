@@ -37,16 +37,16 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Levels to score.  [default: those with published figures, or usual ones]",
 )
 @click.option(
-    "--colour/--gray",
-    "colour",
+    "--color/--gray",
+    "color",
     default=None,
-    help="Degrade, restore and score all three colours, or gray planes.  [default: "
-    "colours, where the model is for colour and an image has some]",
+    help="Degrade, restore and score all three colors, or gray planes.  [default: "
+    "colors, where the model is for color and an image has some]",
 )
 @click.option(
     "--channels",
     type=click.Choice(["luminance", "each", "joint"]),
-    help="What of colours is restored, as of memnet batch; scores colours.",
+    help="What of colors is restored, as of memnet batch; scores colors.",
 )
 @click.option("--json", "json_file", metavar="FILE", type=_FILE)
 @click.option("--csv", "csv_file", metavar="FILE", type=_FILE)
@@ -69,7 +69,7 @@ def evaluate(
     model: str,
     folders: tuple[Path, ...],
     levels: str | None,
-    colour: bool | None,
+    color: bool | None,
     channels: Channels | None,
     json_file: Path | None,
     csv_file: Path | None,
@@ -79,15 +79,15 @@ def evaluate(
 ) -> None:
     """Score MODEL (a name or file) on the clean images of each FOLDER.
 
-    Gray planes are scored by the paper's protocol. Colours become JPEG files with 4:2:0
+    Gray planes are scored by the paper's protocol. Colors become JPEG files with 4:2:0
     chroma, or get noise in each channel, and are restored as memnet batch does; PSNR
     and SSIM are over RGB, with those of luminance beside.
 
-    Known sets (Classic5, LIVE1, Set5, ..., recognised by the folder's name) are
+    Known sets (Classic5, LIVE1, Set5, ..., recognized by the folder's name) are
     compared with published figures; they are refused if their degraded images do not
     score as published.
     """
-    from memnet_core.evaluation.color import evaluate_colours, has_colours
+    from memnet_core.evaluation.color import evaluate_colors, has_colors
     from memnet_core.evaluation.report import as_csv, as_json, as_text, draw_gains
     from memnet_core.evaluation.run import evaluate as evaluations
     from memnet_core.inference.engine import Engine
@@ -98,22 +98,22 @@ def evaluate(
     for file in (json_file, csv_file, png_file):
         if file is not None:
             _check_writable(file)
-    if channels and colour is False:
-        raise click.UsageError("--channels is for colours; leave --gray out.")
+    if channels and color is False:
+        raise click.UsageError("--channels is for colors; leave --gray out.")
     entry = find_model(model)
     network, card = load_model(entry.path)
     engine = Engine(network, device=device)
     found: list[Evaluation] = []
     try:
         for folder in folders:
-            coloured = colour or channels is not None
-            if colour is None and card.architecture.image_channels > 1:
-                coloured = coloured or has_colours(folder)
+            colored = color or channels is not None
+            if color is None and card.architecture.image_channels > 1:
+                colored = colored or has_colors(folder)
             scored = (
-                evaluate_colours(
+                evaluate_colors(
                     entry, folder, chosen, channels=channels, device=device, seed=seed
                 )
-                if coloured
+                if colored
                 else evaluations(engine, card, folder, chosen, seed=seed)
             )
             for evaluation in scored:

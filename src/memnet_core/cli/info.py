@@ -26,9 +26,9 @@ _MOST_SCENES = 24
 """Images of which a line is shown; a plate can have thousands."""
 
 
-_COLOURS = {
+_COLORS = {
     "single": "one, gray",
-    "luminance": "the luminance of colours",
+    "luminance": "the luminance of colors",
     "chroma": "luminance, and chroma at the resolution of the JPEG",
     "each": "each by itself",
     "joint": "all together",
@@ -194,7 +194,7 @@ def _planned(source: ImageFile, settings: RestoreOptions) -> Iterator[tuple[str,
     card = decision.entry().card
     card.architecture.check_exit_block(settings.exit_block)
     yield "model", f"{decision.model} ({card.serves})"
-    yield "planes", _COLOURS[decision.colours]
+    yield "planes", _COLORS[decision.colors]
     if card.takes_strength:
         yield "strength", f"{decision.strength:g}"
     ranges = dict.fromkeys(str(c.scaling) for c in decision.channels if c.scaling)

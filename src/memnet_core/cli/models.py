@@ -90,7 +90,7 @@ def export_model(
 )
 @click.option("--name", metavar="NAME", help="Its name.  [default: that of FILE]")
 @click.option(
-    "--licence",
+    "--license",
     default="not stated",
     show_default=True,
     help="Under which it may be used.",
@@ -107,7 +107,7 @@ def import_model(
     task: str,
     levels: str,
     name: str | None,
-    licence: str,
+    license: str,
     out: Path | None,
 ) -> None:
     """Make a model of the weights in FILE, and install it.
@@ -124,7 +124,7 @@ def import_model(
         task=task,
         levels=parse_levels(levels),
         name=name,
-        licence=licence,
+        license=license,
     )
     click.echo(_told(found, installed=out is None))
 
@@ -240,7 +240,7 @@ def _print_card(card: Card) -> None:
         "strength": "can be chosen, --strength" if card.takes_strength else "",
         "adapted to": card.adapted_to,
         "description": card.description,
-        "licence": card.licence,
+        "license": card.license,
     }
     if training := card.training:
         facts["trained on"] = f"{training.data}, {training.megapixels:g} megapixels"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "colour")
+_SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "color")
 
 
 @click.command()
@@ -100,7 +100,7 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "
     "without a level map, or for gray planes.",
 )
 @click.option("--name", help="Name of the model.  [default: that of the folder]")
-@click.option("--licence", help="Licence of the model, for its card.")
+@click.option("--license", help="License of the model, for its card.")
 @click.option(
     "--levels",
     metavar="LO-HI|A,B",
@@ -109,7 +109,7 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "
 @click.option(
     "--grain",
     type=click.Choice(["white", "correlated"]),
-    help="Whether neighbouring pixels share the noise to remove.  [default: white]",
+    help="Whether neighboring pixels share the noise to remove.  [default: white]",
 )
 @click.option(
     "--range",
@@ -129,10 +129,10 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "
     help="Tell the network the level, so that its strength can be chosen.",
 )
 @click.option(
-    "--colour",
+    "--color",
     is_flag=True,
     default=None,
-    help="Restore the three colours together.  [default: gray planes]",
+    help="Restore the three colors together.  [default: gray planes]",
 )
 @click.option(
     "--optimizer",
@@ -207,7 +207,7 @@ def _config(
     else:
         shape = {"activation_checkpointing": True}
     architecture = {name: given.pop(name) for name in _SHAPE if name in given}
-    if architecture.pop("colour", False):
+    if architecture.pop("color", False):
         architecture["image_channels"] = 3
     if architecture:
         given["architecture"] = architecture

@@ -1,4 +1,4 @@
-"""Evaluation in colour: what people's files hold, restored as the product does it."""
+"""Evaluation in color: what people's files hold, restored as the product does it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import EvaluationError
-from memnet_core.evaluation.protocol import colour_scores, noise, reference
+from memnet_core.evaluation.protocol import color_scores, noise, reference
 from memnet_core.evaluation.run import Sample, scored
 from memnet_core.image_ops.resize import imresize
 from memnet_core.inference.engine import prepare
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from memnet_core.model.registry import Entry
     from memnet_core.tasks import Task
 
-__all__ = ["colour_sample", "evaluate_colours", "has_colours", "restored_colours"]
+__all__ = ["color_sample", "evaluate_colors", "has_colors", "restored_colors"]
 
 
-def has_colours(folder: Path) -> bool:
+def has_colors(folder: Path) -> bool:
     """Whether any clean image of a folder is more than gray.
 
     Raises
@@ -43,11 +43,11 @@ def has_colours(folder: Path) -> bool:
     UsageError, ImageError
         As `memnet_core.training.data.clean_images.read_clean_images`.
     """
-    planes = read_clean_images(folder, full_range=True, colours=True)
+    planes = read_clean_images(folder, full_range=True, colors=True)
     return any(bool(np.any(plane[..., :1] != plane)) for _, plane in planes)
 
 
-def evaluate_colours(
+def evaluate_colors(
     entry: Entry,
     folder: Path,
     levels: Sequence[float] | None = None,
@@ -56,10 +56,10 @@ def evaluate_colours(
     device: str = "auto",
     seed: int = 0,
 ) -> Iterator[Evaluation]:
-    """Score a model on colours, restored as `memnet batch` restores files.
+    """Score a model on colors, restored as `memnet batch` restores files.
 
     Pictures become JPEG files with 4:2:0 chroma, of which the result contradicts
-    nothing, or get noise on all three channels, or are shrunk in colour.
+    nothing, or get noise on all three channels, or are shrunk in color.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def evaluate_colours(
     levels : sequence of float, optional
         Those of `memnet_core.evaluation.run.default_levels` by default.
     channels : str, optional
-        What of colours is restored; see `RestoreOptions`.
+        What of colors is restored; see `RestoreOptions`.
     device : str
         See `RestoreOptions`.
     seed : int
@@ -94,35 +94,35 @@ def evaluate_colours(
         channels=channels,
         device=device,
     )
-    scoring = _Colours(find_task(settings.task), settings, seed)
+    scoring = _Colors(find_task(settings.task), settings, seed)
     yield from scored(scoring, entry.card, folder, levels)
 
 
 @dataclass(frozen=True)
-class _Colours:
+class _Colors:
     """All three channels, and luminance beside."""
 
     task: Task
     settings: RestoreOptions
     seed: int
-    colours: bool = True
+    colors: bool = True
 
     def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
-        return colour_sample(plane, self.task, level, seed=self.seed, number=number)
+        return color_sample(plane, self.task, level, seed=self.seed, number=number)
 
     def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
-        return restored_colours(sample, replace(self.settings, level=level))
+        return restored_colors(sample, replace(self.settings, level=level))
 
     def scores(
         self, clean: NDArray[Any], image: NDArray[Any], level: float
     ) -> tuple[tuple[float, float], ...]:
-        return colour_scores(clean, image, self.task, level)
+        return color_scores(clean, image, self.task, level)
 
 
-def colour_sample(
+def color_sample(
     plane: NDArray[Any], task: Task, level: float, *, seed: int, number: int
 ) -> Sample:
-    """Degrade a coloured picture as people's files are.
+    """Degrade a colored picture as people's files are.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def colour_sample(
     return Sample(clean, degraded, source)
 
 
-def restored_colours(
+def restored_colors(
     sample: Sample, settings: RestoreOptions
 ) -> tuple[NDArray[np.float64], str]:
     """Restore what a file holds, as every door of the product does.
@@ -160,7 +160,7 @@ def restored_colours(
     ----------
     sample : Sample
         With a source.
-    settings : Settings
+    settings : RestoreOptions
         How; black and white are 0 and 255.
 
     Returns
@@ -168,7 +168,7 @@ def restored_colours(
     ndarray, shape (H, W, 3)
         Pixels in [0, 255]: whole numbers of a JPEG, else neither clipped nor rounded.
     str
-        How its colours were restored.
+        How its colors were restored.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def restored_colours(
     result = np.empty(shape, sample.source.dtype)
     for _ in restore(sample.source, ArraySink(result), prepared):
         pass
-    return result[0].astype(np.float64), prepared.decision.colours
+    return result[0].astype(np.float64), prepared.decision.colors
 
 
 def _jpeg_source(clean: NDArray[Any], quality: int) -> ArraySource:

@@ -1,6 +1,6 @@
 """The protocol for one image: what is degraded, what is scored.
 
-Of gray planes it is the paper's (section 4). Colours are scored by all three channels,
+Of gray planes it is the paper's (section 4). Colors are scored by all three channels,
 and by their luminance beside.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from memnet_core.tasks import Task
 
 __all__ = [
-    "colour_scores",
+    "color_scores",
     "degraded_input",
     "noise",
     "reference",
@@ -101,12 +101,12 @@ def scores(
     return psnr(clean, image), ssim(clean, image)
 
 
-def colour_scores(
+def color_scores(
     clean: NDArray[Any], image: NDArray[Any], task: Task, level: float
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return PSNR in dB and SSIM of colours, and those of their luminance.
+    """Return PSNR in dB and SSIM of colors, and those of their luminance.
 
-    The PSNR of colours is that of the mean squared error over all three channels, their
+    The PSNR of colors is that of the mean squared error over all three channels, their
     SSIM the mean of the channels'. Luminance is not rounded.
 
     Parameters

@@ -1,6 +1,6 @@
 """What other systems reach on the known sets.
 
-For gray planes these are the figures of the paper's Tables 1-6, for colours those that
+For gray planes these are the figures of the paper's Tables 1-6, for colors those that
 QGAC (ECCV 2020) and FBCNN (ICCV 2021) published.
 """
 
@@ -144,7 +144,7 @@ Set5 3 34.05 34.09 34.16 34.23
     ),
 }
 
-_COLOUR_TABLES: dict[int, _Table] = {
+_COLOR_TABLES: dict[int, _Table] = {
     5: _Table(
         ("JPEG", "QGAC", "FBCNN"),
         """
@@ -174,7 +174,7 @@ def known_set(folder_name: str) -> KnownSet | None:
 
 
 def published(
-    table: int, name: str, *, colours: bool = False
+    table: int, name: str, *, colors: bool = False
 ) -> dict[float, dict[str, Figures]]:
     """Return PSNR in dB and SSIM of all systems on a set, by level.
 
@@ -184,15 +184,15 @@ def published(
         Number of the table in the paper.
     name : str
         Name of a `KnownSet`.
-    colours : bool
-        Whether those over all three colours are wanted, of the same task.
+    colors : bool
+        Whether those over all three colors are wanted, of the same task.
 
     Returns
     -------
     dict of float to dict of str to (float, float or None)
         Nothing where there are no figures.
     """
-    tables = _COLOUR_TABLES if colours else _TABLES
+    tables = _COLOR_TABLES if colors else _TABLES
     if table not in tables:
         return {}
     systems = tables[table].systems
@@ -219,7 +219,7 @@ def published_sets(table: int) -> tuple[KnownSet, ...]:
 
 
 def input_scores(
-    table: int, name: str, *, colours: bool = False
+    table: int, name: str, *, colors: bool = False
 ) -> dict[float, Figures]:
     """Return PSNR in dB and SSIM of the degraded images of a set, by level.
 
@@ -228,15 +228,15 @@ def input_scores(
 
     Parameters
     ----------
-    table, name, colours
+    table, name, colors
         As for `published`.
     """
-    tables = _COLOUR_TABLES if colours else _TABLES
-    measured = {} if colours else _MEASURED_INPUTS.get((table, name), {})
+    tables = _COLOR_TABLES if colors else _TABLES
+    measured = {} if colors else _MEASURED_INPUTS.get((table, name), {})
     system = tables[table].input if table in tables else ""
     stated = {
         level: figures[system]
-        for level, figures in published(table, name, colours=colours).items()
+        for level, figures in published(table, name, colors=colors).items()
         if system in figures
     }
     return measured | stated

@@ -37,7 +37,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Luminance:
-    """PSNR in dB and SSIM of the luminance of colours, degraded and restored."""
+    """PSNR in dB and SSIM of the luminance of colors, degraded and restored."""
 
     input_psnr: float
     input_ssim: float
@@ -49,7 +49,7 @@ class Luminance:
 class ImageScore:
     """PSNR in dB and SSIM of one image, degraded and restored.
 
-    They are those of a gray plane, or of all three colours. Then `luminance` has those
+    They are those of a gray plane, or of all three colors. Then `luminance` has those
     of their luminance.
     """
 
@@ -76,8 +76,8 @@ class Evaluation:
         One for each plane.
     published : dict of str to (float, float or None)
         PSNR and SSIM of other systems, for known sets.
-    colours : str
-        How colours were restored, where they are scored, such as ``joint``; nothing for
+    colors : str
+        How colors were restored, where they are scored, such as ``joint``; nothing for
         gray planes.
     """
 
@@ -85,7 +85,7 @@ class Evaluation:
     level: float
     images: tuple[ImageScore, ...]
     published: dict[str, Figures]
-    colours: str = ""
+    colors: str = ""
 
     @property
     def counted(self) -> tuple[ImageScore, ...]:
@@ -132,7 +132,7 @@ def as_text(card: Card, evaluation: Evaluation) -> str:
         24, *(len(escape_control_chars(row.image)) + 2 for row in evaluation.images)
     )
     header = f"{'image':<{width}}{'input':<18}{'restored':<18}gain"
-    if evaluation.colours:
+    if evaluation.colors:
         title += f", {what_is_scored(evaluation)}"
         header += f"    {'luminance input':<18}{'restored':<18}gain"
     lines = [title, header]
@@ -154,21 +154,21 @@ def as_text(card: Card, evaluation: Evaluation) -> str:
 
 
 def what_is_scored(evaluation: Evaluation) -> str:
-    """Return in words what scores are of, and how colours were restored."""
-    if not evaluation.colours:
+    """Return in words what scores are of, and how colors were restored."""
+    if not evaluation.colors:
         return "gray"
-    return f"RGB, colours restored: {evaluation.colours}"
+    return f"RGB, colors restored: {evaluation.colors}"
 
 
 def as_csv(evaluations: Sequence[Evaluation]) -> str:
     """Return one line for each image and level, and one for each mean.
 
-    Colours have columns for their luminance, too, which are empty for gray planes.
+    Colors have columns for their luminance, too, which are empty for gray planes.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     beside = [f"luminance_{field}" for field in _FIELDS]
-    writer.writerow(["dataset", "level", "image", *_FIELDS, "colours", *beside])
+    writer.writerow(["dataset", "level", "image", *_FIELDS, "colors", *beside])
     for evaluation in evaluations:
         for row in (*evaluation.images, evaluation.mean):
             names = [
@@ -178,7 +178,7 @@ def as_csv(evaluations: Sequence[Evaluation]) -> str:
             ]
             values = [getattr(row, field) for field in _FIELDS]
             luminance = [getattr(row.luminance, field, "") for field in _FIELDS]
-            writer.writerow([*names, *values, evaluation.colours, *luminance])
+            writer.writerow([*names, *values, evaluation.colors, *luminance])
     return text.getvalue()
 
 
@@ -188,7 +188,7 @@ def as_json(card: Card, evaluations: Sequence[Evaluation]) -> str:
         {
             "dataset": evaluation.dataset,
             "level": evaluation.level,
-            "colours": evaluation.colours or None,
+            "colors": evaluation.colors or None,
             "images": [asdict(row) for row in evaluation.images],
             "published": evaluation.published,
             "mean": {
@@ -212,7 +212,7 @@ def draw_gains(card: Card, evaluations: Sequence[Evaluation]) -> Figure:
     gains: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for evaluation in evaluations:
         mean = evaluation.mean
-        dataset = f"{evaluation.dataset}{' (RGB)' if evaluation.colours else ''}"
+        dataset = f"{evaluation.dataset}{' (RGB)' if evaluation.colors else ''}"
         own = f"{card.name}, {dataset}"
         gains[own].append((evaluation.level, mean.psnr - mean.input_psnr))
         for system, (psnr, _) in evaluation.published.items():

@@ -61,12 +61,12 @@ class Residual:
 
     @property
     def across(self) -> float:
-        """Correlation of pixels that are neighbours in a row."""
+        """Correlation of pixels that are neighbors in a row."""
         return float(self.correlation[_REACH, _REACH + 1])
 
     @property
     def down(self) -> float:
-        """Correlation of pixels that are neighbours in a column."""
+        """Correlation of pixels that are neighbors in a column."""
         return float(self.correlation[_REACH + 1, _REACH])
 
     def words(self) -> list[str]:
@@ -75,7 +75,7 @@ class Residual:
         return [
             f"noise: {self.noise}",
             f"strength: {strength:.2f} of that noise was removed",
-            f"whiteness: neighbours correlate by {self.across:+.3f} across and "
+            f"whiteness: neighbors correlate by {self.across:+.3f} across and "
             f"{self.down:+.3f} down (by chance up to {self.chance:.3f})",
             f"structure: {self.structure:+.3f} with details of the result",
         ]

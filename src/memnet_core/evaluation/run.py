@@ -54,7 +54,7 @@ class Sample:
     degraded : ndarray of float, of the same shape
         What is scored beside the result; it may leave [0, 255].
     source : ArraySource, optional
-        What a file holds of it, for colours.
+        What a file holds of it, for colors.
     """
 
     clean: NDArray[Any]
@@ -63,26 +63,26 @@ class Sample:
 
 
 class Scoring(Protocol):
-    """How images are degraded, restored and scored: as gray planes or in colour."""
+    """How images are degraded, restored and scored: as gray planes or in color."""
 
     @property
     def task(self) -> Task:
         """What is restored."""
 
     @property
-    def colours(self) -> bool:
-        """Whether planes are read and scored in colour."""
+    def colors(self) -> bool:
+        """Whether planes are read and scored in color."""
 
     def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
         """Degrade the clean plane of a number."""
 
     def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
-        """Return pixels in [0, 255], and how colours were restored."""
+        """Return pixels in [0, 255], and how colors were restored."""
 
     def scores(
         self, clean: NDArray[Any], image: NDArray[Any], level: float
     ) -> tuple[tuple[float, float], ...]:
-        """Return PSNR and SSIM; of colours a second time, for their luminance."""
+        """Return PSNR and SSIM; of colors a second time, for their luminance."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class _Gray:
     task: Task
     engine: Engine
     seed: int
-    colours: bool = False
+    colors: bool = False
 
     def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
         clean = reference(plane, self.task, level)
@@ -112,11 +112,11 @@ class _Gray:
 
 
 def default_levels(
-    card: Card, folder: Path, *, colours: bool = False
+    card: Card, folder: Path, *, colors: bool = False
 ) -> tuple[float, ...]:
     """Return the levels to score a model at: published, standard, or its own."""
     task = find_task(card.task)
-    tables = _published(folder, task, colours)
+    tables = _published(folder, task, colors)
     for levels in (tuple(tables), task.standard_levels):
         if covered := tuple(level for level in levels if card.levels.covers(level)):
             return covered
@@ -168,15 +168,15 @@ def scored(
 ) -> Iterator[Evaluation]:
     """Score a model in some way; see `evaluate`."""
     folder = Path(os.path.abspath(folder))
-    task, colours = scoring.task, scoring.colours
-    tables = _published(folder, task, colours)
+    task, colors = scoring.task, scoring.colors
+    tables = _published(folder, task, colors)
     if levels is None:
-        levels = default_levels(card, folder, colours=colours)
+        levels = default_levels(card, folder, colors=colors)
     _check_levels(card, task, levels)
-    planes = _planes(folder, task, colours)
+    planes = _planes(folder, task, colors)
     _check_sides(folder, planes, task, levels)
     known = known_set(folder.name)
-    expected = input_scores(task.table, known.name, colours=colours) if known else {}
+    expected = input_scores(task.table, known.name, colors=colors) if known else {}
     checked = [level for level in levels if level in expected] or [*expected][:1]
     baselines = {
         level: [
@@ -219,16 +219,16 @@ def _image_score(
 
 
 def _published(
-    folder: Path, task: Task, colours: bool
+    folder: Path, task: Task, colors: bool
 ) -> dict[float, dict[str, Figures]]:
     known = known_set(folder.name)
-    return published(task.table, known.name, colours=colours) if known else {}
+    return published(task.table, known.name, colors=colors) if known else {}
 
 
-def _planes(folder: Path, task: Task, colours: bool) -> list[tuple[str, NDArray[Any]]]:
-    planes = read_clean_images(folder, full_range=task.full_range, colours=colours)
+def _planes(folder: Path, task: Task, colors: bool) -> list[tuple[str, NDArray[Any]]]:
+    planes = read_clean_images(folder, full_range=task.full_range, colors=colors)
     known = known_set(folder.name)
-    if known is None or not _published(folder, task, colours):
+    if known is None or not _published(folder, task, colors):
         return planes
     if len(planes) != known.images:
         raise EvaluationError(
@@ -260,7 +260,7 @@ def restored_plane(
     Parameters
     ----------
     engine : Engine
-        The model; one for colour sees a gray picture.
+        The model; one for color sees a gray picture.
     degraded : ndarray, shape (H, W)
         Pixels in [0, 255].
     level : float

@@ -70,7 +70,7 @@ def write_package(
 
     Parameters
     ----------
-    network : PortableNetwork
+    network : ExportableMemNet
         The network.
     card : Card
         What its file says of it.
@@ -171,7 +171,7 @@ def _description(
         "name": re.sub(r"[^A-Za-z0-9_ ()-]", "-", f"MemNet {card.name}"),
         "description": _summary(card, level),
         "authors": [{"name": author} for author in authors],
-        "license": card.licence,
+        "license": card.license,
         "cite": [_PAPER],
         "covers": ["cover.png"],
         "documentation": "README.md",
@@ -242,8 +242,8 @@ def _output(network: ExportableMemNet, test: dict[str, Any]) -> dict[str, Any]:
 
 
 def _channels(network: ExportableMemNet) -> dict[str, Any]:
-    colours = network.architecture.image_channels == 3
-    names = ["red", "green", "blue"] if colours else ["gray"]
+    colors = network.architecture.image_channels == 3
+    names = ["red", "green", "blue"] if colors else ["gray"]
     return {"type": "channel", "channel_names": names}
 
 
@@ -258,11 +258,9 @@ def _readme(card: Card, level: float | None) -> str:
     task = find_task(card.task)
     architecture = card.architecture
     planes = (
-        "the three colours together"
+        "the three colors together"
         if architecture.image_channels == 3
-        else (
-            "one gray plane; of colours give the luminance, or each channel by itself"
-        )
+        else ("one gray plane; of colors give the luminance, or each channel by itself")
     )
     enlarged = (
         " The input is the small image, already enlarged to its final size by bicubic "
@@ -282,7 +280,7 @@ def _readme(card: Card, level: float | None) -> str:
         f"- Network: {architecture.memory_blocks} memory blocks of "
         f"{architecture.recursions} recursions, {architecture.channels} channels, "
         f"{architecture.multiply_adds() / 1e3:.0f} K multiply-adds a pixel.",
-        f"- SHA-256 of the weights as tensors: {card.sha256}; licence {card.licence}.",
+        f"- SHA-256 of the weights as tensors: {card.sha256}; license {card.license}.",
         "",
         "## Training",
         "",

@@ -43,7 +43,7 @@ def import_file(
     task: str,
     levels: Levels,
     name: str | None = None,
-    licence: str = "not stated",
+    license: str = "not stated",
 ) -> Entry:
     """Make a model of foreign weights, and install it or write it to a file.
 
@@ -59,7 +59,7 @@ def import_file(
         What levels it was trained for.
     name : str, optional
         What it is called; as the file by default.
-    licence : str
+    license : str
         Under which it may be used.
 
     Raises
@@ -83,7 +83,7 @@ def import_file(
                 task=task,
                 levels=levels,
                 version="1",
-                licence=licence,
+                license=license,
                 description=f"Imported by napari-memnet {__version__} from {origin}.",
             )
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""A picture to try exported models on: drawn, so that nobody's licence matters."""
+"""A picture to try exported models on: drawn, so that nobody's license matters."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def sample_input(
     Returns
     -------
     ndarray of float32, shape (1, C, H, W)
-        The same plane for each colour.
+        The same plane for each color.
     """
     task = find_task(card.task)
     chosen = typical_level(card) if level is None else level

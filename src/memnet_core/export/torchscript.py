@@ -29,7 +29,7 @@ def write_torchscript(
 
     Parameters
     ----------
-    network : PortableNetwork
+    network : ExportableMemNet
         The network.
     path : Path
         Where to write.
@@ -62,7 +62,7 @@ def run_torchscript(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Keep quiet that TorchScript is deprecated in favour of torch.export.
+    """Keep quiet that TorchScript is deprecated in favor of torch.export.
 
     The programs that these files are for (ilastik, deepImageJ, C++) do not read others.
     """

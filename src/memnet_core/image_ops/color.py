@@ -37,7 +37,7 @@ def rgb2ycbcr_luminance(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Parameters
     ----------
     rgb : ndarray of uint8, shape (..., 3)
-        Colours in [0, 255].
+        Colors in [0, 255].
 
     Returns
     -------
@@ -57,7 +57,7 @@ def rgb2gray(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Parameters
     ----------
     rgb : ndarray of uint8, shape (..., 3)
-        Colours in [0, 255].
+        Colors in [0, 255].
 
     Returns
     -------
@@ -75,16 +75,16 @@ def scored_luminance(rgb: NDArray[Any], *, full_range: bool) -> NDArray[np.float
     Parameters
     ----------
     rgb : ndarray, shape (..., 3)
-        Colours in about [0, 255].
+        Colors in about [0, 255].
     full_range : bool
         Whether as MATLAB's ``rgb2gray`` gives it, else as its ``rgb2ycbcr``, from 16 to
         235.
     """
-    colours = rgb.astype(np.float64)
+    colors = rgb.astype(np.float64)
     if full_range:
-        gray: NDArray[np.float64] = colours @ np.array(_MATLAB_GRAY)
+        gray: NDArray[np.float64] = colors @ np.array(_MATLAB_GRAY)
         return gray
-    y: NDArray[np.float64] = 16 + colours @ np.array(_MATLAB_YCBCR)
+    y: NDArray[np.float64] = 16 + colors @ np.array(_MATLAB_YCBCR)
     return y
 
 
@@ -94,7 +94,7 @@ def full_range_luminance(rgb: NDArray[FloatT]) -> NDArray[FloatT]:
     Parameters
     ----------
     rgb : ndarray of float, shape (..., 3)
-        Colours on any scale.
+        Colors on any scale.
 
     Returns
     -------
@@ -106,26 +106,26 @@ def full_range_luminance(rgb: NDArray[FloatT]) -> NDArray[FloatT]:
 
 
 def add_luminance(rgb: NDArray[FloatT], difference: NDArray[FloatT]) -> NDArray[FloatT]:
-    """Change the luminance of colours and keep their chroma.
+    """Change the luminance of colors and keep their chroma.
 
     In YCbCr with fixed Cb and Cr every one of R, G and B moves as Y does.
 
     Parameters
     ----------
     rgb : ndarray of float, shape (..., 3)
-        Colours on any scale.
+        Colors on any scale.
     difference : ndarray of float, shape (...)
         New luminance minus old luminance, on the same scale.
 
     Returns
     -------
     ndarray, shape (..., 3)
-        The new colours; gray stays gray.
+        The new colors; gray stays gray.
     """
     return rgb + difference[..., None]
 
 
 def without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return the 1 or 3 colour samples of (..., S) pixels, as a view."""
+    """Return the 1 or 3 color samples of (..., S) pixels, as a view."""
     samples = pixels.shape[-1]
     return pixels[..., : samples if samples in (1, 3) else samples - 1]

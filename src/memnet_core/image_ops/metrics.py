@@ -18,7 +18,7 @@ def psnr(reference: ArrayLike, image: ArrayLike) -> float:
     Parameters
     ----------
     reference, image : array_like
-        Pixels of one shape, on a scale of 0 to 255; the error of colours is the mean of
+        Pixels of one shape, on a scale of 0 to 255; the error of colors is the mean of
         all their samples'. Equal images give infinity.
 
     Raises
@@ -40,7 +40,7 @@ def ssim(reference: ArrayLike, image: ArrayLike) -> float:
     Parameters
     ----------
     reference, image : array_like, shape (H, W) or (H, W, C)
-        Pixels on a scale of 0 to 255, at least 11×11; the similarity of colours is the
+        Pixels on a scale of 0 to 255, at least 11×11; the similarity of colors is the
         mean of their channels'.
     """
     from skimage.metrics import structural_similarity

@@ -105,10 +105,10 @@ def _contributions(
     scale = new / old
     stretch = min(scale, 1.0)
     width = 4 / stretch
-    centre = (np.arange(part.start, part.stop) + 0.5) / scale - 0.5
-    first = np.floor(centre - width / 2).astype(np.intp) + 1
+    center = (np.arange(part.start, part.stop) + 0.5) / scale - 0.5
+    first = np.floor(center - width / 2).astype(np.intp) + 1
     taps = first[:, None] + np.arange(math.ceil(width) + 1)
-    weights = _cubic(stretch * (centre[:, None] - taps))
+    weights = _cubic(stretch * (center[:, None] - taps))
     weights /= weights.sum(1, keepdims=True)
     folded = taps % (2 * old)
     return np.where(folded < old, folded, 2 * old - 1 - folded), weights

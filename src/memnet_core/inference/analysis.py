@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["ChannelParams", "SourceAnalysis", "analyze"]
 
 _AVERAGED = 3
-"""Planes that are averaged with their neighbours to see what that brings."""
+"""Planes that are averaged with their neighbors to see what that brings."""
 
 _JUDGED = 1024
 """Values from which on what they spread over says something of their noise."""
@@ -56,12 +56,12 @@ class ChannelParams(BaseModel):
     ----------
     level : float
         Degradation level.
-    scaling : Linear or Stabilized, optional
+    scaling : LinearScaling or AnscombeScaling, optional
         What becomes 0 and 1; None where every plane has its own.
     frames : float
         Planes in the means that the network sees; 1 where it sees single ones.
     grain : str
-        Whether neighbouring pixels share the noise.
+        Whether neighboring pixels share the noise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,7 +83,7 @@ class SourceAnalysis:
 
     Attributes
     ----------
-    channels : tuple of Channel
+    channels : tuple of ChannelParams
         One for each channel of the source.
     remarks : tuple of str
         How level and range were found.
@@ -109,7 +109,7 @@ def analyze(source: PixelSource, settings: RestoreOptions) -> SourceAnalysis:
     ----------
     source : Source
         Any input.
-    settings : Settings
+    settings : RestoreOptions
         What was asked for.
 
     Raises
@@ -167,7 +167,7 @@ def _judged(
     is_open = task.noisy and settings.noise_grain != "white"
     seen = _seen(source, planes, even) if is_open or settings.level is None else []
     grain = _noise_of_grain(seen, settings) if is_open else None
-    shared = ["noise shared by neighbours"] if grain else []
+    shared = ["noise shared by neighbors"] if grain else []
     kind: Grain = "correlated" if grain else "white"
     if line and isinstance(even, AnscombeScaling):
         level = round(grain.sigma if grain else even.level, 1)
@@ -229,7 +229,7 @@ def _seen(
 def _noise_of_grain(
     seen: list[NDArray[np.float32]], settings: RestoreOptions
 ) -> NoiseFound | None:
-    """Return the noise if neighbouring pixels are to be taken to share it.
+    """Return the noise if neighboring pixels are to be taken to share it.
 
     Texture reads like such noise; so noise that is given has to be about as strong.
     """

@@ -102,12 +102,12 @@ def restore(
     ----------
     what : ndarray, Image, Path or str
         Pixels of any bool, integer or float dtype. The axes of an array are ``axes``,
-        or else ``YX``; ``YXS`` where a third and last one has 3 or 4 colour samples;
+        or else ``YX``; ``YXS`` where a third and last one has 3 or 4 color samples;
         or planes behind each other.
     task : str
         ``denoise``, ``deblock`` or ``sr``.
     level : float or ``auto``
-        Noise deviation in grey levels of 255, JPEG quality, or scale; ``auto`` finds
+        Noise deviation in gray levels of 255, JPEG quality, or scale; ``auto`` finds
         it out, which super-resolution cannot.
     axes : str
         Letters out of TZCYXS, one for each axis.

@@ -280,9 +280,9 @@ def prepare(
     ----------
     source : Source
         Any input.
-    settings : Settings
+    settings : RestoreOptions
         What was asked for.
-    models : Models, optional
+    models : EngineCache, optional
         Where engines are kept; by default one place of this process.
 
     Raises

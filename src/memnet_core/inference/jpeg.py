@@ -21,7 +21,7 @@ class ChromaSource:
 
     Parameters
     ----------
-    chroma : Chroma
+    chroma : SubsampledChroma
         The samples.
     planes : int
         Number of planes.

@@ -85,7 +85,7 @@ def noise_of(
         A sample of a channel.
     task : Task
         What is to be done.
-    settings : Settings
+    settings : RestoreOptions
         What was asked for.
 
     Returns
@@ -139,13 +139,13 @@ def is_poisson_gaussian(
 
     Parameters
     ----------
-    line : NoiseLine
+    line : PoissonGaussianNoise
         The noise.
     blocks : sequence of ndarray, shape (h, w, S)
         The sample that it was found in.
     source : Source
         What that is a sample of.
-    settings : Settings
+    settings : RestoreOptions
         What was asked for.
     """
     if _is_chosen(settings):

@@ -1,4 +1,4 @@
-"""What was asked for, decided for one input: level, range, model, colours.
+"""What was asked for, decided for one input: level, range, model, colors.
 
 Every door decides here, once, on the same sample, so that the same pixels give the same
 result wherever they come from.
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
 from memnet_core.errors import ModelError, NothingToDo
 from memnet_core.inference.analysis import ChannelParams, SourceAnalysis, analyze
-from memnet_core.inference.channels import ColourMode, colour_mode
+from memnet_core.inference.channels import ColorMode, color_mode
 from memnet_core.inference.noise_choice import check_noise, lowest_useful_sigma
 from memnet_core.inference.scaling import LinearScaling, scaling_of
 from memnet_core.inference.settings import (
@@ -60,10 +60,10 @@ class RestorePlan(BaseModel):
     model, checksum : str
         Name of the model, or its file if it did not come with the package, and the
         SHA-256 of its weights.
-    channels : tuple of Channel
+    channels : tuple of ChannelParams
         One for each channel of the source.
-    colours : str
-        Which planes of colours the network sees.
+    colors : str
+        Which planes of colors the network sees.
     remarks : tuple of str
         How level and range were found, and what else has to be said.
     hot_pixels, strength, exit_block, tta, precision, consistency
@@ -78,7 +78,7 @@ class RestorePlan(BaseModel):
     model: str
     checksum: str
     channels: Annotated[tuple[ChannelParams, ...], Field(min_length=1)]
-    colours: ColourMode
+    colors: ColorMode = Field(validation_alias=AliasChoices("colors", "colours"))
     remarks: tuple[str, ...] = ()
     hot_pixels: HotPixels = "auto"
     strength: float = 1.0
@@ -136,9 +136,9 @@ def plan_restore(
     ----------
     source : Source
         Any input.
-    settings : Settings
+    settings : RestoreOptions
         What was asked for.
-    judged : Judged, optional
+    judged : SourceAnalysis, optional
         What `analyze` made of them, if that is known already.
 
     Raises
@@ -160,7 +160,7 @@ def plan_restore(
     if settings.level is None and not settings.nearest:
         _check_need(task, strongest, settings.model, photons=photons)
     grayish = settings.channels != "luminance" and _is_gray(source)
-    coloured = settings.channels == "joint" or (
+    colored = settings.channels == "joint" or (
         settings.channels is None and source.shape[-1] > 2 and not grayish
     )
     entry = choose_model(
@@ -168,7 +168,7 @@ def plan_restore(
         strongest,
         settings.model,
         nearest=settings.nearest or photons,
-        colours=coloured,
+        colors=colored,
         grain=judged.grain,
     )
     card = entry.card
@@ -178,7 +178,7 @@ def plan_restore(
         remarks.append(f"beyond {task.symbol} {nearest:g}, the nearest of the model")
     if settings.strength != 1:
         remarks.append(strength_in_words(settings.strength, strongest, card))
-    mode = colour_mode(
+    mode = color_mode(
         source.shape[-1] - (source.shape[-1] in (2, 4)),
         settings.channels,
         task.channels,
@@ -196,7 +196,7 @@ def plan_restore(
         model=card.name if entry.is_shipped else str(Path(entry.path).absolute()),
         checksum=card.sha256,
         channels=judged.channels,
-        colours=mode,
+        colors=mode,
         remarks=tuple(remarks),
         hot_pixels=settings.hot_pixels,
         strength=settings.strength,
@@ -247,7 +247,7 @@ def _coding(source: PixelSource) -> JpegCoding | None:
     if coding is None or source.dtype != np.uint8:
         return None
     if len(coding.sampling) > source.shape[-1]:
-        return None  # colours that are read as planes of their own
+        return None  # colors that are read as planes of their own
     if coding.has_chroma and not SubsampledChroma(source, coding).is_explained():
         return replace(coding, sampling=coding.sampling[:1])
     return coding
@@ -271,7 +271,7 @@ def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -
 
 
 def _is_gray(source: PixelSource) -> bool:
-    """Whether colours are those of a gray picture; most end at the first rows."""
+    """Whether colors are those of a gray picture; most end at the first rows."""
     count, height, width, samples = source.shape
     if samples < 3:
         return False
@@ -293,7 +293,7 @@ class Prepared:
 
     Attributes
     ----------
-    decision : Decision
+    decision : RestorePlan
         What the result depends on.
     engine : Engine
         The network on its device.

@@ -26,7 +26,7 @@ def non_default_options(settings: RestoreOptions, axes: str = "") -> dict[str, A
 
     Parameters
     ----------
-    settings : Settings
+    settings : RestoreOptions
         What was asked for.
     axes : str
         Axes of the source, instead of those that it tells.
@@ -52,7 +52,7 @@ def provenance(
 
     Parameters
     ----------
-    decision : Decision
+    decision : RestorePlan
         How it is made.
     settings, axes
         As for `non_default_options`.

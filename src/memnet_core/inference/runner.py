@@ -69,7 +69,7 @@ class Preprocessing:
     ----------
     source : Source
         What is restored.
-    decision : Decision
+    decision : RestorePlan
         How.
     """
 
@@ -193,7 +193,7 @@ class _Plane:
         self.chroma: SubsampledChroma | None = None
         decision = self.prepared.decision
         coding = decision.coding
-        is_carried = decision.colours in ("single", "luminance")
+        is_carried = decision.colors in ("single", "luminance")
         if coding and coding.has_chroma and not is_carried:
             self.chroma = SubsampledChroma(self.filled, coding)
         task = self.prepared.task
@@ -295,7 +295,7 @@ class _Plane:
 
         Both planes of chroma are half of one, or less.
         """
-        return {"each": 3, "chroma": 2}.get(self.prepared.decision.colours, 1)
+        return {"each": 3, "chroma": 2}.get(self.prepared.decision.colors, 1)
 
     def _restored(
         self, engine: Engine, rows: slice, columns: slice
@@ -386,11 +386,11 @@ class _Plane:
         self, engine: Engine, rows: slice, columns: slice
     ) -> ChromaRowReader | None:
         """Begin to restore the chroma of a part at its own resolution."""
-        if self.chroma is None or self.prepared.decision.colours != "chroma":
+        if self.chroma is None or self.prepared.decision.colors != "chroma":
             return None
         gray = (self.scaling.low + self.scaling.high) / 2
         cells = self.chroma.sample_window(rows, columns, 1)
-        alone = {"colours": "single", "coding": None}
+        alone = {"colors": "single", "coding": None}
         decision = self.prepared.decision.model_copy(update=alone)
         streams = []
         for difference in range(2):
@@ -422,7 +422,7 @@ class _Plane:
 
     def _planes(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float64]:
         """Return the values of which the network sees something."""
-        mode = self.prepared.decision.colours
+        mode = self.prepared.decision.colors
         return select_input(pixels, mode, engine.image_channels)
 
     def _pixels(
@@ -437,9 +437,9 @@ class _Plane:
         values = self._planes(before, self.prepared.engine)
         change = self.scaling.inverse_difference(values, restored, self.beyond)
         pixels = before.astype(np.float64)
-        colours = without_alpha(pixels)
-        mode, coding = self.prepared.decision.colours, self.prepared.decision.coding
-        changed = from_planes(colours, change, mode)
+        colors = without_alpha(pixels)
+        mode, coding = self.prepared.decision.colors, self.prepared.decision.coding
+        changed = from_planes(colors, change, mode)
         if samples and self.chroma:
             cells = self.chroma.sample_window(rows, columns, 1)
             moved = samples.take(cells[0]) - self.chroma.read(self.plane, *cells)
@@ -448,12 +448,12 @@ class _Plane:
         if coding and self.prepared.decision.consistency:
             height, width = self.base.shape[1:3]
             missing = coding.missing(rows, height, 0), coding.missing(columns, width, 1)
-            changed = project_colors_to_bounds(colours, changed, coding, missing)
+            changed = project_colors_to_bounds(colors, changed, coding, missing)
             if self.chroma:
                 changed = self.chroma.project_to_bounds(
                     self.plane, changed, rows, columns
                 )
-        colours[...] = changed
+        colors[...] = changed
         result = to_dtype(pixels, self.dtype)
         if self.filled.found:
             original = self._original(rows, columns)

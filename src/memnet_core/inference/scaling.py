@@ -161,7 +161,7 @@ class AnscombeScaling(BaseModel):
 
     @property
     def _ends(self) -> NDArray[np.float64]:
-        """What becomes 0 and 1, stabilised."""
+        """What becomes 0 and 1, stabilized."""
         return self._stabilized(np.array([self.low, self.high]))
 
     def _stabilized(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -230,10 +230,10 @@ def stabilized_of(
 
     Parameters
     ----------
-    scaling : Linear
+    scaling : LinearScaling
         Which values are to become 0 and 1; those so far below black that they are no
         noise, such as zeros beside a mosaic, do not count.
-    line : NoiseLine
+    line : PoissonGaussianNoise
         The noise; its gain is positive.
     """
     # There is no noise below the value at which its variance ends.

@@ -48,11 +48,11 @@ class RestoreOptions:
     task : str
         Name of one of `memnet_core.tasks.TASKS`.
     level : float, optional
-        JPEG quality, noise deviation in grey levels of 255, or scale; None to find
+        JPEG quality, noise deviation in gray levels of 255, or scale; None to find
         it out for each input.
     channels : str, optional
         ``luminance`` restores luminance and carries chroma, ``each`` restores every
-        channel by itself, ``joint`` all together, with a model for colour. The default
+        channel by itself, ``joint`` all together, with a model for color. The default
         depends on task and model.
     value_range : str or (float, float)
         Which values become 0 and 1; see `memnet_core.inference.scaling`.
@@ -66,7 +66,7 @@ class RestoreOptions:
         How much of the level the network is told, from 0, which leaves everything as it
         is, to 1.5; other than 1 only with a model that has a level map.
     noise_grain : str
-        Denoising: whether neighbouring pixels share the noise (``correlated``) or not
+        Denoising: whether neighboring pixels share the noise (``correlated``) or not
         (``white``), which decides on the model; ``auto`` finds that out.
     hot_pixels : str
         Denoising: ``auto`` replaces single pixels that are far too bright, where noise
@@ -88,7 +88,7 @@ class RestoreOptions:
         Type that the network computes in.
     consistency : bool
         Whether a restored JPEG is held to what its file says of it: every DCT
-        coefficient stays in its quantisation interval.
+        coefficient stays in its quantization interval.
 
     Raises
     ------

@@ -42,7 +42,7 @@ def open_image(
     Parameters
     ----------
     path : Path or str
-        A file of any of `memnet_core.io.FORMATS`, recognised by its content, or the
+        A file of any of `memnet_core.io.FORMATS`, recognized by its content, or the
         folder of an OME-Zarr image or of a collection of them.
     axes : str
         Letters out of TZCYXS, one for each axis of the file, instead of what it tells.

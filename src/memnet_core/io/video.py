@@ -180,13 +180,13 @@ def _described(path: Path) -> _Described:
         is_one = is_jpeg and len(kinds) == 1
         (_, tables, coding) = next(iter(kinds)) if is_one else ((), (), None)
         layout = "rgb24" if is_jpeg else _layout(context.format)
-        colours = () if layout.startswith("gray") else (3,)
+        colors = () if layout.startswith("gray") else (3,)
         dropped = ["sound"] if container.streams.audio else []
         if is_jpeg and not is_one:
             dropped.append("JPEG quality (it differs between frames)")
         rate = stream.average_rate
         return _Described(
-            shape=(count, *size, *colours),
+            shape=(count, *size, *colors),
             layout=layout,
             seconds=float(1 / rate) if rate else 0.0,
             is_jpeg=is_jpeg,

@@ -2,7 +2,7 @@
 
 Then decoders enlarge it: a pixel is three quarters of its sample and one quarter of the
 next one. The mean over a cell of pixels so is the sample with an eighth of either
-neighbour, which is undone here to find the sample itself.
+neighbor, which is undone here to find the sample itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNDOING = np.sqrt(2) * _POLE ** np.abs(np.arange(-_REACH, _REACH + 1))
 """What undoes the kernel (1/8, 3/4, 1/8), up to `_REACH`."""
 
 _UNEXPLAINED = 0.4
-"""Mean grey levels by which the enlarged chroma of other decoders differs at least; of
+"""Mean gray levels by which the enlarged chroma of other decoders differs at least; of
 libjpeg's 0.01 to 0.3 were measured, due to rounding and to white that was clipped."""
 
 _LOOKED_AT = 256
@@ -37,7 +37,7 @@ _LOOKED_AT = 256
 
 
 class Pixels(Protocol):
-    """Colours of which any window can be read; a `Source` is this, too."""
+    """Colors of which any window can be read; a `Source` is this, too."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -97,7 +97,7 @@ class SubsampledChroma:
     Parameters
     ----------
     source : Pixels
-        The decoded colours, whole numbers in [0, 255].
+        The decoded colors, whole numbers in [0, 255].
     coding : JpegCoding
         How they were coded; it has chroma.
 
@@ -179,7 +179,7 @@ class SubsampledChroma:
         rows: slice,
         columns: slice,
     ) -> NDArray[np.float64]:
-        """Return colours whose chroma, brought to samples, is in its intervals.
+        """Return colors whose chroma, brought to samples, is in its intervals.
 
         Brought to samples as by an encoder, which takes the mean of each cell.
 
@@ -188,7 +188,7 @@ class SubsampledChroma:
         plane : int
             Which plane they were made of.
         changed : ndarray, shape (h, w, 3)
-            Restored colours in whole blocks of samples, or up to the borders.
+            Restored colors in whole blocks of samples, or up to the borders.
         rows, columns : slice
             Where they belong.
         """
@@ -254,8 +254,8 @@ class SubsampledChroma:
         black, white = split <= 0, split >= 255
         clipped = np.asarray((black | white).any(axis=(1, 3, 4)))
         for n, axis in enumerate(self._axes):
-            if axis.cell > 1:  # samples are found from their neighbours, too
-                clipped = _with_neighbours(clipped, n)
+            if axis.cell > 1:  # samples are found from their neighbors, too
+                clipped = _with_neighbors(clipped, n)
         inner = tuple(
             slice(p.start - s.start, p.stop - s.start)
             for p, s in zip(cells, seen, strict=True)
@@ -266,14 +266,14 @@ class SubsampledChroma:
         return clipped[inner], (dark, bright)
 
 
-def _chroma(colours: NDArray[np.float64]) -> NDArray[np.float64]:
+def _chroma(colors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return blue and red difference, (h, w, 2), by the same sums for any window."""
-    red, green, blue = (colours[..., n, None] * TO_YCC[1:, n] for n in range(3))
+    red, green, blue = (colors[..., n, None] * TO_YCC[1:, n] for n in range(3))
     chroma: NDArray[np.float64] = red + green + blue
     return chroma
 
 
-def _with_neighbours(found: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+def _with_neighbors(found: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
     """Return what is found there or next to it along an axis."""
     along = np.moveaxis(found, axis, 0)
     result = along.copy()
@@ -285,7 +285,7 @@ def _with_neighbours(found: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
 def _undone(
     samples: NDArray[np.float64], axis: int, part: slice, seen: slice
 ) -> NDArray[np.float64]:
-    """Return samples of which `samples` are the means with their neighbours."""
+    """Return samples of which `samples` are the means with their neighbors."""
     before = _REACH - (part.start - seen.start)
     behind = _REACH - (seen.stop - part.stop)
     ends = [(0, 0)] * samples.ndim

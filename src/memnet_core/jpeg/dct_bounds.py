@@ -34,7 +34,7 @@ _ROUNDS = 40
 """After which blocks are given up whose coefficients do not explain their pixels."""
 
 _TOLERANCE = 0.1
-"""Grey levels by which decoders differ from the exact transform, before they round."""
+"""Gray levels by which decoders differ from the exact transform, before they round."""
 
 TO_YCC = np.array(
     [
@@ -71,15 +71,15 @@ def estimate_dct_bounds(
     Parameters
     ----------
     low, high : ndarray, shape (n, 64)
-        Bounds of the decoded pixels before they were rounded and clipped, in grey
+        Bounds of the decoded pixels before they were rounded and clipped, in gray
         levels about 0 (less 128 for luminance); without a bound infinite, not both.
     steps : ndarray, shape (64,)
-        Quantisation steps.
+        Quantization steps.
 
     Returns
     -------
     lowest, highest : ndarray, shape (n, 64)
-        Ends of the intervals of the coefficients, in grey levels. Where no coefficients
+        Ends of the intervals of the coefficients, in gray levels. Where no coefficients
         explain the pixels, wide enough for those found and for the pixels.
     """
     pixels = np.where(np.isinf(low), high - 0.5, low + 0.5)
@@ -122,13 +122,13 @@ def project_to_bounds(
     Parameters
     ----------
     decoded : ndarray, shape (h, w)
-        Plane of the JPEG, rounded to whole grey levels about 0.
+        Plane of the JPEG, rounded to whole gray levels about 0.
     clipped : pair of ndarray of bool, shape (h, w)
         Where the plane may have been lower, and where higher, before it was clipped.
     restored : ndarray, shape (h, w)
         What was made of it, on the same scale.
     steps : ndarray, shape (64,)
-        Quantisation steps.
+        Quantization steps.
     missing : pair of (int, int)
         Rows above and below, columns before and behind, that complete the blocks.
     still : pair of ndarray of bool, shape (h, w)
@@ -172,7 +172,7 @@ def project_colors_to_bounds(
     Parameters
     ----------
     decoded : ndarray, shape (h, w, 1 or 3)
-        Whole grey levels in [0, 255], as the file gives them.
+        Whole gray levels in [0, 255], as the file gives them.
     restored : ndarray, shape (h, w, 1 or 3)
         What was made of them.
     coding : JpegCoding
@@ -212,7 +212,7 @@ def project_chroma_to_bounds(
 ) -> NDArray[np.float64]:
     """Return a restored difference with every coefficient in its interval.
 
-    Where a colour was clipped its differences have no bounds that help; but they nearly
+    Where a color was clipped its differences have no bounds that help; but they nearly
     always lie close enough to tell the coefficients.
 
     Parameters

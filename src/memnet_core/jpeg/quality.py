@@ -76,7 +76,7 @@ def _scaled(standard: NDArray[np.int64], quality: int) -> NDArray[np.int64]:
 
 
 def estimate_quality(table: Sequence[int]) -> QualityEstimate:
-    """Return the JPEG quality of a quantisation table.
+    """Return the JPEG quality of a quantization table.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -81,7 +82,7 @@ class Card(_Strict):
     grain: Grain = "white"
     architecture: Architecture
     version: Text
-    licence: Text
+    license: Text = Field(validation_alias=AliasChoices("license", "licence"))
     description: Text = ""
     adapted_to: Text = ""
     training: TrainingSummary | None = None

@@ -1,7 +1,7 @@
 """What a network answers where there is nothing to restore, and its taking out.
 
 With pixel-unshuffle every pixel of the u×u cell has its own plane in ReconNet. What
-they answer to a flat area differs by up to a grey level after training: a pattern of
+they answer to a flat area differs by up to a gray level after training: a pattern of
 stripes in every result. ReconNet is linear, so that the smallest change of its weights
 which brings these answers to zero is a problem of least squares.
 """
@@ -65,7 +65,7 @@ def flat_answers(model: MemNet, task: Task, levels: Levels) -> NDArray[np.float3
     Returns
     -------
     ndarray, shape (levels, brightnesses, planes)
-        Changes in grey levels of 255, one plane for each pixel of the cell and channel.
+        Changes in gray levels of 255, one plane for each pixel of the cell and channel.
     """
     brightness = torch.linspace(0, 1, _BRIGHTNESSES)
     probe = _Probe(_collapsed(model))
@@ -202,9 +202,9 @@ def _collapsed(model: MemNet) -> MemNet:
     collapsed = copy.deepcopy(model)
     for module in collapsed.modules():
         if isinstance(module, nn.Conv2d):
-            centre = module.weight.shape[-1] // 2
+            center = module.weight.shape[-1] // 2
             total = module.weight.detach().sum(dim=(2, 3))
             with torch.no_grad():
                 module.weight.zero_()
-                module.weight[..., centre, centre] = total
+                module.weight[..., center, center] = total
     return collapsed

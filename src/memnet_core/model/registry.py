@@ -128,12 +128,12 @@ def best_model(
     level: float,
     *,
     nearest: bool = False,
-    colours: bool = False,
+    colors: bool = False,
     grain: Grain = "white",
 ) -> Entry:
     """Return the installed model that was trained for a task and level.
 
-    Of several, one for the grain of the noise, one for gray planes or for colours as
+    Of several, one for the grain of the noise, one for gray planes or for colors as
     they are wanted, the one for the narrowest range of levels, and the user's before
     those that ship with the package. One that was adapted to some data is none of them.
 
@@ -145,8 +145,8 @@ def best_model(
         JPEG quality, noise deviation, or scale.
     nearest : bool
         Whether to accept the model whose levels come closest.
-    colours : bool
-        Whether one that restores colours together is to be preferred.
+    colors : bool
+        Whether one that restores colors together is to be preferred.
     grain : str
         Noise of which grain it is to remove, if there is the choice.
 
@@ -170,7 +170,7 @@ def best_model(
             covering,
             key=lambda e: (
                 e.card.grain != grain,
-                _is_colour(e) != colours,
+                _is_color(e) != colors,
                 _range_width(e),
             ),
         )
@@ -179,7 +179,7 @@ def best_model(
         key=lambda e: (
             abs(e.card.levels.nearest(level) - level),
             e.card.grain != grain,
-            _is_colour(e) != colours,
+            _is_color(e) != colors,
         ),
     )
     if nearest:
@@ -197,14 +197,14 @@ def choose_model(
     name: str | None = None,
     *,
     nearest: bool = False,
-    colours: bool = False,
+    colors: bool = False,
     grain: Grain = "white",
 ) -> Entry:
     """Return the model of a name, if it serves, or else the one for a task and level.
 
     Parameters
     ----------
-    task, level, nearest, colours, grain
+    task, level, nearest, colors, grain
         As for `best_model`.
     name : str, optional
         Name or file of a model.
@@ -219,7 +219,7 @@ def choose_model(
         If there is no such model.
     """
     if name is None:
-        return best_model(task, level, nearest=nearest, colours=colours, grain=grain)
+        return best_model(task, level, nearest=nearest, colors=colors, grain=grain)
     entry = find_model(name)
     if entry.card.task != task:
         raise LevelError(
@@ -282,7 +282,7 @@ def _try(file: Path, model: MemNet) -> None:
         )
 
 
-def _is_colour(entry: Entry) -> bool:
+def _is_color(entry: Entry) -> bool:
     return entry.card.architecture.image_channels == 3
 
 

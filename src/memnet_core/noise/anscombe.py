@@ -1,4 +1,4 @@
-"""The generalised Anscombe transform: noise of photons becomes the same everywhere.
+"""The generalized Anscombe transform: noise of photons becomes the same everywhere.
 
 All in photo-electrons above black: a count of `mean` electrons has a variance of
 mean + read², and its transform one of 1.

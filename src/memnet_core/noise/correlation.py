@@ -1,4 +1,4 @@
-"""Whether neighbouring pixels share their noise, and how strong it is then."""
+"""Whether neighboring pixels share their noise, and how strong it is then."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 Grain = Literal["white", "correlated"]
-"""How neighbouring pixels' noise goes together: not at all, or more or less."""
+"""How neighboring pixels' noise goes together: not at all, or more or less."""
 
 NORMAL_MEDIAN = 0.6744897501960817
 """Median of the magnitude of a normal variable with unit deviation."""
@@ -30,7 +30,7 @@ _CORRELATED_FROM = 1.6
 """White noise reads 1.0 to 1.3 where pictures are quiet; blurred by 0.4 px, 1.7."""
 
 _FAINTEST = 3.0
-"""Grey levels of 255 below which texture of clean photographs reads the same."""
+"""Gray levels of 255 below which texture of clean photographs reads the same."""
 
 _QUIET = 0.25
 """Fraction of the blocks that count, those with least in the coarser bands."""
@@ -62,7 +62,7 @@ class _Quiet(NamedTuple):
 
 
 class NoiseFound(NamedTuple):
-    """Grain of the noise and its standard deviation in grey levels of 255."""
+    """Grain of the noise and its standard deviation in gray levels of 255."""
 
     grain: Grain
     sigma: float
@@ -94,7 +94,7 @@ def estimate_correlation(planes: Sequence[NDArray[np.float32]]) -> NoiseFound:
 
 
 def estimate_sigma(plane: NDArray[np.float32]) -> float:
-    """Return the standard deviation of white noise in grey levels of 255.
+    """Return the standard deviation of white noise in gray levels of 255.
 
     The median of the finest diagonal wavelet coefficients (Donoho and Johnstone, 1994)
     of quiet parts, or of the whole picture where texture makes no difference: clean
@@ -120,7 +120,7 @@ def estimate_sigma(plane: NDArray[np.float32]) -> float:
 
 
 def _deviation(magnitudes: NDArray[np.float32]) -> float:
-    """Return the deviation in grey levels of 255 of normal variables."""
+    """Return the deviation in gray levels of 255 of normal variables."""
     return float(np.median(magnitudes)) / NORMAL_MEDIAN * 255
 
 

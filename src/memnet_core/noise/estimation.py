@@ -133,7 +133,7 @@ def estimate_noise_model(blocks: Sequence[NDArray[Any]]) -> PoissonGaussianNoise
     sorted by the brightness around them into classes; in each, those with the
     smoothest surroundings count. As neither the surroundings nor the mean of a class
     contain the noise of the coefficients themselves, even images of a few
-    photo-electrons give an unbiased line. Noise that neighbours share reads too low.
+    photo-electrons give an unbiased line. Noise that neighbors share reads too low.
 
     Parameters
     ----------

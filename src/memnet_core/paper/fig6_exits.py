@@ -67,7 +67,7 @@ class Spectrum:
 
 
 def spectrum_of(plane: NDArray[Any]) -> Spectrum:
-    """Integrate the centred power spectrum of an image over concentric circles.
+    """Integrate the centered power spectrum of an image over concentric circles.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-_COLOURS = dict(zip(KINDS, ("tab:blue", "tab:orange", "tab:red"), strict=True))
+_COLORS = dict(zip(KINDS, ("tab:blue", "tab:orange", "tab:red"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _draw_gate(axes: Axes, gate: GateNorms) -> None:
     channels = gate.norms.shape[1]
     for number, (norms, kind) in enumerate(zip(gate.norms, gate.kinds, strict=True)):
         index = np.arange(channels) + number * channels + 1
-        axes.plot(index, norms, color=_COLOURS[kind], linewidth=0.6)
+        axes.plot(index, norms, color=_COLORS[kind], linewidth=0.6)
         axes.hlines(norms.mean(), index[0], index[-1], color="black", linewidth=1)
     middles = (np.arange(len(gate.memories)) + 0.5) * channels
     axes.set_xticks(middles, gate.memories, fontsize="small")
@@ -98,7 +98,7 @@ def _draw_bars(axes: Axes, gates: Sequence[GateNorms]) -> None:
             blocks + 0.27 * (number - 1),
             [gate.bar(kind) for gate in gates],
             width=0.25,
-            color=_COLOURS[kind],
+            color=_COLORS[kind],
             label=kind,
         )
     axes.set_xticks(blocks)
@@ -205,7 +205,7 @@ def draw_predictions(
     what: str,
     systems: Mapping[str, float],
 ) -> Figure:
-    """Draw PSNR against weights and multiply-adds, coloured by seconds (Fig. 6).
+    """Draw PSNR against weights and multiply-adds, colored by seconds (Fig. 6).
 
     Parameters
     ----------
@@ -307,7 +307,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 def gates_csv(norms: Mapping[str, Sequence[GateNorms]]) -> str:
     """Return a line for each feature map of each gate unit."""
     return _csv(
-        ("model", "block", "map", "memory", "kind", "norm", "normalised"),
+        ("model", "block", "map", "memory", "kind", "norm", "normalized"),
         (
             (
                 name,
@@ -329,7 +329,7 @@ def gates_csv(norms: Mapping[str, Sequence[GateNorms]]) -> str:
 
 
 def bars_csv(norms: Mapping[str, Sequence[GateNorms]]) -> str:
-    """Return a line for each gate unit: mean normalised norms by kind, and of all."""
+    """Return a line for each gate unit: mean normalized norms by kind, and of all."""
     return _csv(
         ("model", "block", *KINDS, "mean", "variance"),
         (

@@ -76,7 +76,7 @@ def gate_norms(model: MemNet) -> list[GateNorms]:
 
     Notes
     -----
-    The paper normalises the norms to [0, 1] without saying by what; here it is by the
+    The paper normalizes the norms to [0, 1] without saying by what; here it is by the
     largest norm of the network, so that blocks can be compared with each other.
     """
     raw = list(_raw(model))
@@ -192,7 +192,7 @@ def _shrinking(gates: Sequence[GateNorms]) -> Observation:
         means[0] * (gates[0].norms.size / gate.norms.size) ** 0.5 for gate in gates
     ]
     figures = (
-        f"Means {_row(means)}; variances {_row(variances, 4)}. (He initialisation "
+        f"Means {_row(means)}; variances {_row(variances, 4)}. (He initialization "
         "alone gives means that fall with the root of the number of maps, here "
         f"{_row(drawn)}.)"
     )

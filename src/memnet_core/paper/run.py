@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Started", "reproduce"]
 
 _FINISHED = "finished.json"
+_RENAMED = {"licence": "license"}
+"""Settings that earlier versions wrote under another name."""
 _SCORES = "scores.json"
 
 
@@ -150,8 +152,9 @@ def _finished(config: TrainingConfig) -> Training | None:
     found = _read(config.out / _FINISHED)
     if found is None or not model_file(config).exists():
         return None
-    if found["settings"] != _settings(config):
-        names = [k for k, v in _settings(config).items() if found["settings"][k] != v]
+    before = {_RENAMED.get(k, k): v for k, v in found["settings"].items()}
+    if before != _settings(config):
+        names = [k for k, v in _settings(config).items() if before.get(k) != v]
         raise TrainingError(
             f"{config.out} was trained with other settings ({join_limited(names)}); "
             "choose another folder with --out."

@@ -1,6 +1,6 @@
 """What the planes before and after show of a plane: a mean, where nothing moved.
 
-The plane's neighbours along time, or along depth, are registered to it and averaged
+The plane's neighbors along time, or along depth, are registered to it and averaged
 with it, pixel by pixel only as far as they differ by no more than noise makes them.
 """
 
@@ -29,7 +29,7 @@ _STEPS = 10
 """Parts of a pixel to which shifts are found."""
 
 _FARTHEST = 16.0
-"""Pixels of a shift beyond which a neighbour shows something else."""
+"""Pixels of a shift beyond which a neighbor shows something else."""
 
 _REGISTERED = 512
 """Pixels along a side of the middle of a plane, by which it is registered."""
@@ -38,18 +38,18 @@ _GATE = 2
 """Pixels to each side over which differences are compared with noise."""
 
 _ALIKE, _OTHER = 1.5, 2.5
-"""Mean squares of the difference, in those of noise, up to which a neighbour counts in
+"""Mean squares of the difference, in those of noise, up to which a neighbor counts in
 full, and from which on not at all."""
 
 
 def neighbors(source: PixelSource, plane: int) -> list[int]:
-    """Return the neighbours of a plane in time or depth, of a source that knows."""
+    """Return the neighbors of a plane in time or depth, of a source that knows."""
     known: Any = getattr(source, "neighbors", None)
     return list(known(plane)) if known else []
 
 
 class TemporalAverage(SourceWrapper):
-    """A source whose planes are averaged with their neighbours.
+    """A source whose planes are averaged with their neighbors.
 
     It reads whole planes, and keeps three of them and one that is averaged.
 

@@ -38,7 +38,7 @@ class PixelSource(Protocol):
 
     @property
     def jpeg_tables(self) -> tuple[tuple[int, ...], ...]:
-        """Quantisation tables of a JPEG in natural order, luminance first, or ()."""
+        """Quantization tables of a JPEG in natural order, luminance first, or ()."""
 
     @property
     def jpeg_coding(self) -> JpegCoding | None:
@@ -127,7 +127,7 @@ class ArraySource:
     stack : array, shape (N, H, W, S)
         The planes.
     jpeg_tables : tuple of tuple of int
-        Quantisation tables of the JPEG that the planes come from.
+        Quantization tables of the JPEG that the planes come from.
     jpeg_coding : JpegCoding, optional
         How it codes them, if they lie on its grid of blocks.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Tables = Sequence[Sequence[int]]
-    """Quantisation tables of a JPEG, 64 steps each in natural order."""
+    """Quantization tables of a JPEG, 64 steps each in natural order."""
 
 __all__ = ["LevelField", "LevelFound", "Levels", "Task"]
 
@@ -109,7 +109,7 @@ class LevelField:
 class Task(ABC):
     """A kind of restoration; `memnet_core.tasks.TASKS` holds one object of each.
 
-    Levels are numbers in the task's own unit: JPEG quality, noise deviation in grey
+    Levels are numbers in the task's own unit: JPEG quality, noise deviation in gray
     levels of 255, scale. Pixels are on a scale of 0 to 255 unless said otherwise.
 
     Attributes
@@ -133,9 +133,9 @@ class Task(ABC):
     estimable : bool
         Whether `estimate` can find the level of some image.
     channels : str
-        What of colours is restored by default: ``luminance`` or ``each`` channel.
+        What of colors is restored by default: ``luminance`` or ``each`` channel.
     noisy : bool
-        Whether levels are deviations of noise in grey levels of 255.
+        Whether levels are deviations of noise in gray levels of 255.
     graded : bool
         Whether it can be done by half, as a strength says.
     undoes_jpeg : bool
@@ -150,7 +150,7 @@ class Task(ABC):
     standard_levels : tuple of float
         What the protocol scores, as far as a model covers it.
     full_range : bool
-        Whether the protocol scores colours as MATLAB's ``rgb2gray``, from 0 to 255, or
+        Whether the protocol scores colors as MATLAB's ``rgb2gray``, from 0 to 255, or
         else as the luminance of its ``rgb2ycbcr``, from 16 to 235.
     rounded : bool
         Whether the protocol rounds results to 8 bits.
@@ -251,7 +251,7 @@ class Task(ABC):
         planes : sequence of ndarray of float32, shape (H, W)
             The image or a sample of it, one plane a channel, values in [0, 1].
         jpeg_tables : sequence of sequence of int
-            Quantisation tables of the file, luminance first, where it is a JPEG.
+            Quantization tables of the file, luminance first, where it is a JPEG.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Noise that neighbouring pixels share, as resizing, demosaicing and drift make it."""
+"""Noise that neighboring pixels share, as resizing, demosaicing and drift make it."""
 
 from __future__ import annotations
 

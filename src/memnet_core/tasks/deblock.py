@@ -29,7 +29,7 @@ _SMOOTHED = 2
 """Pixels that the chroma of one block reaches into the next when it is enlarged."""
 
 _WHOLE_CHROMA_SHARE = 0.25
-"""Of colour JPEGs to learn from, those that keep all samples of chroma."""
+"""Of color JPEGs to learn from, those that keep all samples of chroma."""
 
 
 class Deblock(Task):
@@ -80,14 +80,14 @@ class Deblock(Task):
     def estimate(
         self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
     ) -> LevelFound:
-        """Find the quality by the quantisation table; see `Task.estimate`."""
+        """Find the quality by the quantization table; see `Task.estimate`."""
         if not jpeg_tables:
             raise LevelError(
-                "There are no JPEG quantisation tables to read the quality from; "
+                "There are no JPEG quantization tables to read the quality from; "
                 "give it as a number."
             )
         found = estimate_quality(jpeg_tables[0])
-        remark = f"q {found.quality} by its quantisation table"
+        remark = f"q {found.quality} by its quantization table"
         if found.misfit > _WELL_FITTING:
             remark += f" (nearest: steps differ by {found.misfit:.0%})"
         return LevelFound(found.quality, remark)
@@ -115,7 +115,7 @@ class Deblock(Task):
 
 
 def draw_whole_chroma(rng: np.random.Generator) -> bool:
-    """Draw whether a colour JPEG to learn from keeps all samples of chroma."""
+    """Draw whether a color JPEG to learn from keeps all samples of chroma."""
     return bool(rng.random() < _WHOLE_CHROMA_SHARE)
 
 
@@ -148,7 +148,7 @@ def jpeg_file(
     quality : int
         Quality 1 to 100 on the scale of libjpeg and MATLAB's ``imwrite``.
     subsampled : bool
-        Whether the chroma of colours keeps one sample of 2×2 (4:2:0), as most do.
+        Whether the chroma of colors keeps one sample of 2×2 (4:2:0), as most do.
     """
     from PIL import Image
 

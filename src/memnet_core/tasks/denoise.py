@@ -21,7 +21,7 @@ __all__ = ["Denoise", "gaussian_noise"]
 
 
 class Denoise(Task):
-    """Removing noise; a level is its standard deviation in grey levels of 255."""
+    """Removing noise; a level is its standard deviation in gray levels of 255."""
 
     name = "denoise"
     title = "Remove noise"
@@ -29,7 +29,7 @@ class Denoise(Task):
     quantity = "noise deviation"
     symbol = "σ"
     option = "sigma"
-    help = "standard deviation in grey levels of 255.  [default: auto, estimated]"
+    help = "standard deviation in gray levels of 255.  [default: auto, estimated]"
     bounds = (0, 255)
     noisy = True
     channels = "each"
@@ -39,7 +39,7 @@ class Denoise(Task):
         low=0.1,
         high=255,
         step=5,
-        tooltip="Standard deviation in grey levels of 255 over the value range.",
+        tooltip="Standard deviation in gray levels of 255 over the value range.",
     )
     recipe_levels: ClassVar = {
         "fast": Levels.between(5, 75),
@@ -98,7 +98,7 @@ def gaussian_noise(
     plane : ndarray of float
         Pixels in [0, 255].
     sigma : float
-        Standard deviation in grey levels of 255.
+        Standard deviation in gray levels of 255.
     rng : numpy.random.Generator
         Source of the noise.
     """

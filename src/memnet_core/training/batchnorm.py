@@ -16,7 +16,7 @@ __all__ = ["SyncedBatchNorm", "norms", "recalibrate", "synchronize"]
 
 
 def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
-    """Return the normalisations of a network."""
+    """Return the normalizations of a network."""
     return [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
 
 
@@ -48,17 +48,17 @@ class SyncedBatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise; in training mode every process has to take part."""
+        """Normalize; in training mode every process has to take part."""
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(x)
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         count = x.numel() // x.shape[1] * torch.distributed.get_world_size()
         mean = _sum_over_processes(x.sum((0, 2, 3))) / count
-        centred = x - mean[:, None, None]
-        variance = _sum_over_processes(centred.square().sum((0, 2, 3))) / count
+        centered = x - mean[:, None, None]
+        variance = _sum_over_processes(centered.square().sum((0, 2, 3))) / count
         self._track(mean.detach(), variance.detach() * count / max(count - 1, 1))
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return centered * scale[:, None, None] + self.bias[:, None, None]
 
     def _track(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None
@@ -92,7 +92,7 @@ def _sum_over_processes(x: Tensor) -> Tensor:
 
 
 def synchronize(model: nn.Module) -> None:
-    """Make the normalisations of a network share statistics between processes.
+    """Make the normalizations of a network share statistics between processes.
 
     Parameters and names stay as they are.
     """

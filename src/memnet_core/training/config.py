@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -97,12 +98,12 @@ class TrainingConfig(BaseModel):
         How images of other than 8 bits map to the network's [0, 1].
     out : Path
         Folder for the model, the logs and the state of the run.
-    name, licence : str
+    name, license : str
         For the card of the model.
     levels : Levels
         Degradation levels.
     grain : str
-        Of noise to remove: ``white``, or ``correlated``, which neighbouring pixels
+        Of noise to remove: ``white``, or ``correlated``, which neighboring pixels
         share; see `memnet_core.tasks.correlated`.
     noise : str
         Of noise to remove: ``white``, or ``all``, blurred, of photons and uneven, with
@@ -121,7 +122,7 @@ class TrainingConfig(BaseModel):
     phases : tuple of Phase
         Shapes of the batches.
     luminance : str
-        What becomes of colours in training, unless the network restores them together
+        What becomes of colors in training, unless the network restores them together
         or the task is scored in full range:
         ``studio``, the luminance from 16 to 235 that the protocol scores, or ``both``,
         half of the patches in full range.
@@ -205,7 +206,9 @@ class TrainingConfig(BaseModel):
     value_range: RangeChoice = "auto"
     out: Path
     name: Name
-    licence: str = "unspecified"
+    license: str = Field(
+        "unspecified", validation_alias=AliasChoices("license", "licence")
+    )
     levels: Levels
     grain: Grain = "white"
     noise: Literal["white", "all"] = "white"

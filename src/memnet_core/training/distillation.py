@@ -111,14 +111,14 @@ def chain(weights: Weights, x: Tensor) -> Tensor:
     return x
 
 
-def smfanet(weights: Weights, colours: Tensor) -> Tensor:
+def smfanet(weights: Weights, colors: Tensor) -> Tensor:
     """Return what SMFANet+ makes of small images.
 
     Parameters
     ----------
     weights : mapping of str to Tensor
         As its authors name them.
-    colours : Tensor
+    colors : Tensor
         Small images of shape (N, 3, H, W), in [0, 1].
 
     Returns
@@ -126,7 +126,7 @@ def smfanet(weights: Weights, colours: Tensor) -> Tensor:
     Tensor
         Images of shape (N, 3, s·H, s·W), where s follows from the weights.
     """
-    first = h = _convolved(weights, "to_feat", colours)
+    first = h = _convolved(weights, "to_feat", colors)
     for number in range(_blocks(weights)):
         block = f"feats.{number}"
         h = h + _smfa(weights, f"{block}.smfa", F.normalize(h))
@@ -153,7 +153,7 @@ def _smfa(weights: Weights, name: str, features: Tensor) -> Tensor:
 
 
 def _pcfn(weights: Weights, name: str, features: Tensor) -> Tensor:
-    """Feed-forward layers of which a part sees neighbours."""
+    """Feed-forward layers of which a part sees neighbors."""
     h = F.gelu(_convolved(weights, f"{name}.conv_0", features))
     part = len(weights[f"{name}.conv_1.weight"])
     seen = F.gelu(_convolved(weights, f"{name}.conv_1", h[:, :part]))
@@ -240,7 +240,7 @@ def _foreign(path: Path, weights: Weights, config: TrainingConfig) -> Teacher:
     if "to_feat.weight" in weights:
         _check(path, "enlarging", config.task == "sr")
         return Teacher(
-            lambda planes, _: _in_colour(weights, planes),
+            lambda planes, _: _in_color(weights, planes),
             scale=_smfa_scale(weights),
             margin=_SMFA_REACH,
         )
@@ -261,8 +261,8 @@ def _foreign(path: Path, weights: Weights, config: TrainingConfig) -> Teacher:
     )
 
 
-def _in_colour(weights: Weights, planes: Tensor) -> Tensor:
-    """Return enlarged planes; gray ones are seen in all three colours."""
+def _in_color(weights: Weights, planes: Tensor) -> Tensor:
+    """Return enlarged planes; gray ones are seen in all three colors."""
     answer = smfanet(weights, planes.expand(-1, 3, -1, -1))
     return answer if planes.shape[1] == 3 else answer.mean(1, keepdim=True)
 
@@ -293,7 +293,7 @@ def _check(path: Path, what: str, fits: bool) -> None:
 
 
 def _seen(channels: int) -> str:
-    return "colour" if channels == 3 else "gray planes"
+    return "color" if channels == 3 else "gray planes"
 
 
 def _read_weights(path: Path, device: torch.device) -> dict[str, Tensor]:

@@ -379,7 +379,7 @@ class Trainer:
 
     def _load_state(self) -> str:
         """Go on from the saved state; return what there is to remark."""
-        # Optimisers count steps on the CPU, where reading the count waits for no GPU.
+        # Optimizers count steps on the CPU, where reading the count waits for no GPU.
         state = read_state(self._state_file, torch.device("cpu"))
         remark = self._origin.check(state)
         try:

@@ -1,4 +1,4 @@
-"""Optimiser, learning rate, clipping and moving average of a run."""
+"""Optimizer, learning rate, clipping and moving average of a run."""
 
 from __future__ import annotations
 

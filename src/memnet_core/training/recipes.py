@@ -77,7 +77,7 @@ _TUNE: dict[str, Any] = _FAST | {
     "average_decay": 0.999,
     "freeze_norm_from": 0.0,
 }
-"""From a trained model: smaller steps, its normalisation kept, squared error, of which
+"""From a trained model: smaller steps, its normalization kept, squared error, of which
 the mean of noisy images is the best."""
 
 _PAPER: dict[str, Any] = {

@@ -49,7 +49,7 @@ class Validation:
     config : TrainingConfig
         Task, levels, seed and loss.
     images : TrainingImages
-        The centres of the first eight are restored.
+        The centers of the first eight are restored.
     device : torch.device
         Where the network is.
 
@@ -130,7 +130,7 @@ class Validation:
                     watched.setdefault(f"prediction/{m}", []).append(quality)
                 if len(examples) < _EXAMPLES:
                     parts = (degraded, image, clean)
-                    cut = (_centre(pixels, _EXAMPLE_SIDE) for pixels in parts)
+                    cut = (_center(pixels, _EXAMPLE_SIDE) for pixels in parts)
                     examples.append(Example(label, *cut))
             means[label] = _mean(values)
         watch = {name: _mean(values) for name, values in watched.items()}
@@ -169,11 +169,11 @@ def _pixels(output: Tensor, clean: NDArray[Any]) -> NDArray[Any]:
 
 
 def _pairs(config: TrainingConfig, images: TrainingImages) -> dict[str, list[_Scored]]:
-    """Return degraded and clean centres of images, by level."""
-    clean = [_centre(plane, _SIDE) for plane in images.clean[:_IMAGES]]
+    """Return degraded and clean centers of images, by level."""
+    clean = [_center(plane, _SIDE) for plane in images.clean[:_IMAGES]]
     task = config.kind
     if images.degraded is not None:
-        degraded = [_centre(plane, _SIDE) for plane in images.degraded[:_IMAGES]]
+        degraded = [_center(plane, _SIDE) for plane in images.degraded[:_IMAGES]]
         told = [task.level_map_value(level) for level in images.levels[:_IMAGES]]
         told = told or [0.0] * len(clean)
         return {"pairs": list(zip(degraded, clean, told, strict=True))}
@@ -200,7 +200,7 @@ def _levels(config: TrainingConfig) -> tuple[float, ...]:
     return covered or config.levels.values
 
 
-def _centre(plane: NDArray[Any], side: int) -> NDArray[Any]:
+def _center(plane: NDArray[Any], side: int) -> NDArray[Any]:
     top, left = (max(length - side, 0) // 2 for length in plane.shape[:2])
     return np.ascontiguousarray(plane[top : top + side, left : left + side])
 

@@ -26,7 +26,7 @@ def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
     Gate units start without the recursions that are new, and the output without the
     predictions of new memory blocks; where short-term memories are left out, more
     recursions do change the function. A level's plane that is new has no weight. A
-    network for colour makes of gray pictures what the one for gray planes does.
+    network for color makes of gray pictures what the one for gray planes does.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
         The trained network; it is not changed.
     architecture : Architecture
         The same, or with more memory blocks or recursions, with a level map or for
-        colour where the trained one is not.
+        color where the trained one is not.
 
     Raises
     ------
@@ -74,21 +74,21 @@ def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
 
 
 def _grow_input(model: MemNet, larger: MemNet) -> None:
-    """Copy FENet: colours share the weights of a gray plane, a new level has none.
+    """Copy FENet: colors share the weights of a gray plane, a new level has none.
 
-    Differences of colours get random weights, which gray pictures do not see: without
-    any, a network that sees only the mean of the colours learns nothing else.
+    Differences of colors get random weights, which gray pictures do not see: without
+    any, a network that sees only the mean of the colors learns nothing else.
     """
     old, new = model.architecture, larger.architecture
     cells = old.unshuffle**2
     image = old.image_channels * cells
-    colours = new.image_channels // old.image_channels
+    colors = new.image_channels // old.image_channels
     weight = model.fenet.weight
     target = larger.fenet.weight.zero_()
-    shared = weight[:, None, :image].repeat(1, colours, 1, 1, 1) / colours
+    shared = weight[:, None, :image].repeat(1, colors, 1, 1, 1) / colors
     contrast = torch.randn_like(shared) * weight[:, :image].std()
     contrast -= contrast.mean(1, keepdim=True)
-    target[:, : colours * image] = (shared + contrast).flatten(1, 2)
+    target[:, : colors * image] = (shared + contrast).flatten(1, 2)
     if old.level_map:
         target[:, -cells:] = weight[:, image:]
     assert model.fenet.bias is not None
@@ -101,18 +101,18 @@ def _grow_input(model: MemNet, larger: MemNet) -> None:
         if tensor.ndim == 0:
             goals[name].copy_(tensor)
             continue
-        goals[name][: colours * image] = tensor[:image].repeat(colours)
+        goals[name][: colors * image] = tensor[:image].repeat(colors)
         if old.level_map:
             goals[name][-cells:] = tensor[image:]
 
 
 def _repeat_output(source: nn.Conv2d, target: nn.Conv2d) -> None:
-    """Copy ReconNet, once for every colour that stands for a gray plane."""
-    colours = target.out_channels // source.out_channels
+    """Copy ReconNet, once for every color that stands for a gray plane."""
+    colors = target.out_channels // source.out_channels
     assert source.bias is not None
     assert target.bias is not None
-    target.weight.copy_(source.weight.repeat(colours, 1, 1, 1))
-    target.bias.copy_(source.bias.repeat(colours))
+    target.weight.copy_(source.weight.repeat(colors, 1, 1, 1))
+    target.bias.copy_(source.bias.repeat(colors))
 
 
 def _grow_block(source: MemoryBlock, target: MemoryBlock) -> None:
@@ -154,7 +154,7 @@ def _shape(architecture: Architecture) -> str:
             ("multi_supervised", "multi-supervised"),
             ("long_term", "long-term"),
             ("short_term", "short-term"),
-            ("fenet_norm", "normalised FENet"),
+            ("fenet_norm", "normalized FENet"),
             ("level_map", "level map"),
             ("batch_norm", "BatchNorm"),
         )
@@ -163,6 +163,6 @@ def _shape(architecture: Architecture) -> str:
     return (
         f"M{architecture.memory_blocks} R{architecture.recursions}, "
         f"{architecture.channels} channels, unshuffle {architecture.unshuffle}, "
-        f"{'colour' if architecture.image_channels > 1 else 'gray'} "
+        f"{'color' if architecture.image_channels > 1 else 'gray'} "
         f"({', '.join(kinds)})"
     )

@@ -55,13 +55,13 @@ def adapt_layer(
 
     Parameters
     ----------
-    source : LayerSource
+    source : RestoreRequest
         What is known of the layer.
     axis : int
         The axis along which frames show the same.
-    settings : Settings
+    settings : RestoreOptions
         How it will be restored.
-    request : Request
+    request : AdaptOptions
         How to adapt.
 
     Yields
@@ -71,7 +71,7 @@ def adapt_layer(
 
     Returns
     -------
-    Adapted
+    AdaptResult
         What became of it; the model is installed if it is better.
 
     Raises

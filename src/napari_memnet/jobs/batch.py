@@ -40,7 +40,7 @@ def restore_folder(
     ----------
     folder, output : Path
         Where to read and where to write; results that exist are skipped.
-    settings : Settings
+    settings : RestoreOptions
         How.
     recursive : bool
         Whether to descend into subfolders.

@@ -45,7 +45,7 @@ class RestoreRequest:
 
     Attributes
     ----------
-    planes : LayerPlanes
+    planes : LayerSource
         All planes of the layer.
     region : Region
         What is to be restored.
@@ -75,7 +75,7 @@ class RestoreRequest:
         return cls(planes, region or planes.region, layer.source.path, remark)
 
     def with_tables(self) -> LayerSource:
-        """Return the planes with the quantisation tables of a JPEG, read from its file.
+        """Return the planes with the quantization tables of a JPEG, read from its file.
 
         Files that cannot be read as an image any more have none.
         """
@@ -126,11 +126,11 @@ def restore_region(
 
     Parameters
     ----------
-    source : LayerSource
+    source : RestoreRequest
         What to restore.
-    settings : Settings
+    settings : RestoreOptions
         How; range and level are those of the whole layer.
-    decision : Decision, optional
+    decision : RestorePlan, optional
         What was decided for this layer and these settings before.
     memory_limit : int
         Bytes beyond which the result goes to disk.
@@ -197,7 +197,7 @@ def restore_layers(
 
     Parameters
     ----------
-    parts : sequence of (LayerSource, Settings)
+    parts : sequence of (RestoreRequest, RestoreOptions)
         What to restore and how.
 
     Yields

@@ -62,7 +62,7 @@ def write_pair(
     ----------
     folder : Path
         Where; it is made.
-    noisy, partner : LayerPlanes
+    noisy, partner : LayerSource
         The noisy layer, and the clean one of the same, or one more noisy one.
     both_noisy : bool
         Whether each is learned from the other.
@@ -147,9 +147,9 @@ class TrainingRequest:
     pairs : (Path, Path), optional
         Instead: folders of degraded and clean images of the same names, or of noisy
         ones of the same.
-    layers : sequence of LayerPlanes
+    layers : sequence of LayerSource
         Instead: planes of clean layers.
-    pair : (LayerPlanes, LayerPlanes), optional
+    pair : (LayerSource, LayerSource), optional
         Instead: planes of a noisy layer and of its partner.
     both_noisy : bool
         Whether the partner is noisy as well.

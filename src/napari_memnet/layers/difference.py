@@ -104,7 +104,7 @@ def shared_windows(
 
 _COLORMAP = "PiYG"
 _BRIGHTEST = 99.9
-"""Percentile of what was removed that is drawn in full colour."""
+"""Percentile of what was removed that is drawn in full color."""
 
 
 def difference_layer(source: Image, result: Image) -> tuple[Any, dict[str, Any], str]:
@@ -118,7 +118,7 @@ def difference_layer(source: Image, result: Image) -> tuple[Any, dict[str, Any],
     Returns
     -------
     tuple
-        Data of float32, of colours the mean; keyword arguments and ``image``, as
+        Data of float32, of colors the mean; keyword arguments and ``image``, as
         ``Layer.create`` takes them. Many planes are computed as they are looked at.
 
     Raises

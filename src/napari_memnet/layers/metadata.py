@@ -29,7 +29,7 @@ def dump_display_state(attributes: dict[str, Any], shape: Sequence[int]) -> str:
     attributes : dict
         The layer's, as napari gives them to writers.
     shape : sequence of int
-        Sizes of its axes without colour, by which a reader tells if they changed.
+        Sizes of its axes without color, by which a reader tells if they changed.
     """
     told = (attributes.get("metadata") or {}).get("memnet")
     told = told if isinstance(told, dict) else {}
@@ -65,7 +65,7 @@ def load_display_state(
     text : str
         The note.
     shape : sequence of int
-        Sizes of the axes in the file, without colour. Where rows and columns are
+        Sizes of the axes in the file, without color. Where rows and columns are
         more than noted, the file was enlarged, and its pixels are smaller.
     is_same : bool
         Whether pixels are those that were noted, not restored since; otherwise only
@@ -105,7 +105,7 @@ def _shrink(taken: dict[str, Any], factors: Any) -> None:
 
 
 def _colormap_told(colormap: Any) -> Any:
-    """Return a colormap that napari knows by its name, another one by its colours."""
+    """Return a colormap that napari knows by its name, another one by its colors."""
     from napari.utils.colormaps import AVAILABLE_COLORMAPS
 
     if colormap is None or isinstance(colormap, str):

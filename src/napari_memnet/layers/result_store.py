@@ -53,7 +53,7 @@ class ResultStore:
     dtype : dtype
         Type of a sample.
     rgb : bool
-        Whether the last axis is colour.
+        Whether the last axis is color.
 
     Attributes
     ----------

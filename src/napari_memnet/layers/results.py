@@ -253,7 +253,7 @@ def result_layer(
     ----------
     layer : Image
         The source.
-    restored : Restored
+    restored : RestoredRegion
         What came of it.
 
     Returns

@@ -68,7 +68,7 @@ class LayerRegion:
     Attributes
     ----------
     slices : tuple of slice
-        Start and stop along every axis that the layer has, without colour.
+        Start and stop along every axis that the layer has, without color.
     """
 
     slices: tuple[slice, ...]
@@ -128,11 +128,11 @@ class LayerSource:
     data : array
         Pixels of shape (..., H, W), with samples behind if `rgb`.
     rgb : bool
-        Whether the last axis is colour.
+        Whether the last axis is color.
     channel_axis : int, optional
         The leading axis along which channels lie, each with a range of its own.
     jpeg_tables : tuple of tuple of int
-        Quantisation tables of the JPEG that the layer was read from.
+        Quantization tables of the JPEG that the layer was read from.
 
     Attributes
     ----------
@@ -285,7 +285,7 @@ def layer_planes(layer: Image) -> LayerSource:
 
 
 def _channel_axis(layer: Image) -> int | None:
-    """Return the leading axis that is labelled as that of channels."""
+    """Return the leading axis that is labeled as that of channels."""
     labels = [str(label).lower() for label in layer.axis_labels[:-2]]
     found = [axis for axis, label in enumerate(labels) if label in _CHANNEL_LABELS]
     return found[0] if found else None
@@ -317,7 +317,7 @@ def origin(layer: Layer) -> dict[str, Any]:
 
 
 def jpeg_tables_of(layer: Layer) -> tuple[tuple[int, ...], ...]:
-    """Return the quantisation tables that a layer without a file brings along."""
+    """Return the quantization tables that a layer without a file brings along."""
     tables: tuple[tuple[int, ...], ...] = _told(layer).get("jpeg_tables", ())
     return tables
 
@@ -343,8 +343,8 @@ def aligned_layer_attributes(
         Index in the source's data where the restored region begins, for every axis.
     scale : int
         Pixels of the result for each of the source, along Y and X. napari puts pixel
-        centres on integers, so that an enlarged region begins half a source pixel
-        less half a result pixel before the centre of its first pixel.
+        centers on integers, so that an enlarged region begins half a source pixel
+        less half a result pixel before the center of its first pixel.
 
     Returns
     -------

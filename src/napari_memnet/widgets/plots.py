@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
     from memnet_core.training.events import TrainingProgress, Validated
 
-__all__ = ["Colours", "Curves", "ScorePlot", "colours_of", "paint"]
+__all__ = ["Colors", "Curves", "ScorePlot", "colors_of", "paint"]
 
 
-class Colours(NamedTuple):
+class Colors(NamedTuple):
     """Of what is behind a plot and of what is drawn on it, as ``#rrggbb``."""
 
     face: str
     ink: str
 
 
-def colours_of(theme: str) -> Colours:
-    """Return the colours of a theme, by its name in napari."""
+def colors_of(theme: str) -> Colors:
+    """Return the colors of a theme, by its name in napari."""
     found = get_theme(theme)
-    return Colours(found.background.as_hex(), found.text.as_hex())
+    return Colors(found.background.as_hex(), found.text.as_hex())
 
 
-def paint(figure: Figure, colours: Colours) -> None:
-    """Give all of a figure but its lines and images the colours of a theme."""
-    face, ink = colours
+def paint(figure: Figure, colors: Colors) -> None:
+    """Give all of a figure but its lines and images the colors of a theme."""
+    face, ink = colors
     figure.set_facecolor(face)
     for axes in figure.axes:
         axes.set_facecolor(face)
@@ -58,7 +58,7 @@ _BASELINE = "baseline"
 
 
 class Curves(FigureCanvasQTAgg):
-    """Loss and PSNR over time, and a patch before and after, in colours of a theme.
+    """Loss and PSNR over time, and a patch before and after, in colors of a theme.
 
     Parameters
     ----------
@@ -80,8 +80,8 @@ class Curves(FigureCanvasQTAgg):
         self.clear()
 
     def follow(self, theme: str) -> None:
-        """Take the colours of a theme from now on."""
-        self._colours = colours_of(theme)
+        """Take the colors of a theme from now on."""
+        self._colors = colors_of(theme)
         self._paint()
 
     def clear(self) -> None:
@@ -132,11 +132,11 @@ class Curves(FigureCanvasQTAgg):
             self._loss.semilogy(*zip(*self._points, strict=True), ".-")
 
     def _paint(self) -> None:
-        """Give all that is drawn the colours of the theme."""
-        paint(self.figure, self._colours)
+        """Give all that is drawn the colors of the theme."""
+        paint(self.figure, self._colors)
         for line in self._gain.get_lines():
             if line.get_label() == f"_{_BASELINE}":
-                line.set_color(self._colours.ink)
+                line.set_color(self._colors.ink)
         self.draw_idle()  # type: ignore[no-untyped-call]
 
 
@@ -159,8 +159,8 @@ if TYPE_CHECKING:
 
 _START, _STOP = "Score every slice", "Stop scoring"
 _NAMES = ("before", "after")
-_COLOURS = ("#e08214", "#3a8fd9")
-"""Orange and blue, which also the colour-blind tell apart, on dark and on light."""
+_COLORS = ("#e08214", "#3a8fd9")
+"""Orange and blue, which also the color-blind tell apart, on dark and on light."""
 
 _HEIGHT = 260
 
@@ -284,26 +284,26 @@ class ScorePlot(QWidget):  # type: ignore[misc]
     def _draw(self, event: Any = None) -> None:
         if self._stack is None:
             return
-        colours = colours_of(str(self._viewer.theme))
+        colors = colors_of(str(self._viewer.theme))
         for axes, title, value in zip(
             self._axes, ("PSNR, dB", "SSIM"), ("psnr", "ssim"), strict=True
         ):
             axes.clear()
             axes.set_ylabel(title, fontsize=8)
             axes.tick_params(labelsize=7)
-            for number, (name, colour) in enumerate(zip(_NAMES, _COLOURS, strict=True)):
+            for number, (name, color) in enumerate(zip(_NAMES, _COLORS, strict=True)):
                 points = [
                     (position, _finite(getattr(scored, value)))
                     for position, found in sorted(self.found.items())
                     if (scored := found[number]) is not None
                 ]
                 x, y = zip(*points, strict=True) if points else ((), ())
-                axes.plot(x, y, ".-", color=colour, label=name)
+                axes.plot(x, y, ".-", color=color, label=name)
             axes.set_xlim(-0.5, len(self._stack.places) - 0.5)
         self._axes[1].set_xlabel(self._axis_name(), fontsize=8)
-        self._axes[0].legend(fontsize=7, edgecolor=colours.ink, loc="best")
-        paint(self.figure, colours)
-        ink = colours.ink
+        self._axes[0].legend(fontsize=7, edgecolor=colors.ink, loc="best")
+        paint(self.figure, colors)
+        ink = colors.ink
         self._lines = [axes.axvline(0, color=ink, lw=0.8) for axes in self._axes]
         self._mark()
 

@@ -29,7 +29,7 @@ from napari_memnet.model_choices import (
     trained_for,
 )
 from napari_memnet.preferences import preferences
-from napari_memnet.widgets.fields import finish_fields, level_field
+from napari_memnet.widgets.fields import NoiseFields, finish_fields, level_field
 from napari_memnet.widgets.run_bar import Status
 from napari_memnet.words import NEAREST, RANGE
 
@@ -41,78 +41,7 @@ if TYPE_CHECKING:
 
     from memnet_core.inference.settings import RangeChoice, RestoreOptions
 
-__all__ = ["FIRST_TASK", "TASK_CHOICES", "NoiseFields", "RestorationForm"]
-
-
-class NoiseFields:
-    """Where noise is stronger, whether neighbours share it, and hot pixels.
-
-    Attributes
-    ----------
-    noise : ComboBox
-        Whether it grows with the signal; only where its strength is found out.
-    grain : ComboBox
-        Whether neighbouring pixels share it.
-    hot_pixels : CheckBox
-        Whether single pixels that are far too bright are replaced.
-    """
-
-    def __init__(self) -> None:
-        self.noise = ComboBox(
-            label="noise",
-            choices=[
-                ("automatic", "auto"),
-                ("same everywhere", "gaussian"),
-                ("of photons", "photons"),
-            ],
-            tooltip="Photons make more noise in bright places; it is evened out "
-            "before the network, and counts are kept. “Automatic” does so where it "
-            "shows beyond doubt.",
-        )
-        self.grain = ComboBox(
-            label="grain",
-            choices=[
-                ("automatic", "auto"),
-                ("each pixel its own", "white"),
-                ("shared by neighbours", "correlated"),
-            ],
-            tooltip="Resizing, demosaicing and drift correction make neighbours share "
-            "their noise; a model of its own removes that.",
-        )
-        self.hot_pixels = CheckBox(
-            text="replace hot pixels",
-            value=True,
-            tooltip="Single pixels that are far brighter than noise of photons can "
-            "make them; what a lens can show stays.",
-        )
-
-    @property
-    def all(self) -> list[Widget]:
-        """All fields, in the order of the form."""
-        return [self.noise, self.grain, self.hot_pixels]
-
-    @property
-    def by_name(self) -> dict[str, Any]:
-        """The fields, by the name under which a choice is remembered."""
-        names = ("noise", "grain", "hot pixels")
-        return dict(zip(names, self.all, strict=True))
-
-    def show(self, task: str, *, is_open: bool, is_given: bool) -> None:
-        """Show what matters for a task, whose level is given or found out."""
-        is_noisy = is_open and TASKS[task].noisy
-        self.grain.visible = is_noisy
-        for field in (self.noise, self.hot_pixels):
-            field.visible = is_noisy and not is_given
-
-    def settings(self, task: str, *, is_given: bool) -> dict[str, Any]:
-        """Return what they say to `memnet_core.inference.settings.RestoreOptions`."""
-        if not TASKS[task].noisy:
-            return {}
-        asked = {"noise_grain": self.grain.value}
-        if is_given:
-            return asked
-        hot = "auto" if self.hot_pixels.value else "keep"
-        return asked | {"noise": self.noise.value, "hot_pixels": hot}
+__all__ = ["FIRST_TASK", "TASK_CHOICES", "RestorationForm"]
 
 
 TASK_CHOICES = [(task.title, task.name) for task in TASKS.values()]
@@ -237,14 +166,14 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             tooltip="What the network takes for white.",
         )
         self.channels = ComboBox(
-            label="colours",
+            label="colors",
             choices=[
                 ("as the task needs", None),
                 ("brightness only", "luminance"),
                 ("each by itself", "each"),
                 ("all together", "joint"),
             ],
-            tooltip="What of a colour image is restored.",
+            tooltip="What of a color image is restored.",
         )
         self.exit_block = ComboBox(
             label="network depth",

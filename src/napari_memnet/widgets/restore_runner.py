@@ -82,7 +82,7 @@ class LayerRun(RunBar):
         ----------
         layers : sequence of Image
             The layers.
-        parts : sequence of (LayerSource, Settings)
+        parts : sequence of (RestoreRequest, RestoreOptions)
             What of each is restored, and how.
         """
         self._layers = self._declined = [*layers]

@@ -45,7 +45,7 @@ def base(models_folder: Path, learning: Callable[[float], None]) -> Path:
         task="denoise",
         levels=Levels.between(1, 75),
         version="1",
-        licence="BSD-3-Clause",
+        license="BSD-3-Clause",
     )
     return path
 

@@ -12,19 +12,19 @@ from memnet_core.inference.plan import RestorePlan
 from memnet_core.inference.scaling import AnscombeScaling, LinearScaling
 
 if TYPE_CHECKING:
-    from memnet_core.inference.channels import ColourMode
+    from memnet_core.inference.channels import ColorMode
 
 ROWS, COLUMNS = slice(1, 9), slice(2, 14)
 
 
-def decision(*channels: ChannelParams, colours: ColourMode = "single") -> RestorePlan:
+def decision(*channels: ChannelParams, colors: ColorMode = "single") -> RestorePlan:
     return RestorePlan(
         task="denoise",
         model="some",
         checksum="0" * 64,
         channels=channels
         or (ChannelParams(level=51, scaling=LinearScaling(low=100, high=300)),),
-        colours=colours,
+        colors=colors,
     )
 
 
@@ -70,12 +70,12 @@ def test_frames_of_one_value_divide_what_is_around_them() -> None:
     assert all(clip.frames.isfinite().all() for clip in clips)
 
 
-def test_colours_are_clips_of_their_own_or_planes_of_one() -> None:
+def test_colors_are_clips_of_their_own_or_planes_of_one() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (3, 10, 16, 3)).astype(np.uint8)
     spot = FrameWindow((0, 1, 2), ROWS, COLUMNS)
     with opened(pixels, "TYXS") as source:
-        each = clips_at(source, decision(colours="each"), 1, spot)
-        (joint,) = clips_at(source, decision(colours="joint"), 3, spot)
+        each = clips_at(source, decision(colors="each"), 1, spot)
+        (joint,) = clips_at(source, decision(colors="joint"), 3, spot)
     assert [tuple(clip.frames.shape) for clip in each] == [(3, 1, 8, 12)] * 3
     assert joint.frames.shape == (3, 3, 8, 12)
     np.testing.assert_array_equal(joint.frames[:, 1], each[1].frames[:, 0])

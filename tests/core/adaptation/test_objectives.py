@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from memnet_core.adaptation.objectives import (
-    neighbour_targets,
+    neighbor_targets,
     noise2void,
     noisy_pairs,
     subsampled,
@@ -32,13 +32,13 @@ def test_subsampled_pixels_touch_and_are_of_one_cell() -> None:
     assert ways == {(0, 1), (1, 0), (0, -1), (-1, 0)}
 
 
-def test_neighbours_are_told_by_each_other_and_kept_to_what_the_whole_says() -> None:
+def test_neighbors_are_told_by_each_other_and_kept_to_what_the_whole_says() -> None:
     frames = torch.rand(1, 1, 8, 8, generator=generator())
     restored = torch.rand(1, 1, 8, 8, generator=generator())
     choice = torch.randint(8, (1, 4, 4), generator=generator())
-    plain = neighbour_targets(frames, choice)
+    plain = neighbor_targets(frames, choice)
     assert torch.equal(plain.target, subsampled(frames, choice)[1])
-    target = neighbour_targets(frames, choice, restored).target
+    target = neighbor_targets(frames, choice, restored).target
     # At γ = 1 the two squared errors are least where the sum of both derivatives is 0.
     y = target.clone().requires_grad_()
     first, second = subsampled(restored, choice)

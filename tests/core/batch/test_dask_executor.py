@@ -53,7 +53,7 @@ def model(
         task="denoise",
         levels=Levels(values=(5, 75), continuous=True),
         version="1.0",
-        licence="BSD-3-Clause",
+        license="BSD-3-Clause",
     )
     return str(path)
 

@@ -72,7 +72,7 @@ def test_report_tells_settings_models_and_what_became_of_each_file(
         "status": "done",
         "message": "",
         "level": 10,
-        "remark": "q 10 by its quantisation table; chroma restored at its own "
+        "remark": "q 10 by its quantization table; chroma restored at its own "
         "resolution",
         "model": "low",
         "shape": [9, 11, 3],
@@ -81,7 +81,7 @@ def test_report_tells_settings_models_and_what_became_of_each_file(
     }
     assert (skipped["status"], skipped["model"]) == ("skipped", "")
     assert failed["status"] == "failed"
-    assert "no JPEG quantisation tables" in failed["message"]
+    assert "no JPEG quantization tables" in failed["message"]
 
 
 def test_files_a_stopped_run_did_not_reach_are_pending(

@@ -117,9 +117,9 @@ def test_outcome_describes_the_result(
     assert outcome.job.output == out / "a.png"
     assert (outcome.status, outcome.message) == ("done", "")
     assert (outcome.level, outcome.model) == (15, "low")
-    found, colours = outcome.remark.split("; ")
-    assert found == "q 15 by its quantisation table"
-    assert colours == "chroma restored at its own resolution"
+    found, colors = outcome.remark.split("; ")
+    assert found == "q 15 by its quantization table"
+    assert colors == "chroma restored at its own resolution"
     assert (outcome.shape, outcome.dtype) == ((9, 11, 3), "uint8")
     assert outcome.seconds > 0
 

@@ -218,12 +218,12 @@ def test_planes_have_ranges_of_their_own_only_when_asked(
 
 
 @pytest.mark.parametrize("samples", [3, 4])
-def test_colours_become_channels(samples: int, tmp_path: Path) -> None:
+def test_colors_become_channels(samples: int, tmp_path: Path) -> None:
     source = tmp_path / "in" / "a.tif"
     source.parent.mkdir()
     shape = (2, 40, 50, samples)
-    colours = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    tifffile.imwrite(source, colours, photometric="rgb")
+    colors = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    tifffile.imwrite(source, colors, photometric="rgb")
     plain = only_outcome(run_of(source, tmp_path / "a.tif", axes="ZYXS"))
     blocks = only_outcome(run_of(source, tmp_path / "a.ome.zarr", axes="ZYXS"))
     expected = tifffile.imread(plain.job.output).transpose(3, 0, 1, 2)

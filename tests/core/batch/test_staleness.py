@@ -163,7 +163,7 @@ def test_model_that_was_exchanged_under_its_name_is_another_one(
     assert told(run(tmp_path)).endswith("it was made with another model (blocks)")
 
 
-def test_result_of_a_model_for_colour_is_that_of_the_model_of_now(
+def test_result_of_a_model_for_color_is_that_of_the_model_of_now(
     source: Path, tmp_path: Path, install: Callable[..., Path]
 ) -> None:
     another_picture(source)

@@ -37,7 +37,7 @@ def movie(folder: Path, models_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         task="denoise",
         levels=Levels.between(1, 75),
         version="1",
-        licence="BSD-3-Clause",
+        license="BSD-3-Clause",
     )
     recipe = loop._Optimization(learning_rate=0.05)
     monkeypatch.setattr(loop, "_Optimization", lambda: recipe)

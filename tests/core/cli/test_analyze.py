@@ -43,7 +43,7 @@ def test_gates_are_drawn_listed_and_judged(memnet: Command, install: Install) ->
     assert len(rows) == 2 * maps
     assert rows[maps - 1]["memory"] == "H1"
     assert rows[maps - 1]["kind"] == "last recursion"
-    assert max(float(row["normalised"]) for row in rows) == 1
+    assert max(float(row["normalized"]) for row in rows) == 1
     assert [row["block"] for row in table("found/new/gates-bars.csv")] == list("1212")
     words = Path("found/new/gates.txt").read_text(encoding="utf-8").splitlines()
     assert words == result.stdout.splitlines()[:-1]

@@ -174,7 +174,7 @@ def test_remarks_are_on_the_line_of_the_file(
     )
     assert said[1].endswith("; not kept: palette (expanded)")
     said = lines(memnet("batch", "--task", "deblock", "b.jpg", "auto"))
-    assert "in N s; q 12 by its quantisation table; chroma restored" in said[1]
+    assert "in N s; q 12 by its quantization table; chroma restored" in said[1]
 
 
 def test_second_run_skips_what_exists_and_overwrite_redoes_it(

@@ -93,12 +93,12 @@ def test_file_that_cannot_be_replaced_is_reported_in_one_sentence(
     assert "cannot be written: File name too long" in " ".join(result.output.split())
 
 
-def test_colours_are_scored_where_model_and_pictures_have_some_or_as_asked(
+def test_colors_are_scored_where_model_and_pictures_have_some_or_as_asked(
     memnet: Callable[..., Result],
     picture: Callable[..., Path],
     install: Callable[..., Path],
 ) -> None:
-    for name, shape in (("coloured", (32, 40, 3)), ("gray", (32, 40))):
+    for name, shape in (("colored", (32, 40, 3)), ("gray", (32, 40))):
         Path(name).mkdir()
         picture(f"{name}/a.png", *shape)
     install("mine", 10, 20)
@@ -108,29 +108,29 @@ def test_colours_are_scored_where_model_and_pictures_have_some_or_as_asked(
         result = memnet("evaluate", model, folder, "--levels", 10, *arguments)
         assert result.exit_code == 0, result.output
         title = result.output.splitlines()[0]
-        return title.partition(", colours restored: ")[2]
+        return title.partition(", colors restored: ")[2]
 
-    assert scored("mine-color", "coloured") == "joint"
+    assert scored("mine-color", "colored") == "joint"
     assert scored("mine-color", "gray") == ""
-    assert scored("mine-color", "coloured", "--gray") == ""
-    assert scored("mine-color", "coloured", "--channels", "each") == "each"
-    assert scored("mine", "coloured") == ""
-    assert scored("mine", "coloured", "--colour") == "chroma"
-    assert scored("mine", "coloured", "--channels", "each") == "each"
+    assert scored("mine-color", "colored", "--gray") == ""
+    assert scored("mine-color", "colored", "--channels", "each") == "each"
+    assert scored("mine", "colored") == ""
+    assert scored("mine", "colored", "--color") == "chroma"
+    assert scored("mine", "colored", "--channels", "each") == "each"
 
 
-def test_json_of_colours_has_both_scores(
+def test_json_of_colors_has_both_scores(
     memnet: Callable[..., Result], picture: Callable[..., Path]
 ) -> None:
     Path("mine").mkdir()
     picture("mine/a.png", 32, 40, 3)
     result = memnet(
-        *("evaluate", "deblock", "mine", "--levels", 10, "--colour"),
+        *("evaluate", "deblock", "mine", "--levels", 10, "--color"),
         *("--json", "s.json"),
     )
     assert result.exit_code == 0, result.output
     [found] = json.loads(Path("s.json").read_text())["evaluations"]
-    assert found["colours"] == "chroma"
+    assert found["colors"] == "chroma"
     assert {"input_psnr", "psnr"} <= set(found["mean"]["luminance"])
 
 

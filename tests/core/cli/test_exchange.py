@@ -77,7 +77,7 @@ def test_imported_tensors_become_an_installed_model(
         f"channels) as {target}.\n"
     )
     told = memnet("models", "info", "plain").stdout
-    assert "licence        not stated" in told
+    assert "license        not stated" in told
     assert "from the tensors in plain.safetensors." in told
 
 

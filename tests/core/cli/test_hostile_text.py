@@ -46,7 +46,7 @@ def hostile_model(path: Path, random_network: Callable[..., MemNet]) -> Path:
         task="denoise",
         levels={"values": [5, 75], "continuous": True},
         version=HOSTILE,
-        licence=HOSTILE,
+        license=HOSTILE,
         description=HOSTILE,
     )
     return path

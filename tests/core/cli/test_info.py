@@ -33,7 +33,7 @@ def test_jpeg_tells_its_quality_and_the_model_for_it(
     assert told["format"] == "JPEG"
     assert told["axes"] == "YXS 9×11×3"
     assert told["values"].startswith("uint8, ")
-    assert told["JPEG quality"] == "q 10 by its quantisation table, values 0 to 255"
+    assert told["JPEG quality"] == "q 10 by its quantization table, values 0 to 255"
     assert told["deblock"].split(", ") == [
         "model 'low' would serve",
         "chroma restored at its own resolution",
@@ -215,7 +215,7 @@ def test_what_batch_would_do_is_told_before_and_after(
     )
     assert told == {
         "task": "deblock: Remove JPEG blocks",
-        "level": "q 10; q 10 by its quantisation table",
+        "level": "q 10; q 10 by its quantization table",
         "planes": "each by itself",
         "strength": "1.5",
         "range": "0 to 255",
@@ -224,7 +224,7 @@ def test_what_batch_would_do_is_told_before_and_after(
         "remarks": remark,
     }
     result = memnet("batch", *options, path, "out")
-    assert f"; q 10 by its quantisation table; {remark}" in result.stderr
+    assert f"; q 10 by its quantization table; {remark}" in result.stderr
     made = facts(memnet("info", "out/a.png"))["made by"]
     assert "values 0 to 255" in made
     assert f"model {model.stem} (" in made
@@ -240,7 +240,7 @@ def test_task_that_would_be_refused_or_idle_is_told_so(
     idle = facts(memnet("info", mild, "--task", "deblock"))["would be done"]
     assert idle.startswith("nothing: needs none: q 90 is milder than q 40")
     for options, reason in (
-        (["--channels", "joint"], "The model restores gray planes, not colours"),
+        (["--channels", "joint"], "The model restores gray planes, not colors"),
         (["--strength", "0.5"], "The model 'gray' is not told the level"),
         (["--exit-block", "9"], "Exit block 9 does not exist"),
     ):

@@ -83,7 +83,7 @@ def test_info_prints_the_card(memnet: Command, install: Install, by: str) -> Non
         "serves",
         "network",
         "description",
-        "licence",
+        "license",
         "trained on",
         "trained for",
         "started from",

@@ -111,7 +111,7 @@ def test_quality_is_read_from_the_file(
     source = picture("a.jpg", quality=12)
     result = memnet("restore", source, "b.png", "--task", "deblock")
     assert result.exit_code == 0
-    assert "q 12 by its quantisation table" in result.stderr
+    assert "q 12 by its quantization table" in result.stderr
 
 
 def test_scenes_of_a_file_become_those_of_another(

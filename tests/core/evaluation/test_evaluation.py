@@ -39,7 +39,7 @@ def card(task: str, *levels: float, continuous: bool = False) -> Card:
         levels=Levels(values=levels, continuous=continuous),
         architecture=Architecture(),
         version="1",
-        licence="none",
+        license="none",
         sha256="0" * 64,
     )
 
@@ -121,7 +121,7 @@ def test_system_without_figures_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", ["classic5", "Classic-5", "S14", "B100", "bsd_200"])
-def test_known_sets_are_recognised_by_the_name_of_their_folder(name: str) -> None:
+def test_known_sets_are_recognized_by_the_name_of_their_folder(name: str) -> None:
     assert known_set(name) is not None
     assert known_set("mine") is None
 

@@ -286,11 +286,11 @@ def test_imported_file_is_a_model_that_tells_where_it_is_from(
     file = tmp_path / "MemNet (M3R2).caffemodel"
     file.write_bytes(write_network(network, Writer()))
     out = tmp_path / "mine.safetensors"
-    import_file(file, out, task="sr", levels=LEVELS, licence="research only")
+    import_file(file, out, task="sr", levels=LEVELS, license="research only")
     model, card = load_model(out)
     check_same(model, network, random_planes(1, 1, 9, 9))
     assert (card.name, card.task, card.levels) == ("MemNet--M3R2-", "sr", LEVELS)
-    assert card.licence == "research only"
+    assert card.license == "research only"
     assert card.description.endswith("from the Caffe model MemNet (M3R2).caffemodel.")
     with pytest.raises(UsageError, match="exists already"):
         import_file(file, out, task="sr", levels=LEVELS)

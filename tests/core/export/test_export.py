@@ -57,7 +57,7 @@ def card(architecture: Architecture, task: str = "denoise") -> Card:
         levels=Levels.listed(*((2, 3) if task == "sr" else (15, 25))),
         architecture=architecture,
         version="1",
-        licence="BSD-3-Clause",
+        license="BSD-3-Clause",
         sha256="0" * 64,
     )
 

@@ -51,18 +51,18 @@ def loader(plane: float | None = None) -> Any:
     return spandrel.ModelLoader(registry=registry)
 
 
-@pytest.mark.parametrize(("unshuffle", "colours"), [(1, 1), (2, 1), (2, 3)])
+@pytest.mark.parametrize(("unshuffle", "colors"), [(1, 1), (2, 1), (2, 3)])
 def test_file_is_detected_and_computes_the_same(
-    install: Install, random_planes: Planes, unshuffle: int, colours: int
+    install: Install, random_planes: Planes, unshuffle: int, colors: int
 ) -> None:
-    path = install("low", 5, 20, unshuffle=unshuffle, image_channels=colours)
+    path = install("low", 5, 20, unshuffle=unshuffle, image_channels=colors)
     descriptor = loader().load_from_file(path).eval()
     assert descriptor.architecture.id == "MemNet"
     assert (descriptor.purpose, descriptor.scale) == ("Restoration", 1)
-    assert (descriptor.input_channels, descriptor.output_channels) == (colours,) * 2
+    assert (descriptor.input_channels, descriptor.output_channels) == (colors,) * 2
     assert descriptor.size_requirements.multiple_of == unshuffle
     assert "M2R1" in descriptor.tags
-    image = random_planes(1, colours, 17, 22)
+    image = random_planes(1, colors, 17, 22)
     model, _ = load_model(path)
     with torch.no_grad():
         expected = model(image).output.clamp(0, 1)

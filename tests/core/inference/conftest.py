@@ -34,7 +34,7 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
         level: float = 25,
         low: float = 0.0,
         high: float = 1.0,
-        colours: Any = "single",
+        colors: Any = "single",
         tta: bool = False,
         engine: Any = None,
         coding: Any = None,
@@ -49,7 +49,7 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
             channels=(
                 ChannelParams(level=level, scaling=LinearScaling(low=low, high=high)),
             ),
-            colours=colours,
+            colors=colors,
             tta=tta,
             coding=coding,
         )
@@ -59,7 +59,7 @@ def prepared_with(random_network: Callable[..., MemNet]) -> Callable[..., Prepar
             levels={"values": (level,), "continuous": False},
             architecture=network.architecture,
             version="1",
-            licence="BSD-3-Clause",
+            license="BSD-3-Clause",
             sha256="0" * 64,
         )
         entry = Entry(Path("random.safetensors"), card)

@@ -40,7 +40,7 @@ def test_enlarged_array_is_higher_and_wider() -> None:
     assert memnet_core.restore(noise(5, 20, 21), "sr", 3).shape == (5, 60, 63)
 
 
-def test_last_axis_of_three_is_colour_unless_named_otherwise() -> None:
+def test_last_axis_of_three_is_color_unless_named_otherwise() -> None:
     pixels = noise(12, 13, 3)
     assert memnet_core.restore(pixels, "sr", 2).shape == (24, 26, 3)
     assert memnet_core.restore(pixels, "sr", 2, axes="CYX").shape == (12, 26, 6)

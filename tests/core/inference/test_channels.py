@@ -171,11 +171,11 @@ def test_alpha_is_not_touched(
 @pytest.mark.parametrize("channels", ["luminance", "each"])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("samples", [3, 4])
-def test_gray_picture_stored_in_colour_comes_back_gray(
+def test_gray_picture_stored_in_color_comes_back_gray(
     restored: Restored, samples: int, dtype: str, channels: Any
 ) -> None:
     gray = (255 * noise(21, 18)).astype(dtype)
-    colour = np.repeat(gray[..., None], samples, -1)
+    color = np.repeat(gray[..., None], samples, -1)
     options: dict[str, Any] = {
         "task": "denoise",
         "channels": channels,
@@ -185,7 +185,7 @@ def test_gray_picture_stored_in_colour_comes_back_gray(
     def turned(planes: Planes) -> Planes:
         return planes[:, ::-1]
 
-    result = restored(Image(colour, "YXS"), turned, **options).pixels
+    result = restored(Image(color, "YXS"), turned, **options).pixels
     for channel in range(3):
         np.testing.assert_array_equal(result[..., channel], result[..., 0])
     tolerance = 1 if dtype == "uint8" else 0.01
@@ -195,14 +195,14 @@ def test_gray_picture_stored_in_colour_comes_back_gray(
 
 
 @pytest.mark.parametrize(
-    ("coloured", "planes"), [(None, 1), (0, 3), (1, 3), (2, 3), (3, 1)]
+    ("colored", "planes"), [(None, 1), (0, 3), (1, 3), (2, 3), (3, 1)]
 )
 def test_only_a_picture_that_is_gray_is_restored_as_one_plane(
-    restored: Restored, coloured: int | None, planes: int
+    restored: Restored, colored: int | None, planes: int
 ) -> None:
     pixels = np.repeat(noise(5, 6, 1), 4, -1)
-    if coloured is not None:
-        pixels[2, 3, coloured] = 1
+    if colored is not None:
+        pixels[2, 3, colored] = 1
     seen = Recorder()
     restored(Image(pixels, "YXS"), seen, task="denoise")
     assert [given.shape for given in seen.seen] == [(planes, 5, 6)]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 SMALL = Architecture(memory_blocks=2, recursions=1, channels=4)
 UNSHUFFLED = Architecture(memory_blocks=1, recursions=1, channels=4, unshuffle=3)
 LEVEL = Architecture(memory_blocks=1, recursions=1, channels=4, level_map=True)
-COLOUR = Architecture(memory_blocks=1, recursions=1, channels=4, image_channels=3)
+COLOR = Architecture(memory_blocks=1, recursions=1, channels=4, image_channels=3)
 
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
@@ -82,7 +82,7 @@ def assert_near(actual: Planes, expected: Planes, tolerance: float = 1e-5) -> No
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 40, 23), (1, 5, 61)], ids=str)
-@pytest.mark.parametrize("architecture", [SMALL, UNSHUFFLED, COLOUR], ids=str)
+@pytest.mark.parametrize("architecture", [SMALL, UNSHUFFLED, COLOR], ids=str)
 def test_height_of_strips_changes_no_bit(
     tiny_model: TinyModel, architecture: Architecture, shape: tuple[int, int, int]
 ) -> None:

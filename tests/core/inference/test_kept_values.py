@@ -152,7 +152,7 @@ def test_sigma_is_said_in_values_of_the_image() -> None:
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 @pytest.mark.parametrize(
-    ("colours", "sampling"),
+    ("colors", "sampling"),
     [
         ("single", ((1, 1),)),
         ("luminance", ((1, 1),) * 3),
@@ -163,7 +163,7 @@ def test_sigma_is_said_in_values_of_the_image() -> None:
     ],
 )
 def test_a_region_of_a_jpeg_is_that_part_of_the_whole(
-    prepared_with: Prepare, orientation: int, colours: Any, sampling: Any
+    prepared_with: Prepare, orientation: int, colors: Any, sampling: Any
 ) -> None:
     stack = np.random.default_rng(1).integers(30, 220, (1, 69, 75, len(sampling)))
     stack = stack.astype(np.uint8)
@@ -173,7 +173,7 @@ def test_a_region_of_a_jpeg_is_that_part_of_the_whole(
         level=20,
         low=0,
         high=255,
-        colours=colours,
+        colors=colors,
         unshuffle=2,
         coding=coding,
     )
@@ -211,7 +211,7 @@ def test_a_jpeg_file_is_not_contradicted_unless_that_is_asked_for(
     assert errors[0] < errors[1]
 
 
-def test_colour_blotches_of_a_jpeg_go(tmp_path: Path) -> None:
+def test_color_blotches_of_a_jpeg_go(tmp_path: Path) -> None:
     y, x = np.mgrid[:64, :80]
     inside = (x - 40) ** 2 + (y - 32) ** 2 < 400
     clean = np.where(inside[..., None], (190, 60, 80), (70, 120, 150)).astype(np.uint8)

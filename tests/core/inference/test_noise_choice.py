@@ -186,8 +186,8 @@ def test_8_bits_that_are_mostly_dark_are_counts_of_photons(install: Install) -> 
     scaling = plan_restore(source(small(pixels)), DENOISE).channels[0].scaling
     assert isinstance(scaling, AnscombeScaling)
     assert scaling.gain == pytest.approx(255 * GAIN / np.ptp(pixels), rel=0.2)
-    colours = np.repeat(small(pixels)[..., None], 3, axis=-1)
-    assert not plan_restore(source(colours, "YXS"), DENOISE).channels[0].is_stabilized
+    colors = np.repeat(small(pixels)[..., None], 3, axis=-1)
+    assert not plan_restore(source(colors, "YXS"), DENOISE).channels[0].is_stabilized
 
 
 @pytest.mark.parametrize("sigma", [0, 10, 30, 50])

@@ -35,7 +35,7 @@ def source(pixels: Any, axes: str = "YX", **metadata: Any) -> ImageFile:
 
 
 def noisy(*shape: int, sigma: float, mean: float = 0.5) -> Any:
-    """Give a gray picture with noise of `sigma` in grey levels of 255."""
+    """Give a gray picture with noise of `sigma` in gray levels of 255."""
     return np.random.default_rng(0).normal(mean, sigma / 255, shape)
 
 
@@ -61,7 +61,7 @@ def test_noise_is_estimated_on_a_given_range(install: Install) -> None:
     assert decision.level == pytest.approx(10, rel=0.05)
 
 
-def test_noise_of_colours_is_averaged_without_alpha(install: Install) -> None:
+def test_noise_of_colors_is_averaged_without_alpha(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
     pixels = np.stack([noisy(128, 128, sigma=sigma) for sigma in (5, 10, 15, 30)], -1)
     settings = RestoreOptions(task="denoise", value_range=(0.0, 1.0))
@@ -102,11 +102,11 @@ def test_quality_comes_from_the_tables_of_the_file(install: Install) -> None:
     image = source(np.zeros((9, 9), np.uint8), jpeg_tables=(table,))
     decision = plan_restore(image, RestoreOptions(task="deblock"))
     assert decision.level == 37
-    assert decision.remarks == ("q 37 by its quantisation table",)
+    assert decision.remarks == ("q 37 by its quantization table",)
 
 
 @pytest.mark.parametrize(
-    ("task", "reason"), [("deblock", "quantisation tables"), ("sr", "--scale")]
+    ("task", "reason"), [("deblock", "quantization tables"), ("sr", "--scale")]
 )
 def test_level_that_cannot_be_found_has_to_be_given(
     install: Install, task: str, reason: str
@@ -180,16 +180,16 @@ def test_quality_worse_than_a_model_serves_is_a_failure(install: Install) -> Non
         plan_restore(image, RestoreOptions(task="deblock"))
 
 
-def test_colours_together_need_a_model_for_colour(install: Install) -> None:
+def test_colors_together_need_a_model_for_color(install: Install) -> None:
     install("noise", 0, 255, task="denoise")
     image = source(np.zeros((9, 9, 3), np.uint8), "YXS")
     settings = RestoreOptions(task="denoise", level=20, channels="joint")
-    with pytest.raises(UsageError, match="a model for colour"):
+    with pytest.raises(UsageError, match="a model for color"):
         plan_restore(image, settings)
 
 
 @pytest.mark.parametrize(
-    ("channels", "model", "colours"),
+    ("channels", "model", "colors"),
     [
         (None, "together", "joint"),
         ("joint", "together", "joint"),
@@ -197,23 +197,23 @@ def test_colours_together_need_a_model_for_colour(install: Install) -> None:
         ("luminance", "gray", "luminance"),
     ],
 )
-def test_colours_choose_the_model_for_colour_unless_told(
-    install: Install, channels: Any, model: str, colours: str
+def test_colors_choose_the_model_for_color_unless_told(
+    install: Install, channels: Any, model: str, colors: str
 ) -> None:
     install("gray", 0, 255, task="denoise")
     install("together", 0, 255, task="denoise", image_channels=3)
     pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
     settings = RestoreOptions(task="denoise", level=20, channels=channels)
     decision = plan_restore(source(pixels, "YXS"), settings)
-    assert (Path(decision.model).stem, decision.colours) == (model, colours)
+    assert (Path(decision.model).stem, decision.colors) == (model, colors)
     gray = source(np.repeat(pixels[..., :1], 3, -1), "YXS")
     decision = plan_restore(gray, settings)
-    assert decision.colours in ("single", "luminance")
+    assert decision.colors in ("single", "luminance")
     assert Path(decision.model).stem == ("together" if channels == "joint" else "gray")
 
 
 @pytest.mark.parametrize(
-    ("subsampling", "settings", "colours"),
+    ("subsampling", "settings", "colors"),
     [
         ("4:2:0", {}, "chroma"),
         ("4:2:2", {}, "chroma"),
@@ -228,7 +228,7 @@ def test_chroma_of_a_jpeg_is_restored_at_its_own_resolution(
     tmp_path: Path,
     subsampling: str,
     settings: dict[str, Any],
-    colours: str,
+    colors: str,
 ) -> None:
     install("blocks", 5, 75)
     y, x = np.mgrid[:40, :48]
@@ -237,9 +237,9 @@ def test_chroma_of_a_jpeg_is_restored_at_its_own_resolution(
     picture.save(tmp_path / "a.jpg", quality=30, subsampling=subsampling)
     with open_image(tmp_path / "a.jpg") as file:
         decision = plan_restore(file, RestoreOptions(task="deblock", **settings))
-    assert decision.colours == colours
+    assert decision.colors == colors
     remark = "chroma restored at its own resolution"
-    assert (remark in decision.remarks) == (colours == "chroma")
+    assert (remark in decision.remarks) == (colors == "chroma")
 
 
 def test_decision_survives_json(install: Install) -> None:
@@ -308,7 +308,7 @@ def shared_noise(*shape: int, sigma: float) -> Any:
     return 0.5 + sigma / 255 * noise / noise.std()
 
 
-def test_noise_that_neighbours_share_has_its_own_model_and_its_true_level(
+def test_noise_that_neighbors_share_has_its_own_model_and_its_true_level(
     install: Install,
 ) -> None:
     install("white", 1, 75, task="denoise")
@@ -317,7 +317,7 @@ def test_noise_that_neighbours_share_has_its_own_model_and_its_true_level(
     found = plan_restore(source(pixels), RestoreOptions(task="denoise"))
     assert found.model.endswith("shared.safetensors")
     assert found.level == pytest.approx(20, rel=0.1)
-    assert "noise shared by neighbours" in found.remarks
+    assert "noise shared by neighbors" in found.remarks
     for level in (None, 15, 70):
         plain = (255 * noisy(192, 192, sigma=20)).astype(np.uint8)
         decision = plan_restore(

@@ -87,15 +87,13 @@ def test_region_of_an_enlarged_image_is_that_part_of_the_whole(
 
 
 @pytest.mark.parametrize(
-    ("colours", "image_channels"),
+    ("colors", "image_channels"),
     [("luminance", 1), ("each", 1), ("joint", 3), ("luminance", 3)],
 )
-def test_colours_of_a_region_are_those_of_the_whole(
-    prepared_with: Prepare, colours: str, image_channels: int
+def test_colors_of_a_region_are_those_of_the_whole(
+    prepared_with: Prepare, colors: str, image_channels: int
 ) -> None:
-    prepared = prepared_with(
-        unshuffle=2, colours=colours, image_channels=image_channels
-    )
+    prepared = prepared_with(unshuffle=2, colors=colors, image_channels=image_channels)
     stack = noise(1, 41, 43, 4)
     expected = whole(stack, prepared)
     assert np.array_equal(expected[..., 3], stack[..., 3])
@@ -149,8 +147,8 @@ class FakeEngine:
 def test_what_the_network_leaves_alone_comes_back_exactly(
     prepared_with: Prepare, dtype: str, samples: int
 ) -> None:
-    colours = "luminance" if samples > 1 else "single"
-    prepared = prepared_with(engine=FakeEngine(), high=3.7, colours=colours)
+    colors = "luminance" if samples > 1 else "single"
+    prepared = prepared_with(engine=FakeEngine(), high=3.7, colors=colors)
     stack = noise(2, 21, 13, samples, dtype=dtype)
     assert np.array_equal(whole(stack, prepared), stack)
 

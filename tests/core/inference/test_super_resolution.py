@@ -91,7 +91,7 @@ def test_every_plane_of_a_stack_is_magnified_alone(restored: Restored) -> None:
 
 
 @pytest.mark.parametrize("samples", [2, 4])
-def test_change_is_added_to_the_bicubic_colours_but_not_to_alpha(
+def test_change_is_added_to_the_bicubic_colors_but_not_to_alpha(
     restored: Restored, samples: int
 ) -> None:
     pixels = noise(5, 6, samples)

@@ -76,7 +76,7 @@ FILES = {
     "lossy.webp": pillow("webp", NOISE),
     "turned.webp": pillow("webp", NOISE, lossless=True, exif=turned()),
     "gray.bmp": pillow("bmp", GRAY),
-    "colour.bmp": pillow("bmp", NOISE),
+    "color.bmp": pillow("bmp", NOISE),
     "palette.bmp": pillow("bmp", NOISE, "P"),
     "palette.tif": pillow("tiff", NOISE, "P"),
     "cmyk.tif": pillow("tiff", NOISE, "CMYK"),
@@ -159,7 +159,7 @@ def test_probe_agrees_with_read(name: str, tmp_path: Path) -> None:
 
 
 @any_file
-def test_format_is_recognised_by_content(name: str, tmp_path: Path) -> None:
+def test_format_is_recognized_by_content(name: str, tmp_path: Path) -> None:
     expected = read_image(stored(tmp_path, name, FILES[name]))
     disguised = read_image(stored(tmp_path, "disguised.png", FILES[name]))
     assert disguised.format == expected.format

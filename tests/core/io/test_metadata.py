@@ -209,7 +209,7 @@ def test_orientation_of_any_byte_order_is_reset_in_place(
     assert image.metadata.exif == exif(1)
 
 
-def test_orientation_of_16_bit_colour_is_applied(tmp_path: Path) -> None:
+def test_orientation_of_16_bit_color_is_applied(tmp_path: Path) -> None:
     path = tmp_path / "turned.png"
     pixels = random_pixels("uint16", 4, 6, 3)
     save_image(path, image_of(pixels, exif=exif_of(6)))

@@ -103,7 +103,7 @@ def test_pixels_return_exactly(
 
 
 @pytest.mark.parametrize("samples", [1, 2])
-def test_webp_stores_gray_as_equal_colours(samples: int, tmp_path: Path) -> None:
+def test_webp_stores_gray_as_equal_colors(samples: int, tmp_path: Path) -> None:
     path = tmp_path / "image.webp"
     pixels = random_pixels("uint8", 13, 9, samples)
     assert save_image(path, image_of(pixels)) == ("gray (WebP stores it as RGB)",)
@@ -186,14 +186,14 @@ def test_transparent_gray_of_a_png_becomes_alpha(bits: int, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_transparent_colour_of_a_png_becomes_alpha(dtype: str, tmp_path: Path) -> None:
-    colours = random_pixels(dtype, 4, 6, 3)
-    key = chunk(b"tRNS", struct.pack(">3H", *colours[1, 2]))
+def test_transparent_color_of_a_png_becomes_alpha(dtype: str, tmp_path: Path) -> None:
+    colors = random_pixels(dtype, 4, 6, 3)
+    key = chunk(b"tRNS", struct.pack(">3H", *colors[1, 2]))
     path = tmp_path / "image.png"
-    path.write_bytes(png_of(colours, 8 * colours.itemsize, key))
+    path.write_bytes(png_of(colors, 8 * colors.itemsize, key))
     pixels = read_image(path).pixels
     assert pixels.dtype == dtype
-    np.testing.assert_array_equal(pixels[..., :3], colours)
+    np.testing.assert_array_equal(pixels[..., :3], colors)
     np.testing.assert_array_equal(np.argwhere(pixels[..., 3] == 0), [[1, 2]])
 
 
@@ -321,7 +321,7 @@ def test_cmyk_without_usable_profile_is_converted_plainly(
 
 def test_first_picture_of_an_mpo_is_read(tmp_path: Path) -> None:
     path = tmp_path / "image.jpg"
-    views = [PillowImage.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    views = [PillowImage.new("RGB", (16, 16), color) for color in ("red", "blue")]
     views[0].save(path, "MPO", save_all=True, append_images=views[1:])
     image = read_image(path)
     assert image.format == "JPEG"

@@ -29,8 +29,8 @@ DCT = np.array(
 )
 
 
-def colours(height: int, width: int) -> NDArray[np.uint8]:
-    """Return smooth colours that are neither black nor white."""
+def colors(height: int, width: int) -> NDArray[np.uint8]:
+    """Return smooth colors that are neither black nor white."""
     y, x = np.mgrid[:height, :width]
     waves = [np.sin(x / 5 + y / 9), np.cos(y / 7), np.sin((x - y) / 11)]
     return np.stack([128 + 70 * wave for wave in waves], axis=-1).astype(np.uint8)
@@ -75,7 +75,7 @@ def coefficients(samples: NDArray[np.float64]) -> NDArray[np.float64]:
 @pytest.mark.parametrize("quality", [10, 75, 90])
 @pytest.mark.parametrize("subsampling", SAMPLING)
 def test_samples_are_those_of_the_file(subsampling: str, quality: int) -> None:
-    clean = colours(96, 112)
+    clean = colors(96, 112)
     pixels, coding = compressed(clean, subsampling, quality)
     chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     down, across = (coding.cell(axis) for axis in (0, 1))
@@ -96,7 +96,7 @@ def test_samples_are_those_of_the_file(subsampling: str, quality: int) -> None:
 def test_samples_do_not_depend_on_the_window(
     subsampling: str, orientation: int
 ) -> None:
-    pixels, coding = compressed(colours(69, 75), subsampling, 30, orientation)
+    pixels, coding = compressed(colors(69, 75), subsampling, 30, orientation)
     chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     height, width = chroma.shape
     whole = chroma.read(0, slice(0, height), slice(0, width))
@@ -117,7 +117,7 @@ def test_samples_do_not_depend_on_the_window(
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 @pytest.mark.parametrize("subsampling", SAMPLING)
 def test_samples_enlarged_are_the_pixels(subsampling: str, orientation: int) -> None:
-    pixels, coding = compressed(colours(64, 80), subsampling, 50, orientation)
+    pixels, coding = compressed(colors(64, 80), subsampling, 50, orientation)
     chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     samples = chroma.read(0, *(slice(0, length) for length in chroma.shape))
     height, width, _ = pixels.shape
@@ -132,7 +132,7 @@ def test_samples_enlarged_are_the_pixels(subsampling: str, orientation: int) -> 
 def test_restored_chroma_stays_in_the_intervals(
     subsampling: str, orientation: int
 ) -> None:
-    pixels, coding = compressed(colours(64, 80), subsampling, 40, orientation)
+    pixels, coding = compressed(colors(64, 80), subsampling, 40, orientation)
     chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     down, across = (coding.cell(axis) for axis in (0, 1))
     before = chroma.read(0, *(slice(0, length) for length in chroma.shape))
@@ -156,7 +156,7 @@ def test_restored_chroma_stays_in_the_intervals(
 def test_white_and_black_stay() -> None:
     clean = np.zeros((64, 64, 3), np.uint8)
     clean[:, 32:] = 255
-    clean[32:, 16:48] = colours(32, 32)
+    clean[32:, 16:48] = colors(32, 32)
     pixels, coding = compressed(clean, "4:2:0", 60)
     chroma = SubsampledChroma(ArraySource(pixels[None]), coding)
     changed = pixels + np.random.default_rng(0).normal(0, 9, pixels.shape)
@@ -172,7 +172,7 @@ def test_white_and_black_stay() -> None:
 def test_the_picture_that_was_compressed_is_hardly_moved(
     subsampling: str, quality: int
 ) -> None:
-    clean = np.clip(2.2 * (colours(96, 112) - 128.0) + 128, 0, 255).astype(np.uint8)
+    clean = np.clip(2.2 * (colors(96, 112) - 128.0) + 128, 0, 255).astype(np.uint8)
     pixels, coding = compressed(clean, subsampling, quality)
     assert ((pixels == 0) | (pixels == 255)).any(axis=-1).mean() > 0.05
     chroma = SubsampledChroma(ArraySource(pixels[None]), coding)

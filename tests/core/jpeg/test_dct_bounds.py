@@ -207,7 +207,7 @@ def test_parts_are_widened_to_blocks_of_the_grid() -> None:
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
-def test_luminance_of_colours_is_held_and_chroma_kept(subsampling: str) -> None:
+def test_luminance_of_colors_is_held_and_chroma_kept(subsampling: str) -> None:
     clean = np.stack([scene(1), scene(2), scene(3)], axis=-1)
     decoded, tables = compressed(clean, quality=40, subsampling=subsampling)
     coding = JpegCoding(tables, ((1, 1),) * 3)

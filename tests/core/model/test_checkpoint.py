@@ -52,7 +52,7 @@ FIELDS: dict[str, Any] = {
     "task": "deblock",
     "levels": Levels(values=(5, 75), continuous=True),
     "version": "1.0",
-    "licence": "BSD-3-Clause",
+    "license": "BSD-3-Clause",
     "description": "σ, × and other symbols",
     "training": TrainingSummary(
         data="none", steps=1, megapixels=0.1, minutes=0.5, hardware="-", command="-"
@@ -144,7 +144,7 @@ def test_file_describes_its_architecture(
     assert load_model(path)[0].architecture == saved.architecture
 
 
-def test_file_of_before_colour_and_level_maps_still_loads(
+def test_file_of_before_color_and_level_maps_still_loads(
     path: Path, network: MemNet
 ) -> None:
     def age(card: dict[str, Any]) -> None:
@@ -172,7 +172,7 @@ def test_saving_returns_the_card_and_leaves_only_the_file(
 
 
 @pytest.mark.parametrize(
-    "change", [{"name": "../tiny"}, {"task": "dehaze"}, {"colour": "red"}], ids=str
+    "change", [{"name": "../tiny"}, {"task": "dehaze"}, {"color": "red"}], ids=str
 )
 def test_invalid_card_is_not_written(
     path: Path, network: MemNet, change: dict[str, str]
@@ -217,7 +217,7 @@ def test_card_says_what_it_serves(path: Path) -> None:
     assert read_card(path).serves == "deblock q 5-75"
 
 
-def test_card_says_that_it_serves_noise_which_neighbours_share(path: Path) -> None:
+def test_card_says_that_it_serves_noise_which_neighbors_share(path: Path) -> None:
     fields = read_card(path).model_dump() | {"task": "denoise", "grain": "correlated"}
     assert Card(**fields).serves == "denoise σ 5-75 of correlated noise"
 
@@ -286,7 +286,7 @@ def test_safetensors_file_without_a_card_is_refused(
     ("change", "reason"),
     [
         ({"format": 3}, "format: "),
-        ({"colour": "red"}, "colour: "),
+        ({"color": "red"}, "color: "),
         ({"task": "dehaze"}, "task: "),
         ({"levels": {"values": [], "continuous": False}}, "levels.values: "),
         ({"sha256": "0"}, "sha256: "),

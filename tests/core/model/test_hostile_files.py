@@ -31,7 +31,7 @@ CARD: dict[str, Any] = {
     "task": "denoise",
     "levels": {"values": [5, 75], "continuous": True},
     "version": "1",
-    "licence": "none",
+    "license": "none",
 }
 
 
@@ -172,7 +172,7 @@ def test_headers_that_are_none(tmp_path: Path, start: bytes) -> None:
         {"task": "sr", "levels": {"values": [10**6], "continuous": False}},
         {"task": "\x1b[31m"},
         {"levels": {"values": [1e999], "continuous": False}},
-        {"licence": "a" * 10**6},
+        {"license": "a" * 10**6},
         {"training": {"steps": 10**4000}},
         {"format": 99},
         {"sha256": "0"},

@@ -106,14 +106,14 @@ def reach(
 
     The pixel is `margin + phase` rows and columns from the upper left corner.
     """
-    centre = margin + phase
+    center = margin + phase
     side = 2 * margin + 2
     generator = torch.Generator().manual_seed(2)
     x = torch.rand(1, 1, side, side, dtype=torch.float64, generator=generator)
     x.requires_grad_()
     y = network(x, exit_block).output
-    (gradient,) = torch.autograd.grad(y[0, 0, centre, centre], x)
-    return int((gradient[0, 0].nonzero() - centre).abs().max())
+    (gradient,) = torch.autograd.grad(y[0, 0, center, center], x)
+    return int((gradient[0, 0].nonzero() - center).abs().max())
 
 
 def test_m6r6_has_676992_convolution_weights() -> None:
@@ -180,7 +180,7 @@ def test_receptive_field_is_as_wide_as_stated(
 
 
 @pytest.mark.parametrize("image_channels", [1, 3])
-def test_level_and_colours_are_seen_as_far_as_everything_else(
+def test_level_and_colors_are_seen_as_far_as_everything_else(
     random_network: Callable[..., MemNet], image_channels: int
 ) -> None:
     network = random_network(
@@ -192,18 +192,18 @@ def test_level_and_colours_are_seen_as_far_as_everything_else(
     ).double()
     radius = network.architecture.radius()
     assert radius == 2 + 2 * 2
-    centre = radius + 3
+    center = radius + 3
     x = torch.rand(
-        *(1, image_channels + 1, 2 * centre + 1, 2 * centre + 1),
+        *(1, image_channels + 1, 2 * center + 1, 2 * center + 1),
         dtype=torch.float64,
         generator=torch.Generator().manual_seed(2),
         requires_grad=True,
     )
     for channel in range(image_channels):
-        y = network(x).output[0, channel, centre, centre]
+        y = network(x).output[0, channel, center, center]
         (gradient,) = torch.autograd.grad(y, x)
         for plane in gradient[0]:
-            assert int((plane.nonzero() - centre).abs().max()) == radius
+            assert int((plane.nonzero() - center).abs().max()) == radius
 
 
 @pytest.mark.parametrize("channels", [0, 2, 4])
@@ -248,7 +248,7 @@ def test_receptive_field_of_an_unshuffled_network_is_one_pixel_over_twice_as_wid
         {"level_map": True},
         {"image_channels": 3, "level_map": True},
     ],
-    ids=["", "NL", "NS", "level", "colour"],
+    ids=["", "NL", "NS", "level", "color"],
 )
 def test_network_computes_the_equations_of_the_paper(
     random_network: Callable[..., MemNet],

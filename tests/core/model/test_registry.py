@@ -41,14 +41,14 @@ def write_model(
         continuous: bool = True,
         folder: Path = models_folder,
         file: str | None = None,
-        colours: bool = False,
+        colors: bool = False,
         grain: str = "white",
     ) -> Path:
         shape = Architecture(
             memory_blocks=1,
             recursions=1,
             channels=1,
-            image_channels=3 if colours else 1,
+            image_channels=3 if colors else 1,
         )
         path = folder / f"{file or name}.safetensors"
         save_model(
@@ -59,7 +59,7 @@ def write_model(
             grain=grain,
             levels=Levels(values=levels or (30,), continuous=continuous),
             version="1.0",
-            licence="BSD-3-Clause",
+            license="BSD-3-Clause",
         )
         return path
 
@@ -225,22 +225,22 @@ def test_model_for_the_grain_of_the_noise_serves_where_there_is_one(
     assert best_model("denoise", 15, grain="white").card.name == "shared"
 
 
-def test_colours_are_restored_by_a_model_for_colours_where_one_serves(
+def test_colors_are_restored_by_a_model_for_colors_where_one_serves(
     write_model: WriteModel,
 ) -> None:
     write_model("gray", 20, 40)
-    write_model("colour", 10, 60, colours=True)
+    write_model("color", 10, 60, colors=True)
     write_model("wide", 1, 100)
     found = {
-        (level, colours): best_model("denoise", level, colours=colours).card.name
+        (level, colors): best_model("denoise", level, colors=colors).card.name
         for level in (30, 50, 90)
-        for colours in (False, True)
+        for colors in (False, True)
     }
     assert found == {
         (30, False): "gray",
-        (30, True): "colour",
+        (30, True): "color",
         (50, False): "wide",
-        (50, True): "colour",
+        (50, True): "color",
         (90, False): "wide",
         (90, True): "wide",
     }

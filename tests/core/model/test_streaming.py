@@ -32,7 +32,7 @@ ARCHITECTURES = {
     "normed": Architecture(
         memory_blocks=2, recursions=1, channels=4, unshuffle=2, fenet_norm=True
     ),
-    "colour": Architecture(
+    "color": Architecture(
         memory_blocks=2, recursions=1, channels=16, image_channels=3, level_map=True
     ),
     "level": Architecture(
@@ -117,9 +117,9 @@ def test_lines_stream(
     torch.testing.assert_close(restored, expected, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", ["colour", "level"])
+@pytest.mark.parametrize("name", ["color", "level"])
 @pytest.mark.parametrize("images", [1, 2])
-def test_planes_of_colours_and_of_the_level_are_used(
+def test_planes_of_colors_and_of_the_level_are_used(
     tiny_model: Callable[[Architecture], MemNet],
     random_planes: Callable[..., Tensor],
     name: str,

@@ -1,4 +1,4 @@
-"""Noise that neighbours share: told from white noise, and its strength."""
+"""Noise that neighbors share: told from white noise, and its strength."""
 
 from __future__ import annotations
 

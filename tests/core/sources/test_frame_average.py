@@ -105,12 +105,12 @@ def test_other_pictures_and_values_that_are_not_finite_do_not_count() -> None:
     assert count == 1
 
 
-def test_alpha_stays_and_colours_move_together() -> None:
+def test_alpha_stays_and_colors_move_together() -> None:
     frames = movie((0, 1), (0, 0), (0, -1))
-    colours = np.stack([frames, frames, frames, np.arange(3 * 128 * 128).reshape(
+    colors = np.stack([frames, frames, frames, np.arange(3 * 128 * 128).reshape(
         3, 128, 128)], -1)  # fmt: skip
-    mean, _ = averaged(colours[1], [colours[0], colours[2]], *NOISE)
-    np.testing.assert_array_equal(mean[..., 3], colours[1, ..., 3])
+    mean, _ = averaged(colors[1], [colors[0], colors[2]], *NOISE)
+    np.testing.assert_array_equal(mean[..., 3], colors[1, ..., 3])
     np.testing.assert_allclose(mean[..., 0], mean[..., 2])
     assert error(mean[..., 0]) < 0.75 * error(frames[1])
 
@@ -131,7 +131,7 @@ def opened(shape: tuple[int, ...], axes: str) -> ImageFile:
         ("", (), 0, []),
     ],
 )
-def test_neighbours_are_those_in_time_else_in_depth(
+def test_neighbors_are_those_in_time_else_in_depth(
     axes: str, shape: tuple[int, ...], plane: int, expected: list[int]
 ) -> None:
     source = opened(shape, axes)
@@ -140,7 +140,7 @@ def test_neighbours_are_those_in_time_else_in_depth(
         assert neighbors(ahead, plane) == expected
 
 
-def test_sources_that_know_no_neighbours_have_none() -> None:
+def test_sources_that_know_no_neighbors_have_none() -> None:
     assert neighbors(ArraySource(np.zeros((3, 4, 4, 1))), 1) == []
 
 

@@ -55,7 +55,7 @@ def planted(count: int = 60) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
     return pixels, hot
 
 
-def test_hot_pixels_in_noise_of_photons_become_as_their_neighbours() -> None:
+def test_hot_pixels_in_noise_of_photons_become_as_their_neighbors() -> None:
     pixels, hot = planted()
     found, count = replaced(pixels[..., None], *NOISE)
     assert count == hot.sum()
@@ -146,7 +146,7 @@ def test_what_is_not_finite_or_beside_it_stays(bad: float) -> None:
     assert not changed[y, x]
 
 
-def test_alpha_stays_and_colours_are_looked_at_each_by_itself() -> None:
+def test_alpha_stays_and_colors_are_looked_at_each_by_itself() -> None:
     pixels, hot = planted()
     clean = photographed(uneven(), seed=1)
     stack = np.stack([pixels, clean, clean, pixels], -1)

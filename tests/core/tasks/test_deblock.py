@@ -118,7 +118,7 @@ def test_table_of_another_kind_fits_badly() -> None:
 def test_quality_is_read_from_the_luminance_table(quality: int) -> None:
     tables = [luminance_table(q).tolist() for q in (quality, 99)]
     found = DEBLOCK.estimate([], tables)
-    assert found == LevelFound(quality, f"q {quality} by its quantisation table")
+    assert found == LevelFound(quality, f"q {quality} by its quantization table")
 
 
 def test_quality_of_a_table_of_another_kind_is_called_the_nearest() -> None:
@@ -128,12 +128,12 @@ def test_quality_of_a_table_of_another_kind_is_called_the_nearest() -> None:
     found = DEBLOCK.estimate([], [table.tolist()])
     assert found.level == 40
     assert found.remark == (
-        f"q 40 by its quantisation table (nearest: steps differ by {misfit:.0%})"
+        f"q 40 by its quantization table (nearest: steps differ by {misfit:.0%})"
     )
 
 
 def test_quality_of_what_is_no_jpeg_has_to_be_given() -> None:
-    with pytest.raises(LevelError, match="quantisation tables"):
+    with pytest.raises(LevelError, match="quantization tables"):
         DEBLOCK.estimate([np.zeros((8, 8), np.float32)])
 
 

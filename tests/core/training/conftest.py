@@ -26,7 +26,7 @@ def smooth(rng: np.random.Generator, channels: int | None = None) -> Image.Image
 
 @pytest.fixture
 def clean_images(tmp_path: Path) -> Path:
-    """A folder with three smooth random pictures, one of them in colour."""
+    """A folder with three smooth random pictures, one of them in color."""
     folder = tmp_path / "clean"
     folder.mkdir()
     rng = np.random.default_rng(0)

@@ -238,10 +238,10 @@ def test_settings_are_no_pipe(tmp_path: Path) -> None:
 
 def test_dates_and_the_like_are_texts(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
-    path.write_text("name: 2024-99-99\nlicence: =\nsteps: 7\nlearning_rate: 1.0e-3\n")
+    path.write_text("name: 2024-99-99\nlicense: =\nsteps: 7\nlearning_rate: 1.0e-3\n")
     assert read_settings(path) == {
         "name": "2024-99-99",
-        "licence": "=",
+        "license": "=",
         "steps": 7,
         "learning_rate": 0.001,
     }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         ({"steps": 5, "minutes": 2}, "give one of minutes, steps and epochs"),
         ({"steps": None}, "give one of minutes, steps and epochs"),
         ({"data": []}, "give either data"),
-        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"color": "red"}, "color: Extra inputs are not permitted"),
         ({"recipe": "slow"}, "recipe: give 'fast', 'tune' or 'paper', not 'slow'"),
         ({"grain": "correlated"}, "only noise has a grain; give the task denoise"),
         ({"task": "sharpen"}, "task: There is no task 'sharpen'; give one of deblock"),

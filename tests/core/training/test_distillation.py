@@ -266,7 +266,7 @@ def test_own_model_teaches(make_config: Make, tmp_path: Path, *, told: bool) -> 
         task="denoise",
         levels=levels,
         version="1",
-        licence="x",
+        license="x",
     )
     config = make_config(
         task="denoise", levels=levels, teacher=file, teacher_share=1, plain_share=0
@@ -294,7 +294,7 @@ def test_own_model_teaches(make_config: Make, tmp_path: Path, *, told: bool) -> 
     ("name", "task", "reason"),
     [
         ("ffdnet", "deblock", "teaches white noise, which is not"),
-        ("colour", "denoise", "teaches colour, which is not"),
+        ("color", "denoise", "teaches color, which is not"),
         ("x2", "denoise", "teaches enlarging, which is not"),
         ("x2", "sr", "No teacher enlarges by 3"),
         ("wide", "deblock", "none of the networks that can teach"),
@@ -309,7 +309,7 @@ def test_teachers_that_do_not_serve_are_refused(
     make_config: Make, tmp_path: Path, name: str, task: str, reason: str
 ) -> None:
     chain(tmp_path / "ffdnet.npz", 5, 6, 4)
-    chain(tmp_path / "colour.npz", 13, 6, 12)
+    chain(tmp_path / "color.npz", 13, 6, 12)
     chain(tmp_path / "wide.npz", 1, 6, 1, kernel=9)
     enlarger(tmp_path / "x2.npz", 2)
     (tmp_path / "empty.npz").touch()

@@ -103,7 +103,7 @@ def test_finished_run_can_be_made_longer(make_config: Make) -> None:
     assert read_state(longer.out / STATE_FILE, torch.device("cpu"))["step"] == 8
 
 
-def test_normalisation_learns_again_in_a_run_that_became_longer(
+def test_normalization_learns_again_in_a_run_that_became_longer(
     make_config: Make,
 ) -> None:
     shape = {"memory_blocks": 2, "recursions": 1, "channels": 4, "unshuffle": 1}

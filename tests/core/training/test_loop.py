@@ -488,7 +488,7 @@ def test_run_starts_from_a_smaller_model(make_config: Make, tmp_path: Path) -> N
         task="deblock",
         levels=Levels(values=(5, 75), continuous=True),
         version="1",
-        licence="BSD-3-Clause",
+        license="BSD-3-Clause",
     )
     trained = Trainer(make_config(start=str(path))).averaged_model()
     assert trained.architecture.batch_norm

@@ -72,7 +72,7 @@ def test_level_that_is_new_changes_nothing_at_first(
 @pytest.mark.parametrize("unshuffle", [1, 2])
 @pytest.mark.parametrize("fenet_norm", [False, True])
 @pytest.mark.parametrize("level_map", [(False, False), (False, True), (True, True)])
-def test_network_for_colour_makes_of_gray_pictures_what_the_one_for_gray_does(
+def test_network_for_color_makes_of_gray_pictures_what_the_one_for_gray_does(
     random_network: Callable[..., MemNet],
     unshuffle: int,
     fenet_norm: bool,
@@ -82,28 +82,28 @@ def test_network_for_colour_makes_of_gray_pictures_what_the_one_for_gray_does(
     shape = replace(SMALL, unshuffle=unshuffle, fenet_norm=fenet_norm, level_map=before)
     model = random_network(**asdict(shape)).eval().double()
     target = replace(shape, image_channels=3, level_map=after, memory_blocks=3)
-    colour = expand_model(model, target).eval().double()
+    color = expand_model(model, target).eval().double()
     x = torch.rand(2, 1, 10, 12, dtype=torch.float64)
     level = torch.full_like(x, 0.4)
     gray_input = torch.cat([x, level], 1) if before else x
     planes = torch.cat([x, x, x, *([level] if after else [])], 1)
     with torch.no_grad():
         expected = model(gray_input).output
-        found = colour(planes).output
+        found = color(planes).output
     assert found.shape == (2, 3, 10, 12)
     # Weights are kept as float32: a third of one is rounded.
     torch.testing.assert_close(found, expected.expand_as(found), rtol=0, atol=1e-5)
 
 
-def test_network_for_colour_sees_colours_that_are_equally_bright(
+def test_network_for_color_sees_colors_that_are_equally_bright(
     random_network: Callable[..., MemNet],
 ) -> None:
-    colour = expand_model(
+    color = expand_model(
         random_network(**asdict(SMALL)), replace(SMALL, image_channels=3)
     )
     flat = torch.full((1, 3, 8, 8), 0.5)
     tinted = flat + torch.tensor([0.3, -0.3, 0.0])[:, None, None]
-    features = colour.fenet(flat), colour.fenet(tinted)
+    features = color.fenet(flat), color.fenet(tinted)
     assert float((features[0] - features[1]).detach().abs().max()) > 0.01
 
 
@@ -134,7 +134,7 @@ def test_other_architectures_are_refused(
 
 
 @pytest.mark.parametrize("lost", [{"level_map": True}, {"image_channels": 3}], ids=str)
-def test_level_map_and_colour_are_not_taken_away(
+def test_level_map_and_color_are_not_taken_away(
     random_network: Callable[..., MemNet], lost: dict[str, Any]
 ) -> None:
     larger = random_network(**asdict(replace(SMALL, **lost)))

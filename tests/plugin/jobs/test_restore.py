@@ -70,7 +70,7 @@ def ranges_of(result: RestoredRegion) -> list[tuple[float, float]]:
 @pytest.mark.parametrize(
     ("shape", "axes"),
     [((33, 41), "YX"), ((33, 41, 3), "YXS"), ((2, 3, 20, 24), "TZYX")],
-    ids=["2D", "colour", "4D"],
+    ids=["2D", "color", "4D"],
 )
 @pytest.mark.parametrize("task", ["denoise", "deblock", "sr"])
 def test_a_layer_becomes_what_the_command_makes_of_it(
@@ -108,7 +108,7 @@ def of_unshuffle(
             task=task,
             levels=Levels(values=TASKS[task].bounds, continuous=True),
             version="1.0",
-            licence="BSD-3-Clause",
+            license="BSD-3-Clause",
         )
         return name
 
@@ -116,28 +116,28 @@ def of_unshuffle(
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-@pytest.mark.parametrize("colours", ["gray", "each", "luminance", "joint"])
+@pytest.mark.parametrize("colors", ["gray", "each", "luminance", "joint"])
 @pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("unshuffle", [1, 2, 3])
 def test_a_window_is_the_same_part_of_the_restored_plane(
     of_unshuffle: Callable[[int, str, int], str],
     unshuffle: int,
     scale: int,
-    colours: str,
+    colors: str,
     dtype: str,
 ) -> None:
     task = "sr" if scale == 2 else "denoise"
-    shape = (2, 71, 65) if colours == "gray" else (2, 71, 65, 3)
-    joint = 3 if colours == "joint" else 1
+    shape = (2, 71, 65) if colors == "gray" else (2, 71, 65, 3)
+    joint = 3 if colors == "joint" else 1
     settings = settings_for(
         task,
         scale if task == "sr" else 25,
         value_range=(0, 250),
-        channels=None if colours == "gray" else colours,
+        channels=None if colors == "gray" else colors,
         model=of_unshuffle(unshuffle, task, joint),
     )
     pixels = noise(*shape, dtype=dtype)
-    layer = Image(pixels, rgb=colours != "gray", contrast_limits=(0, 250))
+    layer = Image(pixels, rgb=colors != "gray", contrast_limits=(0, 250))
     whole, _ = restored(layer, settings)
     for rows, columns in [((23, 44), (31, 52)), ((0, 1), (64, 65)), ((70, 71), (7, 8))]:
         window = LayerRegion.whole((2, 71, 65)).at((1, 0, 0))
@@ -226,12 +226,12 @@ def test_quality_is_read_from_the_file_that_a_layer_came_from(tmp_path: Path) ->
     events = GeneratorWithResult(restore_region(source, settings_for("deblock", None)))
     list(events)
     assert events.result.provenance["level"] == 23
-    assert events.result.provenance["remark"] == "q 23 by its quantisation table"
+    assert events.result.provenance["remark"] == "q 23 by its quantization table"
 
 
 def test_a_quality_that_cannot_be_known_is_asked_for() -> None:
     layer = Image(noise(32, 32, dtype="uint8"))
-    with pytest.raises(LevelError, match=r"no JPEG quantisation tables.*; give it"):
+    with pytest.raises(LevelError, match=r"no JPEG quantization tables.*; give it"):
         restored(layer, settings_for("deblock", None))
 
 
@@ -337,7 +337,7 @@ def test_the_result_is_a_twin_that_tells_how_it_came_to_be() -> None:
     data, attributes, kind = result_layer(layer, result)
     twin = Image(data, **attributes)
     assert (twin.name, kind) == ("cells enlarged × 2 by large", "image")
-    # Pixel edges agree: half a pixel beyond the centres that extents are given for.
+    # Pixel edges agree: half a pixel beyond the centers that extents are given for.
     np.testing.assert_allclose(twin.scale, (2, 0.25, 0.25))
     np.testing.assert_allclose(twin.translate, (0, -0.125, -0.125))
     assert twin.metadata["author"] == "someone"

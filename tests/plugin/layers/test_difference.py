@@ -25,7 +25,7 @@ def shown(source: Image, result: Image) -> Any:
     return Layer.create(*difference_layer(source, result))
 
 
-def test_it_is_source_less_result_and_0_is_in_the_middle_of_its_colours() -> None:
+def test_it_is_source_less_result_and_0_is_in_the_middle_of_its_colors() -> None:
     source = Image(noise(3, 20, 24), name="cells", **PLACED)
     result = Image(noise(3, 20, 24), name="clean", colormap="green", **PLACED)
     layer = shown(source, result)
@@ -52,7 +52,7 @@ def test_of_a_part_it_lies_where_the_part_lies() -> None:
     np.testing.assert_array_equal(layer.translate, part.translate)
 
 
-def test_of_colours_it_is_their_mean() -> None:
+def test_of_colors_it_is_their_mean() -> None:
     source, result = (Image(noise(20, 24, 4), rgb=True) for _ in range(2))
     layer = shown(source, result)
     change = source.data[..., :3].astype(float) - result.data[..., :3]

@@ -122,7 +122,7 @@ def test_everything_that_is_seen_is_that_of_the_source(scale: int) -> None:
     assert twin.metadata is not layer.metadata
 
 
-def test_colour_is_no_axis_of_the_geometry() -> None:
+def test_color_is_no_axis_of_the_geometry() -> None:
     layer = Image(np.zeros((20, 30, 3), np.uint8), rgb=True, scale=(2, 2))
     twin = Image(
         np.zeros((60, 90, 3), np.uint8),
@@ -224,7 +224,7 @@ def test_planes_come_in_the_order_of_the_axes(rgb: bool) -> None:
     ],
     ids=str,
 )
-def test_an_axis_that_is_labelled_so_holds_channels(
+def test_an_axis_that_is_labeled_so_holds_channels(
     labels: tuple[str, ...], channels: list[int]
 ) -> None:
     layer = Image(np.zeros((2, 3, 5, 6), np.uint8), axis_labels=labels)

@@ -38,8 +38,8 @@ def widget(viewer: Any, dock: Any) -> Iterator[CompareWidget]:
 
 
 def lightness(widget: CompareWidget) -> float:
-    colour: Any = widget.plot.figure.get_facecolor()
-    return float(np.mean(colour))
+    color: Any = widget.plot.figure.get_facecolor()
+    return float(np.mean(color))
 
 
 def test_the_newest_result_is_compared_with_its_source(widget: CompareWidget) -> None:
@@ -240,7 +240,7 @@ def test_what_was_removed_is_a_layer_on_demand(
     assert "choose a layer and what was made of it" in widget.figures.text()
 
 
-def test_every_slice_is_scored_and_drawn_in_the_colours_of_the_theme(
+def test_every_slice_is_scored_and_drawn_in_the_colors_of_the_theme(
     widget: CompareWidget, viewer: Any, wait: Any
 ) -> None:
     assert not widget.plot.isVisibleTo(widget)

@@ -97,7 +97,7 @@ def test_an_error_is_one_sentence_and_restores_the_button(
     widget.form.task.value = "deblock"
     widget.apply()
     wait(lambda: widget.run.work is None)
-    assert "quantisation tables" in widget.run.status.text()
+    assert "quantization tables" in widget.run.status.text()
     assert widget.run.button.text() == "Restore"
     assert widget.run.button.isEnabled()
     assert len(viewer.layers) == 1

@@ -93,7 +93,7 @@ def test_a_trained_model_can_be_chosen_at_once(
         "after",
         "clean",
     ]
-    # Colours beyond the range of their numbers would be drawn as others.
+    # Colors beyond the range of their numbers would be drawn as others.
     patches = [axes.get_images()[0] for axes in widget.curves._patches]
     shown = [np.asarray(patch.get_array()) for patch in patches]
     assert {patch.dtype for patch in shown} == {np.dtype(np.uint8)}

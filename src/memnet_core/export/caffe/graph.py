@@ -129,7 +129,7 @@ def _value(layer: Layer, sources: tuple[Value, ...]) -> Value:
     if layer.kind == "Split":
         return source
     if layer.kind == "BatchNorm":
-        return _normalised(layer, source)
+        return _normalized(layer, source)
     if layer.kind == "Scale":
         return _scaled(layer, source)
     if layer.kind == "ReLU" and isinstance(source, Norm):
@@ -151,7 +151,7 @@ def _value(layer: Layer, sources: tuple[Value, ...]) -> Value:
     )
 
 
-def _normalised(layer: Layer, source: Value) -> Norm:
+def _normalized(layer: Layer, source: Value) -> Norm:
     mean, variance, factor = (blob.ravel() for blob in _blobs(layer, 3))
     epsilon = layer.options.message(139).data(3) or struct.pack("<f", _EPSILON)
     if abs(struct.unpack("<f", epsilon[-4:])[0] - _EPSILON) > _EPSILON / 100:

@@ -96,13 +96,13 @@ class _Block:
 
     Attributes
     ----------
-    given : Convolved
+    given : RowConv
         B_{m-1}.
-    recursions : tuple of (Convolved, Convolved)
+    recursions : tuple of (RowConv, RowConv)
         First and second convolution of each.
     states : tuple of Value
         H^1 … H^R.
-    gate : Convolved
+    gate : RowConv
         B_m.
     memories : tuple of Value
         What enters the gate unit, in the order of the file.

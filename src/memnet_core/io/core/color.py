@@ -16,12 +16,12 @@ __all__ = ["rgb_of_cmyk", "rgb_of_lab", "spread", "unpremultiply"]
 
 
 def unpremultiply(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Divide colours by alpha.
+    """Divide colors by alpha.
 
     Parameters
     ----------
     pixels : ndarray, shape (..., 2) or (..., 4)
-        Premultiplied colours and alpha, the last, of an unsigned or a float type.
+        Premultiplied colors and alpha, the last, of an unsigned or a float type.
 
     Returns
     -------
@@ -32,11 +32,11 @@ def unpremultiply(pixels: NDArray[Any]) -> NDArray[Any]:
     opaque = float(np.iinfo(pixels.dtype).max) if is_whole else 1.0
     alpha = pixels[..., -1:].astype(np.float64)
     visible = alpha > 0
-    colours = pixels[..., :-1] * (opaque / np.where(visible, alpha, 1.0)) * visible
+    colors = pixels[..., :-1] * (opaque / np.where(visible, alpha, 1.0)) * visible
     if is_whole:
-        colours = np.minimum(np.rint(colours), opaque)
+        colors = np.minimum(np.rint(colors), opaque)
     result = pixels.copy()
-    result[..., :-1] = colours
+    result[..., :-1] = colors
     return result
 
 

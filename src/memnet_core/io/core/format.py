@@ -42,7 +42,7 @@ class PlaneWriter(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A kind of image file: how it is recognised, read and made.
+    """A kind of image file: how it is recognized, read and made.
 
     A new format is a module that makes one of these, and an entry of
     `memnet_core.io.registry.FORMATS`; nothing else in the house knows formats by name.

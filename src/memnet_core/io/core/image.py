@@ -59,16 +59,16 @@ class Metadata:
     tags : TiffTags, optional
         Tags of a TIFF that say how it was made.
     png_chunks : tuple of (bytes, bytes)
-        Kind and content of what a PNG says besides: text, and what its colours mean.
+        Kind and content of what a PNG says besides: text, and what its colors mean.
     jpeg_tables : tuple of tuple of int
-        Quantisation tables of a JPEG, luminance first, in natural order.
+        Quantization tables of a JPEG, luminance first, in natural order.
     jpeg_coding : JpegCoding, optional
         How a JPEG codes the pixels, turned as they are.
     dropped : tuple of str
         What the file held that is not carried.
     stated : Calibration, optional
         What the file says of its axes elsewhere than in its resolution.
-    native : Native, optional
+    native : FormatMetadata, optional
         What only its own kind of file can hold.
     provenance : str
         How the pixels were made, in one line of ASCII.
@@ -147,7 +147,7 @@ class Image:
         Any bool, integer or float dtype.
     axes : str
         One letter for each axis: ``YX`` or ``YXS`` behind any number of others; S
-        holds 1 (gray), 2 (gray, alpha), 3 (colour) or 4 (colour, alpha) samples.
+        holds 1 (gray), 2 (gray, alpha), 3 (color) or 4 (color, alpha) samples.
     metadata : Metadata
         What is carried to the result.
     format : str
@@ -217,8 +217,8 @@ class Probe:
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 
-_COLOURS = {
-    b"cICP": "cICP (colours of HDR)",
+_COLORS = {
+    b"cICP": "cICP (colors of HDR)",
     b"mDCV": "mastering display",
     b"cLLI": "light levels of HDR",
     b"gAMA": "gamma",
@@ -230,7 +230,7 @@ _COLOURS = {
 def chunk_names(chunks: Sequence[tuple[bytes, bytes]]) -> list[str]:
     """Return what chunks hold, for the report of what another format cannot hold."""
     kinds = dict.fromkeys(kind for kind, _ in chunks)
-    names = [_COLOURS[kind] for kind in kinds if kind in _COLOURS and kind != b"sRGB"]
+    names = [_COLORS[kind] for kind in kinds if kind in _COLORS and kind != b"sRGB"]
     if b"sRGB" in kinds:  # what every format without a profile is taken for
         names = [name for name in names if name not in ("gamma", "chromaticities")]
     texts = sorted(

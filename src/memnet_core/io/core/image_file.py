@@ -138,7 +138,7 @@ class ImageFile:
 
     @property
     def jpeg_tables(self) -> tuple[tuple[int, ...], ...]:
-        """Quantisation tables of a JPEG in natural order, luminance first, or ()."""
+        """Quantization tables of a JPEG in natural order, luminance first, or ()."""
         return self.metadata.jpeg_tables
 
     @property
@@ -352,7 +352,7 @@ def named_axes(path: Path, axes: str, shape: tuple[int, ...], named: str) -> str
     samples = shape[named.index("S")] if "S" in named else 1
     if samples > 4:
         raise ImageError(
-            f"{path} is {found}: {samples} samples are no colour; name another axis S.",
+            f"{path} is {found}: {samples} samples are no color; name another axis S.",
             path=path,
         )
     return named

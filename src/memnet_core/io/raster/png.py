@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image as PillowImage
 
-from memnet_core.io.core.image import _COLOURS, _TEXTS
+from memnet_core.io.core.image import _COLORS, _TEXTS
 from memnet_core.io.core.orientation import EXIF_MARK
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def without_text(path: Path) -> io.BytesIO:
 def _is_carried(kind: bytes, data: bytes) -> bool:
     if kind in _TEXTS:
         return data.partition(b"\0")[0] not in _ELSEWHERE
-    return kind in _COLOURS
+    return kind in _COLORS
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
@@ -79,7 +79,7 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         position += length + 12
         if position > size:
             return
-        if kind in _TEXTS or kind in _COLOURS:
+        if kind in _TEXTS or kind in _COLORS:
             yield kind, file.read(length)
 
 

@@ -155,7 +155,7 @@ def _picture(path: Path, image: PillowFile, dropped: list[str]) -> NDArray[Any]:
     keyed = image.mode != "P" and "transparency" in image.info
     image.load()
     if image.format == "PNG" and (bits == 16 or keyed):
-        # Pillow would cut 16-bit colour to 8 bits, and ignore a transparent colour.
+        # Pillow would cut 16-bit color to 8 bits, and ignore a transparent color.
         pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
         return pixels
     if keyed:
@@ -191,7 +191,7 @@ def jpeg_of(data: BinaryIO) -> JpegFrame:
     Raises
     ------
     ValueError
-        If it is none, or not one of gray or of colours.
+        If it is none, or not one of gray or of colors.
     """
     try:
         image = _Jpeg(data)
@@ -199,9 +199,9 @@ def jpeg_of(data: BinaryIO) -> JpegFrame:
         raise ValueError("a frame is no intact JPEG") from error
     if image.mode not in ("L", "RGB"):
         raise ValueError(f"pixels of the kind {image.mode!r} are not supported")
-    colours = () if image.mode == "L" else (3,)
+    colors = () if image.mode == "L" else (3,)
     return JpegFrame(
-        shape=(image.height, image.width, *colours),
+        shape=(image.height, image.width, *colors),
         tables=_jpeg_tables(image),
         coding=_jpeg_coding(image, 1),
         _image=image,

@@ -78,7 +78,7 @@ def encode_alpha(
     Parameters
     ----------
     pixels : ndarray, shape (H, W, 4)
-        Colours and alpha.
+        Colors and alpha.
     dots_per_inch : (float, float), optional
         Along x and y.
     """

@@ -43,7 +43,7 @@ class _Limits:
     gray: bool = True
     alpha: bool = True
     gray_alpha: bool = True
-    most_colours: int | None = None
+    most_colors: int | None = None
     largest_side: int = 2**31 - 1
     resolutions: tuple[float, float] | None = (0.0254, 2**31 * 0.0254)
     icc: int = 2**31
@@ -78,7 +78,7 @@ _LIMITS = {
     "gif": _Limits(
         name="GIF",
         bool_planes=False,
-        most_colours=256,
+        most_colors=256,
         largest_side=65535,
         resolutions=None,
         icc=0,
@@ -247,9 +247,9 @@ def _changes(
         order = [0, 0, 0, 1][: samples + 2]
         changes.append(lambda pixels: pixels[..., order])
         samples += 2
-    if limits.most_colours and samples > 1:
+    if limits.most_colors and samples > 1:
         dropped.append(
-            f"all but {limits.most_colours} colours (as many as {limits.name} holds)"
+            f"all but {limits.most_colors} colors (as many as {limits.name} holds)"
         )
     if samples == 1:
         changes.append(lambda pixels: pixels[..., 0])

@@ -36,26 +36,26 @@ _PREMULTIPLIED = 1
 _SMOOTH = 16
 _ODD_STEPS = 4
 _FEWEST_SHADES = 32
-"""ImageJ's tables have no fewer, and no neighbours that differ more in a channel."""
+"""ImageJ's tables have no fewer, and no neighbors that differ more in a channel."""
 
 
 def photometric_of(page: Any) -> int:
     """Return what the samples of a page mean.
 
     Where a page does not say it, it is what other readers take it for: facsimiles are
-    white at zero, other single samples black, and three are colours.
+    white at zero, other single samples black, and three are colors.
     """
     if _PHOTOMETRIC in page.tags:
         return int(page.photometric)
     if page.compression in _CCITT:
         return WHITE_IS_ZERO
-    colours = page.samplesperpixel - len(page.extrasamples)
-    return RGB if colours in (3, 4) else BLACK_IS_ZERO
+    colors = page.samplesperpixel - len(page.extrasamples)
+    return RGB if colors in (3, 4) else BLACK_IS_ZERO
 
 
 @wrap_parse_errors("its tags")
 def is_expanded(page: Any) -> bool:
-    """Whether samples become colours: by a table, or from inks."""
+    """Whether samples become colors: by a table, or from inks."""
     kind = photometric_of(page)
     return kind == CMYK or (
         kind == PALETTE and lookup_table(page) is None and _gray_table(page) is None
@@ -66,13 +66,13 @@ def is_expanded(page: Any) -> bool:
 def lookup_table(page: Any) -> NDArray[np.uint16] | None:
     """Return the table (3, 256) in which values of a page are only shown.
 
-    A table whose neighbours are close to each other, but for a few marks at its ends,
+    A table whose neighbors are close to each other, but for a few marks at its ends,
     is a scale of brightness (ImageJ and Bio-Formats write one), so that its indices
-    are the values that were measured. One of colours in any order is a palette.
+    are the values that were measured. One of colors in any order is a palette.
     """
     if photometric_of(page) != PALETTE or page.bitspersample != 8:
         return None
-    table = _colours(page)
+    table = _colors(page)
     is_gray = bool((table == table[:, :1]).all())
     steps = np.abs(np.diff(table.astype(int), axis=0)).max(axis=1)
     is_scale = table.shape == (256, 3) and (steps > _SMOOTH).sum() <= _ODD_STEPS
@@ -125,11 +125,11 @@ def _by_table(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
         return pixels
     table = _gray_table(page)
     if table is None:
-        table = _colours(page)
+        table = _colors(page)
     return np.take(table, pixels.astype(np.intp), axis=0)
 
 
-def _colours(page: Any) -> NDArray[np.uint8]:
+def _colors(page: Any) -> NDArray[np.uint8]:
     """Return the palette, (n, 3); some programs write it with 8 bits instead of 16."""
     table = np.asarray(page.colormap).T
     shift = 8 if table.max(initial=0) > 255 else 0
@@ -137,14 +137,14 @@ def _colours(page: Any) -> NDArray[np.uint8]:
 
 
 def _gray_table(page: Any) -> NDArray[Any] | None:
-    """Return what gray each index stands for; None if some stand for colours."""
+    """Return what gray each index stands for; None if some stand for colors."""
     table = np.asarray(page.colormap)
     if not (table == table[0]).all():
         return None
     if page.bitspersample == 16:
         deep: NDArray[Any] = table[0].astype(np.uint16)
         return deep
-    grays: NDArray[Any] = _colours(page)[:, 0]
+    grays: NDArray[Any] = _colors(page)[:, 0]
     if page.bitspersample > 1:
         return grays
     if sorted(grays) != [0, 255]:

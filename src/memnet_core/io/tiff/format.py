@@ -164,7 +164,7 @@ def _opened(
 
 
 def _as_picture(file: tifffile.TiffFile, series: Any, dropped: list[str]) -> Image:
-    """Read pages that are turned or become colours, as a whole."""
+    """Read pages that are turned or become colors, as a whole."""
     page = series.keyframe
     texts = {"OME": file.is_ome, "ImageJ": file.is_imagej}
     dropped += [f"{name} metadata" for name, held in texts.items() if held]
@@ -201,7 +201,7 @@ def _told_apart(axes: str) -> str:
 
 
 def _samples_named(axes: str, page: Any, dropped: list[str]) -> str:
-    """Give samples that are no colour the name of an axis of planes."""
+    """Give samples that are no color the name of an axis of planes."""
     order, sorted_axes = samples_last(axes, page, dropped)
     named = "".join(sorted_axes[order.index(i)] for i in range(len(order)))
     return named if len(set(named)) == len(named) else axes.replace("S", "Q")

@@ -293,7 +293,7 @@ def _next_directory(file: tifffile.TiffFile) -> int:
 def samples_last(
     axes: str, page: Any, dropped: list[str]
 ) -> tuple[tuple[int, ...], str]:
-    """Return the order of axes that puts colour last and other samples first."""
+    """Return the order of axes that puts color last and other samples first."""
     if "S" not in axes:
         return tuple(range(len(axes))), axes
     position = axes.index("S")

@@ -83,7 +83,7 @@ class TiffTags:
     values : mapping of int to (int, bytes)
         Type and value of further tags.
     colormap : ndarray, shape (3, 256), optional
-        Colours in which gray values are shown.
+        Colors in which gray values are shown.
     """
 
     software: str
@@ -137,7 +137,7 @@ def tags_of(
                 values[tag.code] = raw
     has_luts = file.is_imagej and "LUTs" in (file.imagej_metadata or {})
     table = None if has_luts else lookup_table(page)
-    if table is not None and _colours_differ(series, table):
+    if table is not None and _colors_differ(series, table):
         dropped.append("lookup tables of channels")
         table = None
     software = page.tags.valueof(_SOFTWARE)
@@ -235,8 +235,8 @@ def _vendor_spacing(file: tifffile.TiffFile) -> tuple[dict[str, float], str]:
     return spacing, unit
 
 
-def _colours_differ(series: Any, table: NDArray[np.uint16]) -> bool:
-    """Whether the second or the last page is shown in other colours than the first."""
+def _colors_differ(series: Any, table: NDArray[np.uint16]) -> bool:
+    """Whether the second or the last page is shown in other colors than the first."""
     last = len(series.pages) - 1
     others = [series.pages[index] for index in {min(1, last), last}]
     return any(

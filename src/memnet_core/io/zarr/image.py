@@ -157,7 +157,7 @@ def layout_for(like: ImageFile, scale: int) -> ZarrLayout:
     Raises
     ------
     ImageError
-        If colour and channels cannot both be kept.
+        If color and channels cannot both be kept.
     """
     sizes = dict(zip(like.axes, like.sizes, strict=True))
     leading = like.leading
@@ -166,7 +166,7 @@ def layout_for(like: ImageFile, scale: int) -> ZarrLayout:
     if "S" in sizes and sizes["S"] > 1:
         if "C" in leading:
             raise ImageError(
-                f"{like.path} has colours in channels, which OME-Zarr cannot hold; "
+                f"{like.path} has colors in channels, which OME-Zarr cannot hold; "
                 "choose --format tiff.",
                 path=like.path,
             )
@@ -290,7 +290,7 @@ def _kept(like: ImageFile) -> NgffAttributes:
 def _transforms(
     kept: NgffAttributes, known: Calibration, layout: ZarrLayout, scale: int
 ) -> list[tuple[list[float], list[float]]]:
-    """Return scale and translation of each level; centres of pixels are what counts."""
+    """Return scale and translation of each level; centers of pixels are what counts."""
     step, origin = _first_transform(kept, known, layout.axes)
     transforms = []
     for level in range(len(layout.shapes)):

@@ -139,7 +139,7 @@ def dim_patch(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
 
 
 def _tone(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, ...]:
-    """Return a grey level, often white or black, or a colour for a coloured plane."""
+    """Return a gray level, often white or black, or a color for a colored plane."""
     tone = int(rng.choice((0, 255, int(rng.integers(256)))))
     if len(shape) == 2:
         return (tone,)

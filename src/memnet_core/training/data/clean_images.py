@@ -63,7 +63,7 @@ def read_clean_images(
     *,
     full_range: bool,
     value_range: RangeChoice = "auto",
-    colours: bool = False,
+    colors: bool = False,
 ) -> list[tuple[str, NDArray[Any]]]:
     """Read every plane of every image in a folder.
 
@@ -72,7 +72,7 @@ def read_clean_images(
     folder : Path
         Clean images of any kind; stacks count plane by plane, and files with several
         images as one stack.
-    full_range, value_range, colours
+    full_range, value_range, colors
         As for `clean_planes`.
 
     Returns
@@ -99,7 +99,7 @@ def read_clean_images(
             for number in range(len(scenes)):
                 with scenes.open(number) as image:
                     try:
-                        found += clean_planes(image, full_range, value_range, colours)
+                        found += clean_planes(image, full_range, value_range, colors)
                     except ImageError as error:
                         if str(path) in str(error):
                             raise
@@ -113,23 +113,23 @@ def clean_planes(
     source: PixelSource,
     full_range: bool,
     value_range: RangeChoice = "auto",
-    colours: bool = False,
+    colors: bool = False,
     mappings: Sequence[Callable[[NDArray[np.float64]], NDArray[Any]]] | None = None,
 ) -> Iterator[NDArray[Any]]:
-    """Yield an image as gray or as coloured planes.
+    """Yield an image as gray or as colored planes.
 
     Parameters
     ----------
     source : Source
         Pixels of any bool, integer or float dtype; alpha is left out.
     full_range : bool
-        Whether colours of 8 bits become MATLAB's ``rgb2gray``, from 0 to 255, or else
+        Whether colors of 8 bits become MATLAB's ``rgb2gray``, from 0 to 255, or else
         the luminance of its ``rgb2ycbcr``, from 16 to 235.
     value_range : str or (float, float)
         Which values of images of other than 8 bits become 0 and 255; see
         `memnet_core.inference.scaling`.
-    colours : bool
-        Whether to keep all three colours, also of gray images; `full_range` does not
+    colors : bool
+        Whether to keep all three colors, also of gray images; `full_range` does not
         matter then.
     mappings : sequence of callable, optional
         For each channel, what maps values of other than 8 bits to about [0, 1]; by
@@ -137,7 +137,7 @@ def clean_planes(
 
     Yields
     ------
-    ndarray, shape (H, W), or (H, W, 3) for `colours`
+    ndarray, shape (H, W), or (H, W, 3) for `colors`
         uint8 for images of 8 bits, else float32 in about [0, 255].
 
     Raises
@@ -163,7 +163,7 @@ def clean_planes(
         pixels = without_alpha(np.asarray(source.read(plane, rows, columns)))
         if source.dtype == np.uint8 and value_range in _BYTE_RANGES:
             gray = rgb2gray if full_range else rgb2ycbcr_luminance
-            if colours:
+            if colors:
                 yield _three(pixels)
             else:
                 yield gray(pixels) if pixels.shape[-1] == 3 else pixels[..., 0].copy()
@@ -173,7 +173,7 @@ def clean_planes(
         if is_by_plane:
             mapping = scaling_of([pixels], source.dtype, value_range).forward
         values = mapping(pixels.astype(np.float64))
-        if colours:
+        if colors:
             yield 255 * _three(values)
         else:
             one = values.shape[-1] == 1
@@ -181,5 +181,5 @@ def clean_planes(
 
 
 def _three(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return (H, W, 1 or 3) pixels with three colours."""
+    """Return (H, W, 1 or 3) pixels with three colors."""
     return np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)

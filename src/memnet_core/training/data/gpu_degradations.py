@@ -59,14 +59,14 @@ __all__ = [
 ]
 
 # JFIF's conversion in 16 bits behind the point, as libjpeg rounds it. All sums of
-# products with whole grey levels are below 2²⁴, so float32 holds them exactly.
+# products with whole gray levels are below 2²⁴, so float32 holds them exactly.
 _POINT = 65536
 _HALF = _POINT // 2
-_CENTRE = 128
+_CENTER = 128
 _TO_YCC = (
     ((19595, 38470, 7471), _HALF),
-    ((-11059, -21709, 32768), _CENTRE * _POINT + _HALF - 1),
-    ((32768, -27439, -5329), _CENTRE * _POINT + _HALF - 1),
+    ((-11059, -21709, 32768), _CENTER * _POINT + _HALF - 1),
+    ((32768, -27439, -5329), _CENTER * _POINT + _HALF - 1),
 )
 _RED, _GREEN, _BLUE = 91881, (-22554, -46802), 116130
 
@@ -247,14 +247,14 @@ def jpeg(
     """Compress and decompress as baseline JPEG.
 
     As Pillow does, but for the roundings inside of libjpeg's transforms, which compute
-    with whole numbers. On photographs the mean absolute difference is at most 0.15 grey
+    with whole numbers. On photographs the mean absolute difference is at most 0.15 gray
     levels: about a block in fifty has a coefficient at the edge of two steps, which
-    falls to the other one, and above q 90 one in ten grey levels is rounded otherwise.
+    falls to the other one, and above q 90 one in ten gray levels is rounded otherwise.
 
     Parameters
     ----------
     pixels : Tensor of float32
-        Shape (N, 1 or 3, H, W), whole grey levels in [0, 255]; blocks begin at the
+        Shape (N, 1 or 3, H, W), whole gray levels in [0, 255]; blocks begin at the
         upper left corner.
     qualities : sequence of int
         N qualities from 1 to 100.
@@ -362,7 +362,7 @@ def _weighted(rgb: Tensor, weights: tuple[int, int, int], offset: int) -> Tensor
 
 
 def _from_ycc(y: Tensor, chroma: Tensor) -> Tensor:
-    cb, cr = (chroma - _CENTRE).chunk(2, 1)
+    cb, cr = (chroma - _CENTER).chunk(2, 1)
     red = ((_RED * cr + _HALF) / _POINT).floor()
     green = ((_GREEN[0] * cb + _GREEN[1] * cr + _HALF) / _POINT).floor()
     blue = ((_BLUE * cb + _HALF) / _POINT).floor()
@@ -392,18 +392,18 @@ def _enlarged_rows(planes: Tensor) -> Tensor:
 
 
 def _coded(planes: Tensor, steps: Tensor) -> Tensor:
-    """Quantise the coefficients of (N, C, H, W) planes, and decode them."""
+    """Quantize the coefficients of (N, C, H, W) planes, and decode them."""
     count, channels, height, width = planes.shape
     padding = (0, -width % BLOCK, 0, -height % BLOCK)
     padded = F.pad(planes, padding, mode="replicate")
     rows, columns = (side // BLOCK for side in padded.shape[2:])
     split = padded.view(count, channels, rows, BLOCK, columns, BLOCK)
-    blocks = split.transpose(3, 4).reshape(count, -1, BLOCK * BLOCK) - _CENTRE
+    blocks = split.transpose(3, 4).reshape(count, -1, BLOCK * BLOCK) - _CENTER
     basis = _dct(planes.device)
     # libjpeg has coefficients in whole eighths, and rounds halves away from zero.
     eighths = (8 * (blocks @ basis.T) + 0.5 + _TIE).floor()
     multiples = ((eighths.abs() + 4 * steps) / (8 * steps)).floor()
-    decoded = (multiples * eighths.sign() * steps) @ basis + _CENTRE
+    decoded = (multiples * eighths.sign() * steps) @ basis + _CENTER
     levels = (decoded + 0.5 + _TIE).floor().clamp(0, 255)
     joined = levels.view(count, channels, rows, columns, BLOCK, BLOCK).transpose(3, 4)
     return joined.reshape(padded.shape)[..., :height, :width]

@@ -138,7 +138,7 @@ def _read_clean(
             folder,
             full_range=full_range,
             value_range=config.value_range,
-            colours=config.architecture.image_channels == 3,
+            colors=config.architecture.image_channels == 3,
         )
     ]
 

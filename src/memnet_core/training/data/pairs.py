@@ -107,7 +107,7 @@ def _pairs_of_planes(
             source,
             config.kind.full_range,
             config.value_range,
-            colours=config.architecture.image_channels == 3,
+            colors=config.architecture.image_channels == 3,
             mappings=mappings,
         )
         for source, mappings in (

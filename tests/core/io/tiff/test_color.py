@@ -85,8 +85,8 @@ def test_tables_that_differ_from_page_to_page_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as file:
         for table in ([ZERO, RAMP, ZERO], [RAMP, ZERO, RAMP]):
-            colours = np.stack(table)
-            file.write(GRAY[0], photometric="palette", colormap=colours, metadata=None)
+            colors = np.stack(table)
+            file.write(GRAY[0], photometric="palette", colormap=colors, metadata=None)
     image = read(path)
     np.testing.assert_array_equal(image.pixels, GRAY[[0, 0]])
     assert image.metadata.dropped == ("lookup tables of channels",)
@@ -112,7 +112,7 @@ def test_gray_palette_becomes_gray_and_keeps_axes(
     assert image.metadata.dropped == ()
 
 
-def test_colours_of_8_instead_of_16_bits_are_not_black(tmp_path: Path) -> None:
+def test_colors_of_8_instead_of_16_bits_are_not_black(tmp_path: Path) -> None:
     table = np.random.default_rng(1).integers(0, 256, (3, 256)).astype(np.uint16)
     path = write(tmp_path / "a.tif", GRAY[:1], photometric="palette", colormap=table)
     np.testing.assert_array_equal(read(path).pixels, table.T[GRAY[0]])
@@ -207,8 +207,8 @@ def test_premultiplied_alpha_is_taken_out(
 ) -> None:
     opaque = 1.0 if dtype == "float32" else float(np.iinfo(dtype).max)
     alpha = np.linspace(0, 1, 16)
-    colours = np.array([1.0, 0.5, 0.25])
-    shown = np.concatenate([colours * alpha[:, None], alpha[:, None]], axis=1)
+    colors = np.array([1.0, 0.5, 0.25])
+    shown = np.concatenate([colors * alpha[:, None], alpha[:, None]], axis=1)
     pixels = np.tile(shown * opaque, (4, 1, 1))
     pixels = pixels if dtype == "float32" else np.rint(pixels)
     stored = pixels.astype(dtype)
@@ -222,7 +222,7 @@ def test_premultiplied_alpha_is_taken_out(
         metadata=None,
     )
     image = read(path)
-    wanted = np.where(alpha[:, None] > 0, colours, 0)
+    wanted = np.where(alpha[:, None] > 0, colors, 0)
     coarse = 0.5 / (opaque * alpha[1]) if dtype != "float32" else 1e-6
     assert np.abs(image.pixels[0, :, :3] / opaque - wanted).max() <= 2 * coarse
     np.testing.assert_array_equal(image.pixels[..., 3], stored[..., 3])

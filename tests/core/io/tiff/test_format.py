@@ -138,7 +138,7 @@ def test_foreign_gray_is_read(options: dict[str, Any], dtype: str, path: Path) -
 
 @pytest.mark.parametrize("options", [{}, {"compression": "lzw"}, {"tile": (16, 16)}])
 @pytest.mark.parametrize("pages", [1, 2])
-def test_planar_colour_is_read_with_colour_last(
+def test_planar_color_is_read_with_color_last(
     pages: int, options: dict[str, Any], path: Path
 ) -> None:
     pixels = random_pixels("uint16", pages, 3, 37, 21)
@@ -149,7 +149,7 @@ def test_planar_colour_is_read_with_colour_last(
 
 
 @pytest.mark.parametrize("mode", ["RGB", "YCbCr"])
-def test_jpeg_compressed_colour_is_read_as_rgb(mode: str, path: Path) -> None:
+def test_jpeg_compressed_color_is_read_as_rgb(mode: str, path: Path) -> None:
     ramp = np.linspace(0, 255, 32).astype(np.uint8)
     pixels = np.stack(np.broadcast_arrays(ramp, ramp[:, None], np.uint8(128)), -1)
     stored = np.asarray(PillowImage.fromarray(pixels).convert(mode))
@@ -208,10 +208,10 @@ def test_pillow_tiff_is_read(mode: str, path: Path) -> None:
     np.testing.assert_array_equal(image.pixels, pixels)
 
 
-@pytest.mark.parametrize("colours", [2, 16, 256])
-def test_palette_is_expanded_and_named(colours: int, path: Path) -> None:
+@pytest.mark.parametrize("colors", [2, 16, 256])
+def test_palette_is_expanded_and_named(colors: int, path: Path) -> None:
     picture = PillowImage.fromarray(random_pixels("uint8", 16, 16, 3))
-    picture = picture.quantize(colours)
+    picture = picture.quantize(colors)
     picture.save(path)
     image = read_image(path)
     assert image.axes == "YXS"

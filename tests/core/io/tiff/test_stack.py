@@ -229,7 +229,7 @@ def test_named_axes_correct_those_of_an_imagej_hyperstack(tmp_path: Path) -> Non
     [
         ("YX", r"a.tif has 3 axes, 5×10×11 \(\w+\), but YX names 2"),
         ("ZYXS", "but ZYXS names 4"),
-        ("YXS", "11 samples are no colour; name another axis S"),
+        ("YXS", "11 samples are no color; name another axis S"),
         ("QYX", "QYX are no axes"),
         ("ZZY", "ZZY are no axes"),
     ],

@@ -41,7 +41,7 @@ def test_cut_patches_reach_white_or_black() -> None:
     assert ends == {0, 255}
 
 
-def test_plain_patches_of_a_colour_network_are_coloured_and_gray() -> None:
+def test_plain_patches_of_a_color_network_are_colored_and_gray() -> None:
     photo = np.random.default_rng(2).integers(0, 256, (40, 48, 3), np.uint8)
     flat = set()
     for seed in range(120):

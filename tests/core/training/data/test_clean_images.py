@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def colours() -> np.ndarray:
+def colors() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 
 
-def test_colours_become_gray_in_full_range_or_the_luminance_that_is_scored(
-    tmp_path: Path, colours: np.ndarray
+def test_colors_become_gray_in_full_range_or_the_luminance_that_is_scored(
+    tmp_path: Path, colors: np.ndarray
 ) -> None:
-    Pillow.fromarray(colours).save(tmp_path / "a.png")
+    Pillow.fromarray(colors).save(tmp_path / "a.png")
     [(name, full)] = read_clean_images(tmp_path, full_range=True)
     [(_, studio)] = read_clean_images(tmp_path, full_range=False)
     assert name == "a.png"
-    np.testing.assert_array_equal(full, rgb2gray(colours))
-    np.testing.assert_array_equal(studio, rgb2ycbcr_luminance(colours))
+    np.testing.assert_array_equal(full, rgb2gray(colors))
+    np.testing.assert_array_equal(studio, rgb2ycbcr_luminance(colors))
 
 
-def test_alpha_is_left_out(tmp_path: Path, colours: np.ndarray) -> None:
+def test_alpha_is_left_out(tmp_path: Path, colors: np.ndarray) -> None:
     alpha = np.zeros((6, 8, 1), np.uint8)
-    Pillow.fromarray(np.concatenate([colours, alpha], -1)).save(tmp_path / "a.png")
+    Pillow.fromarray(np.concatenate([colors, alpha], -1)).save(tmp_path / "a.png")
     [(_, plane)] = read_clean_images(tmp_path, full_range=True)
-    np.testing.assert_array_equal(plane, rgb2gray(colours))
+    np.testing.assert_array_equal(plane, rgb2gray(colors))
 
 
 def test_every_plane_of_a_stack_of_16_bits_counts(tmp_path: Path) -> None:
@@ -58,9 +58,9 @@ def test_a_range_stretches_dark_images(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_images_and_hidden_files_are_passed_over(
-    tmp_path: Path, colours: np.ndarray
+    tmp_path: Path, colors: np.ndarray
 ) -> None:
-    Pillow.fromarray(colours).save(tmp_path / "a.png")
+    Pillow.fromarray(colors).save(tmp_path / "a.png")
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "._a.png").write_bytes(b"finder")
     assert [name for name, _ in read_clean_images(tmp_path, full_range=False)] == [

@@ -142,11 +142,11 @@ def test_correlated_noise_is_that_of_the_cpu() -> None:
         (noise * noise.roll(1, axis)).flatten(1).mean(1) / deviations.square()
         for axis in (3, 2)
     )
-    # A Gaussian blur of s pixels leaves neighbours with exp(-1/(4 s^2)) in common.
+    # A Gaussian blur of s pixels leaves neighbors with exp(-1/(4 s^2)) in common.
     blurred = np.exp(-1 / (4 * 0.6**2))
-    for neighbours in (across, down):
-        assert abs(float(neighbours[0])) < 0.02
-        assert float(neighbours[1]) == pytest.approx(blurred, abs=0.03)
+    for neighbors in (across, down):
+        assert abs(float(neighbors[0])) < 0.02
+        assert float(neighbors[1]) == pytest.approx(blurred, abs=0.03)
     assert float(across[2]) > float(down[2]) + 0.4
     offsets = noise[2].mean((0, 2)) / 10
     assert float(offsets.std()) == pytest.approx(0.4, rel=0.25)

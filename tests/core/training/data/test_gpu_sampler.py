@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")
-COLOUR = {"unshuffle": 1, "image_channels": 3, "level_map": True}
+COLOR = {"unshuffle": 1, "image_channels": 3, "level_map": True}
 
 
 def picture(height: int, width: int, channels: int | None = None) -> NDArray[np.uint8]:
@@ -55,7 +55,7 @@ def test_samples_are_those_of_the_cpu(
         plain_share=0.4,
         dim_share=0.3,
         border_share=0.5,
-        architecture=COLOUR if channels else {"unshuffle": 1, "level_map": True},
+        architecture=COLOR if channels else {"unshuffle": 1, "level_map": True},
         phases=[{"until": 1, "patch": patch, "batch": 24}],
     )
     shapes = [(96, 120), (128, 96)]
@@ -227,7 +227,7 @@ def test_nothing_leaves_the_device_or_comes_from_another(
         **settings,
         plain_share=0.4,
         dim_share=0.3,
-        architecture=COLOUR if channels else {"unshuffle": 1, "level_map": True},
+        architecture=COLOR if channels else {"unshuffle": 1, "level_map": True},
     )
     images = TrainingImages([picture(96, 120, channels)])
     sampler = DevicePatches(config, images, torch.device("meta"))
@@ -246,7 +246,7 @@ def test_maps_of_all_noise_are_those_of_the_cpu(
         noise="all",
         levels={"values": [0, 75], "continuous": True},
         plain_share=0.2,
-        architecture=COLOUR if channels else {"unshuffle": 1, "level_map": True},
+        architecture=COLOR if channels else {"unshuffle": 1, "level_map": True},
     )
     images = TrainingImages([picture(96, 120, channels)])
     one_by_one, together = both(config, images)

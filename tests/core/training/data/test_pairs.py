@@ -76,7 +76,7 @@ def test_clean_partner_of_photons_is_where_the_mean_of_noisy_ones_is(
     steps = [slice(16 * n, 16 * n + 16) for n in range(16)]
     bias = [pair.degraded[:, s].mean() - pair.clean[:, s].mean() for s in steps]
     noise = np.mean([pair.degraded[:, s].std() for s in steps[4:]])
-    # 4096 pixels a step; a mean that is not stabilised lies 0.02 to 0.2 σ higher.
+    # 4096 pixels a step; a mean that is not stabilized lies 0.02 to 0.2 σ higher.
     assert np.abs(bias).max() < 0.06 * noise
 
 

@@ -77,10 +77,10 @@ def test_batch_holds_degraded_and_clean_planes(make_config: Make, task: str) -> 
 
 
 @pytest.mark.parametrize("task", ["deblock", "denoise", "sr"])
-def test_batch_for_a_colour_network_holds_colours_and_the_level(
+def test_batch_for_a_color_network_holds_colors_and_the_level(
     make_config: Make, tmp_path: Path, task: str
 ) -> None:
-    folder = tmp_path / "colour"
+    folder = tmp_path / "color"
     folder.mkdir()
     Image.fromarray(
         np.random.default_rng(4).integers(0, 256, (96, 96, 3), np.uint8)
@@ -97,14 +97,14 @@ def test_batch_for_a_colour_network_holds_colours_and_the_level(
     assert (degraded.shape, clean.shape) == ((6, 4, 16, 16), (6, 3, 16, 16))
     assert not degraded[:, :3].equal(clean)
     assert all(len(level.unique()) == 1 for level in degraded[:, 3])
-    # Colours differ, and each is degraded by itself.
+    # Colors differ, and each is degraded by itself.
     assert float((clean[:, 0] - clean[:, 2]).abs().mean()) > 0.02
     change = (degraded[:, :3] - clean).flatten(2)
     assert not change[:, 0].equal(change[:, 2])
 
 
 @pytest.mark.parametrize("start", [(0, 0), (21, 42), (37, 5), (15, 63)])
-def test_window_of_a_colour_jpeg_is_that_of_the_picture_compressed_whole(
+def test_window_of_a_color_jpeg_is_that_of_the_picture_compressed_whole(
     start: tuple[int, int],
 ) -> None:
     smooth = np.stack([noise(80, 96).astype(float) for _ in range(3)], -1)
@@ -349,7 +349,7 @@ def test_share_of_dim_patches_is_that_of_the_setting(make_config: Make) -> None:
     assert np.mean(dim) == pytest.approx(0.3, abs=0.09)
 
 
-def test_noise_of_a_correlated_grain_is_shared_by_neighbours(make_config: Make) -> None:
+def test_noise_of_a_correlated_grain_is_shared_by_neighbors(make_config: Make) -> None:
     levels = {"values": [40], "continuous": False}
     config = make_config(task="denoise", grain="correlated", levels=levels)
     images = TrainingImages([np.full((96, 96), 99, np.uint8)])

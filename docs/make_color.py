@@ -1,8 +1,8 @@
-"""Draw colour pictures before and after restoration, at twice their size.
+"""Draw color pictures before and after restoration, at twice their size.
 
-Usage: python docs/make_colour.py
+Usage: python docs/make_color.py
 
-Writes docs/colour.png: crops of JPEG files of quality 10 and 30 and of a photograph
+Writes docs/color.png: crops of JPEG files of quality 10 and 30 and of a photograph
 with noise of σ 30 in each channel, and what the shipped models make of them.
 """
 
@@ -44,7 +44,7 @@ def main() -> None:
             draw.text((left, top + 3), words, "black", font)
             sheet.paste(picture, (left, top + LABEL))
             print(words)
-    sheet.save(Path(__file__).with_name("colour.png"))
+    sheet.save(Path(__file__).with_name("color.png"))
 
 
 def jpeg_column(
