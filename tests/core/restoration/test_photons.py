@@ -15,7 +15,7 @@ from memnet_core.errors import LevelError, NothingToDo, UsageError
 from memnet_core.io import Image, in_memory
 from memnet_core.restoration.anscombe import electrons_of, mean_electrons, stabilized
 from memnet_core.restoration.decision import Decision, check_model, decide
-from memnet_core.restoration.noise import noise_line
+from memnet_core.restoration.noise import NoiseLine, noise_line
 from memnet_core.restoration.origin import provenance
 from memnet_core.restoration.scaling import Linear, Stabilized, stabilized_of
 from memnet_core.restoration.settings import Settings
@@ -135,6 +135,18 @@ def test_zeros_beside_a_mosaic_do_not_widen_the_range() -> None:
         scalings.append(stabilized_of(Linear(low=values.min(), high=400), line))
     assert scalings[1].black == pytest.approx(scalings[0].black, rel=0.05)
     assert scalings[1].low > 80
+
+
+@pytest.mark.parametrize(("deviations", "counts"), [(1, True), (3, True), (9, False)])
+def test_noise_below_black_belongs_to_the_range_and_what_is_far_below_does_not(
+    deviations: float, counts: bool
+) -> None:
+    low = BLACK - deviations * READ_NOISE
+    constant = READ_NOISE**2 - GAIN * BLACK
+    line = NoiseLine(GAIN, constant, error=0.01, misfit=0.01, dark=BLACK, bright=900)
+    scaling = stabilized_of(Linear(low=low, high=900), line)
+    assert (scaling.low == low) is counts
+    assert scaling.low <= BLACK - 3 * READ_NOISE or counts
 
 
 def test_photons_are_found_and_said(install: Install) -> None:
