@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import json
 import os
 import shutil
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from PIL import Image as PillowImage
 
@@ -202,6 +205,121 @@ def test_result_that_does_not_tell_is_out_of_date_if_its_source_is_newer(
     assert told(run(tmp_path)) == "skipped "
     os.utime(output, (1, 1))
     assert told(run(tmp_path)).endswith("is out of date: its source is newer")
+
+
+def test_result_that_may_not_be_read_is_out_of_date_if_its_source_is_newer(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = run(tmp_path).jobs[0].output
+    before = contents(output)
+    real = io.open
+
+    def denied(file: Any, *arguments: Any, **options: Any) -> Any:
+        if str(file) == str(output):
+            raise PermissionError(13, "Permission denied", str(file))
+        return real(file, *arguments, **options)
+
+    with monkeypatch.context() as root:
+        root.setattr(io, "open", denied)
+        root.setattr(builtins, "open", denied)
+        assert told(run(tmp_path)) == "skipped "
+        os.utime(output, (1, 1))
+        assert told(run(tmp_path)).endswith("is out of date: its source is newer")
+    assert contents(output) == before
+
+
+def test_result_that_is_as_old_as_its_source_is_up_to_date(
+    source: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out" / "a.png"
+    output.parent.mkdir()
+    PillowImage.new("L", (3, 3)).save(output)
+    state = source.stat()
+    times = (max(state.st_mtime_ns, state.st_ctime_ns),) * 2
+    os.utime(output, ns=times)
+    assert told(run(tmp_path)) == "skipped "
+
+
+def two_channels(folder: Path) -> Path:
+    """Write a stack whose first channel has less noise than its second one."""
+    generator = np.random.default_rng(0)
+    noises = [generator.normal(0, deviation, (64, 64)) for deviation in (8, 30)]
+    pixels = np.clip(np.rint(128 + np.stack(noises)), 0, 255).astype(np.uint8)
+    path = folder / "in" / "a.tif"
+    path.parent.mkdir()
+    tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": "CYX"})
+    return path
+
+
+def levels_of(done: BatchRun) -> tuple[float, ...]:
+    made = provenance_of(done.jobs[0].output)
+    assert made is not None
+    return made.levels
+
+
+def test_a_level_that_only_one_channel_was_restored_with_is_another_one(
+    tmp_path: Path,
+) -> None:
+    two_channels(tmp_path)
+    asked: Any = {"task": "denoise", "noise": "gaussian"}
+    weak, strong = levels_of(run(tmp_path, "tiff", **asked))
+    assert weak < strong
+    for level in (weak, strong, 70.0):
+        said = told(run(tmp_path, "tiff", level=level, task="denoise"))
+        assert said.partition("out of date: ")[2] == (
+            f"it was made for another level (σ {strong:g})"
+        )
+
+
+def test_the_model_of_a_result_is_that_for_its_strongest_channel(
+    tmp_path: Path, models_folder: Path, install: Callable[..., Path]
+) -> None:
+    (models_folder / "noise.safetensors").unlink()
+    install("weak", 5, 18, task="denoise")
+    install("strong", 18, 75, task="denoise", unshuffle=2)
+    two_channels(tmp_path)
+    asked: Any = {"task": "denoise", "noise": "gaussian", "nearest": True}
+    done = run(tmp_path, "tiff", **asked)
+    made = provenance_of(done.jobs[0].output)
+    assert made is not None
+    assert made.model == "strong"
+    assert told(run(tmp_path, "tiff", **asked)) == "skipped "
+
+
+def test_result_whose_model_is_gone_is_up_to_date(
+    source: Path, tmp_path: Path, models_folder: Path
+) -> None:
+    run(tmp_path)
+    (models_folder / "blocks.safetensors").unlink()
+    assert told(run(tmp_path)) == "skipped "
+
+
+def test_nearest_model_that_was_exchanged_is_another_one(
+    source: Path, tmp_path: Path, install: Callable[..., Path]
+) -> None:
+    asked: Any = {"level": 90.0, "nearest": True}
+    run(tmp_path, **asked)
+    assert told(run(tmp_path, **asked)) == "skipped "
+    install("blocks", 5, 75, unshuffle=2)
+    why = told(run(tmp_path, **asked))
+    assert why.endswith("it was made with another model (blocks)")
+
+
+def test_source_that_changed_in_its_middle_and_kept_its_time_is_seen(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "in" / "a.bmp"
+    source.parent.mkdir()
+    PillowImage.fromarray(np.zeros((300, 300, 3), np.uint8)).save(source)
+    asked: Any = {"task": "denoise", "level": 25.0, "value_range": "dtype"}
+    run(tmp_path, **asked)
+    assert told(run(tmp_path, **asked)) == "skipped "
+    state = source.stat()
+    with source.open("r+b") as file:
+        file.seek(state.st_size // 2)
+        file.write(b"\xff" * 9)
+    os.utime(source, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert told(run(tmp_path, **asked)).endswith("its source has changed since")
 
 
 def test_chunk_of_a_zarr_that_is_newer_than_its_result_is_seen(tmp_path: Path) -> None:

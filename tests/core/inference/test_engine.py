@@ -306,9 +306,19 @@ def test_width_that_fits_follows_from_the_memory_at_hand(
     widest = engine.widest()
     assert engine.memory(widest, 4) <= available
     assert engine.memory(4 * widest, 4) > available
+    # Others, and the image itself, need memory, too.
+    assert engine.memory(widest, 4) <= 0.6 * available
     assert engine.widest(4) == pytest.approx(widest / 4, rel=0.01)
     available = 0
     assert engine.widest() == 1
+
+
+def test_a_row_that_begins_another_cell_takes_the_memory_of_a_row_of_maps(
+    tiny_model: TinyModel,
+) -> None:
+    engine = Engine(tiny_model(UNSHUFFLED), device="cpu")
+    within = engine.memory(300, 6) - engine.memory(300, 5)
+    assert engine.memory(300, 7) - engine.memory(300, 6) > 2 * within
 
 
 MEASURE = """

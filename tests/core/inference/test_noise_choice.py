@@ -18,7 +18,7 @@ from memnet_core.inference.scaling import AnscombeScaling, LinearScaling, stabil
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import Image, in_memory
 from memnet_core.noise.anscombe import electrons_of, exact_unbiased_inverse, forward
-from memnet_core.noise.estimation import estimate_noise_model
+from memnet_core.noise.estimation import PoissonGaussianNoise, estimate_noise_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,6 +137,20 @@ def test_zeros_beside_a_mosaic_do_not_widen_the_range() -> None:
         scalings.append(stabilized_of(LinearScaling(low=values.min(), high=400), line))
     assert scalings[1].black == pytest.approx(scalings[0].black, rel=0.05)
     assert scalings[1].low > 80
+
+
+@pytest.mark.parametrize(("deviations", "counts"), [(1, True), (3, True), (9, False)])
+def test_noise_below_black_belongs_to_the_range_and_what_is_far_below_does_not(
+    deviations: float, counts: bool
+) -> None:
+    low = BLACK - deviations * READ_NOISE
+    constant = READ_NOISE**2 - GAIN * BLACK
+    line = PoissonGaussianNoise(
+        GAIN, constant, error=0.01, misfit=0.01, dark=BLACK, bright=900
+    )
+    scaling = stabilized_of(LinearScaling(low=low, high=900), line)
+    assert (scaling.low == low) is counts
+    assert scaling.low <= BLACK - 3 * READ_NOISE or counts
 
 
 def test_photons_are_found_and_said(install: Install) -> None:

@@ -222,3 +222,25 @@ def test_luminance_of_colors_is_held_and_chroma_kept(subsampling: str) -> None:
     )
     chroma = [0.5, -0.418688, -0.081312]
     np.testing.assert_allclose(result @ chroma, decoded @ chroma, atol=1e-6)
+
+
+@pytest.mark.parametrize(("gray", "share", "step"), [(120, 0.6, 4), (125, 0.1, 3)])
+def test_coefficients_that_count_as_found_explain_pixels_that_were_not_clipped(
+    gray: int, share: float, step: int
+) -> None:
+    rng = np.random.default_rng(0)
+    true = rng.integers(-2, 3, (300, 8, 8)) * (rng.random((300, 8, 8)) < share)
+    true[:, 0, 0] = np.rint(8 * gray / step)
+    seen = np.clip(np.rint(_BASIS.T @ (true * step) @ _BASIS), -128, 127)
+    seen = seen.reshape(-1, 64)
+    is_clipped = seen >= 127
+    high = np.where(is_clipped, np.inf, seen + 0.5)
+    lowest, highest = estimate_dct_bounds(seen - 0.5, high, np.full(64, float(step)))
+    # Where none are found, the interval is made wide enough for the pixels, too.
+    is_found = np.isclose(highest - lowest, step, rtol=0.01).all(axis=1)
+    assert is_found.sum() > 100
+    found = (lowest + highest)[is_found].reshape(-1, 8, 8) / 2
+    decoded = (_BASIS.T @ found @ _BASIS).reshape(-1, 64)
+    off = np.abs(decoded - seen[is_found])[~is_clipped[is_found]]
+    # They would be rounded to other levels if they were further off.
+    assert off.max() < 0.7

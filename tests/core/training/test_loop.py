@@ -305,6 +305,16 @@ def test_change_of_threads_is_remarked(
     assert f"had {now} threads and has {now + 1}" in Trainer(config).remark
 
 
+def test_change_of_threads_is_not_remarked_where_the_clock_decides_anyway(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(steps=None, minutes=5)
+    list(Trainer(config).run(stop_at=1))
+    now = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: now + 1)
+    assert Trainer(config).remark == ""
+
+
 def test_state_of_before_images_and_threads_were_kept_serves(
     make_config: Make, clean_images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

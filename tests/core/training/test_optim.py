@@ -8,7 +8,12 @@ import torch
 from torch import nn
 
 from memnet_core.errors import TrainingError
-from memnet_core.training.optim import clip_gradients, learning_rate, make_optimizer
+from memnet_core.training.optim import (
+    clip_gradients,
+    ema_update,
+    learning_rate,
+    make_optimizer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,3 +147,15 @@ def test_other_optimizers_move_everything_alike(
     model = random_network(memory_blocks=1, recursions=1, channels=4)
     optimizer = make_optimizer(make_config(optimizer="adamw"), model)
     assert [group["share"] for group in optimizer.param_groups] == [1, 1, 1]
+
+
+def test_moving_average_forgets_its_first_steps_and_then_decays_as_it_is_told() -> None:
+    update = ema_update(0.999)
+    averages = [torch.zeros(1)]
+    for step in range(50):
+        update(averages, [torch.ones(1)], torch.tensor(step))
+    # With the decay alone it would be 0.05.
+    assert averages[0].item() > 0.99
+    late = [torch.zeros(1)]
+    update(late, [torch.ones(1)], torch.tensor(10**6))
+    assert late[0].item() == pytest.approx(0.001, rel=0.01)

@@ -24,7 +24,13 @@ from memnet_core.model.checkpoint import save_model
 from memnet_core.progress import GeneratorWithResult, Progress
 from memnet_core.tasks import TASKS, Levels
 from napari_memnet import sample_data
-from napari_memnet.jobs.restore import RestoreRequest, progress_of, restore_region
+from napari_memnet.jobs.restore import (
+    LayerRestored,
+    RestoreRequest,
+    progress_of,
+    restore_layers,
+    restore_region,
+)
 from napari_memnet.layers.results import RestoredRegion, result_layer
 from napari_memnet.layers.source import LayerRegion
 
@@ -227,6 +233,49 @@ def test_quality_is_read_from_the_file_that_a_layer_came_from(tmp_path: Path) ->
     list(events)
     assert events.result.provenance["level"] == 23
     assert events.result.provenance["remark"] == "q 23 by its quantization table"
+
+
+def test_a_file_of_another_size_than_its_layer_tells_the_quality_and_no_more(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "picture.jpg"
+    pixels = noise(64, 48, dtype="uint8")
+    PillowImage.fromarray(pixels).save(path, quality=23)
+    part = np.asarray(PillowImage.open(path))[3:35, 5:37]
+    source = replace(RestoreRequest.of(Image(part)), path=str(path))
+    events = GeneratorWithResult(restore_region(source, settings_for("deblock", None)))
+    list(events)
+    assert events.result.provenance["level"] == 23
+    # The blocks of the file lie elsewhere in the layer, which is held to none.
+    alone, _ = restored(Image(part), settings_for("deblock", 23))
+    np.testing.assert_array_equal(events.result.data, alone.data)
+
+
+def test_progress_is_that_of_all_layers() -> None:
+    layers = [Image(noise(2, 20, 24), name=name) for name in "abc"]
+    parts = [(RestoreRequest.of(layer), settings_for()) for layer in layers]
+    events = GeneratorWithResult(restore_layers(parts))
+    seen = [e for e in events if isinstance(e, Progress | LayerRestored)]
+    fractions = [e.fraction for e in seen if isinstance(e, Progress)]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    done = [n for n, e in enumerate(seen) if isinstance(e, LayerRestored)]
+    last = [seen[n - 1] for n in done]
+    reached = [e.fraction for e in last if isinstance(e, Progress)]
+    np.testing.assert_allclose(reached, (1 / 3, 2 / 3, 1))
+    assert events.result == []
+
+
+def test_a_layer_that_fails_is_told_beside_others_and_raises_by_itself() -> None:
+    good = RestoreRequest.of(Image(noise(20, 24), name="good"))
+    bad = RestoreRequest.of(Image(noise(20, 24), name="bad"))
+    settings, unknown = settings_for(), settings_for("deblock", None)
+    with pytest.raises(LevelError, match="give it as a number"):
+        list(restore_layers([(bad, unknown)]))
+    events = GeneratorWithResult(restore_layers([(bad, unknown), (good, settings)]))
+    numbers = [e.number for e in events if isinstance(e, LayerRestored)]
+    assert numbers == [1]
+    assert [lost.number for lost in events.result] == [0]
 
 
 def test_a_quality_that_cannot_be_known_is_asked_for() -> None:
