@@ -12,12 +12,14 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from memnet_core.errors import UsageError
 from memnet_core.tasks import TASKS
 from napari_memnet.form_state import preferences
-from napari_memnet.jobs.previous_runs import (
+from napari_memnet.jobs.train import (
+    NOTHING,
+    TrainingRequest,
     has_its_model_installed,
     name_of_run,
+    runs_folder,
     runs_in,
 )
-from napari_memnet.jobs.train import NOTHING, TrainingRequest, runs_folder
 from napari_memnet.layers.source import layer_planes
 from napari_memnet.layers.view import image_layers, layer_events
 from napari_memnet.model_choices import models_changed, models_for

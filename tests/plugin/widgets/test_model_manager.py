@@ -8,8 +8,8 @@ import pytest
 from qtpy.QtWidgets import QMessageBox
 
 from napari_memnet.model_choices import own_models
-from napari_memnet.widgets.model_manager import OwnModels
 from napari_memnet.widgets.restore_form import RestorationForm
+from napari_memnet.widgets.train import OwnModels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
