@@ -37,6 +37,11 @@ needs_proc = pytest.mark.skipif(
 )
 
 
+LOGGED = {"loss/training mean", "loss/evaluation"} | {
+    f"PSNR/σ {level}" for level in (15, 30, 50)
+}
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a copy of what version 0.1 wrote, its models among the user's."""
@@ -96,13 +101,16 @@ def test_a_paused_run_is_resumed_to_where_it_was_going(memnet: Command) -> None:
     said = memnet("train --resume --out run")
     assert "from step 12" in said
     with open("run/log.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+        # Later versions log more, such as the sizes of weights.
+        rows = [row for row in csv.DictReader(file) if row["quantity"] in LOGGED]
     with open("run/reached.csv", newline="") as file:
         reached = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["10"] * 5 + ["20"] * 5
     for row, expected in zip(rows, reached, strict=True):
         assert row["quantity"] == expected["quantity"]
-        assert float(row["value"]) == pytest.approx(float(expected["value"]), rel=1e-3)
+        # What was logged is kept; later versions draw other samples for what follows.
+        near = 1e-3 if row["step"] == "10" else 0.2
+        assert float(row["value"]) == pytest.approx(float(expected["value"]), rel=near)
     assert "20 steps" in memnet("models info run/paused.safetensors")
 
 
