@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -16,13 +15,9 @@ if TYPE_CHECKING:
 __all__ = [
     "available_devices",
     "available_memory",
-    "cache_size",
     "is_out_of_memory",
     "select_device",
 ]
-
-# Half of what desktop processors have had since 2020, whose cores share it.
-_USUAL_CACHE = 16 * 2**20
 
 
 def available_devices() -> list[str]:
@@ -63,16 +58,6 @@ def available_memory(device: torch.device) -> int:
         recommended: int = torch.mps.recommended_max_memory()
         return recommended - torch.mps.current_allocated_memory()
     return int(psutil.virtual_memory().available)
-
-
-def cache_size() -> int:
-    """Return the bytes of the largest cache of a processor, or a guess of them."""
-    sizes = []
-    for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-        number = file.read_text().strip().removesuffix("K")
-        if number.isdecimal():
-            sizes.append(int(number) * 1024)
-    return max(sizes, default=_USUAL_CACHE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

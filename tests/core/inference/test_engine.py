@@ -140,7 +140,7 @@ def test_something_comes_after_every_strip(tiny_model: TinyModel) -> None:
 def test_higher_strips_than_suit_the_cache_are_divided(
     tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memnet_core.inference.engine.cache_size", lambda: 0)
+    monkeypatch.setattr("memnet_core.inference.engine._CPU_MAP", 0)
     engine = Engine(tiny_model(UNSHUFFLED), device="cpu")
     rows = engine.strip_rows(20)
     outputs = list(engine.stream([noise(1, 1, 5 * rows, 20)], 5 * rows))

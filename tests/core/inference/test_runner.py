@@ -163,7 +163,7 @@ def test_progress_rises_to_all_pixels(
     prepared_with: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Strips as low as they become, so that there are several of a small plane.
-    monkeypatch.setattr("memnet_core.inference.engine.cache_size", lambda: 0)
+    monkeypatch.setattr("memnet_core.inference.engine._CPU_MAP", 0)
     prepared = prepared_with(unshuffle=2)
     stack = noise(3, 80, 20, 1)
     events = [*restore(ArraySource(stack), ArraySink(stack.copy()), prepared)]
