@@ -63,6 +63,11 @@ def architecture_of(shapes: Shapes) -> Architecture:
             "fits networks with and without long-term memories alike; what it was "
             "cannot be told by its tensors"
         )
+    if not found[0].batch_norm and found[0].recursions == 1:
+        raise ModelError(
+            "fits networks of any number of recursions that use only the last; what it "
+            "was cannot be told by its tensors"
+        )
     return found[0]
 
 
@@ -74,10 +79,11 @@ def _candidates(shapes: Shapes) -> Iterator[Architecture]:
     except (KeyError, ValueError):
         return
     blocks = sum(name.endswith(".gate.conv.weight") for name in shapes)
-    recursions = sum(
+    norms = sum(
         name.startswith("blocks.0.recursive.norm1.") and name.endswith(".weight")
         for name in shapes
     )
+    gate = shapes.get("blocks.0.gate.conv.weight", (0, 0))[1] // max(channels, 1)
     for image_channels, long_term, short_term in product(
         (1, 3), (True, False), (True, False)
     ):
@@ -85,6 +91,10 @@ def _candidates(shapes: Shapes) -> Iterator[Architecture]:
         unshuffle = math.isqrt(cells)
         if image_channels * unshuffle**2 != restored:
             continue
+        if not norms and not short_term:
+            continue  # nothing tells the number of recursions
+        # Without BatchNorm the first gate tells it: B_0, if long-term, and H^1 ... H^R.
+        recursions = norms or gate - long_term
         try:
             yield Architecture(
                 memory_blocks=blocks,
@@ -97,6 +107,7 @@ def _candidates(shapes: Shapes) -> Iterator[Architecture]:
                 fenet_norm="fenet_norm.weight" in shapes,
                 image_channels=image_channels,
                 level_map=planes > restored,
+                batch_norm=norms > 0,
             )
         except ValueError:
             continue

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memnet_core.errors import UsageError
-from memnet_core.model.fused import FusedWeights
+from memnet_core.model.fused import FusedWeights, Rectifier
 
 if TYPE_CHECKING:
-    from memnet_core.model.fused import Affine, Convolution, FusedBlock, GateTerm
+    from memnet_core.model.fused import Activation, Convolution, FusedBlock, GateTerm
     from memnet_core.model.network import MemNet
 
 __all__ = ["ExportableMemNet"]
@@ -82,7 +82,7 @@ class ExportableMemNet(nn.Module):
         ):
             memories.append(_block(cast("FusedBlock", block), memories))
             if share:
-                term = _activated(cast("Affine", norm), memories[-1])
+                term = _activated(cast("Activation", norm), memories[-1])
                 terms.append(term * share)
         residual = _convolved(weights.recon, _added(terms))
         if unshuffle > 1:
@@ -96,7 +96,7 @@ def _block(block: FusedBlock, memories: list[Tensor]) -> Tensor:
     recursions = []
     for norm, first in zip(block.norms, block.first, strict=True):
         inner = _convolved(
-            cast("Convolution", first), _activated(cast("Affine", norm), h)
+            cast("Convolution", first), _activated(cast("Activation", norm), h)
         )
         h = _convolved(block.second, F.relu(inner)) + h
         recursions.append(h)
@@ -113,7 +113,9 @@ def _block(block: FusedBlock, memories: list[Tensor]) -> Tensor:
     return _added(terms) + block.gate_bias.reshape(-1, 1, 1)
 
 
-def _activated(norm: Affine, x: Tensor) -> Tensor:
+def _activated(norm: Activation, x: Tensor) -> Tensor:
+    if isinstance(norm, Rectifier):
+        return F.relu(x)
     return F.relu(x * norm.scale.reshape(-1, 1, 1) + norm.shift.reshape(-1, 1, 1))
 
 

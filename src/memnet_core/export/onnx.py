@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from memnet_core.errors import UsageError
+from memnet_core.model.fused import Rectifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from memnet_core.export.module import ExportableMemNet
-    from memnet_core.model.fused import Affine, Convolution, FusedBlock, GateTerm
+    from memnet_core.model.fused import Activation, Convolution, FusedBlock, GateTerm
 
 __all__ = ["OPSET", "run_onnx", "write_onnx"]
 
@@ -121,8 +122,10 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, [*inputs], [name], **attributes))
         return name
 
-    def activated(self, norm: Affine, x: str) -> str:
-        """Add max(0, s·x + t)."""
+    def activated(self, norm: Activation, x: str) -> str:
+        """Add max(0, s·x + t), or max(0, x) where there is no BatchNorm."""
+        if isinstance(norm, Rectifier):
+            return self.add("Relu", x)
         scale, shift = (
             self.constant(part.reshape(-1, 1, 1)) for part in (norm.scale, norm.shift)
         )
@@ -154,7 +157,7 @@ def _restored(graph: _Graph, network: ExportableMemNet) -> str:
     ):
         memories.append(_block(graph, cast("FusedBlock", block), memories))
         if share:
-            term = graph.activated(cast("Affine", norm), memories[-1])
+            term = graph.activated(cast("Activation", norm), memories[-1])
             factor = graph.constant(np.float32(share).reshape(1))
             terms.append(graph.add("Mul", term, factor))
     residual = graph.convolved(weights.recon, graph.total(terms))
@@ -195,7 +198,7 @@ def _block(graph: _Graph, block: FusedBlock, memories: list[str]) -> str:
     recursions = []
     for norm, first in zip(block.norms, block.first, strict=True):
         inner = graph.convolved(
-            cast("Convolution", first), graph.activated(cast("Affine", norm), h)
+            cast("Convolution", first), graph.activated(cast("Activation", norm), h)
         )
         h = graph.add("Add", graph.convolved(block.second, graph.add("Relu", inner)), h)
         recursions.append(h)

@@ -50,7 +50,6 @@ class MemNetArch(Architecture[MemNet]):  # type: ignore[misc]
             detect=KeyCondition.has_all(
                 "fenet.weight",
                 "blocks.0.recursive.conv1.weight",
-                "blocks.0.recursive.norm1.0.weight",
                 "blocks.0.gate.conv.weight",
                 "reconnet.conv.weight",
             ),

@@ -41,13 +41,18 @@ class Architecture:
     image_channels : int
         Planes that are restored together: 1 for gray, 3 for color.
     level_map : bool
-        Whether the network sees one more plane, which holds the level of degradation.
+        Whether one more input plane holds the level of degradation.
+    batch_norm : bool
+        Whether BatchNorm precedes every ReLU, as in the paper. Without it τ is a plain
+        ReLU: training and evaluation compute the same function, and the ReLU of a
+        memory serves all gate units.
 
     Raises
     ------
     ValueError
-        If a count is smaller than 1, or beyond anything that can be computed, or an
-        image has neither one channel nor three.
+        If a count is smaller than 1, or beyond anything that can be computed, an
+        image has neither one channel nor three, or `fenet_norm` is set without
+        `batch_norm`.
     """
 
     memory_blocks: int = 6
@@ -60,8 +65,11 @@ class Architecture:
     fenet_norm: bool = False
     image_channels: int = 1
     level_map: bool = False
+    batch_norm: bool = True
 
     def __post_init__(self) -> None:
+        if self.fenet_norm and not self.batch_norm:
+            raise ValueError("fenet_norm needs batch_norm.")
         if self.image_channels not in (1, 3):
             raise ValueError(
                 f"image_channels must be 1 or 3, not {self.image_channels}."

@@ -21,8 +21,8 @@ from memnet_core.tasks import TASKS, Grain, Levels
 
 __all__ = ["Card", "CurvePoint", "Score", "TrainingSummary"]
 
-_SINCE_FORMAT_2 = {"image_channels": 1, "level_map": False}
-"""What the architecture of files of format 1, which do not say it, was."""
+_EARLIER_FILES = {"image_channels": 1, "level_map": False, "batch_norm": True}
+"""Architecture of files that were written before these fields existed."""
 Text = Annotated[str, Field(max_length=100_000)]
 Number = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -94,7 +94,7 @@ class Card(_Strict):
     def _complete(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        complete = _SINCE_FORMAT_2 | value
+        complete = _EARLIER_FILES | value
         names = {field.name for field in fields(Architecture)}
         if set(complete) != names:
             differing = ", ".join(sorted(names ^ set(complete)))

@@ -5,7 +5,8 @@ Compared with `memnet_core.model.network`:
 - a gate unit is a sum of 1×1 convolutions, one for each memory, so that the memories
   are never concatenated;
 - the second BatchNorm of a recursion is folded into the first convolution, and every
-  other one is a single multiply-add followed by ReLU;
+  other one is a single multiply-add followed by ReLU; a network without BatchNorm has
+  a plain ReLU instead;
 - ReconNet's one convolution acts on the weighted sum of all blocks' features, as the
   predictions share it and their fusion (eq. 12) is linear.
 
@@ -24,7 +25,15 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from memnet_core.model.network import GateUnit, MemNet, MemoryBlock
 
-__all__ = ["Affine", "Convolution", "FusedBlock", "FusedWeights", "GateTerm"]
+__all__ = [
+    "Activation",
+    "Affine",
+    "Convolution",
+    "FusedBlock",
+    "FusedWeights",
+    "GateTerm",
+    "Rectifier",
+]
 
 
 class FusedWeights(nn.Module):
@@ -41,6 +50,8 @@ class FusedWeights(nn.Module):
     ----------
     fusion : list of float
         Weight of the features of each block in the prediction.
+    batch_norm : bool
+        Whether activations differ between the readers of a memory.
 
     Raises
     ------
@@ -53,6 +64,7 @@ class FusedWeights(nn.Module):
         architecture = model.architecture
         architecture.check_exit_block(exit_block)
         blocks = cast("list[MemoryBlock]", list(model.blocks[:exit_block]))
+        self.batch_norm = architecture.batch_norm
         self.fenet_norm = Affine.of(model.fenet_norm) if model.fenet_norm else None
         self.fenet = Convolution(model.fenet.weight, model.fenet.bias)
         self.blocks = nn.ModuleList(FusedBlock(block) for block in blocks)
@@ -68,7 +80,7 @@ class FusedWeights(nn.Module):
             fusion = model.fusion.detach()
         self.fusion: list[float] = fusion.tolist()
         self.recon_norms = nn.ModuleList(
-            Affine.of(norm) for norm in norms[: len(blocks)]
+            _activation(norm) for norm in norms[: len(blocks)]
         )
         conv = model.reconnet.conv
         bias = cast("Tensor", conv.bias)
@@ -95,6 +107,17 @@ class Affine(nn.Module):
     def forward(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Return a new map, or fill `out`."""
         return torch.addcmul(self.shift, x, self.scale, out=out).relu_()
+
+
+class Rectifier(nn.Module):
+    """ReLU, the activation of a network without BatchNorm."""
+
+    def forward(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return a new map, or fill `out`."""
+        return torch.clamp_min(x, 0, out=out)
+
+
+Activation = Affine | Rectifier
 
 
 class Convolution(nn.Module):
@@ -139,10 +162,8 @@ class FusedBlock(nn.Module):
         self.long_term = block.long_term
         self.short_term = block.short_term
         unit = block.recursive
-        self.norms = nn.ModuleList(Affine.of(norm) for norm in unit.norm1)
-        self.first = nn.ModuleList(
-            _folded(unit.conv1, cast("nn.BatchNorm2d", norm)) for norm in unit.norm2
-        )
+        self.norms = nn.ModuleList(_activation(norm) for norm in unit.norm1)
+        self.first = nn.ModuleList(_folded(unit.conv1, norm) for norm in unit.norm2)
         self.second = Convolution(unit.conv2.weight, unit.conv2.bias)
         self.gates = nn.ModuleList(_gate_terms(block.gate))
         self.gate_bias: Tensor
@@ -153,7 +174,7 @@ class FusedBlock(nn.Module):
 class GateTerm(nn.Module):
     """What one memory contributes to a gate: W_k τ_k(x_k)."""
 
-    def __init__(self, norm: Affine, weight: Tensor) -> None:
+    def __init__(self, norm: Activation, weight: Tensor) -> None:
         super().__init__()
         self.norm = norm
         self.convolution = Convolution(weight, None)
@@ -197,9 +218,16 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, norm.bias - mean * scale
 
 
-def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Convolution:
-    """Return a convolution and the BatchNorm behind it in one."""
-    scale, shift = _scale_and_shift(norm)
+def _activation(norm: nn.Module) -> Activation:
+    """Return BatchNorm, if there is one, and ReLU."""
+    return Rectifier() if isinstance(norm, nn.Identity) else Affine.of(norm)
+
+
+def _folded(conv: nn.Conv2d, norm: nn.Module) -> Convolution:
+    """Return a convolution and the BatchNorm behind it, if there is one, in one."""
+    if isinstance(norm, nn.Identity):
+        return Convolution(conv.weight, conv.bias)
+    scale, shift = _scale_and_shift(cast("nn.BatchNorm2d", norm))
     bias = cast("Tensor", conv.bias)
     return Convolution(conv.weight * scale.reshape(-1, 1, 1, 1), bias * scale + shift)
 
@@ -207,10 +235,13 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Convolution:
 def _gate_terms(gate: GateUnit) -> list[GateTerm]:
     """Split a gate unit by its memories."""
     channels = gate.conv.out_channels
-    scales, shifts = (
-        torch.split(part, channels) for part in _scale_and_shift(gate.norm)
-    )
     weights = torch.split(gate.conv.weight, channels, dim=1)
+    if isinstance(gate.norm, nn.Identity):
+        return [GateTerm(Rectifier(), weight) for weight in weights]
+    scales, shifts = (
+        torch.split(part, channels)
+        for part in _scale_and_shift(cast("nn.BatchNorm2d", gate.norm))
+    )
     return [
         GateTerm(Affine(scale, shift), weight)
         for scale, shift, weight in zip(scales, shifts, weights, strict=True)

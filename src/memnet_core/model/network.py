@@ -7,6 +7,7 @@ computes the same function row by row, is in `memnet_core.model.streaming`.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -35,6 +36,36 @@ class Prediction(NamedTuple):
     intermediate: tuple[Tensor, ...]
 
 
+_RESIDUAL_GAIN = 0.3
+_RECON_GAIN = 0.1
+"""Factors on He's initial weights where no BatchNorm scales the maps: of the second
+convolution of a unit, so that H^r does not double with r, and of ReconNet, so that the
+first predictions are close to the input. Smaller gates instead make the signal fade and
+cost 0.7 dB (docs/decisions/shape-and-recipe.md)."""
+
+
+class _Memory:
+    """A feature map; without BatchNorm its ReLU is computed once for all readers."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+    @cached_property
+    def relu(self) -> Tensor:
+        return F.relu(self.x)
+
+
+def _norm(architecture: Architecture, channels: int) -> nn.Module:
+    return nn.BatchNorm2d(channels) if architecture.batch_norm else nn.Identity()
+
+
+def _activate(norm: nn.Module, memory: _Memory) -> Tensor:
+    """Return τ of a memory: BatchNorm, if there is one, then ReLU."""
+    if isinstance(norm, nn.Identity):
+        return memory.relu
+    return F.relu(norm(memory.x), inplace=True)
+
+
 class RecursiveUnit(nn.Module):
     """R residual building blocks that share their two convolutions (eq. 5-6).
 
@@ -47,32 +78,38 @@ class RecursiveUnit(nn.Module):
         recursions = range(architecture.recursions)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm1 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in recursions)
-        self.norm2 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in recursions)
+        self.norm1 = nn.ModuleList(_norm(architecture, channels) for _ in recursions)
+        self.norm2 = nn.ModuleList(_norm(architecture, channels) for _ in recursions)
 
-    def forward(self, h: Tensor) -> list[Tensor]:
+    def forward(self, h: _Memory) -> list[_Memory]:
         """Return H^1 ... H^R."""
         outputs = []
         for norm1, norm2 in zip(self.norm1, self.norm2, strict=True):
-            inner = self.conv1(F.relu(norm1(h), inplace=True))
-            h = self.conv2(F.relu(norm2(inner), inplace=True)) + h
+            inner = self.conv1(_activate(norm1, h))
+            residual = self.conv2(F.relu(norm2(inner), inplace=True))
+            h = _Memory(residual + h.x)
             outputs.append(h)
         return outputs
 
 
 class GateUnit(nn.Module):
-    """BatchNorm, ReLU and a 1×1 convolution over all memories (eq. 8-9)."""
+    """τ and a 1×1 convolution over all memories (eq. 8-9)."""
 
-    def __init__(self, inputs: int, channels: int) -> None:
+    def __init__(self, architecture: Architecture, block: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(inputs * channels)
-        self.conv = nn.Conv2d(inputs * channels, channels, 1)
+        channels = architecture.channels
+        inputs = architecture.gate_inputs(block) * channels
+        self.norm = _norm(architecture, inputs)
+        self.conv = nn.Conv2d(inputs, channels, 1)
 
-    def forward(self, memories: list[Tensor]) -> Tensor:
+    def forward(self, memories: list[_Memory]) -> Tensor:
         """Return B_m from the long-term, then the short-term memories."""
-        gated: Tensor = self.conv(
-            F.relu(self.norm(torch.cat(memories, 1)), inplace=True)
-        )
+        if isinstance(self.norm, nn.Identity):
+            activated = torch.cat([memory.relu for memory in memories], 1)
+        else:
+            joined = torch.cat([memory.x for memory in memories], 1)
+            activated = F.relu(self.norm(joined), inplace=True)
+        gated: Tensor = self.conv(activated)
         return gated
 
 
@@ -84,9 +121,9 @@ class MemoryBlock(nn.Module):
         self.long_term = architecture.long_term
         self.short_term = architecture.short_term
         self.recursive = RecursiveUnit(architecture)
-        self.gate = GateUnit(architecture.gate_inputs(block), architecture.channels)
+        self.gate = GateUnit(architecture, block)
 
-    def forward(self, memories: list[Tensor]) -> Tensor:
+    def forward(self, memories: list[_Memory]) -> Tensor:
         """Return B_m from [B_0 ... B_{m-1}]."""
         recursions = self.recursive(memories[-1])
         long_term = memories if self.long_term else []
@@ -102,14 +139,14 @@ class ReconNet(nn.Module):
         super().__init__()
         channels = architecture.channels
         self.norm = nn.ModuleList(
-            nn.BatchNorm2d(channels) for _ in range(architecture.predictions)
+            _norm(architecture, channels) for _ in range(architecture.predictions)
         )
         planes = architecture.image_channels * architecture.unshuffle**2
         self.conv = nn.Conv2d(channels, planes, 3, padding=1)
 
-    def forward(self, b: Tensor, prediction: int) -> Tensor:
+    def forward(self, b: _Memory, prediction: int) -> Tensor:
         """Return the residual that the features `b` predict."""
-        residual: Tensor = self.conv(F.relu(self.norm[prediction](b), inplace=True))
+        residual: Tensor = self.conv(_activate(self.norm[prediction], b))
         return residual
 
 
@@ -129,7 +166,8 @@ class MemNet(nn.Module):
 
     Notes
     -----
-    Weights are drawn as He et al. propose; biases start at 0, fusion weights at 1/M.
+    Weights are drawn as He et al. propose, scaled down in two places where there is no
+    BatchNorm; biases start at 0, fusion weights at 1/M.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -146,11 +184,24 @@ class MemNet(nn.Module):
         if architecture.multi_supervised:
             blocks = architecture.memory_blocks
             self.fusion = nn.Parameter(torch.full((blocks,), 1 / blocks))
+        # Weights on the meta device are read from a file; drawing them there imports
+        # PyTorch's compiler, for a second of the processor.
+        if not self.fenet.weight.is_meta:
+            self._initialize()
+
+    @torch.no_grad()
+    def _initialize(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        if self.architecture.batch_norm:
+            return
+        for unit in self.modules():
+            if isinstance(unit, RecursiveUnit):
+                unit.conv2.weight.mul_(_RESIDUAL_GAIN)
+        self.reconnet.conv.weight.mul_(_RECON_GAIN)
 
     def forward(self, x: Tensor, exit_block: int | None = None) -> Prediction:
         """Restore a batch of images.
@@ -180,19 +231,23 @@ class MemNet(nn.Module):
         planes = F.pixel_unshuffle(pad_to_multiple(x, unshuffle), unshuffle)
         image = planes[:, : self.architecture.image_channels * unshuffle**2]
 
-        def reconstruct(b: Tensor, prediction: int) -> Tensor:
+        def reconstruct(b: _Memory, prediction: int) -> Tensor:
             y = F.pixel_shuffle(image + self.reconnet(b, prediction), unshuffle)
             return y[..., :height, :width]
 
         features = (
             planes if self.fenet_norm is None else F.relu(self.fenet_norm(planes))
         )
-        memories = [self.fenet(features)]
+        memories = [_Memory(self.fenet(features))]
         for block in self.blocks[:exit_block]:
             if self.checkpointing and self.training:
-                memories.append(checkpoint(block, [*memories], use_reentrant=False))
+                # Memories of its own: a ReLU kept from the first pass would be missing
+                # among the tensors of the second.
+                maps = [memory.x for memory in memories]
+                b = checkpoint(_run_block, block, maps, use_reentrant=False)
             else:
-                memories.append(block(memories))
+                b = block(memories)
+            memories.append(_Memory(b))
 
         if not self.architecture.multi_supervised:
             return Prediction(reconstruct(memories[-1], 0), ())
@@ -201,6 +256,11 @@ class MemNet(nn.Module):
             return Prediction(intermediate[-1], intermediate)
         weighted = [w * y for w, y in zip(self.fusion, intermediate, strict=True)]
         return Prediction(torch.stack(weighted).sum(0), intermediate)
+
+
+def _run_block(block: nn.Module, maps: list[Tensor]) -> Tensor:
+    b: Tensor = block([_Memory(x) for x in maps])
+    return b
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

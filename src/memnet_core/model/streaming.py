@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memnet_core.model.fused import (
-        Affine,
+        Activation,
         Convolution,
         FusedBlock,
         GateTerm,
@@ -135,6 +135,7 @@ class RowStream:
         self._blocks = [
             _Block(frame, cast("FusedBlock", block)) for block in weights.blocks
         ]
+        self._shares_relu = not weights.batch_norm
         self._fusion = list(zip(weights.recon_norms, weights.fusion, strict=True))
         self._fused = RowAccumulator(torch.zeros_like(weights.fenet.weight[:, 0, 0, 0]))
         self._recon = RowConv(frame, _copy, weights.recon)
@@ -175,20 +176,24 @@ class RowStream:
         """Yield features for ReconNet that rows of B_m complete.
 
         With the last rows of an image each layer finishes one more than the one before;
-        they go on in parts, so that no map becomes higher than a strip.
+        they go on in parts, so that no map becomes higher than a strip. Without
+        BatchNorm the ReLU of B_m is computed here, once for all that read it.
         """
+        relu = torch.clamp_min(memory, 0) if self._shares_relu else None
         if m and len(memory):
             norm, weight = self._fusion[m - 1]
             if weight or m == len(self._blocks):
-                term = norm(memory)
+                term = norm(memory) if relu is None else relu
                 for place, part in self._fused.places(m, memory):
                     part.add_(term[place], alpha=weight)
         if m == len(self._blocks):
             yield self._fused.take(len(memory), memory)
             return
-        for part in torch.split(memory, self._most):
+        parts = torch.split(memory, self._most)
+        relus = [None] * len(parts) if relu is None else torch.split(relu, self._most)
+        for part, activated in zip(parts, relus, strict=True):
             for block in self._blocks[m:]:
-                block.remember(m, part)
+                block.remember(m, part, activated)
             yield from self._passed(m + 1, self._blocks[m](part))
 
     def _cells(self, x: Tensor) -> Tensor:
@@ -219,7 +224,7 @@ class _Block:
         self._weights = weights
         self._recursions = [
             (
-                RowConv(frame, cast("Affine", norm), cast("Convolution", first)),
+                RowConv(frame, cast("Activation", norm), cast("Convolution", first)),
                 RowConv(frame, _relu, weights.second),
                 ResidualBuffer(),
             )
@@ -227,10 +232,10 @@ class _Block:
         ]
         self._gate = RowAccumulator(weights.gate_bias)
 
-    def remember(self, m: int, memory: Tensor) -> None:
-        """Take the next rows of the m-th long-term memory."""
+    def remember(self, m: int, memory: Tensor, relu: Tensor | None) -> None:
+        """Take the next rows of the m-th long-term memory, and their ReLU if known."""
         if self._weights.long_term:
-            self._admit(m, memory)
+            self._admit(m, memory, relu)
 
     def __call__(self, h: Tensor) -> Tensor:
         """Take the next rows of B_{m-1} and return those of B_m."""
@@ -247,10 +252,10 @@ class _Block:
             self._admit(term - 1, h)
         return self._gate.take(len(h), h)
 
-    def _admit(self, term: int, x: Tensor) -> None:
+    def _admit(self, term: int, x: Tensor, relu: Tensor | None = None) -> None:
         if len(x):
             gate = cast("GateTerm", self._weights.gates[term])
-            activated = gate.norm(x)
+            activated = gate.norm(x) if relu is None else relu
             for place, part in self._gate.places(term, x):
                 gate.convolution.add_to(part, activated[place])
 

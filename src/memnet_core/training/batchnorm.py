@@ -25,8 +25,10 @@ def recalibrate(model: MemNet, batches: Iterable[Tensor]) -> None:
     """Replace running statistics by plain means over batches of degraded patches.
 
     The running statistics that training leaves behind lag, and they belong to other
-    weights than the averaged ones.
+    weights than the averaged ones. Nothing is computed for a network without BatchNorm.
     """
+    if not norms(model):
+        return
     momenta = [norm.momentum for norm in norms(model)]
     for norm in norms(model):
         norm.reset_running_stats()

@@ -105,6 +105,9 @@ class TrainingConfig(BaseModel):
     grain : str
         Of noise to remove: ``white``, or ``correlated``, which neighboring pixels
         share; see `memnet_core.tasks.correlated`.
+    noise : str
+        Of noise to remove: ``white``, or ``all``, blurred, of photons and uneven, with
+        the map of its deviation as level; see `memnet_core.noise.synthesis`.
     architecture : Architecture
         The network to train.
     minutes, steps, epochs
@@ -124,9 +127,16 @@ class TrainingConfig(BaseModel):
         ``studio``, the luminance from 16 to 235 that the protocol scores, or ``both``,
         half of the patches in full range.
     plain_share : float
-        Fraction of the patches that are flat, cut off at white or black, or drawn.
+        Fraction of the patches that are flat, cut off at white or black, or made by
+        program; see `memnet_core.training.synthetic_pictures`.
     dim_share : float
         Fraction of the patches that are darkened or lose contrast.
+    history_share : float
+        Fraction of the JPEGs to learn from that were saved twice; see
+        `memnet_core.training.jpeg_histories`.
+    border_share : float
+        Fraction of the patches at a border or in a corner of their picture, as far as
+        the degradation depends on what lies around a patch.
     stride : int, optional
         Patches on a grid of this stride, every one once in an epoch; by default they
         are drawn at random.
@@ -144,10 +154,11 @@ class TrainingConfig(BaseModel):
         ``muon`` (for convolutions, AdamW for the rest), ``adamw`` or ``sgd`` (momentum
         0.9).
     learning_rate, weight_decay : float
-        The decay is for the weights of convolutions.
+        The decay is for the weights of convolutions, which each step multiplies by
+        1 - rate · decay.
     schedule : str
-        ``cosine``: to zero at the end of the run. ``steps``: divided by ten every
-        `decay_epochs` epochs.
+        ``cosine`` and ``linear``: to zero at the end of the run. ``steps``: divided by
+        ten every `decay_epochs` epochs.
     warmup_steps : int
         Steps over which the learning rate rises from zero, in short runs fewer.
     clip_norm, clip_theta : float, optional
@@ -156,21 +167,22 @@ class TrainingConfig(BaseModel):
     alpha : float, optional
         Weight α of the final output in the loss (eq. 12); 1/(M + 1) by default.
     loss : str
-        ``euclidean``: eq. 12, summed over the pixels of a patch. ``charbonnier``:
-        Charbonnier's smooth absolute error, and squared error from the fraction
+        ``log``: logarithm of the mean squared error of each patch. ``euclidean``:
+        eq. 12, summed over the pixels of a patch. ``charbonnier``: Charbonnier's
+        smooth absolute error, and squared error from the fraction
         `squared_error_from` of the run on, averaged over pixels.
     average_decay : float
         Decay of the exponential moving average of the weights; 0 for none.
     freeze_norm_from : float
         Fraction of the run from which BatchNorm uses fixed statistics, recalibrated for
         the averaged weights, from which training goes on; 0 where a run starts from a
-        model keeps those of that model.
+        model keeps those of that model. Without effect where there is no BatchNorm.
     recalibration_batches : int
         Batches over which statistics are taken anew.
     precision : str
-        ``bfloat16``: convolutions are computed in it until BatchNorm is fixed, weights
-        and their updates in float32; ``float32``; ``auto``: the former on GPUs and CPUs
-        that are faster so.
+        ``bfloat16``: convolutions are computed in it, until BatchNorm is fixed if there
+        is any, weights and their updates in float32; ``float32``; ``auto``: the former
+        on GPUs and CPUs that are faster so.
     compile : bool
         Whether PyTorch compiles the network first, which takes minutes.
     activation_checkpointing : bool
@@ -199,6 +211,7 @@ class TrainingConfig(BaseModel):
     )
     levels: Levels
     grain: Grain = "white"
+    noise: Literal["white", "all"] = "white"
     architecture: Architecture
     minutes: Positive | None = None
     steps: Count | None = None
@@ -210,6 +223,8 @@ class TrainingConfig(BaseModel):
     luminance: Literal["studio", "both"] = "studio"
     plain_share: Fraction = 0.0
     dim_share: Fraction = 0.0
+    border_share: Fraction = 0.0
+    history_share: Fraction = 0.0
     stride: Count | None
     teacher: Annotated[tuple[Folder, ...], BeforeValidator(_several)] = ()
     teacher_share: Fraction = 0.0
@@ -217,13 +232,13 @@ class TrainingConfig(BaseModel):
     optimizer: Literal["muon", "adamw", "sgd"]
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0)]
-    schedule: Literal["cosine", "steps"]
+    schedule: Literal["cosine", "linear", "steps"]
     decay_epochs: Count = 20
     warmup_steps: Annotated[int, Field(ge=0)]
     clip_norm: Positive | None
     clip_theta: Positive | None
     alpha: Fraction | None
-    loss: Literal["charbonnier", "euclidean"]
+    loss: Literal["charbonnier", "euclidean", "log"]
     squared_error_from: Fraction = 0.7
     average_decay: Fraction
     freeze_norm_from: Fraction
@@ -254,8 +269,15 @@ class TrainingConfig(BaseModel):
             raise ValueError("pairs tell no level; a level_map needs clean images")
         if self.grain == "correlated" and self.task != "denoise":
             raise ValueError("only noise has a grain; give the task denoise")
+        if self.noise == "all" and (self.task != "denoise" or self.pairs):
+            raise ValueError("noise: all is for the task denoise and clean images")
+        if self.noise == "all" and (self.grain == "correlated" or self.stride):
+            raise ValueError("noise: all has no grain, and no patches on a grid")
+        if self.history_share and (self.task != "deblock" or not self.data):
+            raise ValueError("only JPEGs made of clean images have a history_share")
+        shares = self.plain_share, self.dim_share, self.border_share
         if self.stride and (
-            self.plain_share or self.dim_share or self.luminance == "both"
+            any(shares) or self.history_share or self.luminance == "both"
         ):
             raise ValueError("patches on a grid are taken as they are")
         if self.stride and self.batches == "device":

@@ -95,6 +95,10 @@ class Validated:
         Whether no earlier one had a higher mean PSNR.
     curve : tuple of CurvePoint
         This and all earlier validations of the run.
+    watch : dict of str to float
+        What shows early that a run goes wrong: ``weights/LAYER``, the root mean square
+        of its weights; ``memory/m``, the mean of |B_m|; ``prediction/m``, PSNR of y_m
+        in dB at the middle level. A dead block has the PSNR of the block before it.
     """
 
     step: int
@@ -108,6 +112,7 @@ class Validated:
     model: MemNet
     is_best: bool
     curve: tuple[CurvePoint, ...]
+    watch: dict[str, float]
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,8 @@ class RunLog:
             self._write(event, "loss/evaluation", event.evaluation_loss)
             for level, value in event.psnr.items():
                 self._write(event, f"PSNR/{level}", value)
+            for quantity, value in event.watch.items():
+                self._write(event, quantity, value)
             draw_curves(read_log(self._out), event.input_psnr, self._out / "curves.png")
             draw_examples(event.examples, self._out / "patches.png")
 

@@ -37,7 +37,13 @@ from memnet_core.training.events import (
     TrainingProgress,
     Validated,
 )
-from memnet_core.training.losses import charbonnier, half_mse, half_sse, memnet_loss
+from memnet_core.training.losses import (
+    charbonnier,
+    half_mse,
+    half_sse,
+    log_squared_error,
+    memnet_loss,
+)
 from memnet_core.training.meter import RunningMean
 from memnet_core.training.optim import (
     clip_gradients,
@@ -47,7 +53,7 @@ from memnet_core.training.optim import (
     make_optimizer,
 )
 from memnet_core.training.precision import is_reduced
-from memnet_core.training.validation import RESERVED_STEPS, Validation
+from memnet_core.training.validation import RESERVED_STEPS, Validation, weight_sizes
 from memnet_core.training.weight_transfer import expand_model
 
 if TYPE_CHECKING:
@@ -59,6 +65,12 @@ if TYPE_CHECKING:
     Error = Callable[[Tensor, Tensor], Tensor]
 
 __all__ = ["STATE_FILE", "Trainer"]
+
+_LOGGED_ERRORS: dict[str, Error] = {
+    "charbonnier": charbonnier,
+    "euclidean": half_sse,
+    "log": log_squared_error,
+}
 
 
 class Trainer:
@@ -102,7 +114,7 @@ class Trainer:
         self.images = self._sampler.images
         unseen = validation_images(config) or images
         self._validation = Validation(config, unseen, self._device)
-        self._logged_error = half_sse if config.loss == "euclidean" else charbonnier
+        self._logged_error = _LOGGED_ERRORS[config.loss]
         self._origin = RunIdentity(config, images, unseen)
         self._state_file = config.out / STATE_FILE
         resumes = self._state_file.exists()
@@ -121,7 +133,8 @@ class Trainer:
         self._step = 0
         self._pixels = 0
         self._seconds = 0.0
-        self._norm_frozen = config.tunes
+        self._has_norms = bool(norms(self._model))
+        self._norm_frozen = config.tunes and self._has_norms
         # What a trained model does already is the first point of its curve.
         self._validations = -1 if config.tunes else 0
         self._best = -math.inf
@@ -234,7 +247,8 @@ class Trainer:
 
     def _train_step(self, degraded: Tensor, clean: Tensor) -> float:
         fraction = self._fraction(self._step)
-        if not self._norm_frozen and fraction >= self.config.freeze_norm_from:
+        late = fraction >= self.config.freeze_norm_from
+        if self._has_norms and late and not self._norm_frozen:
             self._fix_norm()
         self._model.train()
         if self._norm_frozen:
@@ -248,7 +262,8 @@ class Trainer:
         reduced = self._is_reduced and not self._norm_frozen
         with torch.autocast(self._device.type, torch.bfloat16, enabled=reduced):
             prediction = self._forward(degraded.to(self._device))
-        loss = self._loss(prediction, clean, self._error(fraction))
+        error = self._error(fraction)
+        loss = self._loss(prediction, clean, error)
         if not math.isfinite(float(loss.detach())):
             raise diverged(f"The loss is no longer finite at step {self._step}")
         self._optimizer.zero_grad()
@@ -260,6 +275,8 @@ class Trainer:
         self._step += 1
         self._pixels += clean[:, 0].numel() * distributed.world()
         self._updating = False
+        if error is self._logged_error:
+            return float(loss.detach())
         with torch.no_grad():
             return float(self._loss(prediction, clean, self._logged_error))
 
@@ -300,7 +317,7 @@ class Trainer:
 
     def _validated(self, training_loss: float) -> Validated:
         model = self.averaged_model()
-        psnr, examples = self._validation.restored(model)
+        psnr, examples, predictions = self._validation.restored(model)
         if not all(value > -math.inf for value in psnr.values()):
             raise diverged(f"The weights are no longer finite at step {self._step}")
         mean = sum(psnr.values()) / len(psnr)
@@ -322,6 +339,7 @@ class Trainer:
             model=model,
             is_best=is_best,
             curve=tuple(self._curve),
+            watch=predictions | weight_sizes(model),
         )
 
     def _progress(self, meter: RunningMean) -> TrainingProgress:

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
     from memnet_core.model.network import Prediction
 
-__all__ = ["charbonnier", "half_mse", "half_sse", "memnet_loss"]
+__all__ = [
+    "charbonnier",
+    "half_mse",
+    "half_sse",
+    "log_squared_error",
+    "memnet_loss",
+]
 
 
 def half_sse(y: Tensor, clean: Tensor) -> Tensor:
@@ -29,6 +35,16 @@ def half_mse(y: Tensor, clean: Tensor) -> Tensor:
 def charbonnier(y: Tensor, clean: Tensor) -> Tensor:
     """Return √((x̃ − y)² + ε), averaged over the pixels; it learns faster at first."""
     return ((y - clean).square() + 1e-6).sqrt().mean()
+
+
+def log_squared_error(y: Tensor, clean: Tensor) -> Tensor:
+    """Return ln((x̃ − y)² + ε), the square averaged over each patch, in [0, 1]².
+
+    A patch counts by the ratio of its error to what it was, so that weak noise is
+    learned as well as strong noise, and PSNR is what falls out. ε = 1e-6 is an error of
+    a quarter of a gray level.
+    """
+    return ((y - clean).square().flatten(1).mean(1) + 1e-6).log().mean()
 
 
 def memnet_loss(

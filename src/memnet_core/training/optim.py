@@ -14,6 +14,8 @@ from memnet_core.training.muon import Muon
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from memnet_core.model.network import MemNet
+
 __all__ = [
     "Optimization",
     "clip_gradients",
@@ -25,9 +27,10 @@ __all__ = [
 
 _LONGEST_WARMUP = 0.05
 
-_SHARE_BESIDE_MUON = 0.1
-"""Moved as fast as Muon moves the rest, ReconNet grows and the units before it die,
-where the change that is to be learned is small: deblocking then learns nothing."""
+_ADAMW_SHARE = 0.1
+"""AdamW's part of Muon's learning rate, for what Muon does not move. With BatchNorm
+that includes the first and the last convolution: moved as fast as the others, ReconNet
+grows and the units before it die where the change to learn is small."""
 
 
 class Optimization(Protocol):
@@ -47,7 +50,7 @@ class Optimization(Protocol):
 
     @property
     def schedule(self) -> str:
-        """``cosine`` or ``steps``."""
+        """``cosine``, ``linear`` or ``steps``."""
 
     @property
     def decay_epochs(self) -> int:
@@ -66,27 +69,30 @@ class Optimization(Protocol):
         """Largest gradient times rate."""
 
 
-def make_optimizer(config: Optimization, model: nn.Module) -> torch.optim.Optimizer:
+def make_optimizer(config: Optimization, model: MemNet) -> torch.optim.Optimizer:
     """Return the optimizer; it decays the weights of convolutions and nothing else.
 
-    Groups of parameters hold by what share of the learning rate they move.
+    Groups of parameters hold by what share of the learning rate they move. Muon moves
+    the convolutions of the memory blocks and, in a network without BatchNorm, those of
+    FENet and ReconNet; AdamW moves the rest.
     """
     named = dict(model.named_parameters())
     inner = [n for n, p in named.items() if p.ndim == 4 and n.startswith("blocks.")]
     outer = [n for n, p in named.items() if p.ndim == 4 and n not in inner]
     rest = [n for n, p in named.items() if p.ndim < 4]
-    share = _SHARE_BESIDE_MUON if config.optimizer == "muon" else 1.0
+    share = _ADAMW_SHARE if config.optimizer == "muon" else 1.0
+    plain = not model.architecture.batch_norm
     groups = [
         {
             "params": [named[name] for name in names],
             "weight_decay": decay,
-            "share": part,
-            "orthogonal": names is inner,
+            "share": 1.0 if orthogonal else share,
+            "orthogonal": orthogonal,
         }
-        for names, decay, part in (
-            (inner, config.weight_decay, 1.0),
-            (outer, config.weight_decay, share),
-            (rest, 0.0, share),
+        for names, decay, orthogonal in (
+            (inner, config.weight_decay, True),
+            (outer, config.weight_decay, plain),
+            (rest, 0.0, False),
         )
     ]
     if config.optimizer == "muon":
@@ -114,6 +120,8 @@ def learning_rate(
     warmup = min(max(warmup, fraction / _LONGEST_WARMUP), 1.0)
     if config.schedule == "steps":
         decay: float = 0.1 ** (epoch // config.decay_epochs)
+    elif config.schedule == "linear":
+        decay = 1 - fraction
     else:
         decay = 0.5 * (1 + math.cos(math.pi * fraction))
     return config.learning_rate * warmup * decay

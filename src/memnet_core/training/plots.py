@@ -19,7 +19,10 @@ __all__ = ["draw_curves", "draw_examples"]
 
 
 def draw_curves(rows: list[Row], input_psnr: dict[str, float], path: Path) -> None:
-    """Draw the losses and the gain in PSNR of a run against its minutes.
+    """Draw what a run learns against its minutes.
+
+    Four panels: losses, gain in PSNR, gain of each intermediate prediction, and the
+    size of the weights of each layer.
 
     Parameters
     ----------
@@ -32,21 +35,34 @@ def draw_curves(rows: list[Row], input_psnr: dict[str, float], path: Path) -> No
     """
     from matplotlib.figure import Figure
 
-    figure = Figure((11, 4), layout="constrained")
-    losses, gains = figure.subplots(1, 2)
+    figure = Figure((11, 8), layout="constrained")
+    (losses, gains), (predictions, weights) = figure.subplots(2, 2)
     for quantity, label in (
         ("loss/training mean", "training"),
         ("loss/evaluation", "evaluation"),
     ):
         points = [(minutes, v) for _, minutes, name, v in rows if name == quantity]
         losses.plot(*zip(*points, strict=True), "o-", label=label)
-    losses.set(xlabel="minutes", ylabel="loss", yscale="log")
+    # The logarithm of an error is negative already.
+    is_log = any(v <= 0 for _, _, name, v in rows if name.startswith("loss/"))
+    losses.set(xlabel="minutes", ylabel="loss", yscale="linear" if is_log else "log")
     for level, before in input_psnr.items():
         points = [(m, v - before) for _, m, name, v in rows if name == f"PSNR/{level}"]
         gains.plot(*zip(*points, strict=True), "o-", label=level)
     gains.set(xlabel="minutes", ylabel="gain in PSNR on validation images (dB)")
-    for axes in (losses, gains):
-        axes.legend()
+    for axes, kind, label in (
+        (predictions, "prediction/", "PSNR of the intermediate predictions (dB)"),
+        (weights, "weights/", "root mean square of weights"),
+    ):
+        names = dict.fromkeys(name for _, _, name, _ in rows if name.startswith(kind))
+        for quantity in names:
+            points = [(minutes, v) for _, minutes, name, v in rows if name == quantity]
+            name = quantity.removeprefix(kind)
+            axes.plot(*zip(*points, strict=True), ".-", label=escape_mathtext(name))
+        axes.set(xlabel="minutes", ylabel=label)
+    for axes in (losses, gains, predictions, weights):
+        if axes.lines:
+            axes.legend(fontsize="small", ncols=2)
         axes.grid(alpha=0.3)
     _save(figure, path)
 

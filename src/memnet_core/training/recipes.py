@@ -13,6 +13,7 @@ import yaml
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core._util.safe_yaml import load_plain
 from memnet_core.errors import TrainingError
+from memnet_core.model.registry import find_model
 from memnet_core.tasks import TASKS, Levels
 from memnet_core.training.config import TrainingConfig, validated_config
 
@@ -37,36 +38,43 @@ _FAST: dict[str, Any] = {
         "recursions": 2,
         "channels": 48,
         "unshuffle": 2,
+        "batch_norm": False,
     },
     "phases": [
-        {"until": 0.35, "patch": 40, "batch": 8},
-        {"until": 0.7, "patch": 48, "batch": 12},
-        {"until": 1.0, "patch": 64, "batch": 16},
+        {"until": 0.7, "patch": 48, "batch": 8},
+        {"until": 1.0, "patch": 64, "batch": 8},
     ],
     "stride": None,
     "luminance": "both",
     "plain_share": 0.08,
     "optimizer": "muon",
-    "learning_rate": 2e-2,
-    "weight_decay": 1e-4,
-    "schedule": "cosine",
-    "warmup_steps": 300,
-    "clip_norm": 1.0,
+    "learning_rate": 5e-3,
+    "weight_decay": 0.5,
+    "schedule": "linear",
+    "warmup_steps": 60,
+    "clip_norm": None,
     "clip_theta": None,
-    "alpha": None,
-    "loss": "charbonnier",
-    "squared_error_from": 0.7,
-    "average_decay": 0.999,
-    "freeze_norm_from": 0.85,
+    "alpha": 0.8,
+    "loss": "log",
+    "average_decay": 0.998,
+    "freeze_norm_from": 1.0,
     "recalibration_batches": 10,
 }
-"""Many small steps first and larger batches late, with Muon and one cosine."""
+"""Many small steps with Muon. The weight decay is what lets long runs go on learning:
+without it weights grow until blocks die (docs/decisions/shape-and-recipe.md). α = 0.8
+gives the mean over the y_m a quarter of the weight of y."""
 
 _TUNE: dict[str, Any] = _FAST | {
     "phases": [{"until": 1.0, "patch": 48, "batch": 8}],
     "learning_rate": 2e-3,
+    "weight_decay": 1e-4,
+    "schedule": "cosine",
     "warmup_steps": 50,
+    "clip_norm": 1.0,
+    "alpha": None,
+    "loss": "charbonnier",
     "squared_error_from": 0.0,
+    "average_decay": 0.999,
     "freeze_norm_from": 0.0,
 }
 """From a trained model: smaller steps, its normalization kept, squared error, of which
@@ -129,7 +137,7 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
     TrainingError
         If a setting is unknown, missing, or out of range.
     ModelError
-        If the recipe is ``tune``, and there is no model to start from.
+        If there is no model to start from.
     """
     given: dict[str, Any] = {"recipe": "fast", "task": "deblock"}
     for layer in layers:
@@ -150,7 +158,9 @@ def config_from(*layers: Mapping[str, Any]) -> TrainingConfig:
     settings = {**recipe, **given}
     if any(given.get(length) is not None for length in _LENGTHS):
         settings |= {length: given.get(length) for length in _LENGTHS}
-    settings["architecture"] = recipe["architecture"] | given["architecture"]
+    settings["architecture"] = (
+        recipe["architecture"] | _norms_of(given.get("start")) | given["architecture"]
+    )
     if settings.get("teacher") and settings.get("teacher_share") is None:
         settings["teacher_share"] = _TEACHER_SHARE
     if "levels" not in settings and given["task"] in tuple(TASKS):
@@ -177,6 +187,13 @@ def _of_model(given: dict[str, Any], *, is_task_given: bool) -> dict[str, Any]:
         "task": card.task,
         "architecture": asdict(card.architecture) | given["architecture"],
     }
+
+
+def _norms_of(start: str | None) -> dict[str, Any]:
+    """Return whether the model to start from has BatchNorm, which a run keeps."""
+    if start is None:
+        return {}
+    return {"batch_norm": find_model(start).card.architecture.batch_norm}
 
 
 def _part(settings: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from memnet_core.errors import TrainingError
 from memnet_core.image_ops.metrics import psnr
@@ -15,7 +17,7 @@ from memnet_core.training.events import Example
 from memnet_core.training.losses import memnet_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     _Scored = tuple[NDArray[Any], NDArray[Any], float]
     """Degraded, clean, and what the level's plane holds, if there is one."""
 
-__all__ = ["RESERVED_STEPS", "Validation"]
+__all__ = ["RESERVED_STEPS", "Validation", "weight_sizes"]
 
 RESERVED_STEPS = 2**40
 """Samples of steps from here on are never trained on."""
@@ -89,11 +91,25 @@ class Validation:
         return _mean(losses)
 
     @torch.no_grad()
-    def restored(self, model: MemNet) -> tuple[dict[str, float], tuple[Example, ...]]:
-        """Return the mean PSNR by level, and some patches of the middle level."""
+    def restored(
+        self, model: MemNet
+    ) -> tuple[dict[str, float], tuple[Example, ...], dict[str, float]]:
+        """Restore the validation images.
+
+        Returns
+        -------
+        dict of str to float
+            Mean PSNR in dB by level.
+        tuple of Example
+            Some patches of the middle level.
+        dict of str to float
+            At the middle level, ``memory/m``, the mean of |B_m|, and
+            ``prediction/m``, the mean PSNR of y_m in dB.
+        """
         means = {}
         examples: list[Example] = []
-        shown = list(self._pairs)[len(self._pairs) // 2]
+        watched: dict[str, list[float]] = {}
+        middle = list(self._pairs)[len(self._pairs) // 2]
         for label, pairs in self._pairs.items():
             values = []
             for degraded, clean, told in pairs:
@@ -101,16 +117,55 @@ class Validation:
                 if model.architecture.level_map:
                     level = torch.full_like(planes[:, :1], told)
                     planes = torch.cat([planes, level], 1)
-                output = model(planes.to(self._device)).output[0]
-                image = 255 * output.cpu().numpy().transpose(1, 2, 0)
-                image = image.reshape(clean.shape)
+                with _memory_sizes(model) as sizes:
+                    prediction = model(planes.to(self._device))
+                image = _pixels(prediction.output, clean)
                 values.append(psnr(clean, image))
-                if label == shown and len(examples) < _EXAMPLES:
-                    shown_ones = (degraded, image, clean)
-                    cut = (_center(pixels, _EXAMPLE_SIDE) for pixels in shown_ones)
+                if label != middle:
+                    continue
+                for m, size in enumerate(sizes, 1):
+                    watched.setdefault(f"memory/{m}", []).append(size)
+                for m, y in enumerate(prediction.intermediate, 1):
+                    quality = psnr(clean, _pixels(y, clean))
+                    watched.setdefault(f"prediction/{m}", []).append(quality)
+                if len(examples) < _EXAMPLES:
+                    parts = (degraded, image, clean)
+                    cut = (_center(pixels, _EXAMPLE_SIDE) for pixels in parts)
                     examples.append(Example(label, *cut))
             means[label] = _mean(values)
-        return means, tuple(examples)
+        watch = {name: _mean(values) for name, values in watched.items()}
+        return means, tuple(examples), watch
+
+
+def weight_sizes(model: MemNet) -> dict[str, float]:
+    """Return the root mean square of the weights of each convolution."""
+    return {
+        f"weights/{name}": float(module.weight.detach().square().mean().sqrt())
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d)
+    }
+
+
+@contextmanager
+def _memory_sizes(model: MemNet) -> Iterator[list[float]]:
+    """Collect the mean of |B_m| of each block while a network runs."""
+    sizes: list[float] = []
+
+    def collect(block: nn.Module, inputs: object, b: Tensor) -> None:
+        sizes.append(float(b.abs().mean()))
+
+    hooks = [block.register_forward_hook(collect) for block in model.blocks]
+    try:
+        yield sizes
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _pixels(output: Tensor, clean: NDArray[Any]) -> NDArray[Any]:
+    """Return planes (1, C, H, W) in [0, 1] as pixels in [0, 255], shaped as others."""
+    pixels: NDArray[Any] = 255 * output[0].cpu().numpy().transpose(1, 2, 0)
+    return pixels.reshape(clean.shape)
 
 
 def _pairs(config: TrainingConfig, images: TrainingImages) -> dict[str, list[_Scored]]:

@@ -156,6 +156,7 @@ def _shape(architecture: Architecture) -> str:
             ("short_term", "short-term"),
             ("fenet_norm", "normalized FENet"),
             ("level_map", "level map"),
+            ("batch_norm", "BatchNorm"),
         )
         if getattr(architecture, name)
     ]

@@ -34,6 +34,8 @@ LEVELS = Levels.listed(2, 3, 4)
         {"unshuffle": 3},
         {"long_term": False, "fenet_norm": True},
         {"short_term": False, "multi_supervised": False},
+        {"batch_norm": False, "level_map": True},
+        {"batch_norm": False, "long_term": False},
     ],
     ids=str,
 )
@@ -48,6 +50,14 @@ def test_tensors_without_a_card_are_accepted_if_exact(
     assert model.architecture == network.architecture
     for name, tensor in network.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor)
+
+
+def test_number_of_recursions_that_nothing_tells_is_refused() -> None:
+    shape = SHAPE | {"batch_norm": False, "short_term": False}
+    tensors = MemNet(Architecture(**shape)).state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    with pytest.raises(ModelError, match="any number of recursions"):
+        architecture_of(shapes)
 
 
 def test_tensors_that_are_not_exact_are_refused(tmp_path: Path) -> None:

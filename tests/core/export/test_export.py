@@ -45,6 +45,7 @@ SHAPES: list[dict[str, Any]] = [
     {"unshuffle": 2, "image_channels": 3, "level_map": True, "fenet_norm": True},
     {"long_term": False, "short_term": False, "multi_supervised": False},
     {"long_term": False, "level_map": True},
+    {"unshuffle": 2, "level_map": True, "batch_norm": False},
 ]
 PLANE = 0.4
 

@@ -25,6 +25,8 @@ class Paper:
     batch_statistics: bool
 
     def tau(self, x: Tensor, norm: str) -> Tensor:
+        if not self.architecture.batch_norm:
+            return F.relu(x)
         mean = var = None
         if not self.batch_statistics:
             mean = self.tensors[f"{norm}.running_mean"]
@@ -274,6 +276,40 @@ def test_network_computes_the_equations_of_the_paper(
     torch.testing.assert_close(predicted.output, expected.output)
     assert len(predicted.intermediate) == (3 if multi_supervised else 0)
     torch.testing.assert_close(predicted.intermediate, expected.intermediate)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("multi_supervised", [False, True])
+@pytest.mark.parametrize("ablation", [{}, {"long_term": False}, {"short_term": False}])
+def test_network_without_batch_norm_computes_the_equations_with_relu_alone(
+    random_network: Callable[..., MemNet],
+    random_planes: Callable[..., Tensor],
+    ablation: dict[str, Any],
+    multi_supervised: bool,
+    training: bool,
+) -> None:
+    network = random_network(
+        memory_blocks=3,
+        recursions=2,
+        channels=4,
+        unshuffle=2,
+        multi_supervised=multi_supervised,
+        level_map=True,
+        batch_norm=False,
+        **ablation,
+    ).double()
+    assert not any("norm" in name for name in network.state_dict())
+    expected = Paper(network.architecture, network.state_dict(), training)(
+        x := random_planes(2, 2, 10, 12).double()
+    )
+    predicted = network.train(training)(x)
+    torch.testing.assert_close(predicted.output, expected.output)
+    torch.testing.assert_close(predicted.intermediate, expected.intermediate)
+
+
+def test_norm_before_fenet_needs_batch_norm() -> None:
+    with pytest.raises(ValueError, match="fenet_norm needs batch_norm"):
+        Architecture(fenet_norm=True, batch_norm=False)
 
 
 def test_early_exit_is_the_intermediate_prediction(

@@ -38,6 +38,17 @@ ARCHITECTURES = {
     "level": Architecture(
         memory_blocks=1, recursions=2, channels=4, unshuffle=3, level_map=True
     ),
+    "plain": Architecture(
+        memory_blocks=3, recursions=2, channels=8, unshuffle=2, batch_norm=False
+    ),
+    "plain NL NS": Architecture(
+        memory_blocks=3,
+        recursions=2,
+        channels=8,
+        long_term=False,
+        short_term=False,
+        batch_norm=False,
+    ),
     "coarse": Architecture(memory_blocks=2, recursions=1, channels=4, unshuffle=16),
 }
 

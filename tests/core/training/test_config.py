@@ -72,8 +72,18 @@ if TYPE_CHECKING:
         ),
         ({"luminance": "full"}, "luminance: Input should be 'studio' or 'both'"),
         ({"plain_share": 1.5}, "plain_share: Input should be less than or equal to 1"),
+        ({"task": "sr", "history_share": 0.1}, "only JPEGs made of clean images"),
+        ({"noise": "all"}, "noise: all is for the task denoise"),
+        (
+            {"task": "denoise", "noise": "all", "grain": "correlated"},
+            "noise: all has no grain",
+        ),
         ({"optimizer": "adam"}, "optimizer: Input should be 'muon', 'adamw' or 'sgd'"),
         ({"stride": 21, "plain_share": 0.1}, "on a grid are taken as they are"),
+        (
+            {"stride": 21, "plain_share": 0, "border_share": 0.1},
+            "on a grid are taken as they are",
+        ),
         (
             {"stride": 21, "plain_share": 0, "luminance": "both"},
             "on a grid are taken as they are",

@@ -162,6 +162,36 @@ def test_target_is_the_clean_image_with_a_share_of_the_answer(
     assert 5 < int(is_clean.sum()) < 27
 
 
+def test_noise_that_the_teacher_does_not_know_is_learned_from_clean_images(
+    make_config: Make, tmp_path: Path
+) -> None:
+    file = chain(tmp_path / "ffdnet.npz", 5, 6, 4)
+    config = make_config(
+        task="denoise",
+        noise="all",
+        levels={"values": [20], "continuous": False},
+        teacher=str(file),
+        teacher_share=0.5,
+        plain_share=0,
+        architecture={"unshuffle": 1, "level_map": True},
+    )
+    images = TrainingImages([picture(96, 96)])
+    degraded, target = DevicePatches(config, images, CPU).batch(0, 16, range(64))
+    _, clean = RandomPatches(config, images).batch(0, 16, range(64))
+    # It is told the true deviation, however the map is misread.
+    sigmas = torch.full((64, 1, 1, 1), 20 / 255)
+    taught = 0.5 * clean + 0.5 * ffdnet(weights(file), degraded[:, :1], sigmas)
+    is_taught = (target - taught).abs().flatten(1).amax(1) < 1e-5
+    is_clean = (target - clean).abs().flatten(1).amax(1) < 1e-5
+    assert (is_taught ^ is_clean).all()
+    assert 10 < int(is_taught.sum()) < 35
+    is_uneven = degraded[:, 1].flatten(1).std(1) > 1e-3
+    is_told = (degraded[:, 1, 0, 0] * 255 - 20).abs() < 1e-3
+    assert int((is_uneven & is_clean).sum()) > 5
+    assert int((is_taught & ~is_told).sum()) > 2
+    assert int((is_taught & is_uneven).sum()) <= int((is_taught & ~is_told).sum())
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_small_images_with_a_margin_are_enlarged_for_each_scale(
     make_config: Make, tmp_path: Path, channels: int

@@ -106,7 +106,10 @@ def test_finished_run_can_be_made_longer(make_config: Make) -> None:
 def test_normalization_learns_again_in_a_run_that_became_longer(
     make_config: Make,
 ) -> None:
-    config = make_config(steps=4, freeze_norm_from=0.7)
+    shape = {"memory_blocks": 2, "recursions": 1, "channels": 4, "unshuffle": 1}
+    config = make_config(
+        architecture=shape | {"batch_norm": True}, steps=4, freeze_norm_from=0.7
+    )
     write_config(config)
     list(Trainer(config).run())
     trainer = Trainer(config_of_run(config.out, steps=12))

@@ -21,7 +21,7 @@ from memnet_core.progress import Notice
 from memnet_core.tasks import Levels
 from memnet_core.training import loop
 from memnet_core.training.batchnorm import norms, recalibrate
-from memnet_core.training.checkpoint import read_state
+from memnet_core.training.checkpoint import read_state, write_state
 from memnet_core.training.events import Finished, StepDone, TrainingProgress, Validated
 from memnet_core.training.loop import STATE_FILE, Trainer
 from memnet_core.training.runner import train_session
@@ -37,6 +37,14 @@ if TYPE_CHECKING:
     Make = Callable[..., TrainingConfig]
 
 CPU = torch.device("cpu")
+NORMED = {
+    "memory_blocks": 2,
+    "recursions": 1,
+    "channels": 4,
+    "unshuffle": 1,
+    "batch_norm": True,
+}
+"""A network with BatchNorm, as the paper has it."""
 EVENTFUL: dict[str, Any] = {
     "phases": [
         {"until": 0.5, "patch": 16, "batch": 2},
@@ -227,7 +235,7 @@ def test_network_with_a_level_map_learns_and_is_told_the_level(
     [event] = validated(Trainer(config))
     assert event.model.architecture.level_map
     assert set(event.psnr) == {"q 10", "q 20", "q 40"}
-    assert event.evaluation_loss > 0
+    assert math.isfinite(event.evaluation_loss)
 
 
 def test_time_that_validations_take_is_not_training_time(
@@ -305,14 +313,21 @@ def test_state_of_before_images_and_threads_were_kept_serves(
     saved = read_state(config.out / STATE_FILE, CPU)
     del saved["images"], saved["threads"]
     saved["config"] = saved["config"].replace(str(clean_images), clean_images.name)
-    torch.save(saved, config.out / STATE_FILE)
+    write_state(config.out / STATE_FILE, saved)
     monkeypatch.chdir(clean_images.parent)
     assert Trainer(config).step == 1
 
 
 def test_losses_keep_one_error_where_training_changes_it(make_config: Make) -> None:
     checks = validated(
-        Trainer(make_config(validations=6, squared_error_from=0.4, learning_rate=1e-12))
+        Trainer(
+            make_config(
+                loss="charbonnier",
+                validations=6,
+                squared_error_from=0.4,
+                learning_rate=1e-12,
+            )
+        )
     )
     evaluation = [event.evaluation_loss for event in checks]
     assert evaluation == pytest.approx([evaluation[0]] * 6, rel=0.01)
@@ -328,7 +343,9 @@ def test_damaged_state_is_refused(make_config: Make) -> None:
 
 
 def test_recalibrated_statistics_are_those_of_the_data(make_config: Make) -> None:
-    config = make_config(recalibration_batches=30, freeze_norm_from=1)
+    config = make_config(
+        architecture=NORMED, recalibration_batches=30, freeze_norm_from=1
+    )
     trainer = Trainer(config)
     model = validated(trainer)[-1].model
     seen: list[torch.Tensor] = []
@@ -364,7 +381,8 @@ def test_without_an_average_the_weights_are_those_of_the_last_step(
 
 
 def test_norms_are_frozen_towards_the_end(make_config: Make) -> None:
-    model = validated(Trainer(make_config(freeze_norm_from=0.0)))[-1].model
+    config = make_config(architecture=NORMED, freeze_norm_from=0.0)
+    model = validated(Trainer(config))[-1].model
     tracked = [
         int(norm.num_batches_tracked)
         for norm in model.modules()
@@ -375,7 +393,11 @@ def test_norms_are_frozen_towards_the_end(make_config: Make) -> None:
 
 def test_fixed_statistics_belong_to_the_averaged_weights(make_config: Make) -> None:
     config = make_config(
-        steps=40, average_decay=0.999, learning_rate=2e-2, freeze_norm_from=0.96
+        architecture=NORMED,
+        steps=40,
+        average_decay=0.999,
+        learning_rate=2e-2,
+        freeze_norm_from=0.96,
     )
     trainer = Trainer(config)
     fixed = validated(trainer)[-1].model
@@ -389,18 +411,30 @@ def test_fixed_statistics_belong_to_the_averaged_weights(make_config: Make) -> N
         )
 
 
+@pytest.mark.parametrize("batch_norm", [True, False])
 def test_activation_checkpointing_changes_no_gradient(
-    make_config: Make, tmp_path: Path
+    make_config: Make, tmp_path: Path, batch_norm: bool
 ) -> None:
     plain, saving = (
-        make_config(activation_checkpointing=on, out=tmp_path / str(on))
+        make_config(
+            architecture=NORMED | {"batch_norm": batch_norm},
+            activation_checkpointing=on,
+            out=tmp_path / str(on),
+            precision="float32",
+        )
         for on in (False, True)
     )
     finished(Trainer(plain))
     finished(Trainer(saving))
     for name, tensor in state(plain)["model"].items():
-        if "running" not in name and "tracked" not in name:
-            assert tensor.equal(state(saving)["model"][name]), name
+        other = state(saving)["model"][name]
+        if "running" in name or "tracked" in name:
+            continue
+        if batch_norm:
+            assert tensor.equal(other), name
+        else:
+            # A ReLU that several gates share sums its gradients in another order.
+            torch.testing.assert_close(tensor, other, rtol=1e-4, atol=1e-6)
 
 
 def test_activation_checkpointing_keeps_fewer_activations() -> None:
@@ -457,6 +491,7 @@ def test_run_starts_from_a_smaller_model(make_config: Make, tmp_path: Path) -> N
         license="BSD-3-Clause",
     )
     trained = Trainer(make_config(start=str(path))).averaged_model()
+    assert trained.architecture.batch_norm
     assert trained.fenet.weight.equal(model.fenet.weight)
     with pytest.raises(TrainingError, match="fewer memory blocks or recursions"):
         Trainer(make_config(start=str(path), architecture={"channels": 5}))

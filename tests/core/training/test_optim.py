@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,8 +34,16 @@ def test_paper_divides_the_learning_rate_by_ten_every_twenty_epochs(
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
 
 
-def test_fast_recipe_warms_up_and_follows_a_cosine_to_zero(make_config: Make) -> None:
+def test_fast_recipe_warms_up_and_falls_evenly_to_zero(make_config: Make) -> None:
     config = make_config(learning_rate=1e-3, warmup_steps=99)
+    assert learning_rate(config, 0, 0, 0) == pytest.approx(1e-5)
+    for fraction in (0.25, 0.5, 0.9, 1.0):
+        expected = (1 - fraction) * 1e-3
+        assert learning_rate(config, 1000, fraction, 0) == pytest.approx(expected)
+
+
+def test_cosine_falls_slowly_at_both_ends(make_config: Make) -> None:
+    config = make_config(schedule="cosine", learning_rate=1e-3, warmup_steps=99)
     assert learning_rate(config, 0, 0, 0) == pytest.approx(1e-5)
     assert learning_rate(config, 49, 0, 0) == pytest.approx(5e-4)
     assert learning_rate(config, 1000, 0.5, 0) == pytest.approx(5e-4)
@@ -43,8 +52,9 @@ def test_fast_recipe_warms_up_and_follows_a_cosine_to_zero(make_config: Make) ->
 
 def test_warmup_takes_a_twentieth_of_a_short_run(make_config: Make) -> None:
     config = make_config(learning_rate=1e-3, warmup_steps=10_000)
-    assert learning_rate(config, 5, 0.025, 0) == pytest.approx(5e-4, rel=0.01)
-    assert learning_rate(config, 10, 0.05, 0) == pytest.approx(1e-3, rel=0.01)
+    # By then the linear schedule has come down by 2.5 and 5 %.
+    assert learning_rate(config, 5, 0.025, 0) == pytest.approx(4.875e-4, rel=0.01)
+    assert learning_rate(config, 10, 0.05, 0) == pytest.approx(9.5e-4, rel=0.01)
 
 
 def test_adjustable_clipping_limits_each_gradient_by_theta_over_rate(
@@ -77,14 +87,34 @@ def test_gradient_that_is_not_finite_is_reported(make_config: Make) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_only_the_weights_of_convolutions_decay(
-    make_config: Make, optimizer: str
+    make_config: Make, random_network: Callable[..., MemNet], optimizer: str
 ) -> None:
     config = make_config(optimizer=optimizer, weight_decay=0.5, learning_rate=0.1)
-    conv = layer(0.0)
-    before = [parameter.clone() for parameter in conv.parameters()]
-    make_optimizer(config, conv).step()
-    torch.testing.assert_close(conv.weight, before[0] * 0.95)
-    torch.testing.assert_close(conv.bias, before[1])
+    model = random_network(memory_blocks=1, recursions=1, channels=4)
+    model = copy.deepcopy(model).requires_grad_(True)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    make_optimizer(config, model).step()
+    for name, parameter in model.named_parameters():
+        kept = 0.95 if parameter.ndim == 4 else 1.0
+        torch.testing.assert_close(parameter.detach(), before[name] * kept)
+
+
+def test_muon_moves_every_convolution_where_there_is_no_batch_norm(
+    make_config: Make, random_network: Callable[..., MemNet]
+) -> None:
+    model = random_network(memory_blocks=2, recursions=1, channels=4, batch_norm=False)
+    config = make_config(optimizer="muon")
+    inner, outer, rest = make_optimizer(config, model).param_groups
+    assert [group["orthogonal"] for group in (inner, outer, rest)] == [
+        True,
+        True,
+        False,
+    ]
+    assert [group["share"] for group in (inner, outer, rest)] == [1, 1, 0.1]
+    decays = [group["weight_decay"] for group in (inner, outer, rest)]
+    assert decays == [config.weight_decay, config.weight_decay, 0]
 
 
 def test_muon_moves_the_convolutions_of_the_memory_blocks_and_nothing_else(

@@ -31,6 +31,16 @@ def losses(config: TrainingConfig) -> tuple[float, float]:
     return sum(every[:3]) / 3, sum(every[-10:]) / 10
 
 
+NORMED = {
+    "memory_blocks": 2,
+    "recursions": 1,
+    "channels": 4,
+    "unshuffle": 1,
+    "batch_norm": True,
+}
+"""A network with BatchNorm, as the paper has it."""
+
+
 def convolutions(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, torch.Tensor]]:
     """What convolutions return from now on, and whether gradients are taken."""
     seen: list[tuple[bool, torch.Tensor]] = []
@@ -86,11 +96,21 @@ def test_weights_updates_and_statistics_stay_in_float32(
     assert {tensor.dtype for tensor in held} <= {torch.float32, torch.int64}
 
 
+def test_run_without_batch_norm_stays_in_bfloat16(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = convolutions(monkeypatch)
+    list(Trainer(make_config(precision="bfloat16", freeze_norm_from=0.5)).run())
+    assert {y.dtype for trained, y in seen if trained} == {torch.bfloat16}
+
+
 def test_run_ends_in_float32_once_norms_are_frozen(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = convolutions(monkeypatch)
-    config = make_config(precision="bfloat16", steps=4, freeze_norm_from=0.5)
+    config = make_config(
+        architecture=NORMED, precision="bfloat16", steps=4, freeze_norm_from=0.5
+    )
     list(Trainer(config).run())
     types = [y.dtype for trained, y in seen if trained]
     half = len(types) // 2

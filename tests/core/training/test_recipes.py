@@ -56,7 +56,7 @@ def test_later_layers_and_the_file_take_precedence_over_the_recipe() -> None:
     assert (config.learning_rate, config.seed) == (1e-3, 3)
     assert (config.steps, config.minutes) == (5, None)
     assert config.architecture == Architecture(
-        memory_blocks=8, recursions=2, channels=32, unshuffle=2
+        memory_blocks=8, recursions=2, channels=32, unshuffle=2, batch_norm=False
     )
     assert config.name == "mine"
 

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 SMALL = Architecture(memory_blocks=2, recursions=2, channels=4)
 
 
+@pytest.mark.parametrize("batch_norm", [True, False])
 @pytest.mark.parametrize(("blocks", "recursions"), [(2, 2), (4, 2), (2, 3), (3, 5)])
 def test_grown_network_computes_the_same(
-    random_network: Callable[..., MemNet], blocks: int, recursions: int
+    random_network: Callable[..., MemNet],
+    blocks: int,
+    recursions: int,
+    batch_norm: bool,
 ) -> None:
-    model = random_network(**asdict(SMALL)).eval()
-    target = replace(SMALL, memory_blocks=blocks, recursions=recursions)
+    small = replace(SMALL, batch_norm=batch_norm)
+    model = random_network(**asdict(small)).eval()
+    target = replace(small, memory_blocks=blocks, recursions=recursions)
     larger = expand_model(model, target).eval()
     assert larger.architecture == target
     x = torch.rand(1, 1, 12, 15)

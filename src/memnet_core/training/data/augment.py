@@ -1,11 +1,12 @@
-"""What photographs lack: flat areas, white and black, lines and letters."""
+"""What photographs lack: flat areas, white and black, drawings, micrographs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+
+from memnet_core.training.data.synthetic_pictures import synthetic_crop
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +21,10 @@ __all__ = [
 
 _TONES = np.arange(256, dtype=np.uint8)
 
+_FLAT_SHARE = 0.25
+_CUT_SHARE = 0.2
+"""Of plain pictures; the rest is made by program."""
+
 
 class SyntheticAugment(NamedTuple):
     """What becomes of a photograph of 8 bits, whoever has its pixels.
@@ -31,7 +36,7 @@ class SyntheticAugment(NamedTuple):
     table : ndarray of uint8, shape (256,), optional
         What becomes of each of its tones.
     is_plain : bool
-        Whether it is flat, cut off or drawn.
+        Whether it is flat, cut off or made by program.
     """
 
     picture: NDArray[np.uint8] | None = None
@@ -94,22 +99,23 @@ def synthetic_patch(
     plane : ndarray of uint8, shape (H, W) or (H, W, 3)
         A photograph.
     rng : numpy.random.Generator
-        Decides on a flat area, the photograph cut off at white or black, or a drawing.
+        Decides on a flat area, the photograph cut off at white or black, or a picture
+        made by program.
     """
     return _draw_plain(plane.shape, rng).of(plane)
 
 
 def _draw_plain(shape: tuple[int, ...], rng: np.random.Generator) -> SyntheticAugment:
-    kind = rng.integers(3)
-    if kind == 0:
+    kind = rng.random()
+    if kind < _FLAT_SHARE:
         flat = np.full(shape, _tone(shape, rng), np.uint8)
         return SyntheticAugment(picture=flat, is_plain=True)
-    if kind == 1:
+    if kind < _FLAT_SHARE + _CUT_SHARE:
         gain, pivot = rng.uniform(1.2, 3), rng.choice((0, 255))
         stretched = pivot + gain * (_TONES.astype(np.float64) - (255 - pivot) / 2)
         cut = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
         return SyntheticAugment(table=cut, is_plain=True)
-    return SyntheticAugment(picture=_drawing(shape, rng), is_plain=True)
+    return SyntheticAugment(picture=synthetic_crop(shape, rng), is_plain=True)
 
 
 def dim_patch(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -140,27 +146,3 @@ def _tone(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, ...]:
     return (
         tuple(rng.integers(0, 256, 3).tolist()) if rng.random() < 0.5 else (tone,) * 3
     )
-
-
-def _drawing(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return boxes, lines and letters on a flat ground."""
-    height, width = shape[:2]
-    mode = "L" if len(shape) == 2 else "RGB"
-    picture = Image.new(mode, (width, height), _tone(shape, rng))
-    draw = ImageDraw.Draw(picture)
-    for _ in range(int(rng.integers(2, 8))):
-        x0, x1 = sorted(int(x) for x in rng.integers(0, width, 2))
-        y0, y1 = sorted(int(y) for y in rng.integers(0, height, 2))
-        tone, thickness = _tone(shape, rng), int(rng.integers(1, 4))
-        kind = rng.integers(4)
-        if kind == 0:
-            draw.rectangle((x0, y0, x1, y1), fill=tone)
-        elif kind == 1:
-            draw.ellipse((x0, y0, x1, y1), outline=tone, width=thickness)
-        elif kind == 2:
-            draw.line((x0, y1, x1, y0), fill=tone, width=thickness)
-        else:
-            letters = "".join(chr(int(c)) for c in rng.integers(48, 123, 6))
-            font = ImageFont.load_default(size=int(rng.integers(9, 28)))
-            draw.text((x0, y0), letters, fill=tone, font=font)
-    return np.asarray(picture)

@@ -17,6 +17,7 @@ from memnet_core.image_ops.resize import resize_matrix
 from memnet_core.jpeg.coding import BLOCK
 from memnet_core.jpeg.dct_bounds import dct_basis
 from memnet_core.jpeg.quality import chroma_table, luminance_table
+from memnet_core.noise import synthesis
 from memnet_core.tasks.correlated import (
     HOT_MEAN,
     CorrelatedDenoise,
@@ -26,6 +27,7 @@ from memnet_core.tasks.correlated import (
 from memnet_core.tasks.deblock import Deblock, draw_whole_chroma
 from memnet_core.tasks.denoise import Denoise
 from memnet_core.tasks.super_resolution import SuperResolution
+from memnet_core.training.data.jpeg_histories import LAST_SHIFT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from memnet_core.noise.synthesis import Noise
     from memnet_core.tasks import Task
+    from memnet_core.training.data.jpeg_histories import JpegHistory
 
     Degradation = Callable[
         [Tensor, Sequence[float], Sequence[np.random.Generator], torch.Generator],
@@ -44,12 +48,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEGRADATIONS",
+    "add_noise",
     "bicubic",
+    "compress_twice",
     "correlated_noise",
     "gaussian_noise",
     "jpeg",
     "shrunk",
-    "to_device_async",
+    "windows",
 ]
 
 # JFIF's conversion in 16 bits behind the point, as libjpeg rounds it. All sums of
@@ -131,6 +137,74 @@ def correlated_noise(
     return torch.addcmul(pixels, noise, deviations[:, None, None, None])
 
 
+def add_noise(
+    pixels: Tensor, noises: Sequence[Noise], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Add noise of a description for each sample; see `memnet_core.noise.synthesis`.
+
+    Parameters
+    ----------
+    pixels : Tensor
+        Clean pixels of shape (N, C, H, W), in [0, 255].
+    noises : sequence of Noise
+        N of them.
+    generator : torch.Generator
+        Of the device that the pixels are on.
+
+    Returns
+    -------
+    noisy : Tensor, shape (N, C, H, W)
+        Pixels on the same scale, which may leave [0, 255].
+    told : Tensor, shape (N, 1, H, W)
+        Local standard deviation as read, in gray levels.
+    """
+    device, size = pixels.device, (pixels.shape[2], pixels.shape[3])
+    gains = np.stack([noise.sigma * noise.gain(*size) for noise in noises])
+    misreadings = np.stack([noise.misreading(*size) for noise in noises])
+    floor = to_device_async(_by_sample([noise.floor for noise in noises]), device)
+    peak = pixels.amax((1, 2, 3), keepdim=True).clamp(min=1)
+    share = floor + (1 - floor) * pixels / peak
+    deviation = (
+        to_device_async(gains.astype(np.float32), device)[:, None] * share.sqrt()
+    )
+    told = deviation.square().mean(1, keepdim=True).sqrt()
+    noisy = torch.addcmul(pixels, deviation, _unit_noise(pixels, noises, generator))
+    return noisy, told * to_device_async(misreadings.astype(np.float32), device)[
+        :, None
+    ]
+
+
+def _unit_noise(
+    pixels: Tensor, noises: Sequence[Noise], generator: torch.Generator
+) -> Tensor:
+    """Return noise of unit deviation, hot pixels aside."""
+    device, (count, channels, *size) = pixels.device, pixels.shape
+    random: Any = {"generator": generator, "device": device}
+    height, width = (side + synthesis.WRAP for side in size)
+    unit: Tensor = torch.randn((count, channels, height, width), **random)
+    if blurred := [number for number, noise in enumerate(noises) if noise.down]:
+        numbers = to_device_async(np.array(blurred), device)
+        responses = np.stack([noises[n].response(height, width) for n in blurred])
+        coefficients = torch.fft.rfft2(unit[numbers])
+        coefficients = coefficients * to_device_async(responses, device)[:, None]
+        unit[numbers] = torch.fft.irfft2(coefficients, s=(height, width))
+    unit = unit[..., : size[0], : size[1]]
+    if any(noise.rows for noise in noises):
+        rows = to_device_async(_by_sample([noise.rows for noise in noises]), device)
+        offsets = torch.randn((count, 1, size[0], 1), **random)
+        unit = (1 - rows.square()).sqrt() * unit + rows * offsets
+    if any(noise.hot for noise in noises):
+        hot = to_device_async(_by_sample([noise.hot for noise in noises]), device)
+        chance, surprise = (torch.rand(pixels.shape, **random) for _ in range(2))
+        unit = unit - synthesis.HOT_MEAN * (1 - surprise).log() * (chance < hot)
+    return unit
+
+
+def _by_sample(values: Sequence[float]) -> NDArray[np.float32]:
+    """Return a number for each sample, of shape (N, 1, 1, 1)."""
+    return np.array(values, np.float32).reshape(-1, 1, 1, 1)
+
+
 def bicubic(pixels: Tensor, scale: int) -> Tensor:
     """Shrink and enlarge as MATLAB's ``imresize`` does, neither clipped nor rounded.
 
@@ -206,6 +280,69 @@ def jpeg(
             decoded.append(code(chroma[part], steps[part]))
     order = to_device_async(np.argsort(np.concatenate(kinds)), pixels.device)
     return _from_ycc(y, torch.cat(decoded)[order])[..., :width]
+
+
+def compress_twice(
+    pixels: Tensor, qualities: Sequence[int], histories: Sequence[JpegHistory]
+) -> tuple[Tensor, Tensor]:
+    """Return JPEGs with a history, and what they would be without compression.
+
+    See `memnet_core.training.data.jpeg_histories.compress_twice`, from which the former
+    differ by at most 0.4 gray levels in the mean of photographs.
+
+    Parameters
+    ----------
+    pixels : Tensor of float32
+        Clean pixels of shape (N, 1 or 3, H, W), whole gray levels in [0, 255].
+    qualities : sequence of int
+        N qualities of the first compression.
+    histories : sequence of JpegHistory
+        N histories of which the first pictures have one size.
+    """
+    size = pixels.shape[2], pixels.shape[3]
+    height, width = histories[0].source(*size)
+    source = _resized(pixels, (height, width))
+    padded = F.pad(source.round().clamp(0, 255), [LAST_SHIFT] * 4, mode="replicate")
+    shifts = to_device_async(
+        np.array([history.shift for history in histories]), pixels.device
+    )
+    outer = height + LAST_SHIFT, width + LAST_SHIFT
+    firsts, lasts = zip(*(history.whole_chroma for history in histories), strict=True)
+    first = jpeg(windows(padded, LAST_SHIFT - shifts, outer), qualities, firsts)
+    kept = windows(first, shifts, (height, width))
+    between = _resized(kept, size).round().clamp(0, 255)
+    last = jpeg(between, [history.quality for history in histories], lasts)
+    return last, _resized(source, size).clamp(0, 255)
+
+
+def _resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    if pixels.shape[2:] == size:
+        return pixels
+    rows, columns = (
+        to_device_async(resize_matrix(old, new).astype(np.float32), pixels.device)
+        for old, new in zip(pixels.shape[2:], size, strict=True)
+    )
+    return rows @ pixels @ columns.T
+
+
+def windows(planes: Tensor, starts: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a window of each of some planes.
+
+    Parameters
+    ----------
+    planes : Tensor
+        Shape (N, C, H, W).
+    starts : Tensor of int64
+        Shape (N, 2): row and column at which the window begins.
+    size : (int, int)
+        Height and width of the windows.
+    """
+    count, channels, _, width = planes.shape
+    steps = [torch.arange(side, device=planes.device) for side in size]
+    rows = (starts[:, :1] + steps[0])[:, None, :, None]
+    columns = (starts[:, 1:] + steps[1])[:, None, None, :]
+    high = planes.gather(2, rows.expand(count, channels, size[0], width))
+    return high.gather(3, columns.expand(count, channels, *size))
 
 
 def _steps(

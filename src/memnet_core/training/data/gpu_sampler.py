@@ -8,10 +8,14 @@ import numpy as np
 import torch
 
 from memnet_core.errors import TrainingError
+from memnet_core.noise.synthesis import draw_noise
 from memnet_core.training.data.gpu_degradations import (
     DEGRADATIONS,
+    add_noise,
+    compress_twice,
     shrunk,
     to_device_async,
+    windows,
 )
 from memnet_core.training.data.sampler import RandomPatches, make_sampler
 from memnet_core.training.distillation import read_teachers
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data.augment import SyntheticAugment
     from memnet_core.training.data.images import TrainingImages
-    from memnet_core.training.data.sampler import PatchLocation, Sampler
+    from memnet_core.training.data.sampler import PatchLocation, Sample, Sampler
     from memnet_core.training.distillation import Teacher
 
 __all__ = ["DevicePatches", "sampler_on"]
@@ -95,9 +99,8 @@ class DevicePatches(RandomPatches):
         """Return some samples of a step, on the device; see `Sampler.batch`."""
         chosen = list(numbers)
         rngs = [np.random.default_rng([self._seed, step, number]) for number in chosen]
-        samples = [_Sample(self._place(patch, rng), rng) for rng in rngs]
+        places = [self._place(patch, rng) for rng in rngs]
         if self._degraded is not None:
-            places = [sample.place for sample in samples]
             resident = (self._degraded, self._clean)
             degraded, clean = (r.crops(places) / 255 for r in resident)
             told = [self._told(place.image) for place in places]
@@ -105,18 +108,34 @@ class DevicePatches(RandomPatches):
         entropy = np.random.SeedSequence([self._seed, step, chosen[0]])
         generator = torch.Generator(self._device)
         generator.manual_seed(int(entropy.generate_state(1, np.uint32)[0]))
-        periods = [self._task.period(sample.place.level) for sample in samples]
-        groups = [np.flatnonzero(np.equal(periods, p)) for p in sorted(set(periods))]
+        samples = [
+            _Sample(self._sample(place, patch, rng), rng)
+            for place, rng in zip(places, rngs, strict=True)
+        ]
+        groups = self._alike(samples)
         parts = [
             self._made([samples[number] for number in group], patch, generator)
             for group in groups
         ]
         order = to_device_async(np.argsort(np.concatenate(groups)), self._device)
-        degraded, clean = (
-            torch.cat(planes)[order] / 255 for planes in zip(*parts, strict=True)
+        degraded, clean, levels = (
+            torch.cat(planes)[order] for planes in zip(*parts, strict=True)
         )
-        told = [self._task.level_map_value(sample.place.level) for sample in samples]
-        return self._with_levels(degraded, told), clean
+        degraded = degraded / 255
+        if self._level_map:
+            degraded = torch.cat([degraded, levels], 1)
+        return degraded, clean / 255
+
+    def _alike(self, samples: Sequence[_Sample]) -> list[list[int]]:
+        """Return the numbers of samples whose regions are degraded together."""
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        for number, (sample, _) in enumerate(samples):
+            (top, bottom), (left, right) = sample.frame
+            history = sample.history
+            source = history.source(bottom - top, right - left) if history else ()
+            alike = self._task.period(sample.place.level), sample.frame, source
+            groups.setdefault(alike, []).append(number)
+        return [groups[key] for key in sorted(groups)]
 
     def _with_levels(self, degraded: Tensor, told: Sequence[float | None]) -> Tensor:
         """Put the level's plane behind the others, if there is one."""
@@ -130,31 +149,45 @@ class DevicePatches(RandomPatches):
 
     def _made(
         self, samples: Sequence[_Sample], patch: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Return degraded and clean patches of samples of one period, in [0, 255]."""
-        places, rngs = zip(*samples, strict=True)
-        region = self._clean.crops(places)
-        varieties = [
-            self._variety(self._pairs[place.image][0], place.side, rng)
-            for place, rng in samples
-        ]
-        region = _varied(region, varieties)
-        levels = [place.level for place in places]
-        starts = [self._start(place.level, rng) for place, rng in samples]
-        degraded = DEGRADATIONS[type(self._task)](region, levels, rngs, generator)
-        at = to_device_async(np.array(starts), self._device)
-        seen, clean = _windows(degraded, at, patch), _windows(region, at, patch)
-        if not self._teachers:
-            return seen, clean
-        teacher = self._teachers[self._task.scale(levels[0])]
-        values = [self._task.level_map_value(level) for level in levels]
-        answer = _answered(
-            teacher, region, seen, to_device_async(_column(values), self._device)
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return degraded and clean patches of samples alike, and level planes.
+
+        Pixels are in [0, 255], levels as the network is told them.
+        """
+        drawn, rngs = zip(*samples, strict=True)
+        varieties = [sample.variety for sample in drawn]
+        levels = [sample.place.level for sample in drawn]
+        region = _varied(self._clean.crops([s.place for s in drawn]), varieties)
+        rows, columns = (slice(*ends) for ends in drawn[0].frame)
+        region = region[..., rows, columns]
+        at = to_device_async(np.array([sample.start for sample in drawn]), self._device)
+        clean = windows(region, at, (patch, patch))
+        values = to_device_async(
+            _column([*map(self._task.level_map_value, levels)]), self._device
         )
-        if teacher.scale > 1:
-            answer = _windows(answer, at, patch)
-        shares = [0 if v.is_plain else self._share for v in varieties]
-        return seen, clean.lerp(answer, to_device_async(_column(shares), self._device))
+        taught = [not variety.is_plain for variety in varieties]
+        if self._all_noise:
+            noises = [*map(draw_noise, levels, rngs)]
+            seen, deviations = add_noise(clean, noises, generator)
+            told = deviations / 255
+            taught = [t and n.is_white for t, n in zip(taught, noises, strict=True)]
+        elif histories := [sample.history for sample in drawn if sample.history]:
+            pair = compress_twice(region, [*map(round, levels)], histories)
+            seen, clean = (windows(planes, at, (patch, patch)) for planes in pair)
+            told = values.expand_as(seen[:, :1])
+            taught = [False] * len(levels)
+        else:
+            degrade = DEGRADATIONS[type(self._task)]
+            seen = windows(degrade(region, levels, rngs, generator), at, (patch, patch))
+            told = values.expand_as(seen[:, :1])
+        if self._teachers and any(taught):
+            teacher = self._teachers[self._task.scale(levels[0])]
+            these = to_device_async(np.flatnonzero(taught), self._device)
+            answer = _answered(teacher, region[these], seen[these], values[these])
+            if teacher.scale > 1:
+                answer = windows(answer, at[these], (patch, patch))
+            clean[these] = clean[these].lerp(answer, self._share)
+        return seen, clean, told
 
 
 @torch.no_grad()
@@ -172,7 +205,7 @@ def _column(values: Sequence[float]) -> NDArray[np.float32]:
 
 
 class _Sample(NamedTuple):
-    place: PatchLocation
+    drawn: Sample
     rng: np.random.Generator
 
 
@@ -228,13 +261,3 @@ def _varied(region: Tensor, varieties: Sequence[SyntheticAugment]) -> Tensor:
         old = region[numbers]
         region[numbers] = tones.gather(1, old.flatten(1).long()).view_as(old)
     return region
-
-
-def _windows(planes: Tensor, starts: Tensor, side: int) -> Tensor:
-    """Return a square of each of (N, C, H, W) planes, which begins at (N, 2) starts."""
-    count, channels, _, width = planes.shape
-    steps = torch.arange(side, device=planes.device)
-    rows = (starts[:, :1] + steps)[:, None, :, None]
-    columns = (starts[:, 1:] + steps)[:, None, None, :]
-    high = planes.gather(2, rows.expand(count, channels, side, width))
-    return high.gather(3, columns.expand(count, channels, side, side))

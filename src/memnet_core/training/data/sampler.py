@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from memnet_core.image_ops.resize import modcrop
+from memnet_core.noise.synthesis import add_noise, draw_noise
 from memnet_core.training.data.augment import SyntheticAugment, draw_variety
+from memnet_core.training.data.jpeg_histories import compress_twice, draw_history
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,19 +23,26 @@ if TYPE_CHECKING:
     from memnet_core.tasks import Task
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.data.images import TrainingImages
+    from memnet_core.training.data.jpeg_histories import JpegHistory
 
-    Patch = tuple[NDArray[Any], NDArray[Any], float | None]
-    """Degraded, clean, and what the level's plane holds, if there is one."""
+    Patch = tuple[NDArray[Any], NDArray[Any], float | NDArray[Any] | None]
+    """Degraded, clean, and what the level's plane holds, if there is one: a number, or
+    one for each pixel."""
 
 __all__ = [
     "GridPatches",
     "PatchLocation",
     "RandomPatches",
+    "Sample",
     "Sampler",
     "degraded_window",
     "make_sampler",
     "network_planes",
 ]
+
+
+_BORDERS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
+"""Sides and corners of a picture: before, at neither border, behind."""
 
 
 class PatchLocation(NamedTuple):
@@ -57,6 +66,31 @@ class PatchLocation(NamedTuple):
     left: int
     side: int
     turn: int
+
+
+class Sample(NamedTuple):
+    """What a sample is made of, its noise aside.
+
+    Attributes
+    ----------
+    place : PatchLocation
+        Where it comes from.
+    variety : SyntheticAugment
+        What becomes of the photograph.
+    frame : ((int, int), (int, int))
+        First and last row and column, the last ones exclusive, of what the picture
+        has of the square: all of it, unless the patch is at the picture's border.
+    start : (int, int)
+        Row and column in the frame at which the patch begins.
+    history : JpegHistory, optional
+        What became of a JPEG after its level.
+    """
+
+    place: PatchLocation
+    variety: SyntheticAugment
+    frame: tuple[tuple[int, int], tuple[int, int]]
+    start: tuple[int, int]
+    history: JpegHistory | None = None
 
 
 class Sampler(Protocol):
@@ -137,8 +171,11 @@ class RandomPatches:
         self._seed = config.seed
         self._paired = images.degraded is not None
         self._level_map = config.architecture.level_map
+        self._all_noise = config.noise == "all"
         self._plain_share = config.plain_share
         self._dim_share = config.dim_share
+        self._border_share = config.border_share
+        self._history_share = config.history_share
         as_it_is = (
             self._task.full_range
             or config.luminance == "studio"
@@ -168,16 +205,26 @@ class RandomPatches:
         JPEG's blocks begin anywhere in the patch; the pixels of the small image begin
         with it; and what a border does to a degradation stays outside of it.
         """
-        image, level, top, left, side, turn = self._place(patch, rng)
+        place = self._place(patch, rng)
+        image, level, top, left, side, turn = place
         clean, degraded = (
             _turned(plane[top : top + side, left : left + side], turn)
             for plane in self._pairs[image]
         )
         if self._paired:
             return degraded, clean, self._told(image)
-        clean = self._variety(clean, side, rng).of(clean)
-        start = self._start(level, rng)
-        pair = degraded_window(clean, start, patch, self._task, level, rng)
+        sample = self._sample(place, patch, rng)
+        rows, columns = (slice(*ends) for ends in sample.frame)
+        clean = sample.variety.of(clean)[rows, columns]
+        if self._all_noise:
+            degraded, deviation = add_noise(clean, draw_noise(level, rng), rng)
+            return degraded, clean, deviation / 255 if self._level_map else None
+        if sample.history:
+            whole = compress_twice(clean, round(level), sample.history)
+            window = tuple(slice(s, s + patch) for s in sample.start)
+            pair = whole[0][window], whole[1][window]
+        else:
+            pair = degraded_window(clean, sample.start, patch, self._task, level, rng)
         return *pair, self._task.level_map_value(level) if self._level_map else None
 
     def _place(self, patch: int, rng: np.random.Generator) -> PatchLocation:
@@ -210,6 +257,30 @@ class RandomPatches:
             dim=self._dim_share,
             studio=self._studio_share,
         )
+
+    def _sample(
+        self, place: PatchLocation, patch: int, rng: np.random.Generator
+    ) -> Sample:
+        """Draw what is made of a place."""
+        variety = self._variety(self._pairs[place.image][0], place.side, rng)
+        starts = self._start(place.level, rng)
+        borders = [0, 0]
+        if place.side > patch and rng.random() < self._border_share:
+            borders = [*_BORDERS[rng.integers(len(_BORDERS))]]
+        multiple = self._task.multiple(place.level)
+        frame = [(0, place.side), (0, place.side)]
+        begins = [*starts]
+        for axis, (start, border) in enumerate(zip(starts, borders, strict=True)):
+            if border < 0:
+                frame[axis], begins[axis] = (start, place.side), 0
+            elif border > 0 and (start + patch) % multiple == 0:
+                frame[axis] = (0, start + patch)
+        sample = Sample(place, variety, (frame[0], frame[1]), (begins[0], begins[1]))
+        if self._history_share and rng.random() < self._history_share:
+            is_color = self._pairs[place.image][0].ndim == 3
+            history = draw_history(round(place.level), is_color, rng)
+            return sample._replace(history=history)
+        return sample
 
     def _start(self, level: float, rng: np.random.Generator) -> tuple[int, int]:
         """Draw where in its region a patch begins.
@@ -351,8 +422,9 @@ def _stacked(patches: Iterable[Patch]) -> _Batch:
     degraded, clean, levels = zip(*patches, strict=True)
     planes = _planes(degraded)
     if levels[0] is not None:
-        level = torch.tensor(levels).reshape(-1, 1, 1, 1).expand_as(planes[:, :1])
-        planes = torch.cat([planes, level], 1)
+        size = planes.shape[-2:]
+        maps = [np.broadcast_to(np.asarray(v, np.float32), size) for v in levels]
+        planes = torch.cat([planes, torch.from_numpy(np.stack(maps)[:, None])], 1)
     return planes, _planes(clean)
 
 

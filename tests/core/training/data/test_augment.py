@@ -67,3 +67,12 @@ def test_dim_patches_are_darker_and_keep_the_order_of_brightness() -> None:
     assert all(np.all(np.diff(values) >= 0) for values in dimmed)
     assert np.median([values.mean() for values in dimmed]) < 100
     assert min(values.max() - values.min() for values in dimmed) < 60
+
+
+def test_flat_patches_are_exactly_flat_and_a_quarter_of_the_plain_ones() -> None:
+    photo = np.random.default_rng(3).integers(0, 256, (32, 32), np.uint8)
+    made = [synthetic_patch(photo, np.random.default_rng(seed)) for seed in range(400)]
+    flat = [int(patch[0, 0]) for patch in made if np.ptp(patch) == 0]
+    assert 0.2 < len(flat) / len(made) < 0.45
+    assert 0.2 < np.mean(np.isin(flat, (0, 255))) < 0.95
+    assert len(set(flat)) > 20

@@ -54,6 +54,7 @@ def test_samples_are_those_of_the_cpu(
         task=task,
         plain_share=0.4,
         dim_share=0.3,
+        border_share=0.5,
         architecture=COLOR if channels else {"unshuffle": 1, "level_map": True},
         phases=[{"until": 1, "patch": patch, "batch": 24}],
     )
@@ -200,10 +201,11 @@ class NoGenerator:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"task": "deblock"},
+        {"task": "deblock", "border_share": 0.3, "history_share": 0.5},
         {"task": "sr"},
         {"task": "denoise"},
         {"task": "denoise", "grain": "correlated"},
+        {"task": "denoise", "noise": "all"},
     ],
     ids=str,
 )
@@ -233,3 +235,28 @@ def test_nothing_leaves_the_device_or_comes_from_another(
     assert degraded.is_meta
     assert clean.is_meta
     assert degraded.shape == (12, (channels or 1) + 1, 16, 16)
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_maps_of_all_noise_are_those_of_the_cpu(
+    make_config: Make, channels: int | None
+) -> None:
+    config = make_config(
+        task="denoise",
+        noise="all",
+        levels={"values": [0, 75], "continuous": True},
+        plain_share=0.2,
+        architecture=COLOR if channels else {"unshuffle": 1, "level_map": True},
+    )
+    images = TrainingImages([picture(96, 120, channels)])
+    one_by_one, together = both(config, images)
+    expected, clean = one_by_one.batch(4, 32, range(48))
+    made, same = together.batch(4, 32, range(48))
+    torch.testing.assert_close(same, clean, rtol=0, atol=1e-6)
+    torch.testing.assert_close(made[:, -1], expected[:, -1], rtol=1e-3, atol=1e-5)
+    even = expected[:, -1].flatten(1).std(1) < 1e-6
+    assert 0.3 < float(even.float().mean()) < 0.8
+    for degraded in (expected, made):
+        noise = (degraded[:, :-1] - clean).flatten(1).std(1)
+        told = degraded[:, -1].square().flatten(1).mean(1).sqrt()
+        assert float((noise / told).log().abs().median()) < 0.1

@@ -359,3 +359,55 @@ def test_noise_of_a_correlated_grain_is_shared_by_neighbors(make_config: Make) -
     assert float(noise.std()) == pytest.approx(40, rel=0.1)
     assert float(shared.max()) > 0.5
     assert float(shared.min()) < 0.1
+
+
+def test_flat_patches_have_the_noise_of_the_task(make_config: Make) -> None:
+    config = make_config(
+        task="denoise",
+        noise="all",
+        levels={"values": [25], "continuous": False},
+        plain_share=1,
+        architecture={"unshuffle": 1, "level_map": True},
+    )
+    images = TrainingImages([noise(64, 64)])
+    degraded, clean = make_sampler(config, images).batch(0, 24, range(80))
+    flat = clean.flatten(1).std(1) == 0
+    assert int(flat.sum()) > 15
+    added = (degraded[flat, 0] - clean[flat, 0]).flatten(1).std(1)
+    told = degraded[flat, 1].square().flatten(1).mean(1).sqrt()
+    assert float((added / told).min()) > 0.65
+    assert float((added / told).median()) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(("task", "level"), [("deblock", 20), ("sr", 2), ("sr", 3)])
+def test_share_of_patches_at_borders_has_nothing_beyond_them(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch, task: str, level: int
+) -> None:
+    at: list[tuple[int, int]] = []
+
+    def recorded(plane: Any, start: tuple[int, int], patch: int, *rest: Any) -> Any:
+        ends = zip(start, plane.shape, strict=True)
+        y, x = ((s + patch == n) - (s == 0) for s, n in ends)
+        at.append((int(y), int(x)))
+        return degraded_window(plane, start, patch, *rest)
+
+    monkeypatch.setattr("memnet_core.training.data.sampler.degraded_window", recorded)
+    for share in (0, 0.5):
+        config = make_config(
+            task=task,
+            levels={"values": [level], "continuous": False},
+            plain_share=0.2,
+            border_share=share,
+        )
+        sampler = RandomPatches(config, TrainingImages([noise(90, 90)]))
+        at.clear()
+        degraded, clean = sampler.batch(0, 16, range(200))
+        assert degraded.shape == clean.shape == (200, 1, 16, 16)
+        # 16 px hold no whole number of pixels of a picture three times smaller, so
+        # that there is no border behind them.
+        behind = 8 if level != 3 else 3
+        touching = share if behind == 8 else share * 5 / 8
+        assert np.mean([place != (0, 0) for place in at]) == pytest.approx(
+            touching, abs=0.1
+        )
+        assert len({*at} - {(0, 0)}) == (behind if share else 0)
