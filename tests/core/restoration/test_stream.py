@@ -321,6 +321,21 @@ def test_a_row_that_begins_another_cell_takes_the_memory_of_a_row_of_maps(
     assert engine.memory(300, 7) - engine.memory(300, 6) > 2 * within
 
 
+@pytest.mark.parametrize("more", ["level_map", "long_term"])
+def test_level_planes_and_gates_over_all_blocks_take_memory(
+    tiny_model: TinyModel, more: str
+) -> None:
+    shape: dict[str, Any] = {"memory_blocks": 3, "recursions": 1, "channels": 4}
+    needed = [
+        Engine(tiny_model(Architecture(**shape, **{more: has})), device="cpu").memory(
+            300, 8
+        )
+        for has in (False, True)
+    ]
+    # At least a row of floats for each row of a strip.
+    assert needed[1] >= needed[0] + 8 * 300 * 4
+
+
 MEASURE = """
 import sys
 from pathlib import Path
