@@ -160,6 +160,15 @@ def test_strips_are_whole_cells_and_lower_where_rows_are_longer(
     assert engine.strip_rows(width, 2 * images) <= rows
 
 
+def test_several_images_at_once_share_the_cache(
+    tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memnet_core.restoration.stream.cache_size", lambda: 2**24)
+    engine = Engine(tiny_model(SMALL), device="cpu")
+    alone = engine.strip_rows(1000)
+    assert engine.strip_rows(1000, 3) == pytest.approx(alone / 3, abs=1)
+
+
 def test_rows_that_are_missing_are_noticed(tiny_model: TinyModel) -> None:
     engine = Engine(tiny_model(SMALL), device="cpu")
     with pytest.raises(ValueError, match="30 rows in place of 40"):
@@ -248,6 +257,14 @@ def test_overflow_in_half_precision_is_told_and_computed_exactly_on_demand(
     assert (exact.precision, exact.device) == ("float32", half.device)
     expected = restored(Engine(model, device="cpu"), planes, 8)
     np.testing.assert_array_equal(restored(exact, planes, 8), expected)
+
+
+def test_exact_engine_stops_after_the_same_block(tiny_model: TinyModel) -> None:
+    model = tiny_model(SMALL)
+    early = Engine(model, device="cpu", exit_block=1, precision="bfloat16").exact()
+    planes = noise(1, 1, 20, 30)
+    assert_near(restored(early, planes, 8), whole(model, planes, 1))
+    assert early.radius < Engine(model, device="cpu").radius
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
