@@ -160,6 +160,15 @@ def test_strips_are_whole_cells_and_lower_where_rows_are_longer(
     assert engine.strip_rows(width, 2 * images) <= rows
 
 
+def test_several_images_at_once_share_the_cache(
+    tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memnet_core.restoration.stream.cache_size", lambda: 2**24)
+    engine = Engine(tiny_model(SMALL), device="cpu")
+    alone = engine.strip_rows(1000)
+    assert engine.strip_rows(1000, 3) == pytest.approx(alone / 3, abs=1)
+
+
 def test_rows_that_are_missing_are_noticed(tiny_model: TinyModel) -> None:
     engine = Engine(tiny_model(SMALL), device="cpu")
     with pytest.raises(ValueError, match="30 rows in place of 40"):
@@ -250,6 +259,14 @@ def test_overflow_in_half_precision_is_told_and_computed_exactly_on_demand(
     np.testing.assert_array_equal(restored(exact, planes, 8), expected)
 
 
+def test_exact_engine_stops_after_the_same_block(tiny_model: TinyModel) -> None:
+    model = tiny_model(SMALL)
+    early = Engine(model, device="cpu", exit_block=1, precision="bfloat16").exact()
+    planes = noise(1, 1, 20, 30)
+    assert_near(restored(early, planes, 8), whole(model, planes, 1))
+    assert early.radius < Engine(model, device="cpu").radius
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_result_that_is_not_finite_is_an_error_of_the_image(
     tiny_model: TinyModel, bad: float
@@ -319,6 +336,21 @@ def test_a_row_that_begins_another_cell_takes_the_memory_of_a_row_of_maps(
     engine = Engine(tiny_model(UNSHUFFLED), device="cpu")
     within = engine.memory(300, 6) - engine.memory(300, 5)
     assert engine.memory(300, 7) - engine.memory(300, 6) > 2 * within
+
+
+@pytest.mark.parametrize("more", ["level_map", "long_term"])
+def test_level_planes_and_gates_over_all_blocks_take_memory(
+    tiny_model: TinyModel, more: str
+) -> None:
+    shape: dict[str, Any] = {"memory_blocks": 3, "recursions": 1, "channels": 4}
+    needed = [
+        Engine(tiny_model(Architecture(**shape, **{more: has})), device="cpu").memory(
+            300, 8
+        )
+        for has in (False, True)
+    ]
+    # At least a row of floats for each row of a strip.
+    assert needed[1] >= needed[0] + 8 * 300 * 4
 
 
 MEASURE = """

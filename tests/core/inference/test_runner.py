@@ -185,6 +185,19 @@ def test_progress_of_a_region_ends_at_its_pixels(
     assert last == Progress(120, 120)
 
 
+def test_progress_of_a_region_counts_no_rows_that_are_not_computed(
+    prepared_with: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memnet_core.restoration.stream.cache_size", lambda: 1)
+    region = Region([0], slice(3, 10), slice(0, 20))
+    source = ArraySource(noise(1, 60, 20, 1))
+    sink = ArraySink(source.stack.copy())
+    events = restore(source, sink, prepared_with(), region)
+    fractions = [e.fraction for e in events if isinstance(e, Progress)]
+    assert len(fractions) > 3
+    assert fractions[-1] == 1
+
+
 def test_image_too_wide_for_memory_is_done_in_bands(prepared_with: Prepare) -> None:
     engine = FakeEngine(0.5, most_columns=40)
     prepared = prepared_with(engine=engine)
