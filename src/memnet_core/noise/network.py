@@ -63,6 +63,9 @@ class NoiseNetwork(nn.Module):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
+        # What is read first is close to σ 1 everywhere, whatever is shown.
+        with torch.no_grad():
+            layer.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return log(σ + `NONE`) of cells, σ in gray levels of 255.
@@ -86,7 +89,7 @@ class NoiseNetwork(nn.Module):
 
 
 def _features(x: Tensor) -> Tensor:
-    """Return blocks of 2×2 px and their compressed differences, (N, 7, H / 2, W / 2)."""
+    """Return 2×2 px and their compressed differences, shape (N, 7, H / 2, W / 2)."""
     blocks = F.pixel_unshuffle(x, 2)
     a, b, c, d = blocks.unbind(1)
     details = torch.stack([a + b - c - d, a - b + c - d, a - b - c + d], 1)

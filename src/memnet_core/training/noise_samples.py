@@ -262,10 +262,11 @@ def _noise_maker(
         noise = draw_noise(sigma, rng)
         return lambda rng: add_noise(255 * plane, noise, rng)[0] / 255
     photons = _Photons.drawn(plane, sigma, rng)
-    turned = rng.random() < 0.5
-    return lambda rng: photons.counted(plane.T if turned else plane, rng).T
+    if rng.random() < 0.5:
+        return lambda rng: photons.counted(plane.T, rng).T
+    return lambda rng: photons.counted(plane, rng)
 
-    
+
 class _Photons(NamedTuple):
     """Noise of counted light: value of an electron, black level, electronics, rows."""
 
