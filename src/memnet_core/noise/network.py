@@ -26,9 +26,9 @@ NONE = 0.1
 noise has one, too; a third of what rounding to 8 bits does to a value."""
 
 RADIUS = 32
-"""Pixels around a cell that its value depends on, rounded up to whole cells. It is 30
-above and to the left: 2 for each of three layers at half size, 4 for two at a quarter,
-8 for two at an eighth; and 24 below and to the right, where strides reach no further."""
+"""Pixels around a cell that its value depends on, in whole cells. They are 30 above and
+to the left: 2 for each of three layers at half size, 4 for two at a quarter, 8 for two
+at an eighth. Below and to the right, where strides reach no further, they are 24."""
 
 _GRAYS = 255.0
 _HALF, _QUARTER = 32, 64

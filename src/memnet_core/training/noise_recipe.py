@@ -47,6 +47,11 @@ _SMALLEST = 160
 """Pixels along the shorter side of a picture, so that larger patches can be reduced."""
 
 _WARMUP = 60
+"""Steps in which the learning rate rises."""
+
+_LONGEST_WARMUP = 0.05
+"""Part of the run in which it does at most."""
+
 _WEIGHT_DECAY = 1e-3
 _ADAMW_SHARE = 0.2
 """AdamW's part of the learning rate, for biases and the last layer."""
@@ -254,8 +259,9 @@ class NoiseTrainer:
         return self._samples.batch(step, side, count)
 
     def _train_step(self, planes: Tensor, maps: Tensor) -> float:
-        rate = self.recipe.learning_rate * (1 - self._fraction(self.step))
-        rate *= min((self.step + 1) / _WARMUP, 1)
+        over = self._fraction(self.step)
+        warmup = max((self.step + 1) / _WARMUP, over / _LONGEST_WARMUP)
+        rate = self.recipe.learning_rate * (1 - over) * min(warmup, 1)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
         read = self._network(planes.to(self._device))
