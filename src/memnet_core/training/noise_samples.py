@@ -2,7 +2,8 @@
 
 A clean patch is drawn, noise of a kind is added, and what lies behind the noise
 (demosaicing, resizing, JPEG, clipping, rounding) is done to the noisy and to the clean
-patch alike. The noise is what they differ by then, before values are rounded.
+patch alike. The noise is what they differ by then, before values are rounded. Hot
+pixels are seen, but do not count.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 
 from memnet_core.noise.network import CELL, NONE
-from memnet_core.noise.synthesis import add_noise, draw_noise
+from memnet_core.noise.synthesis import HOT_MEAN, add_noise, draw_noise
 from memnet_core.pixels import full_range_luminance
 from memnet_core.training.synthetic_pictures import COUNT, KINDS, synthetic_picture
 
@@ -38,12 +39,15 @@ _MARGIN = CELL
 """Pixels by which patches are made too large, so that a grid of JPEG blocks can begin
 anywhere."""
 
-_MADE_SHARE = 0.2
+_MADE_SHARE = 0.22
+_MICROGRAPH_SHARE = 0.4
+"""Of patches with noise of counted light, those that show a micrograph."""
+
 _FLAT_SHARE = 0.08
-_HALFTONE_SHARE = 0.04
+_HALFTONE_SHARE = 0.09
 _BESIDE_BRIGHT_SHARE = 0.05
 _FULL_CONTRAST_SHARE = 0.4
-_KINDS = {"none": 0.25, "added": 0.37, "photons": 0.16, "camera": 0.22}
+_KINDS = {"none": 0.24, "added": 0.32, "photons": 0.21, "camera": 0.23}
 _SUM_SHARE = 0.06
 _RESAMPLED_SHARE = 0.12
 _JPEG_SHARE = 0.2
@@ -51,10 +55,12 @@ _CAMERA_JPEG_SHARE = 0.6
 _CLIPPED_SHARE = 0.5
 _SATURATED_SHARE = 0.08
 _COARSE_SHARE = 0.06
+_HOT_SHARE = 0.04
 _QUALITIES = (80, 98)
 _GAMMA = 2.2
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
+_MICROGRAPHS = ("spots", "filaments", "cells", "texture")
 _GRAIN_KINDS = ("cells", "texture")
 """Pictures made by program whose grain is as fine as blurred noise, unless enlarged."""
 
@@ -134,7 +140,7 @@ def _sample(
     behind = _Behind.drawn(kind, rng)
     large = side + _MARGIN
     grown = math.ceil(large * behind.scale)
-    clean = _clean_patch(pictures, grown, rng)
+    clean = _clean_patch(pictures, kind, grown, rng)
     frames = int(rng.choice((2, 4, 8))) if rng.random() < _SUM_SHARE else 1
     if kind == "camera":
         camera = _Camera.drawn(sigma, rng)
@@ -150,6 +156,10 @@ def _sample(
     *seen, truth = (p[top : top + side, left : left + side] for p in whole)
     patch = np.mean(seen, axis=0, dtype=np.float32)
     found = local_deviation(255 * (patch - truth))
+    if rng.random() < _HOT_SHARE:
+        is_hot = rng.random(patch.shape) < 10 ** rng.uniform(-4, -2.5)
+        brightness = HOT_MEAN * max(sigma, 2) / 255
+        patch = patch + is_hot * rng.exponential(brightness, patch.shape)
     return _rounded(patch, sigma, rng), found
 
 
@@ -165,13 +175,17 @@ def _rounded(patch: Plane, sigma: float, rng: Rng) -> NDArray[Any]:
 # Clean patches
 
 
-def _clean_patch(pictures: Sequence[NDArray[Any]], side: int, rng: Rng) -> Plane:
-    """Draw a clean patch, (side, side, 3) in [0, 1]."""
-    kind = rng.random()
-    if kind < _FLAT_SHARE:
+def _clean_patch(
+    pictures: Sequence[NDArray[Any]], kind: str, side: int, rng: Rng
+) -> Plane:
+    """Draw a clean patch for a kind of noise, (side, side, 3) in [0, 1]."""
+    shows = rng.random()
+    if shows < _FLAT_SHARE:
         patch = _flat(side, rng)
-    elif kind < _FLAT_SHARE + _MADE_SHARE:
-        patch = _made(side, rng)
+    elif kind == "photons" and shows < _FLAT_SHARE + _MICROGRAPH_SHARE:
+        patch = _made(str(rng.choice(_MICROGRAPHS)), side, rng)
+    elif shows < _FLAT_SHARE + _MADE_SHARE:
+        patch = _made(str(rng.choice([*KINDS])), side, rng)
     else:
         picture = pictures[int(rng.integers(len(pictures)))]
         patch = _crop(picture, side, math.exp(max(rng.uniform(-0.9, 0.9), -0.4)), rng)
@@ -203,9 +217,8 @@ def _number(kind: str, rng: Rng) -> int:
     return kinds.index(kind) + len(kinds) * int(rng.integers(COUNT // len(kinds)))
 
 
-def _made(side: int, rng: Rng) -> Plane:
+def _made(kind: str, side: int, rng: Rng) -> Plane:
     """Crop from a picture made by program; one of fine grain is enlarged."""
-    kind = str(rng.choice([*KINDS]))
     picture = synthetic_picture(_number(kind, rng))
     if kind in _GRAIN_KINDS:
         return _crop(picture, side, rng.uniform(0.25, 0.45), rng)
@@ -228,17 +241,22 @@ def _crop(picture: NDArray[Any], side: int, scale: float, rng: Rng) -> Plane:
 
 
 def _halftone(patch: Plane, rng: Rng) -> Plane:
-    """Print a patch with a screen of dots, 2.5 to 8 px apart, with soft edges."""
+    """Print a patch with a screen of dots or lines, 2.5 to 9 px apart, or a mesh."""
     side, angle = len(patch), rng.uniform(0, math.pi)
-    along = np.arange(side, dtype=np.float32) * np.float32(
-        2 * math.pi / rng.uniform(2.5, 8)
-    )
+    pitch = np.exp(rng.uniform(math.log(2.5), math.log(9), 2))
+    if rng.random() < 0.7:
+        pitch[1] = pitch[0]
+    along = np.arange(side, dtype=np.float32) * np.float32(2 * math.pi)
     rows, columns = along[:, None], along
-    u = math.cos(angle) * columns + math.sin(angle) * rows
-    v = math.cos(angle) * rows - math.sin(angle) * columns
-    screen = 0.5 + 0.25 * (np.cos(u) + np.cos(v))
-    sharpness = rng.uniform(2, 8)
-    printed: Plane = ((patch - screen[..., None]) * sharpness + 0.5).clip(0, 1)
+    u = (math.cos(angle) * columns + math.sin(angle) * rows) / pitch[0]
+    v = (math.cos(angle) * rows - math.sin(angle) * columns) / pitch[1]
+    screen = np.cos(u) if rng.random() < 0.25 else (np.cos(u) + np.cos(v)) / 2
+    screen = (0.5 + 0.5 * screen).astype(np.float32)[..., None]
+    if rng.random() < 0.4:
+        # A mesh or a weave in front of what is seen.
+        low, high = np.sort(rng.random(2))
+        return (patch * (low + (high - low) * screen)).astype(np.float32)
+    printed: Plane = ((patch - screen) * rng.uniform(1, 8) + 0.5).clip(0, 1)
     return printed
 
 
@@ -259,7 +277,7 @@ def _noise_maker(
     if kind == "none":
         return lambda _: plane
     if kind == "added":
-        noise = draw_noise(sigma, rng)
+        noise = draw_noise(sigma, rng)._replace(hot=0.0)
         return lambda rng: add_noise(255 * plane, noise, rng)[0] / 255
     photons = _Photons.drawn(plane, sigma, rng)
     if rng.random() < 0.5:
@@ -282,13 +300,13 @@ class _Photons(NamedTuple):
         lowest, highest = float(plane.min()), float(plane.max())
         black = lowest * rng.random()
         brightest = sigma / 255
-        read = brightest * math.exp(rng.uniform(math.log(0.03), 0))
+        read = brightest * math.exp(rng.uniform(math.log(0.01), 0))
         return cls(
             gain=max(brightest**2 - read**2, 1e-9) / max(highest - black, 1e-3),
             black=black,
             read=read,
-            rows=read * rng.uniform(0.2, 1) if rng.random() < 0.15 else 0.0,
-            multiplies=rng.random() < 0.15,
+            rows=brightest * rng.uniform(0.05, 0.7) if rng.random() < 0.2 else 0.0,
+            multiplies=rng.random() < 0.25,
         )
 
     def counted(self, plane: NDArray[Any], rng: Rng) -> NDArray[Any]:
@@ -314,9 +332,11 @@ class _Camera(NamedTuple):
     phase: tuple[int, int]
     sharpening: float
     smoothing: float
+    passes: int
 
     @classmethod
     def drawn(cls, sigma: float, rng: Rng) -> _Camera:
+        """Draw it so that noise is about `sigma` where the picture is middle gray."""
         return cls(
             sigma=sigma,
             gamma=_GAMMA if rng.random() < 0.7 else 1.0,
@@ -324,7 +344,8 @@ class _Camera(NamedTuple):
             read_share=rng.uniform(0.02, 0.7),
             phase=(int(rng.integers(2)), int(rng.integers(2))),
             sharpening=rng.uniform(0, 1) if rng.random() < 0.5 else 0.0,
-            smoothing=rng.uniform(0, 1) if rng.random() < 0.4 else 0.0,
+            smoothing=rng.uniform(0.2, 1) if rng.random() < 0.5 else 0.0,
+            passes=int(rng.integers(1, 6)),
         )
 
     def photographed(self, clean: Plane, rng: Rng) -> Plane:
@@ -341,8 +362,10 @@ class _Camera(NamedTuple):
         if self.smoothing:
             # What a camera removes of noise while it keeps the picture.
             clean = self.developed(clean)
-            noise = noisy - clean
-            noisy = clean + noise + self.smoothing * (_smoothed(noise) - noise)
+            noise = smooth = noisy - clean
+            for _ in range(self.passes):
+                smooth = _smoothed(smooth)
+            noisy = clean + noise + self.smoothing * (smooth - noise)
         return noisy
 
     def developed(self, clean: Plane) -> Plane:
