@@ -81,7 +81,7 @@ def _recipe(out: Path | None, options: dict[str, Any]) -> NoiseRecipe:
         raise UsageError("Give a folder with clean images with --data.")
     if ("minutes" in given) == ("steps" in given):
         raise UsageError("Give either --minutes or --steps.")
-    if not given.get("minutes", given.get("steps")) > 0:
+    if not all(given[name] > 0 for name in ("minutes", "steps") if name in given):
         raise UsageError("A run takes more than 0 minutes or steps.")
     name = given.setdefault("name", os.path.basename(os.path.abspath(out)))
     try:

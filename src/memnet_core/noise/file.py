@@ -122,7 +122,7 @@ def _read_card(path: Path) -> NoiseCard:
     """Return the card of a file that reads noise."""
     metadata = read_header(path).get("__metadata__")
     text = metadata.get(CARD_KEY) if isinstance(metadata, dict) else None
-    if kind_of_card(text) != "noise":
+    if not isinstance(text, str) or kind_of_card(text) != "noise":
         raise ModelError(
             f"{path} holds no network that reads noise; give a file that 'memnet train "
             "--recipe noise' wrote."

@@ -59,14 +59,14 @@ class NoiseNetwork(nn.Module):
                 nn.Conv2d(_QUARTER, 1, 3, padding=1),
             ]
         )
-        for layer in self.layers:
-            assert isinstance(layer, nn.Conv2d)
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        for name, parameter in self.layers.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
         # What is read first is close to σ 1 everywhere, whatever is shown.
         with torch.no_grad():
-            layer.weight.mul_(0.1)
+            self.layers.get_parameter("6.weight").mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return log(σ + `NONE`) of cells, σ in gray levels of 255.

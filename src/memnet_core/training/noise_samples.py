@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    Plane = NDArray[np.float32]
+    Plane = NDArray[Any]
     Rng = np.random.Generator
 
 __all__ = ["SIGMAS", "NoiseSamples", "local_deviation"]
@@ -154,7 +154,7 @@ def _sample(
     whole = [behind.done(plane, large, channel) for plane in (*noisy, reference)]
     top, left = rng.integers(0, _MARGIN, 2) if rng.random() < 0.5 else (0, 0)
     *seen, truth = (p[top : top + side, left : left + side] for p in whole)
-    patch = np.mean(seen, axis=0, dtype=np.float32)
+    patch = np.stack(seen).mean(axis=0)
     found = local_deviation(255 * (patch - truth))
     if rng.random() < _HOT_SHARE:
         is_hot = rng.random(patch.shape) < 10 ** rng.uniform(-4, -2.5)
@@ -168,8 +168,12 @@ def _rounded(patch: Plane, sigma: float, rng: Rng) -> NDArray[Any]:
     if rng.random() < _COARSE_SHARE:
         # Few counts that are stretched over the whole range.
         step = min(sigma * rng.uniform(0.3, 1.5), 16) / 255
-        return np.rint(patch / step) * step
-    return np.rint(patch * 255) / 255 if rng.random() < 0.5 else patch
+    elif rng.random() < 0.5:
+        step = 1 / 255
+    else:
+        return patch
+    rounded: Plane = np.rint(patch / step) * step
+    return rounded
 
 
 # Clean patches
@@ -208,7 +212,8 @@ def _flat(side: int, rng: Rng) -> Plane:
     if rng.random() < 0.5:
         corners[:] = rng.choice((0.0, 1.0, rng.random()), p=(0.1, 0.1, 0.8))
     weights = np.stack([np.linspace(1, 0, side), np.linspace(0, 1, side)])
-    return np.einsum("ai,abc,bj->ijc", weights, corners, weights).astype(np.float32)
+    ramp: Plane = np.einsum("ai,abc,bj->ijc", weights, corners, weights)
+    return ramp.astype(np.float32)
 
 
 def _number(kind: str, rng: Rng) -> int:
@@ -255,7 +260,8 @@ def _halftone(patch: Plane, rng: Rng) -> Plane:
     if rng.random() < 0.4:
         # A mesh or a weave in front of what is seen.
         low, high = np.sort(rng.random(2))
-        return (patch * (low + (high - low) * screen)).astype(np.float32)
+        mesh: Plane = patch * (low + (high - low) * screen)
+        return mesh.astype(np.float32)
     printed: Plane = ((patch - screen) * rng.uniform(1, 8) + 0.5).clip(0, 1)
     return printed
 
@@ -312,7 +318,7 @@ class _Photons(NamedTuple):
     def counted(self, plane: NDArray[Any], rng: Rng) -> NDArray[Any]:
         """Return a noisy version of a plane."""
         gain = self.gain / (2 if self.multiplies else 1)
-        electrons = rng.poisson((plane - self.black).clip(0) / gain).astype(np.float32)
+        electrons: Plane = rng.poisson((plane - self.black).clip(0) / gain)
         if self.multiplies:
             electrons = rng.standard_gamma(electrons.clip(1e-3)) * (electrons > 0)
         noisy = self.black + gain * electrons
@@ -375,8 +381,9 @@ class _Camera(NamedTuple):
     def _light(self, clean: Plane) -> Plane:
         """Return the mosaic, (H, W)."""
         light = clean.clip(0, 1) ** np.float32(self.gamma)
-        light /= np.array(self.balance, np.float32)
-        return np.sum(light * self._mask(*clean.shape[:2]), axis=2, dtype=np.float32)
+        seen = light / np.array(self.balance, np.float32) * self._mask(*clean.shape[:2])
+        mosaic: Plane = seen.sum(axis=2, dtype=np.float32)
+        return mosaic
 
     def _mask(self, height: int, width: int) -> Plane:
         """Return which color a pixel sees, (H, W, 3)."""
