@@ -56,9 +56,10 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "
 )
 @click.option(
     "--recipe",
-    type=click.Choice(["fast", "tune", "paper"]),
+    type=click.Choice(["fast", "tune", "paper", "noise"]),
     help="What learns most in a minute; a trained model (--init, or the one that "
-    "ships) made to suit other images; the paper's protocol.  [default: fast]",
+    "ships) made to suit other images; the paper's protocol; the network that reads "
+    "noise, which is no task.  [default: fast]",
 )
 @click.option(
     "--config",
@@ -180,8 +181,14 @@ def train(
     Ctrl-C saves the run; the same command with --resume goes on with it. The best
     model so far is always in the folder of the run, which can be made longer later.
     """
+    from memnet_core.cli._noise_recipe import train_noise_network
     from memnet_core.training.distributed import joined_processes
 
+    if options["recipe"] == "noise":
+        given = options | {"file": file, "resume": resume or None, "stop_at": stop_at}
+        if not train_noise_network(out, device, given):
+            click.get_current_context().exit(EXIT_INTERRUPTED)
+        return
     with joined_processes():
         config = _config(file, out, options, resume=resume)
         if not _run(config, device, stop_at):

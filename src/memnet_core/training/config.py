@@ -23,7 +23,7 @@ from memnet_core.inference.settings import RangeChoice
 from memnet_core.model.architecture import Architecture
 from memnet_core.tasks import CORRELATED, Grain, Levels, Task, find_task
 
-__all__ = ["Phase", "TrainingConfig", "validated_config"]
+__all__ = ["Phase", "TrainingConfig", "file_name", "validated_config"]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -35,7 +35,14 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """Return a name that a file can have.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(
             f"a name begins with a letter or digit and holds only these, '.', '_' and "
@@ -57,7 +64,7 @@ def _several(value: object) -> object:
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
-Name = Annotated[str, AfterValidator(_file_name)]
+Name = Annotated[str, AfterValidator(file_name)]
 TaskName = Annotated[str, AfterValidator(_task_name)]
 
 

@@ -34,7 +34,7 @@ def test_memory_of_the_command_is_bounded_at_any_size(
     pixels = np.random.default_rng(0).integers(0, 256, (side, side), np.uint8)
     tifffile.imwrite(tmp_path / "in.tif", pixels)
     options = ["--task", "denoise", "--sigma", "20", "--precision", "float32"]
-    command = ["restore", *options, tmp_path / "in.tif", tmp_path / "out.tif"]
+    command = ["restore", *options, str(tmp_path / "in.tif"), str(tmp_path / "out.tif")]
     ended = subprocess.run(
         [sys.executable, "-c", _MEASURED, *command],
         check=True,

@@ -188,8 +188,8 @@ def test_progress_of_a_region_ends_at_its_pixels(
 def test_progress_of_a_region_counts_no_rows_that_are_not_computed(
     prepared_with: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memnet_core.restoration.stream.cache_size", lambda: 1)
-    region = Region([0], slice(3, 10), slice(0, 20))
+    monkeypatch.setattr("memnet_core.inference.engine._CPU_MAP", 1)
+    region = PixelRegion([0], slice(3, 10), slice(0, 20))
     source = ArraySource(noise(1, 60, 20, 1))
     sink = ArraySink(source.stack.copy())
     events = restore(source, sink, prepared_with(), region)
