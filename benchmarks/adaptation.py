@@ -51,9 +51,7 @@ CASES = [
     Case("cells", 30),
     Case("photograph", 30),
     Case("cells", 30, objective="noise2void"),
-    Case("cells", 30, objective="neighbor2neighbor"),
     Case("photograph", 30, objective="noise2void"),
-    Case("photograph", 30, objective="neighbor2neighbor"),
 ]
 
 

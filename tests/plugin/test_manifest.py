@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from npe2 import PluginManifest
 
-from napari_memnet.preferences import Preferences, preferences
+from napari_memnet.form_state import Preferences, preferences
 
 REPOSITORY = Path(__file__).parents[2]
 

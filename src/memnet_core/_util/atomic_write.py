@@ -32,8 +32,6 @@ __all__ = [
 ]
 
 _NAME = re.compile(rf"{re.escape(PREFIX)}([0-9a-f]{{32}})(?:\.|$)")
-_EARLIER_NAME = re.compile(rf"{re.escape(PREFIX)}[A-Za-z0-9]*-\d{{1,9}}-[0-9a-f]+")
-"""What versions before 0.3 named by host and process."""
 
 _OLD = ".old"
 """Suffix of a folder that holds what is about to be replaced, under its own name."""
@@ -254,7 +252,7 @@ def remove_abandoned(folder: Path) -> int:
     """
     found: dict[str, list[Path]] = defaultdict(list)
     for path in _listed(folder):
-        if match := _NAME.match(path.name) or _EARLIER_NAME.match(path.name):
+        if match := _NAME.match(path.name):
             found[match[0].removesuffix(".")].append(path)
     count = 0
     for name, paths in found.items():

@@ -59,8 +59,8 @@ def adapt(
     minutes, steps
         How long to learn, one of the two; by default one minute.
     objective : str
-        ``noise2noise`` between frames, or for single images ``neighbor2neighbor`` or
-        ``noise2void``, which gain little.
+        ``noise2noise`` between frames, or ``noise2void`` for a single image, which
+        gains little.
     name : str, optional
         Name of the model; by default that of the file, and ``-adapted``.
     out : Path or str, optional

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from memnet_core.adaptation.clips import told
 from memnet_core.adaptation.objectives import (
     TrainingPair,
-    neighbor_targets,
     noise2void,
     noisy_pairs,
 )
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.adaptation.clips import Clip
-    from memnet_core.adaptation.objectives import Objective
     from memnet_core.model.network import MemNet
 
 __all__ = [
@@ -113,31 +111,25 @@ class LossDrop:
         return f"{self.before:.4f} -> {self.after:.4f} (± {self.error:.4f})"
 
 
-def trial_of(
-    clip: Clip, objective: Objective, generator: torch.Generator
-) -> HeldOutClip:
-    """Return how a clip tries a network: frame against frame where there are several.
+def trial_of(clip: Clip, generator: torch.Generator) -> HeldOutClip:
+    """Pair held-out frames with their targets.
+
+    Several frames are paired with each other; a single frame is paired with itself by
+    blind spots (Noise2Void).
 
     Parameters
     ----------
     clip : Clip
         Held-out frames.
-    objective : str
-        What else a single frame is tried by.
     generator : torch.Generator
-        Decides which pixels.
+        Draws the blind spots.
     """
     frames = clip.frames
-    count, _, height, width = frames.shape
+    count = len(frames)
     if count > 1:
         next_ones = [*range(1, count), count - 2]
         return HeldOutClip(clip, noisy_pairs(frames, frames[next_ones]))
-    if objective == "noise2void":
-        return HeldOutClip(clip, noise2void(frames, generator))
-    frames = frames[..., : height // 2 * 2, : width // 2 * 2]
-    shape = (count, height // 2, width // 2)
-    choice = torch.randint(8, shape, generator=generator)
-    return HeldOutClip(clip, neighbor_targets(frames, choice))
+    return HeldOutClip(clip, noise2void(frames, generator))
 
 
 def losses_of(

@@ -16,7 +16,6 @@ from memnet_core.adaptation.clips import told
 from memnet_core.adaptation.holdout import losses_of
 from memnet_core.adaptation.objectives import (
     TrainingPair,
-    neighbor_targets,
     noise2void,
     noisy_pairs,
 )
@@ -32,7 +31,7 @@ from memnet_core.training.optim import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
 
     from memnet_core.adaptation.clips import Clip
     from memnet_core.adaptation.holdout import HeldOutClip, Losses
@@ -95,11 +94,9 @@ class LoopResult:
     megapixels: float
 
 
-def patch_side(clips: Sequence[Clip], objective: Objective, unshuffle: int) -> int:
+def patch_side(clips: Sequence[Clip], unshuffle: int) -> int:
     """Return the side of patches that all clips hold; 0 if some are too small."""
     smallest = min(min(clip.frames.shape[-2:]) for clip in clips)
-    if objective == "neighbor2neighbor":
-        smallest //= 2
     side = min(smallest, _PATCH) // unshuffle * unshuffle
     return side if side >= _SMALLEST else 0
 
@@ -144,7 +141,7 @@ def learned(
     TrainingError
         If the loss is no longer finite.
     """
-    side = patch_side(clips, objective, model.architecture.unshuffle)
+    side = patch_side(clips, model.architecture.unshuffle)
     pupil = _AdaptedNetwork(model, _Patches(clips, objective, side, seed), device)
     began = time.monotonic()
     before = losses_of(pupil.model, trials, device)
@@ -231,7 +228,7 @@ class _AdaptedNetwork:
         # In evaluation mode BatchNorm keeps its statistics: those of a few patches of
         # one picture are not those of the picture.
         self.model.eval()
-        lesson, level = self._patches.lesson(self._restored)
+        lesson, level = self._patches.lesson()
         shown, target, weight = (part.to(self._device) for part in lesson)
         prediction = self.model(self._told(shown, level))
 
@@ -258,12 +255,6 @@ class _AdaptedNetwork:
     def _told(self, shown: Tensor, level: Tensor) -> Tensor:
         level_map = self.model.architecture.level_map
         return told(shown, level.to(shown.device), level_map=level_map)
-
-    @torch.no_grad()
-    def _restored(self, frames: Tensor, level: Tensor) -> Tensor:
-        shown = self._told(frames.to(self._device), level)
-        restored: Tensor = self.model(shown).output.cpu()
-        return restored
 
 
 class _Patches:
@@ -292,16 +283,8 @@ class _Patches:
         sizes = np.array([self._choices(clip) for clip in clips], np.float64)
         self._shares = sizes / sizes.sum()
 
-    def lesson(
-        self, restored: Callable[[Tensor, Tensor], Tensor]
-    ) -> tuple[TrainingPair, Tensor]:
-        """Return the next batch, and the level of each patch, (N, 1, 1, 1).
-
-        Parameters
-        ----------
-        restored : callable
-            What the network makes of frames of some levels.
-        """
+    def lesson(self) -> tuple[TrainingPair, Tensor]:
+        """Return the next batch and the noise level of each patch, (N, 1, 1, 1)."""
         chosen = self._rng.choice(len(self._clips), _BATCH, p=self._shares)
         drawn = [self._frames(self._clips[n]) for n in chosen]
         level = torch.tensor([self._clips[n].level for n in chosen])[
@@ -310,11 +293,7 @@ class _Patches:
         frames = torch.stack([pair[0] for pair in drawn])
         if self._objective == "noise2noise":
             return noisy_pairs(frames, torch.stack([pair[1] for pair in drawn])), level
-        if self._objective == "noise2void":
-            return noise2void(frames, self._generator), level
-        shape = (_BATCH, self._side, self._side)
-        choice = torch.randint(8, shape, generator=self._generator)
-        return neighbor_targets(frames, choice, restored(frames, level)), level
+        return noise2void(frames, self._generator), level
 
     def _choices(self, clip: Clip) -> int:
         """Return how many frames a patch can be cut from, times their pixels."""
@@ -325,7 +304,7 @@ class _Patches:
         """Cut a patch out of one frame, or two in a row, and turn it."""
         count, _, height, width = clip.frames.shape
         paired = self._objective == "noise2noise"
-        side = self._side * (2 if self._objective == "neighbor2neighbor" else 1)
+        side = self._side
         first, top, left, turn = (
             int(self._rng.integers(bound))
             for bound in (count - paired, height - side + 1, width - side + 1, 16)

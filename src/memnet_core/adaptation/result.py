@@ -135,6 +135,10 @@ class AdaptOptions:
         ModelError
             If there is such a model already.
         """
+        if str(self.objective) == "neighbor2neighbor":  # which 0.1 had
+            raise UsageError(
+                "The objective neighbor2neighbor is gone; give noise2void."
+            )
         if self.objective not in OBJECTIVES:
             raise UsageError(
                 f"There is no objective {self.objective!r}; give one of "
@@ -146,8 +150,7 @@ class AdaptOptions:
         if self.objective == "noise2noise" and frames < 2:
             raise UsageError(
                 "A single image has no other frame to learn from; give a stack and "
-                "the axis of its frames, or the objective neighbor2neighbor or "
-                "noise2void."
+                "the axis of its frames, or the objective noise2void."
             )
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", self.name):
             raise UsageError(

@@ -98,9 +98,9 @@ def run_adaptation(
         f"{', '.join(decision.remarks)}."
     )
     clips, held_out = yield from _read(source, series, decision, request, card)
-    _check_size(clips, held_out, request.objective, card)
+    _check_size(clips, held_out, card)
     generator = torch.Generator().manual_seed(request.seed)
-    trials = [trial_of(clip, request.objective, generator) for clip in held_out]
+    trials = [trial_of(clip, generator) for clip in held_out]
     moves = motion(model.to(device), trials, device)
     single = all(len(clip.frames) == 1 for clip in held_out)
     is_white = all(channel.grain == "white" for channel in decision.channels)
@@ -180,9 +180,7 @@ def _check_noise(decision: RestorePlan, objective: Objective) -> None:
         )
 
 
-def _check_size(
-    clips: Sequence[Clip], held_out: Sequence[Clip], objective: Objective, card: Card
-) -> None:
+def _check_size(clips: Sequence[Clip], held_out: Sequence[Clip], card: Card) -> None:
     """Refuse what is too small, or empty."""
     if not (clips and held_out):
         raise TrainingError(
@@ -190,7 +188,7 @@ def _check_size(
         )
     smallest = min(min(clip.frames.shape[-2:]) for clip in held_out)
     unshuffle = card.architecture.unshuffle
-    if not patch_side(clips, objective, unshuffle) or smallest < 8:
+    if not patch_side(clips, unshuffle) or smallest < 8:
         raise TrainingError(
             "The images are too small to learn from; give some of at least 48 × 48 "
             "pixels."

@@ -36,11 +36,11 @@ __all__ = ["adapt"]
 )
 @click.option(
     "--objective",
-    type=click.Choice(["noise2noise", "neighbor2neighbor", "noise2void"]),
+    metavar="noise2noise|noise2void",
     default="noise2noise",
     show_default=True,
-    help="What to learn from: one frame from the next, or, for single images and with "
-    "little gain, pixels from those beside them.",
+    help="What to learn from: the next frame, or, for a single image and with little "
+    "gain, the surrounding pixels.",
 )
 @click.option(
     "--model",

@@ -1,6 +1,6 @@
 """The protocol for one image: what is degraded, what is scored.
 
-Of gray planes it is the paper's (section 4). Colors are scored by all three channels,
+Of gray planes it is the paper's (section 5). Colors are scored by all three channels,
 and by their luminance beside.
 """
 

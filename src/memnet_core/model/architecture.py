@@ -16,7 +16,7 @@ _LARGEST = {"memory_blocks": 100, "recursions": 100, "channels": 4096, "unshuffl
 class Architecture:
     """The hyper-parameters that determine a MemNet.
 
-    The defaults are the paper's 80-layer network M6R6 (section 4.2).
+    The defaults are the paper's 80-layer network M6R6 (section 5.2).
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Architecture:
         Factor u of the pixel-unshuffle before FENet and the pixel-shuffle after
         ReconNet; 1 is the paper's network.
     multi_supervised : bool
-        Whether every memory block makes a prediction (eq. 11) or only the last (eq. 4).
+        Whether every memory block makes a prediction (eq. 11) or only the last (eq. 3).
     long_term : bool
         Whether the gate units see the outputs of earlier blocks; False is MemNet_NL.
     short_term : bool

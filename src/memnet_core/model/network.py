@@ -133,7 +133,7 @@ class MemoryBlock(nn.Module):
 
 
 class ReconNet(nn.Module):
-    """The reconstruction convolution, shared by all predictions (eq. 2, 11)."""
+    """The reconstruction convolution, shared by all predictions (eq. 3, 11)."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()

@@ -89,14 +89,14 @@ class RunIdentity:
                 f"{out} holds a run with other settings ({', '.join(different)}); "
                 "choose another output folder, or resume it without settings."
             )
-        for use, digest in state.get("images", {}).items():
+        for use, digest in state["images"].items():
             if digest != self._images.get(use):
                 raise TrainingError(
                     f"The images to {use} on are not those of the run in {out} so far; "
                     "put these back, or choose another output folder."
                 )
         now = torch.get_num_threads()
-        before = state.get("threads") or now
+        before = state["threads"]
         remark = _LONGER if is_longer else ""
         if before == now or self._config.minutes is not None:
             return remark
@@ -118,8 +118,8 @@ class _CheckpointSchema(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     config: str
-    images: dict[str, str] = {}
-    threads: Annotated[int, Field(ge=1)] | None = None
+    images: dict[str, str]
+    threads: Annotated[int, Field(ge=1)]
     model: dict[str, Any]
     average: dict[str, Any]
     optimizer: dict[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import math
 import time
 from typing import TYPE_CHECKING
@@ -77,7 +78,9 @@ class _Board:
 
 
 class RunLog:
-    """Writes ``log.csv``, TensorBoard events, ``curves.png`` and ``patches.png``.
+    """Write ``log.csv``, ``curves.png`` and ``patches.png`` into the folder of a run.
+
+    TensorBoard events are written, too, if tensorboardX is installed.
 
     Parameters
     ----------
@@ -97,7 +100,9 @@ class RunLog:
             csv.writer(file).writerows([_HEADER, *rows])
         self._file = (out / _LOG).open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
-        self._board = _Board(out / "tensorboard", step + 1 if rows else None)
+        self._board = None
+        if importlib.util.find_spec("tensorboardX"):  # of the extra "tensorboard"
+            self._board = _Board(out / "tensorboard", step + 1 if rows else None)
 
     def __enter__(self) -> Self:
         return self
@@ -109,7 +114,8 @@ class RunLog:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
-        self._board.close()
+        if self._board:
+            self._board.close()
 
     def add(self, event: Event) -> None:
         """Log reports and validations; after a validation draw the pictures."""
@@ -133,4 +139,5 @@ class RunLog:
     ) -> None:
         self._writer.writerow([event.step, f"{event.minutes:.3f}", quantity, value])
         self._file.flush()
-        self._board.add(quantity, value, event.step)
+        if self._board:
+            self._board.add(quantity, value, event.step)

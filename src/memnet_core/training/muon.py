@@ -28,6 +28,8 @@ _UPDATE_RMS = 0.2
 class Muon(torch.optim.AdamW):
     """Muon for convolutions' weights, AdamW for all other parameters.
 
+    `torch.optim.Muon` takes matrices (2-D parameters) only, hence our own.
+
     Parameters
     ----------
     params : iterable
@@ -56,13 +58,6 @@ class Muon(torch.optim.AdamW):
             group.setdefault("momentum", momentum)
             group.setdefault("orthogonal", True)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # AdamW looks for its count of steps in what it loads; the first states of Muon
-        # have none.
-        for held in state["state"].values():
-            held.setdefault("step", torch.tensor(0.0))
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Take a step; the gradients of convolutions' weights are consumed."""
@@ -78,6 +73,7 @@ class Muon(torch.optim.AdamW):
         state = self.state[weight]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(weight)
+            # AdamW looks for a step count in every state that it loads.
             state["step"] = torch.tensor(0.0)
         gradient = weight.grad
         momentum: Tensor = state["momentum"].lerp_(gradient, 1 - group["momentum"])

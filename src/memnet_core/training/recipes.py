@@ -104,7 +104,7 @@ _PAPER: dict[str, Any] = {
     "freeze_norm_from": 1.0,
     "epochs": 60,
 }
-"""Section 4.1-4.2 of the paper, which does not say how many epochs it took."""
+"""Sections 5.1 and 5.2 of the paper, which does not say how many epochs it took."""
 
 _RECIPES = {"fast": _FAST, "tune": _TUNE, "paper": _PAPER}
 

@@ -164,13 +164,18 @@ class Work(QObject):  # type: ignore[misc]
         self._running[id(self)] = self
         self._stop = threading.Event()
         self._fraction = fraction
-        self._bar = progress(total=1000, desc=title)
+        self._title = title
+        self._bar: progress | None = None
+        self._has_ended = False
         self._started = time.monotonic()
         drive = _Titled(_drive)
         drive.title = title
         self._worker = create_worker(
             drive, generator, self._stop, _worker_class=_StoppableWorker
         )
+        # The bar has to wait: napari handles pending events while it makes one, such as
+        # a second click on the button, whose owner does not know of this work yet.
+        self._worker.started.connect(self._on_started)
         self._worker.yielded.connect(self._on_event)
         self._worker.returned.connect(self._on_outcome)
         self._worker.finished.connect(self._on_finished)
@@ -188,6 +193,13 @@ class Work(QObject):  # type: ignore[misc]
         """Whether it has been asked to end."""
         return self._stop.is_set()
 
+    def _on_started(self) -> None:
+        bar = progress(total=1000, desc=self._title)
+        if self._has_ended:
+            bar.close()
+        else:
+            self._bar = bar
+
     def _on_event(self, event: Any) -> None:
         self.yielded.emit(event)
         fraction = self._fraction(event)
@@ -195,7 +207,8 @@ class Work(QObject):  # type: ignore[misc]
             left = remaining(time.monotonic() - self._started, fraction)
             self.advanced.emit(fraction, left)
             # Last, as napari's bar handles events that wait while it is drawn.
-            self._bar.update(round(1000 * fraction) - self._bar.n)
+            if self._bar is not None:
+                self._bar.update(round(1000 * fraction) - self._bar.n)
 
     def _on_outcome(self, outcome: _Outcome) -> None:
         if isinstance(outcome, _Succeeded):
@@ -213,7 +226,9 @@ class Work(QObject):  # type: ignore[misc]
             self.cancelled.emit()
 
     def _on_finished(self) -> None:
-        self._bar.close()
+        self._has_ended = True
+        if self._bar is not None:
+            self._bar.close()
         self.ended.emit()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memnet_core.errors import UsageError
-from napari_memnet.preferences import preferences
+from napari_memnet.form_state import preferences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,13 +9,13 @@ from matplotlib import style
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
 from memnet_core.errors import MemnetError
+from napari_memnet.form_state import preferences
 from napari_memnet.jobs.adapt import adapt_layer, axes_of_frames, default_name
 from napari_memnet.jobs.restore import RestoreRequest
 from napari_memnet.jobs.train import fraction_of
 from napari_memnet.jobs.worker import Work
 from napari_memnet.layers.view import image_layers, layer_events
 from napari_memnet.model_choices import models_changed
-from napari_memnet.preferences import preferences
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import finish_fields
 from napari_memnet.widgets.run_bar import RunBar

@@ -10,9 +10,9 @@ from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
 
 from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.errors import MemnetError
+from napari_memnet.form_state import OF_FOLDERS
 from napari_memnet.jobs.batch import JobProgress, Planned, restore_folder
 from napari_memnet.jobs.worker import Work
-from napari_memnet.presets import OF_FOLDERS
 from napari_memnet.snippets import as_command
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import chosen_folder, folder_field, plain_tip

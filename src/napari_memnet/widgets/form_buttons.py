@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from memnet_core.errors import MemnetError
-from napari_memnet.presets import load_preset, save_preset
+from napari_memnet.form_state import load_preset, save_preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

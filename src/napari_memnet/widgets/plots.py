@@ -10,11 +10,12 @@ from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from napari.utils.theme import get_theme
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from memnet_core.errors import MemnetError
 from napari_memnet.jobs.worker import Work
 from napari_memnet.scores import scores_along, stack_of
+from napari_memnet.widgets.run_bar import StartButton
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,7 +204,7 @@ class ScorePlot(QWidget):  # type: ignore[misc]
         self._stack: Stack | None = None
         self._reference: Image | None = None
         self.found: dict[int, tuple[Scores | None, ...]] = {}
-        self.button = QPushButton(_START)
+        self.button = StartButton(_START)
         self.button.setToolTip("PSNR and SSIM of each slice, against the clean image.")
         self.button.clicked.connect(self._on_click)
         self.figure = Figure((4, 3), layout="constrained")

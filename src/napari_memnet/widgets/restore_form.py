@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from memnet_core.errors import UsageError
 from memnet_core.inference.settings import MOST_STRENGTH
 from memnet_core.tasks import TASKS
-from napari_memnet.form_state import forget, recall, remember
+from napari_memnet.form_state import forget, preferences, recall, remember
 from napari_memnet.model_choices import (
     describe,
     levels_for,
@@ -28,7 +28,6 @@ from napari_memnet.model_choices import (
     models_for,
     trained_for,
 )
-from napari_memnet.preferences import preferences
 from napari_memnet.widgets.fields import NoiseFields, finish_fields, level_field
 from napari_memnet.widgets.run_bar import Status
 from napari_memnet.words import NEAREST, RANGE

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QLabel
 from memnet_core._util.sanitize import escape_control_chars, join_limited
 from memnet_core.errors import MemnetError, NotCovered, NothingToDo
 from memnet_core.tasks import TASKS
+from napari_memnet.form_state import preferences
 from napari_memnet.jobs.restore import (
     LayerBegun,
     LayerRestored,
@@ -21,7 +22,6 @@ from napari_memnet.jobs.restore import (
 )
 from napari_memnet.jobs.worker import Work
 from napari_memnet.layers.results import add_result
-from napari_memnet.preferences import preferences
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.run_bar import RunBar
 from napari_memnet.words import in_window

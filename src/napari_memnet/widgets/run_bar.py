@@ -19,9 +19,11 @@ from qtpy.QtWidgets import (
 from memnet_core._util.sanitize import shown_lines
 
 if TYPE_CHECKING:
+    from qtpy.QtGui import QMouseEvent
+
     from napari_memnet.jobs.worker import Work
 
-__all__ = ["RunBar", "Status"]
+__all__ = ["RunBar", "StartButton", "Status"]
 
 
 _SEPARATOR = re.compile(r"([/\\_-])")
@@ -83,6 +85,17 @@ class Status(QWidget):  # type: ignore[misc]
         self.accepted.emit()
 
 
+class StartButton(QPushButton):  # type: ignore[misc]
+    """A button for which a double click is one click.
+
+    The second half would otherwise cancel what the first half has started.
+    """
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Take the second half for nothing."""
+        event.accept()
+
+
 class RunBar(QWidget):  # type: ignore[misc]
     """Run, Cancel, Cancelling… and back.
 
@@ -103,7 +116,7 @@ class RunBar(QWidget):  # type: ignore[misc]
         super().__init__()
         self._title = title
         self._work: Work | None = None
-        self.button = QPushButton(title)
+        self.button = StartButton(title)
         self.button.clicked.connect(self._on_click)
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)

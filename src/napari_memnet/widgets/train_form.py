@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from memnet_core.errors import UsageError
 from memnet_core.tasks import TASKS
+from napari_memnet.form_state import preferences
 from napari_memnet.jobs.previous_runs import (
     has_its_model_installed,
     name_of_run,
@@ -20,7 +21,6 @@ from napari_memnet.jobs.train import NOTHING, TrainingRequest, runs_folder
 from napari_memnet.layers.source import layer_planes
 from napari_memnet.layers.view import image_layers, layer_events
 from napari_memnet.model_choices import models_changed, models_for
-from napari_memnet.preferences import preferences
 from napari_memnet.widgets.fields import chosen_folder, finish_fields, folder_field
 from napari_memnet.widgets.restore_form import FIRST_TASK, TASK_CHOICES
 

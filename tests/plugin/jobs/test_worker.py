@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from napari.qt.threading import create_worker
+from napari.utils import progress
 
 from memnet_core.errors import ImageError
 from napari_memnet.jobs.worker import Work, remaining
@@ -176,3 +177,12 @@ def test_napari_names_the_work_when_it_asks_whether_to_close(
     record = Record(Work(nothing(), "MemNet: cells"))
     wait(lambda: record.has_ended)
     assert named == ["MemNet: cells execution pending"]
+
+
+def test_no_bar_stays_however_short_the_work_is(wait: Any) -> None:
+    def nothing() -> Generator[int, None, None]:
+        yield from ()
+
+    records = [Record(Work(nothing(), "short")) for _ in range(3)]
+    wait(lambda: all(record.has_ended for record in records))
+    wait(lambda: not progress._all_instances)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from memnet_core.errors import UsageError
+from napari_memnet.form_state import Preferences
 from napari_memnet.layers import result_store
 from napari_memnet.layers.result_store import ResultStore, is_for_disk
-from napari_memnet.preferences import Preferences
 
 if TYPE_CHECKING:
     from pathlib import Path
