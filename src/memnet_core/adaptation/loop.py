@@ -21,8 +21,7 @@ from memnet_core.adaptation.objectives import (
 )
 from memnet_core.adaptation.result import HoldoutRetest, LossPoint
 from memnet_core.training.events import StepDone, TrainingProgress
-from memnet_core.training.losses import memnet_loss
-from memnet_core.training.meter import RunningMean
+from memnet_core.training.losses import RunningMean, memnet_loss
 from memnet_core.training.optim import (
     clip_gradients,
     diverged,

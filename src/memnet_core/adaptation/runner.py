@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from memnet_core._util.devices import select_device
+from memnet_core._util.devices import describe_hardware, select_device
 from memnet_core.adaptation.clips import Clip, clips_at, planned
 from memnet_core.adaptation.holdout import (
     LossDrop,
@@ -32,7 +32,6 @@ from memnet_core.model.checkpoint import load_model, save_model
 from memnet_core.model.flat_field import remove_fixed_pattern
 from memnet_core.progress import GeneratorWithResult, Notice
 from memnet_core.tasks import CORRELATED, Levels, find_task
-from memnet_core.training.precision import describe_hardware
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

@@ -92,7 +92,7 @@ def adapt(*, stack: Path, axis: str | None, **options: Any) -> None:
     picture beside it are written; else nothing is, and the exit code is 1.
     """
     from memnet_core.adaptation.api import adapt as adapted_to
-    from memnet_core.adaptation.plots import draw
+    from memnet_core.adaptation.result import draw
 
     command = escape_control_chars(f"memnet {shlex.join(sys.argv[1:])}")
     adapted = adapted_to(

@@ -246,8 +246,7 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
     from memnet_core.training.distributed import is_first
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import write_config
-    from memnet_core.training.runner import train_session
-    from memnet_core.training.save_model import model_file
+    from memnet_core.training.runner import model_file, train_session
 
     trainer = Trainer(config, device)
     if is_first():

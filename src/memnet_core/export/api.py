@@ -9,11 +9,13 @@ import torch
 
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ModelError
-from memnet_core.export.bioimage_io import validated, write_package
-from memnet_core.export.module import ExportableMemNet
+from memnet_core.export.bioimage_io import sample_input, validated, write_package
+from memnet_core.export.module import (
+    ExportableMemNet,
+    run_torchscript,
+    write_torchscript,
+)
 from memnet_core.export.onnx import run_onnx, write_onnx
-from memnet_core.export.test_image import sample_input
-from memnet_core.export.torchscript import run_torchscript, write_torchscript
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from spandrel import (
 from spandrel.util import KeyCondition
 
 from memnet_core.errors import UsageError
-from memnet_core.export.detect_architecture import architecture_of
+from memnet_core.export.import_weights import architecture_of
 from memnet_core.model.checkpoint import load_model
 from memnet_core.model.network import MemNet
 from memnet_core.tasks import find_task

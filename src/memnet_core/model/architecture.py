@@ -1,4 +1,4 @@
-"""The hyper-parameters of a MemNet, and what follows from them alone."""
+"""Hyper-parameters of a MemNet, and quantities derived from them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Architecture:
     ------
     ValueError
         If a count is smaller than 1, or beyond anything that can be computed, an
-        image has neither one channel nor three, or `fenet_norm` is set without
+        `image_channels` is neither 1 nor 3, or `fenet_norm` is set without
         `batch_norm`.
     """
 

@@ -1,4 +1,4 @@
-"""Model files: safetensors with a card that describes the model completely."""
+"""Model files: safetensors whose header holds the model card."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".ckpt", ".bin"}
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of names, types, shapes and bytes of `tensors`, by name."""
+    """Hash names, dtypes, shapes and bytes of `tensors`, in order of their names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -60,7 +60,7 @@ def save_model(path: Path | str, model: MemNet, **card: Any) -> Card:
     Parameters
     ----------
     path : Path or str
-        Where to write; what is there is replaced.
+        File to write or replace.
     model : MemNet
         The network; its weights are stored as float32.
     **card

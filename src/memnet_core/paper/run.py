@@ -20,8 +20,7 @@ from memnet_core.training.events import Finished
 from memnet_core.training.logs import read_log
 from memnet_core.training.loop import Trainer
 from memnet_core.training.recipes import config_from, write_config
-from memnet_core.training.runner import train_session
-from memnet_core.training.save_model import model_file
+from memnet_core.training.runner import model_file, train_session
 
 if TYPE_CHECKING:
     from collections.abc import Generator

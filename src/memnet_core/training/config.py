@@ -111,7 +111,7 @@ class TrainingConfig(BaseModel):
         Degradation levels.
     grain : str
         Of noise to remove: ``white``, or ``correlated``, which neighboring pixels
-        share; see `memnet_core.tasks.correlated`.
+        share; see `memnet_core.tasks.denoise`.
     noise : str
         Of noise to remove: ``white``, or ``all``, blurred, of photons and uneven, with
         the map of its deviation as level; see `memnet_core.noise.synthesis`.

@@ -164,7 +164,7 @@ class AdaptWidget(DockWidget):
 
     def _show(self, adapted: AdaptResult | None) -> None:
         """Show the picture of what became of it, and no other."""
-        from memnet_core.adaptation.plots import drawn
+        from memnet_core.adaptation.result import drawn
 
         column: QVBoxLayout = self.area.widget().layout()
         if self.picture is not None:

@@ -18,7 +18,7 @@ from memnet_core.model.checkpoint import load_model, save_model
 from memnet_core.model.network import MemNet
 from memnet_core.model.registry import best_model, find_model
 from memnet_core.tasks import Levels
-from memnet_core.training.batchnorm import norms
+from memnet_core.training.distributed import norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable

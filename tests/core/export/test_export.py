@@ -19,11 +19,13 @@ import yaml
 
 from memnet_core.errors import LevelError, ModelError, UsageError
 from memnet_core.export.api import TOLERANCE, export
-from memnet_core.export.bioimage_io import validated
-from memnet_core.export.module import ExportableMemNet
+from memnet_core.export.bioimage_io import drawing, sample_input, validated
+from memnet_core.export.module import (
+    ExportableMemNet,
+    run_torchscript,
+    write_torchscript,
+)
 from memnet_core.export.onnx import run_onnx, write_onnx
-from memnet_core.export.test_image import drawing, sample_input
-from memnet_core.export.torchscript import run_torchscript, write_torchscript
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.card import Card
 from memnet_core.tasks import Levels

@@ -20,12 +20,11 @@ from memnet_core.model.network import MemNet
 from memnet_core.progress import Notice
 from memnet_core.tasks import Levels
 from memnet_core.training import loop
-from memnet_core.training.batchnorm import norms, recalibrate
 from memnet_core.training.checkpoint import read_state, write_state
+from memnet_core.training.distributed import norms, recalibrate
 from memnet_core.training.events import Finished, StepDone, TrainingProgress, Validated
 from memnet_core.training.loop import STATE_FILE, Trainer
-from memnet_core.training.runner import train_session
-from memnet_core.training.save_model import model_file
+from memnet_core.training.runner import model_file, train_session
 from memnet_core.training.validation import RESERVED_STEPS
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from memnet_core.export.caffe.graph import (
     Value,
     Weighted,
     output_of,
+    read_net,
 )
-from memnet_core.export.caffe.layers import read_net
 from memnet_core.export.caffe.protobuf import WireError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
