@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -198,7 +199,7 @@ def _read_zarr(path: str | list[str]) -> list[LayerData]:
 
     from memnet_core.io.core.errors import wrap_read_errors
     from memnet_core.io.core.provenance import provenance_in
-    from memnet_core.io.zarr.image import TOLD
+    from memnet_core.io.zarr.image import TOLD, open_ome_zarr
     from memnet_core.io.zarr.ngff import described_by, multiscale_of
 
     assert isinstance(path, str)
@@ -207,28 +208,52 @@ def _read_zarr(path: str | list[str]) -> list[LayerData]:
         attributes = _attributes(folder)
         image = multiscale_of(attributes)
         described = described_by(attributes)
-        levels = [
-            dask.array.from_zarr(str(folder / str(dataset["path"])))
-            for dataset in described["multiscales"][0]["datasets"]
+        files = [
+            open_ome_zarr(folder, level=level) for level in range(len(image.levels))
         ]
+    axes, levels = files[0].axes, [_lazy(file) for file in files]
     made = provenance_in(str(attributes.get(TOLD, "")))
     note = str(attributes.get(NAMESPACE) or "")
-    is_rgb = bool(_noted(note).get("rgb")) and "C" in image.axes
+    is_rgb = bool(_noted(note).get("rgb")) and "C" in axes
     if is_rgb:
-        color = image.axes.index("C")
+        color = axes.index("C")
         levels = [dask.array.moveaxis(level, color, -1) for level in levels]
     shape = levels[0].shape[:-1] if is_rgb else levels[0].shape
     is_same = bool(note) and _noted_line(note) == (str(made) if made else "")
     known = load_display_state(note, shape, is_same=is_same) if note else {}
     if not known:
-        begin = _origin(described["multiscales"][0], image.translation)
-        known = _described(image.axes, image.calibration, begin, _stem(path), shape)
+        stored = _origin(described["multiscales"][0], image.translation)
+        begin = [stored[image.axes.index(axis)] for axis in axes]
+        known = _described(axes, image.calibration, begin, _stem(path), shape)
         known |= _display(described, known)
     if not is_same:
         known["metadata"] = _told(made)
     known.setdefault("name", _stem(path))
     known |= {"multiscale": len(levels) > 1, "rgb": is_rgb}
     return [(levels if len(levels) > 1 else levels[0], known, "image")]
+
+
+def _lazy(file: ImageFile) -> Any:
+    """Return the array of an OME-Zarr, of which napari reads the chunks it shows."""
+    import dask.array
+    from dask.array.core import normalize_chunks
+
+    count = len(file.leading)
+    sides = ((1,) * count + file.chunk_shape + (-1,))[: len(file.sizes)]
+
+    def block(block_info: Any) -> NDArray[Any]:
+        where = [slice(*ends) for ends in block_info[None]["array-location"]]
+        pixels = file.read_block(tuple(where[:count]), *where[count : count + 2])
+        return pixels.reshape(block_info[None]["chunk-shape"])
+
+    return dask.array.map_blocks(
+        block,
+        # Unique, as the pixels of a folder can be others when it is opened again.
+        name=f"memnet-{uuid4().hex}",
+        chunks=normalize_chunks(sides, file.sizes),
+        dtype=file.dtype,
+        meta=np.empty((0,) * len(file.sizes), file.dtype),
+    )
 
 
 def _origin(image: dict[str, Any], inner: tuple[float, ...]) -> list[float]:

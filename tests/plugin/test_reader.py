@@ -296,3 +296,32 @@ def test_a_damaged_note_does_no_harm(tmp_path: Path, note: str) -> None:
     (back,) = opened(path)
     assert back.data.shape == (20, 24)
     assert back.name == "out"
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("inner", ["../secret/0", "a/../../secret/0", "/secret/0"])
+def test_a_link_out_of_the_folder_is_refused(
+    tmp_path: Path, level: int, inner: str
+) -> None:
+    zarr.open_group(tmp_path / "secret", mode="w").create_array("0", data=noise(20, 24))
+    lazy = dask.array.from_array(noise(1500, 1300), chunks=500)
+    layer = Image([lazy, lazy[::2, ::2]], contrast_limits=(0, 250))
+    path = written(layer, tmp_path, ".ome.zarr")
+    group = zarr.open_group(path)
+    described: Any = group.attrs["ome"]
+    described["multiscales"][0]["datasets"][level]["path"] = inner
+    group.attrs["ome"] = described
+    with pytest.raises(ImageError, match=r"out\.ome\.zarr cannot be read"):
+        opened(path)
+
+
+def test_chunks_are_read_when_they_are_looked_at(tmp_path: Path) -> None:
+    layer = Image(noise(2, 600, 500))
+    path = written(layer, tmp_path, ".ome.zarr")
+    (back,) = opened(path)
+    full = back.data[0] if back.multiscale else back.data
+    assert full.chunksize == (1, 256, 256)
+    np.testing.assert_array_equal(
+        full[1, 250:270, 3:480], layer.data[1, 250:270, 3:480]
+    )
+    np.testing.assert_array_equal(full[0, 599], layer.data[0, 599])

@@ -6,7 +6,6 @@ Nothing here needs Qt or changes a layer.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError
+from memnet_core.io.core.chunk_cache import ChunkCache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,8 @@ _KEPT = (
 
 
 _CHANNEL_LABELS = ("c", "channel", "channels")
+_TIME_LABELS = ("t", "time")
+_DEPTH_LABELS = ("z", "depth")
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,17 @@ class LayerSource:
         The leading axis along which channels lie, each with a range of its own.
     jpeg_tables : tuple of tuple of int
         Quantization tables of the JPEG that the layer was read from.
+    frame_axis : int, optional
+        The leading axis along which planes follow each other: time, else depth.
 
     Attributes
     ----------
     region : Region
         All of the layer.
-    channel_axis : int, optional
+    channel_axis, frame_axis : int, optional
         As given.
+    missing_planes : frozenset of int
+        None of a layer: whatever it shows is there.
     jpeg_coding : JpegCoding, optional
         How that JPEG codes the pixels.
     """
@@ -150,6 +156,7 @@ class LayerSource:
         rgb: bool,
         channel_axis: int | None = None,
         jpeg_tables: tuple[tuple[int, ...], ...] = (),
+        frame_axis: int | None = None,
     ) -> None:
         self.data = data
         self.rgb = rgb
@@ -157,10 +164,12 @@ class LayerSource:
         self.jpeg_tables = jpeg_tables
         self.jpeg_coding: JpegCoding | None = None
         self.channel_axis = channel_axis
+        self.frame_axis = frame_axis
+        self.missing_planes: frozenset[int] = frozenset()
         sizes = tuple(int(size) for size in data.shape)
         self.region = LayerRegion.whole(sizes[:-1] if rgb else sizes)
-        self._edges = _chunk_edges(data, self.region.shape)
-        self._decoded: tuple[tuple[int, slice], int, NDArray[Any]] | None = None
+        edges = _chunk_edges(data, self.region.shape)
+        self._cache = edges and ChunkCache(self._pixels, *edges)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -180,38 +189,23 @@ class LayerSource:
         axis = self.channel_axis
         return 0 if axis is None else plane_index(plane, self.region.shape)[axis]
 
+    def neighbors(self, plane: int) -> list[int]:
+        """Return the planes before and after one in time, else in depth."""
+        axis = self.frame_axis
+        if axis is None:
+            return []
+        sizes = self.region.shape[:-2]
+        step, place = (
+            math.prod(sizes[axis + 1 :]),
+            plane_index(plane, self.region.shape)[axis],
+        )
+        before = [plane - step] if place > 0 else []
+        return [*before, plane + step] if place < sizes[axis] - 1 else before
+
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Read a window of a plane, of shape (h, w, S)."""
-        if self._edges is None:
-            return self._pixels(plane, rows, columns)
-        seen = _widened(rows, self._edges[0])
-        across = _widened(columns, self._edges[1])
-        top, pixels = self._chunks(plane, seen, across)
-        left = across.start
-        return pixels[
-            rows.start - top : rows.stop - top,
-            columns.start - left : columns.stop - left,
-        ]
-
-    def _chunks(
-        self, plane: int, rows: slice, columns: slice
-    ) -> tuple[int, NDArray[Any]]:
-        """Return all pixels of some chunks, and the row at which they begin.
-
-        What was decoded last is kept: a strip mostly ends within a chunk that the next
-        one needs, too, and decoding it again for every strip would take far longer than
-        the network.
-        """
-        place, top, pixels = self._decoded or ((-1, columns), 0, np.empty(0))
-        bottom = top + len(pixels)
-        if place != (plane, columns) or not top <= rows.start <= bottom:
-            top, pixels = rows.start, self._pixels(plane, rows, columns)
-        elif rows.stop > bottom:
-            more = self._pixels(plane, slice(bottom, rows.stop), columns)
-            pixels = np.concatenate([pixels[rows.start - top :], more])
-            top = rows.start
-        self._decoded = (plane, columns), top, pixels
-        return top, pixels
+        read = self._cache.read if self._cache else self._pixels
+        return read(plane, rows, columns)
 
     def _pixels(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         where = plane_index(plane, self.region.shape)
@@ -248,12 +242,6 @@ def _chunk_edges(data: Any, shape: Sequence[int]) -> tuple[list[int], list[int]]
     return rows, columns
 
 
-def _widened(part: slice, edges: list[int]) -> slice:
-    """Return a part of an axis with all of the chunks that it touches."""
-    first = bisect_right(edges, part.start) - 1
-    return slice(edges[first], edges[bisect_left(edges, part.stop)])
-
-
 def plane_index(index: int, shape: Sequence[int]) -> tuple[int, ...]:
     """Return where the plane of a number is along the leading axes of a shape."""
     return tuple(int(i) for i in np.unravel_index(index, tuple(shape[:-2]) or (1,)))[
@@ -270,7 +258,15 @@ def layer_planes(layer: Image) -> LayerSource:
         If the layer has fewer than two axes, or its values are no numbers.
     """
     data: Any = layer.data[0] if layer.multiscale else layer.data
-    planes = LayerSource(data, bool(layer.rgb), _channel_axis(layer))
+    frames = _axis_labeled(layer, _TIME_LABELS)
+    if frames is None or data.shape[frames] == 1:
+        frames = _axis_labeled(layer, _DEPTH_LABELS)
+    planes = LayerSource(
+        data,
+        bool(layer.rgb),
+        channel_axis=_axis_labeled(layer, _CHANNEL_LABELS),
+        frame_axis=frames,
+    )
     if len(planes.region.slices) < 2 or 0 in planes.region.shape:
         raise ImageError(
             f"The layer {layer.name!r} has the shape {tuple(data.shape)}; restoration "
@@ -284,10 +280,10 @@ def layer_planes(layer: Image) -> LayerSource:
     return planes
 
 
-def _channel_axis(layer: Image) -> int | None:
-    """Return the leading axis that is labeled as that of channels."""
+def _axis_labeled(layer: Image, names: Sequence[str]) -> int | None:
+    """Return the first leading axis that has one of some names."""
     labels = [str(label).lower() for label in layer.axis_labels[:-2]]
-    found = [axis for axis, label in enumerate(labels) if label in _CHANNEL_LABELS]
+    found = [axis for axis, label in enumerate(labels) if label in names]
     return found[0] if found else None
 
 

@@ -265,3 +265,23 @@ def test_layers_that_cannot_be_restored_are_named(data: Any, reason: str) -> Non
     )
     with pytest.raises(ImageError, match=f"The layer 'odd'.*{reason}"):
         layer_planes(layer)
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "plane", "expected"),
+    [
+        ((3, 2, 8, 9), ("t", "c", "y", "x"), 3, [1, 5]),
+        ((3, 2, 8, 9), ("t", "z", "y", "x"), 0, [2]),
+        ((1, 3, 8, 9), ("time", "z", "y", "x"), 2, [1]),
+        ((3, 8, 9), ("z", "y", "x"), 1, [0, 2]),
+        ((3, 8, 9), ("c", "y", "x"), 1, []),
+        ((3, 8, 9), None, 1, []),
+        ((8, 9), ("y", "x"), 0, []),
+    ],
+)
+def test_neighbors_are_the_planes_before_and_after_in_time_else_in_depth(
+    shape: tuple[int, ...], labels: Any, plane: int, expected: list[int]
+) -> None:
+    planes = layer_planes(Image(np.zeros(shape, np.uint8), axis_labels=labels))
+    assert planes.neighbors(plane) == expected
+    assert planes.missing_planes == frozenset()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError
+from memnet_core.io.core.chunk_cache import ChunkCache
 from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.image import Image, Metadata, Probe
 
@@ -92,9 +93,13 @@ class ImageFile:
         self._array = array
         self._stored = axes
         self._chunk_shape = chunk_shape or self.shape[1:3]
+        edges = (
+            [*range(0, size, side), size]
+            for size, side in zip(self.shape[1:3], self._chunk_shape, strict=True)
+        )
+        self._cache = ChunkCache(self._decoded, *edges)
         self._postprocess = postprocess
         self._resources = resources or ExitStack()
-        self._kept: tuple[int, slice, slice, NDArray[Any]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -109,7 +114,7 @@ class ImageFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._kept = None
+        self._cache.clear()
         self._resources.close()
 
     def close_also(self, resources: ExitStack) -> None:
@@ -129,6 +134,11 @@ class ImageFile:
         count = len(self.leading)
         height, width, samples = (*self.sizes[count:], 1)[:3]
         return math.prod(self.sizes[:count]), height, width, samples
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        """Rows and columns that are decoded at once."""
+        return self._chunk_shape
 
     @property
     def channels(self) -> int:
@@ -188,36 +198,7 @@ class ImageFile:
         """
         if self._chunk_shape == (1, 1):
             return self._decoded(plane, rows, columns)
-        wide = _rounded(columns, self._chunk_shape[1], self.shape[2])
-        kept = self._kept
-        if not (kept and kept[0] == plane and _inside(wide, kept[2])):
-            kept = None
-        if not (kept and _inside(rows, kept[1])):
-            high = _rounded(rows, self._chunk_shape[0], self.shape[1])
-            kept = (plane, high, wide, self._grown(kept, plane, high, wide))
-            self._kept = kept
-        _, high, wide, pixels = kept
-        return pixels[
-            rows.start - high.start : rows.stop - high.start,
-            columns.start - wide.start : columns.stop - wide.start,
-        ]
-
-    def _grown(
-        self,
-        kept: tuple[int, slice, slice, NDArray[Any]] | None,
-        plane: int,
-        rows: slice,
-        columns: slice,
-    ) -> NDArray[Any]:
-        """Decode a part of a plane, but for those rows of it that are kept."""
-        if (
-            kept is None
-            or columns != kept[2]
-            or not kept[1].start <= rows.start < kept[1].stop <= rows.stop
-        ):
-            return self._decoded(plane, rows, columns)
-        below = self._decoded(plane, slice(kept[1].stop, rows.stop), columns)
-        return np.concatenate([kept[3][rows.start - kept[1].start :], below])
+        return self._cache.read(plane, rows, columns)
 
     def _decoded(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         leading = tuple(slice(i, i + 1) for i in self._place(plane))
@@ -356,15 +337,3 @@ def named_axes(path: Path, axes: str, shape: tuple[int, ...], named: str) -> str
             path=path,
         )
     return named
-
-
-def _rounded(part: slice, chunk_shape: int, size: int) -> slice:
-    """Return a part of an axis, made larger up to the borders of its grains."""
-    return slice(
-        part.start // chunk_shape * chunk_shape,
-        min(-(-part.stop // chunk_shape) * chunk_shape, size),
-    )
-
-
-def _inside(part: slice, whole: slice) -> bool:
-    return bool(whole.start <= part.start and part.stop <= whole.stop)

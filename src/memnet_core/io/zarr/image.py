@@ -49,8 +49,8 @@ class NgffAttributes(FormatMetadata):
     name = "OME-Zarr attributes"
 
 
-def open_ome_zarr(path: Path, named: str = "") -> ImageFile:
-    """Open the full resolution of an OME-Zarr image (NGFF 0.4 or 0.5).
+def open_ome_zarr(path: Path, named: str = "", level: int = 0) -> ImageFile:
+    """Open one resolution of an OME-Zarr image (NGFF 0.4 or 0.5).
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ def open_ome_zarr(path: Path, named: str = "") -> ImageFile:
         Folder of the image.
     named : str
         Axes instead of those that the attributes tell.
+    level : int
+        Which resolution; 0 is the full one, to which pixel sizes belong.
     """
     import zarr
 
@@ -75,9 +77,10 @@ def open_ome_zarr(path: Path, named: str = "") -> ImageFile:
     attributes = dict(group.attrs)
     with wrap_parse_errors("its description of axes and levels"):
         image = multiscale_of(attributes)
-    array = group[image.path]
+    name = image.levels[level]
+    array = group[name]
     if not isinstance(array, zarr.Array) or array.ndim != len(image.axes):
-        raise ValueError(f"{image.path!r} is no array with the axes {image.axes}")
+        raise ValueError(f"{name!r} is no array with the axes {image.axes}")
     if np.dtype(array.dtype).kind not in "buif" or 0 in array.shape:
         raise ValueError(f"pixels of type {array.dtype} are not supported")
     store.limit(array)
@@ -89,7 +92,7 @@ def open_ome_zarr(path: Path, named: str = "") -> ImageFile:
     version: Literal[2, 3] = 2 if array.metadata.zarr_format == 2 else 3
     return ImageFile(
         path,
-        ChangeGuardedZarr(array, path / image.path),
+        ChangeGuardedZarr(array, path / name),
         axes,
         format="OME-Zarr",
         metadata=Metadata(

@@ -24,17 +24,17 @@ class Multiscale:
 
     Attributes
     ----------
-    path : str
-        Name of the array below the group.
+    levels : tuple of str
+        Names of the arrays below the group, that of the full resolution first.
     axes : str
         One letter for each axis.
     scale, translation : tuple of float
-        Transform of that array's indices, one number for each axis.
+        Transform of the indices of the full resolution, one number for each axis.
     calibration : Calibration
         Steps with every transform of the image applied; units; names of channels.
     """
 
-    path: str
+    levels: tuple[str, ...]
     axes: str
     scale: tuple[float, ...]
     translation: tuple[float, ...]
@@ -53,6 +53,7 @@ def multiscale_of(attributes: Mapping[str, Any]) -> Multiscale:
     try:
         image = described["multiscales"][0]
         dataset = image["datasets"][0]
+        levels = tuple(str(level["path"]) for level in image["datasets"])
         axes = "".join(map(_letter, image["axes"]))
         names = [axis.get("unit") for axis in image["axes"]]
     except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -65,7 +66,7 @@ def multiscale_of(attributes: Mapping[str, Any]) -> Multiscale:
     channels = described.get("omero", {}).get("channels", [])
     labels = tuple(str(c.get("label", "")) for c in channels)
     return Multiscale(
-        path=str(dataset["path"]),
+        levels=levels,
         axes=axes,
         scale=scale,
         translation=translation,
