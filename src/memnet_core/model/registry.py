@@ -44,6 +44,9 @@ _SHIPPED = Path(__file__).parent / "weights"
 _TRIAL = 32
 """Side in pixels of the picture that an added model is tried on."""
 
+_cards: dict[str, tuple[tuple[int, int], Card]] = {}
+"""Cards read by this process, by path, with the time and size of their file."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -86,10 +89,30 @@ def installed() -> tuple[list[Entry], list[ModelError]]:
             continue
         for path in paths:
             try:
-                entries.append(Entry(path, read_card(path)))
+                entries.append(_entry(path))
             except ModelError as error:
                 problems.append(error)
     return entries, problems
+
+
+def _entry(path: Path) -> Entry:
+    """Return a model file with its card, which is read again once the file changes.
+
+    Raises
+    ------
+    ModelError
+        As `read_card`.
+    """
+    try:
+        state = path.stat()
+    except (OSError, ValueError):
+        return Entry(path, read_card(path))  # which says what is wrong
+    version = state.st_mtime_ns, state.st_size
+    # A relative path means another file once the working folder changes.
+    key = os.path.abspath(path)
+    if key not in _cards or _cards[key][0] != version:
+        _cards[key] = version, read_card(path)
+    return Entry(path, _cards[key][1])
 
 
 def find_model(name_or_file: str) -> Entry:
@@ -106,7 +129,7 @@ def find_model(name_or_file: str) -> Entry:
             return entry
     path = Path(name_or_file)
     if os.path.exists(path) or path.suffix == MODEL_SUFFIX or len(path.parts) > 1:
-        return Entry(path, read_card(path))
+        return _entry(path)
     names = ", ".join(sorted({entry.card.name for entry in entries})) or "none"
     raise ModelError(
         f"There is no model {name_or_file!r}; installed: {names}. "
