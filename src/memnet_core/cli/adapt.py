@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memnet_core._util.sanitize import escape_control_chars
-from memnet_core.cli._options import max_pixels, parse_axes, parse_noise
+from memnet_core.cli._options import max_pixels, parse_axes, parser_of
 from memnet_core.cli._progress import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ __all__ = ["adapt"]
 )
 @click.option(
     "--noise",
-    type=parse_noise,
+    type=parser_of("noise"),
     metavar="auto|gaussian|A,B",
     default="auto",
     show_default=True,

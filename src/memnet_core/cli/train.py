@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memnet_core._util.sanitize import escape_control_chars
-from memnet_core.cli._options import parse_range
+from memnet_core.cli._options import parser_of
 from memnet_core.cli._progress import EXIT_INTERRUPTED, StopSignal, told
 from memnet_core.tasks import TASKS
 
@@ -115,7 +115,7 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "
 @click.option(
     "--range",
     "value_range",
-    type=parse_range,
+    type=parser_of("value_range"),
     metavar="auto|dtype|percentile|LO,HI",
     help="Values that count as 0 and 1 in images of other than 8 bits.",
 )
