@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import platform
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "available_devices",
     "available_memory",
+    "describe_hardware",
     "is_out_of_memory",
     "is_reduced",
     "select_device",

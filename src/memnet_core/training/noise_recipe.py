@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from memnet_core._util.atomic_write import remove_abandoned
-from memnet_core._util.devices import select_device
+from memnet_core._util.devices import describe_hardware, select_device
 from memnet_core.errors import TrainingError
 from memnet_core.model.card import TrainingSummary
 from memnet_core.noise.file import save_noise_network
@@ -26,10 +26,8 @@ from memnet_core.progress import Notice
 from memnet_core.training.data.clean_images import read_clean_images
 from memnet_core.training.data.noise_samples import NoiseSamples
 from memnet_core.training.events import Finished, StepDone, TrainingProgress
-from memnet_core.training.meter import RunningMean
-from memnet_core.training.muon import Muon
-from memnet_core.training.optim import diverged, ema_update
-from memnet_core.training.precision import describe_hardware
+from memnet_core.training.losses import RunningMean
+from memnet_core.training.optim import Muon, diverged, ema_update
 
 if TYPE_CHECKING:
     from collections.abc import Generator
