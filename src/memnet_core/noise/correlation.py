@@ -31,8 +31,8 @@ _CORRELATED_FROM = 1.6
 white noise measures 1.0 to 1.3; blurred by 0.4 px, 1.7."""
 
 _FAINTEST = 3.0
-"""Smallest correlated noise in gray levels of 255; texture of clean photographs measures
-the same below."""
+"""Smallest correlated noise in gray levels of 255; below, texture of clean photographs
+measures the same."""
 
 _QUIET = 0.25
 """Fraction of the blocks to use: those with the least energy in the coarser bands."""

@@ -63,8 +63,8 @@ _LEAST = 0.02
 """Lower bound of the fitted variance, relative to the median variance."""
 
 _CLEAR_MISFIT = 0.3
-"""Maximum misfit of a clear model. Cameras have 0.03 to 0.15, an EMCCD at few photons up
-to 0.28; clean images with more texture in bright parts 0.2 to 0.5."""
+"""Maximum misfit of a clear model. Cameras have 0.03 to 0.15, an EMCCD at few photons
+up to 0.28; clean images with more texture in bright parts 0.2 to 0.5."""
 
 _LIKELY_MISFIT = 0.6
 """Maximum misfit of a likely model (noise grows, but not linearly); clean images reach
