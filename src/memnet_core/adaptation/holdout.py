@@ -1,4 +1,4 @@
-"""What a network is tried on: frames that were held out, before and after."""
+"""Validation on held-out frames: losses, Stein's estimate, and motion."""
 
 from __future__ import annotations
 
@@ -38,22 +38,23 @@ __all__ = [
 ]
 
 _CELL = 16
-"""Side in pixels of the cells by which chance is told: noise is shared within them."""
+"""Side in pixels of the cells whose scatter gives standard errors. Correlated noise
+stays within a cell."""
 
 _SURE = 2.0
-"""Standard errors by which the held-out loss has to fall."""
+"""Standard errors by which the held-out loss must fall to be significant."""
 
 _MOVES_SURELY = 3.0
 _MOVES = 0.1
-"""Part by which frames two steps apart have to differ more than neighbors do."""
+"""Minimum relative excess of differences two frames apart over consecutive ones."""
 
 _NUDGE = 0.1
-"""Standard deviations of the noise by which Stein's estimate moves a frame."""
+"""Perturbation of Stein's estimate, in standard deviations of the noise."""
 
 
 @dataclass(frozen=True)
 class HeldOutClip:
-    """A clip that was held out.
+    """A held-out clip with its targets.
 
     Attributes
     ----------
@@ -69,7 +70,7 @@ class HeldOutClip:
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of all cells of all trials; 1 is the variance of the noise."""
+    """Losses per cell over all clips, in variances of the noise."""
 
     cells: NDArray[np.float64]
 
@@ -81,7 +82,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class LossDrop:
-    """How the held-out loss changed.
+    """Change of the held-out loss.
 
     Attributes
     ----------
@@ -97,14 +98,14 @@ class LossDrop:
 
     @classmethod
     def between(cls, before: Losses, after: Losses) -> LossDrop:
-        """Return the change from one test to another on the same trials."""
+        """Compare two validations on the same clips."""
         differences = before.cells - after.cells
         error = float(differences.std() / np.sqrt(differences.size))
         return cls(before.mean, after.mean, error)
 
     @property
     def is_sure(self) -> bool:
-        """Whether the loss fell, by more than chance may do."""
+        """Whether the loss fell significantly."""
         return self.before - self.after > _SURE * self.error
 
     def __str__(self) -> str:
@@ -135,7 +136,7 @@ def trial_of(clip: Clip, generator: torch.Generator) -> HeldOutClip:
 def losses_of(
     model: MemNet, trials: Sequence[HeldOutClip], device: torch.device
 ) -> Losses:
-    """Try a network in evaluation mode.
+    """Compute the held-out losses of a network in evaluation mode.
 
     Parameters
     ----------
@@ -157,7 +158,7 @@ def losses_of(
 def sure_loss(
     model: MemNet, trials: Sequence[HeldOutClip], device: torch.device, seed: int
 ) -> Losses:
-    """Estimate the squared error of a network from noisy frames alone.
+    """Estimate the squared error of a network by Stein's unbiased risk estimate.
 
     Stein's unbiased estimate for white Gaussian noise, with the divergence by one
     random direction (Ramani, Blu and Unser, IEEE TIP 17(9), 2008). It knows nothing of
@@ -192,7 +193,7 @@ def sure_loss(
 def restored(
     model: MemNet, shown: Tensor, level: float, device: torch.device
 ) -> Tensor:
-    """Return what a network makes of frames (n, C, h, w), one by one, on the CPU."""
+    """Restore frames (n, C, h, w) one by one; return them on the CPU."""
     model.eval()
     level_map = model.architecture.level_map
     return torch.cat(
@@ -225,7 +226,7 @@ def _cells(errors: Tensor, weight: Tensor, level: float) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Motion:
-    """By how much frames differ more from the next but one than from the next.
+    """Excess difference of frames two steps apart over consecutive frames.
 
     What noise is left in restored frames makes all differ alike; what moves goes on.
 
@@ -244,7 +245,7 @@ class Motion:
 def motion(
     model: MemNet, trials: Sequence[HeldOutClip], device: torch.device
 ) -> Motion:
-    """Find out whether frames move; two in a row do not tell.
+    """Detect motion between frames; needs at least three consecutive frames.
 
     Parameters
     ----------

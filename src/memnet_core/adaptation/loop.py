@@ -1,4 +1,4 @@
-"""Learning from noisy frames: a generator of events, which keeps the best network."""
+"""Training loop on noisy frames, as a generator of events; keeps the best network."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ _PATCH = 64
 _BATCH = 4
 _TESTS = 6
 _TEST_SHARE = 0.2
-"""Of the time, what tests may take."""
+"""Maximum share of the time spent in validation."""
 
 _REPORT_EVERY = 2.0
-"""Seconds between two reports."""
+"""Seconds between progress events."""
 
 _SMALLEST = 16
-"""Side in pixels below which patches show the network's border and little else."""
+"""Minimum side of patches in pixels; smaller ones are dominated by zero padding."""
 
 
 @dataclass(frozen=True)
 class _Optimization:
-    """How weights are changed; see `memnet_core.training.config`."""
+    """Optimizer settings; see `memnet_core.training.config`."""
 
     optimizer: str = "muon"
     learning_rate: float = 6e-3
@@ -69,7 +69,7 @@ class _Optimization:
 
 @dataclass(frozen=True)
 class LoopResult:
-    """What learning led to.
+    """Result of the training loop.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class LoopResult:
 
 
 def patch_side(clips: Sequence[Clip], unshuffle: int) -> int:
-    """Return the side of patches that all clips hold; 0 if some are too small."""
+    """Return the side of patches that fit all clips, or 0 if a clip is too small."""
     smallest = min(min(clip.frames.shape[-2:]) for clip in clips)
     side = min(smallest, _PATCH) // unshuffle * unshuffle
     return side if side >= _SMALLEST else 0
@@ -111,22 +111,22 @@ def learned(
     steps: int | None,
     seed: int,
 ) -> Generator[Learning, None, LoopResult]:
-    """Learn from clips, with the statistics of BatchNorm as they are.
+    """Train on clips with frozen BatchNorm statistics.
 
     Parameters
     ----------
     model : MemNet
-        The network to begin with; it is not changed.
+        The initial network; it is not changed.
     clips : sequence of Clip
-        What to learn from, large enough for `patch_side`.
+        Training clips, large enough for `patch_side`.
     trials : sequence of HeldOutClip
-        What is held out.
+        Held-out clips.
     objective : str
-        How to learn.
+        Training objective.
     device : torch.device
         Where to compute.
     minutes, steps
-        How long, one of the two; with `minutes` tests count, too.
+        Length of the training, one of the two; `minutes` include validation.
     seed : int
         Determines the patches.
 
@@ -174,7 +174,7 @@ def learned(
 
 
 def _tests(minutes: float | None, seconds: float) -> int:
-    """Return how often to test where one takes some seconds."""
+    """Return the number of validations, given the seconds that one takes."""
     if minutes is None:
         return _TESTS
     return int(min(max(_TEST_SHARE * 60 * minutes / max(seconds, 1e-3), 1), _TESTS))
@@ -196,7 +196,7 @@ def _progress(
 
 
 class _AdaptedNetwork:
-    """A copy of a network, and what changes its weights.
+    """A copy of a network with its optimizer.
 
     Attributes
     ----------
@@ -224,8 +224,8 @@ class _AdaptedNetwork:
         TrainingError
             If the loss is no longer finite.
         """
-        # In evaluation mode BatchNorm keeps its statistics: those of a few patches of
-        # one picture are not those of the picture.
+        # Evaluation mode freezes BatchNorm: a few patches of one image do not have
+        # the statistics of the image.
         self.model.eval()
         lesson, level = self._patches.lesson()
         shown, target, weight = (part.to(self._device) for part in lesson)
@@ -257,18 +257,18 @@ class _AdaptedNetwork:
 
 
 class _Patches:
-    """Batches of patches from anywhere; large clips count for more.
+    """Draw batches of patches; clips are weighted by their size.
 
     Parameters
     ----------
     clips : sequence of Clip
-        What they are cut from.
+        Clips to cut patches from.
     objective : str
-        What is made of them.
+        Objective that pairs them.
     side : int
-        Their height and width.
+        Height and width of patches.
     seed : int
-        Determines all of them.
+        Seed of all random choices.
     """
 
     def __init__(
@@ -295,12 +295,12 @@ class _Patches:
         return noise2void(frames, self._generator), level
 
     def _choices(self, clip: Clip) -> int:
-        """Return how many frames a patch can be cut from, times their pixels."""
+        """Return the number of usable frames times their pixels."""
         count, _, height, width = clip.frames.shape
         return (count - (self._objective == "noise2noise")) * height * width
 
     def _frames(self, clip: Clip) -> Tensor:
-        """Cut a patch out of one frame, or two in a row, and turn it."""
+        """Cut a patch from one frame or two consecutive ones, flipped at random."""
         count, _, height, width = clip.frames.shape
         paired = self._objective == "noise2noise"
         side = self._side

@@ -24,21 +24,21 @@ Objective = Literal["noise2noise", "noise2void"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 _BLIND_SHARE = 0.02
-"""Pixels that are blind spots: few see another one near."""
+"""Fraction of pixels that are blind spots, so sparse that few are close together."""
 
 _REACH = 2
-"""Pixels from which a blind spot gets the value of another."""
+"""Maximum distance in pixels along each axis of a blind spot's substitute value."""
 
 
 class TrainingPair(NamedTuple):
-    """What a network is shown and is to make of it.
+    """Network input, target and weight of a batch.
 
     Attributes
     ----------
     shown, target : Tensor, shape (N, C, h, w)
-        Values as the network sees them.
+        Network input and target, in network units.
     weight : Tensor, shape (N, 1, h, w)
-        1 where the target counts, else 0.
+        1 where the loss is evaluated, else 0.
     """
 
     shown: Tensor
@@ -47,32 +47,32 @@ class TrainingPair(NamedTuple):
 
 
 def noisy_pairs(frames: Tensor, others: Tensor) -> TrainingPair:
-    """Return Noise2Noise (Lehtinen et al., ICML 2018): one frame tells another.
+    """Pair frames for Noise2Noise (Lehtinen et al., ICML 2018).
 
     Parameters
     ----------
     frames, others : Tensor, shape (N, C, h, w)
-        Two takes of the same.
+        Two noisy exposures of the same scene.
     """
     return TrainingPair(frames, others, torch.ones_like(frames[:, :1]))
 
 
 def noise2void(frames: Tensor, generator: torch.Generator) -> TrainingPair:
-    """Return Noise2Void (Krull et al., CVPR 2019): pixels told by those around them.
+    """Mask blind spots for Noise2Void (Krull et al., CVPR 2019).
 
     Parameters
     ----------
     frames : Tensor, shape (N, C, h, w)
         Noisy frames, on the CPU; both sides are at least 5.
     generator : torch.Generator
-        Decides where blind spots are, and which value each gets instead.
+        Draws the blind spots and their substitute values.
     """
     count, _, height, width = frames.shape
     shape = (count, 1, height, width)
     blind = torch.rand(shape, generator=generator) < _BLIND_SHARE
     side = 2 * _REACH + 1
     step = torch.randint(1, side**2, shape, generator=generator)
-    # Steps are counted from the middle on, so that none leads nowhere.
+    # Count offsets from the center, so that a spot never keeps its own value.
     step = (step + side**2 // 2) % side**2
     rows = _inside(torch.arange(height)[:, None], step // side - _REACH, height)
     columns = _inside(torch.arange(width), step % side - _REACH, width)

@@ -1,4 +1,4 @@
-"""What is asked of adapting, and what became of it."""
+"""Options, events and result of adapting a model, and a figure of the result."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ReadProgress:
-    """So many of the parts of the source are read."""
+    """Progress of reading the source, in parts."""
 
     done: int
     total: int
 
 
 class LossPoint(NamedTuple):
-    """Losses after some minutes of learning, in variances of the noise.
+    """Losses at a time of training, in variances of the noise.
 
     `training` is the mean since the point before, NaN for the first one.
     """
@@ -61,7 +61,7 @@ class LossPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class HoldoutRetest:
-    """The network was tried on what is held out, again.
+    """A validation on the held-out frames.
 
     Attributes
     ----------
@@ -86,16 +86,16 @@ _LONGEST_NAME = 60
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptOptions:
-    """How a model is adapted.
+    """Options of adapting a model.
 
     Attributes
     ----------
     objective : str
         One of `memnet_core.adaptation.objectives.OBJECTIVES`.
     minutes, steps
-        How long to learn, one of the two.
+        Length of the training, one of the two.
     seed : int
-        Determines what is drawn.
+        Seed of all random choices.
     name : str
         Name of the model.
     data : str
@@ -126,7 +126,7 @@ class AdaptOptions:
         return self.out or user_folder() / f"{self.name}.safetensors"
 
     def check(self, frames: int) -> None:
-        """Check it before anything is read.
+        """Validate the options before anything is read.
 
         Parameters
         ----------
@@ -173,14 +173,14 @@ class AdaptOptions:
 
 
 def model_name(text: str) -> str:
-    """Return a name for a model that is adapted to something of a name."""
+    """Derive a valid model name from the name of the data."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
     return f"{plain[:_LONGEST_NAME] or 'layer'}-adapted"
 
 
 @dataclass(frozen=True)
 class ExampleImages:
-    """A frame that was held out: noisy, and restored before and after adapting.
+    """A held-out frame: noisy, and restored before and after adapting.
 
     Each (h, w) or (h, w, 3), as the network sees values.
     """
@@ -192,7 +192,7 @@ class ExampleImages:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptResult:
-    """What became of it.
+    """Result of adapting a model.
 
     Attributes
     ----------
@@ -223,7 +223,7 @@ class AdaptResult:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """All that is to be said of it."""
+        """Summary of the result, one sentence each."""
         told = [
             f"Held-out loss {self.fall} of the noise's variance (noise alone makes "
             f"about 1), training loss {self.curve[-1].training:.4f}."
@@ -243,7 +243,7 @@ class AdaptResult:
 
     @property
     def verdict(self) -> str:
-        """What became of the model."""
+        """One sentence: the model was written, or why not."""
         stays = f"so {self.base} stays and nothing is written."
         if self.path is not None:
             return f"The model {self.path.stem} is adapted to this."
@@ -267,7 +267,7 @@ def is_better(
     *,
     despite_motion: bool = False,
 ) -> bool:
-    """Whether an adapted model is known to be better than the old one.
+    """Whether an adapted model is significantly better than the old one.
 
     Parameters
     ----------
@@ -284,14 +284,14 @@ def is_better(
 
 
 _SHOWN = (0.5, 99.8)
-"""Percentiles of the restored frame that are black and white."""
+"""Percentiles of the restored frame that map to black and white."""
 
 _MOST = 256
-"""Rows and columns of a frame that are drawn."""
+"""Maximum rows and columns of a frame to draw."""
 
 
 def draw(adapted: AdaptResult, path: Path) -> Path:
-    """Draw what became of adapting, and return the file.
+    """Draw the result of adapting to a PNG file, and return its path.
 
     Parameters
     ----------
@@ -317,7 +317,7 @@ def draw(adapted: AdaptResult, path: Path) -> Path:
 def drawn(
     adapted: AdaptResult, inches: tuple[float, float], grid: tuple[int, int]
 ) -> Figure:
-    """Return three frames and the losses.
+    """Build the figure: three frames and the loss curves.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Adapting a model to a source: from its frames to a model file, or to none."""
+"""Adapt a model to a source: read frames, train, validate, write the model file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run_adaptation(
     settings: RestoreOptions,
     request: AdaptOptions,
 ) -> Generator[Event, None, AdaptResult]:
-    """Adapt a model to a source; closing the generator cancels, and writes nothing.
+    """Adapt a model to a source; closing the generator cancels without writing.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def _read(
     request: AdaptOptions,
     card: Card,
 ) -> Generator[ReadProgress, None, tuple[list[Clip], list[Clip]]]:
-    """Read what is learned from, and what is held out."""
+    """Read training and held-out clips."""
     rng = np.random.default_rng(request.seed)
     plan = planned(series, *source.shape[1:3], rng)
     spots = [*plan.training, *plan.held_out]
@@ -165,7 +165,7 @@ def _read(
 
 
 def _check_noise(decision: RestorePlan, objective: Objective) -> None:
-    """Refuse what holds nothing to learn."""
+    """Raise if the noise is absent or unsuitable for the objective."""
     if any(channel.scaling is None for channel in decision.channels):
         raise UsageError("A range for each plane does not go with adapting.")
     if any(channel.level <= 0 for channel in decision.channels):
@@ -180,7 +180,7 @@ def _check_noise(decision: RestorePlan, objective: Objective) -> None:
 
 
 def _check_size(clips: Sequence[Clip], held_out: Sequence[Clip], card: Card) -> None:
-    """Refuse what is too small, or empty."""
+    """Raise if there are no clips, or if images are too small."""
     if not (clips and held_out):
         raise TrainingError(
             "There are too few frames with something in them; give a longer stack."
@@ -195,7 +195,7 @@ def _check_size(clips: Sequence[Clip], held_out: Sequence[Clip], card: Card) -> 
 
 
 def _levels(card: Card, found: list[float]) -> Levels:
-    """Return what the model serves, and what it is adapted to."""
+    """Return the levels that the adapted model covers."""
     known = card.levels.values
     if all(card.levels.covers(level) for level in found):
         return card.levels
@@ -205,7 +205,7 @@ def _levels(card: Card, found: list[float]) -> Levels:
 def _exhibit(
     model: MemNet, adapted: MemNet, trials: Sequence[HeldOutClip], device: torch.device
 ) -> ExampleImages:
-    """Show the first frame of the clip in which there is most to see."""
+    """Restore the first frame of the clip with the most contrast, before and after."""
     clip = max((trial.clip for trial in trials), key=lambda c: float(c.frames.std()))
     frame = clip.frames[:1]
     shown = [frame] + [

@@ -1,4 +1,4 @@
-"""Evaluation of a model on a folder: baselines first, then what is restored."""
+"""Evaluate a model on a folder: baselines first, then restored images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Sample:
-    """A clean image and what is to be restored to it.
+    """A clean image and its degraded version.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Scoring(Protocol):
 
     @property
     def task(self) -> Task:
-        """What is restored."""
+        """The degraded image."""
 
     @property
     def colors(self) -> bool:
@@ -255,7 +255,7 @@ def _samples(
 def restored_plane(
     engine: Engine, degraded: NDArray[np.float64], level: float
 ) -> NDArray[np.float32]:
-    """Return what an engine makes of one plane.
+    """Restore one plane by an engine.
 
     Parameters
     ----------

@@ -164,7 +164,7 @@ def _description(
     level: float | None,
     authors: Sequence[str],
 ) -> dict[str, Any]:
-    """Return what rdf.yaml says."""
+    """Return the content of rdf.yaml."""
     task = find_task(card.task)
 
     def file(name: str, **more: Any) -> dict[str, Any]:
@@ -324,7 +324,7 @@ def _npy(array: NDArray[np.float32]) -> bytes:
 
 
 def _cover(given: NDArray[np.float32], restored: NDArray[np.float32]) -> bytes:
-    """Draw the test image before and after, side by side, twice its size."""
+    """Draw the test image and its restoration side by side, at twice the size."""
     from PIL import Image
 
     pair = np.concatenate([given[0], restored[0]], axis=2).transpose(1, 2, 0)

@@ -1,4 +1,4 @@
-"""Model files made of foreign ones."""
+"""Import weights of other implementations as model files."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def import_file(
 
 
 def _read(file: Path) -> tuple[MemNet, str]:
-    """Return a network, and in words what it was read from."""
+    """Read a network; also return a description of its source."""
     if file.suffix == _SAFETENSORS:
         return _from_tensors(file), f"the tensors in {file.name}"
     data = _content(file)
@@ -251,7 +251,7 @@ def architecture_of(shapes: Shapes) -> Architecture:
 
 
 def _candidates(shapes: Shapes) -> Iterator[Architecture]:
-    """Yield what a network could be by its first tensors."""
+    """Yield candidate architectures, given the first tensors."""
     try:
         channels, planes, *_ = shapes["fenet.weight"]
         restored, *_ = shapes["reconnet.conv.weight"]

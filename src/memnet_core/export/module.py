@@ -176,7 +176,7 @@ def write_torchscript(
 
 
 def run_torchscript(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what PyTorch makes of planes by a file of TorchScript."""
+    """Run a TorchScript file on planes by PyTorch."""
     with _without_warnings(), torch.inference_mode():
         network = torch.jit.load(path)  # type: ignore[no-untyped-call]
         restored: NDArray[np.float32] = network(torch.from_numpy(x)).numpy()

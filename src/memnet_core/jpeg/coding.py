@@ -30,7 +30,7 @@ _SUBSAMPLED = {((2, 2), (1, 1), (1, 1)), ((2, 1), (1, 1), (1, 1))}
 
 @dataclass(frozen=True)
 class JpegCoding:
-    """How a JPEG file codes its pixels.
+    """Coding parameters of a JPEG file.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class JpegCoding:
         return is_full or self.sampling in _SUBSAMPLED
 
     def cell(self, axis: int) -> int:
-        """Return how many pixels along an axis share a sample of chroma, 1 or 2."""
+        """Return the chroma subsampling factor along an axis, 1 or 2."""
         if not self.has_chroma:
             return 1
         is_turned = self.orientation in (5, 6, 7, 8)
@@ -66,7 +66,7 @@ class JpegCoding:
         return self.orientation in ((3, 4, 7, 8), (2, 3, 6, 7))[axis]
 
     def aligned(self, part: slice, size: int, axis: int, cell: int = 1) -> slice:
-        """Return the smallest run of whole blocks that holds a part of an axis.
+        """Extend a slice of an axis to block boundaries.
 
         Parameters
         ----------
@@ -85,13 +85,13 @@ class JpegCoding:
     def missing(
         self, part: slice, size: int, axis: int, cell: int = 1
     ) -> tuple[int, int]:
-        """Return what a part lacks of whole blocks, before and behind it."""
+        """Return (before, after): pixels that extend the slice to block boundaries."""
         first = size if self.is_flipped(axis) else 0
         side = BLOCK * cell
         return (part.start - first) % side, (first - part.stop) % side
 
     def steps(self, component: int) -> NDArray[np.float64]:
-        """Return the 64 steps of a component for blocks of pixels as read."""
+        """Return the 64 steps of a component, oriented like the pixels as read."""
         table = self.tables[min(component, len(self.tables) - 1)]
         square = np.array(table, np.float64).reshape(BLOCK, BLOCK)
         return (square.T if self.orientation in (5, 6, 7, 8) else square).ravel()
@@ -157,13 +157,13 @@ def _scaled(standard: NDArray[np.int64], quality: int) -> NDArray[np.int64]:
 
 
 def estimate_quality(table: Sequence[int]) -> QualityEstimate:
-    """Return the JPEG quality of a quantization table.
+    """Estimate the JPEG quality of a quantization table.
 
     Parameters
     ----------
     table : sequence of int
-        The 64 luminance steps in natural order. They tell of the last compression
-        only.
+        The 64 luminance steps in natural order, which are those of the last
+        compression.
     """
     steps = np.asarray(table, np.float64)
     misfits = [

@@ -1,4 +1,4 @@
-"""What is reproduced, at which size, from which folders."""
+"""Plan of a reproduction: tables, scale and data folders."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ _VALIDATIONS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ReproductionPlan:
-    """What is reproduced.
+    """Plan of a reproduction.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class ReproductionPlan:
         return replace(network, architecture=shape)
 
     def settings(self, network: Network) -> dict[str, Any]:
-        """Return what `memnet_core.training.train` needs to know.
+        """Return the settings for `memnet_core.training.runner.train`.
 
         At the paper's size that is its recipe. With fewer steps its learning rate,
         which falls every 20 epochs, would never fall: then it is the recipe ``fast``,

@@ -126,7 +126,7 @@ def _notices(plan: ReproductionPlan) -> Generator[Notice, None, None]:
 
 
 def _trained(trainer: Trainer, command: str) -> Generator[Event, None, Training]:
-    """Train to the end of the schedule; return what it took, and remember it."""
+    """Train to the end of the schedule; return and store the training cost."""
     config = trainer.config
     with closing(train_session(trainer, command=command)) as events:
         for event in events:
@@ -141,7 +141,7 @@ def _trained(trainer: Trainer, command: str) -> Generator[Event, None, Training]
 
 
 def _finished(config: TrainingConfig) -> Training | None:
-    """Return what a run took, if it has come to its end.
+    """Return the training cost of a finished run.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
 def _scored(
     network: Network, plan: ReproductionPlan, config: TrainingConfig, device: str
 ) -> dict[str, dict[str, list[float]]]:
-    """Return the scores of a network by set and level, measuring what is missing."""
+    """Return scores of a network by set and level; compute missing ones."""
     path = model_file(config)
     model, card = load_model(path)
     found = _read(config.out / _SCORES)
@@ -197,7 +197,7 @@ def _measured(
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return what a file of this module holds, if it is there and whole."""
+    """Read a file written by this module; None if missing or damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

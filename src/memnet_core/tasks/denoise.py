@@ -114,7 +114,7 @@ def gaussian_noise(
 
 
 _MARGIN = 6
-"""Pixels that the widest blur reaches, and some."""
+"""Reach of the widest blur in pixels, with some reserve (5 standard deviations)."""
 
 _WIDTHS = (0.3, 1.1)
 _WHITE_SHARE = 0.25
@@ -122,23 +122,23 @@ _ROWS_SHARE = 0.2
 _HOT_SHARE = 0.2
 
 HOT_MEAN = 6.0
-"""By how many deviations a hot pixel is brighter, on average."""
+"""Mean excess of hot pixels, in standard deviations of the noise."""
 
 
 class CorrelatedDenoise(Denoise):
-    """Removing noise whose grain is anything from white to a blur of a pixel.
+    """Removal of noise that is white or blurred by up to 1.1 pixels.
 
-    Levels are those of `Denoise`: the deviation of a single pixel.
+    Levels are those of `Denoise`: the standard deviation of a single pixel.
     """
 
     def receptive_margin(self, level: float) -> int:
-        """Return how many pixels far a blur reaches."""
+        """Return the reach of the widest blur in pixels."""
         return _MARGIN
 
     def degrade(
         self, plane: NDArray[Any], level: float, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Add noise of one grain drawn at random; see `Task.degrade`."""
+        """Add noise with a random correlation; see `Task.degrade`."""
         noise = level * correlated_noise(plane.shape, rng)
         degraded: NDArray[np.float64] = plane + noise
         return degraded
@@ -147,7 +147,7 @@ class CorrelatedDenoise(Denoise):
 def correlated_noise(
     shape: tuple[int, ...], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return noise of unit deviation and a kind drawn at random.
+    """Draw noise of unit standard deviation and of a random kind.
 
     Parameters
     ----------
@@ -171,15 +171,15 @@ def correlated_noise(
 
 
 class NoiseKind(NamedTuple):
-    """What noise is like.
+    """Spatial properties of noise.
 
     Attributes
     ----------
     down, across : float
-        Deviations in pixels of the Gaussian that it was blurred by along columns and
-        rows; 0 if it is white.
+        Standard deviations in pixels of the Gaussian blur along columns and rows; 0
+        for white noise.
     rows : float
-        Share of the offsets that whole rows have.
+        Standard deviation of row offsets relative to the noise.
     hot : float
         Fraction of the pixels that are hot.
     """
@@ -191,11 +191,11 @@ class NoiseKind(NamedTuple):
 
 
 def draw_noise_kind(rng: np.random.Generator) -> NoiseKind:
-    """Draw what noise is like.
+    """Draw spatial properties of noise.
 
     A quarter is white; the rest is blurred by a Gaussian of 0.3 to 1.1 pixels, which
-    may differ along rows and columns. At times rows have an offset of their own, or one
-    pixel in some thousand is hot.
+    may differ along rows and columns. A fifth has row offsets, a fifth hot pixels (one
+    in 300 to 10,000).
     """
     down = across = 0.0
     if rng.random() >= _WHITE_SHARE:
@@ -210,7 +210,7 @@ def draw_noise_kind(rng: np.random.Generator) -> NoiseKind:
 def _blurred(
     noise: NDArray[np.float64], down: float, across: float
 ) -> NDArray[np.float64]:
-    """Blur rows and columns by Gaussians of these deviations, edges joined."""
+    """Blur by Gaussians of these standard deviations, with periodic borders."""
     rows, columns = (np.fft.fftfreq(length) for length in noise.shape[:2])
     kept = np.exp(
         -2 * np.pi**2 * ((down * rows[:, None]) ** 2 + (across * columns) ** 2)

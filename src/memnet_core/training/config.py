@@ -129,13 +129,13 @@ class TrainingConfig(BaseModel):
     phases : tuple of Phase
         Shapes of the batches.
     luminance : str
-        What becomes of colors in training, unless the network restores them together
-        or the task is scored in full range:
+        How color images become gray training patches, unless the network restores
+        colors jointly or the task is scored in full range:
         ``studio``, the luminance from 16 to 235 that the protocol scores, or ``both``,
         half of the patches in full range.
     plain_share : float
         Fraction of the patches that are flat, cut off at white or black, or made by
-        program; see `memnet_core.training.synthetic_pictures`.
+        program; see `memnet_core.training.data.synthetic_pictures`.
     dim_share : float
         Fraction of the patches that are darkened or lose contrast.
     history_share : float

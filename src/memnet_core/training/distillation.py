@@ -137,7 +137,7 @@ def smfanet(weights: Weights, colors: Tensor) -> Tensor:
 
 
 def _smfa(weights: Weights, name: str, features: Tensor) -> Tensor:
-    """Self-modulation: maxima of cells and variances beside local detail."""
+    """Self-modulation: pooled maxima and variances, plus a local detail branch."""
     size = (features.shape[2], features.shape[3])
     y, x = _convolved(weights, f"{name}.linear_0", features).chunk(2, 1)
     cells = [max(side // _SMFA_POOLED, 1) for side in size]
@@ -153,7 +153,7 @@ def _smfa(weights: Weights, name: str, features: Tensor) -> Tensor:
 
 
 def _pcfn(weights: Weights, name: str, features: Tensor) -> Tensor:
-    """Feed-forward layers of which a part sees neighbors."""
+    """Feed-forward layers; only the first channels pass a spatial convolution."""
     h = F.gelu(_convolved(weights, f"{name}.conv_0", features))
     part = len(weights[f"{name}.conv_1.weight"])
     seen = F.gelu(_convolved(weights, f"{name}.conv_1", h[:, :part]))

@@ -30,7 +30,7 @@ __all__ = [
 
 @contextmanager
 def joined_processes() -> Iterator[None]:
-    """Join the processes that torchrun started, if it did."""
+    """Initialize the process group if torchrun started this process."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield
         return
@@ -54,7 +54,7 @@ def world() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process (rank 0) writes files."""
     return rank() == 0
 
 
@@ -68,7 +68,7 @@ def broadcast_from_first(value: float, device: torch.device) -> float:
 
 
 def local_device(name: str) -> str:
-    """Return the device of this process: under torchrun its own GPU, if there are."""
+    """Return the device of this process: under torchrun its own GPU, if any."""
     if world() > 1 and name == "auto" and torch.cuda.is_available():
         return f"cuda:{torch.cuda.current_device()}"
     return name
@@ -83,8 +83,8 @@ def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
 def recalibrate(model: MemNet, batches: Iterable[Tensor]) -> None:
     """Replace running statistics by plain means over batches of degraded patches.
 
-    The running statistics that training leaves behind lag, and they belong to other
-    weights than the averaged ones. Nothing is computed for a network without BatchNorm.
+    Running statistics lag behind in training, and belong to the current weights rather
+    than the averaged ones. Does nothing for a network without BatchNorm.
     """
     if not norms(model):
         return
@@ -100,10 +100,10 @@ def recalibrate(model: MemNet, batches: Iterable[Tensor]) -> None:
 
 
 class SyncedBatchNorm(nn.BatchNorm2d):
-    """BatchNorm with the statistics of the batches of all processes.
+    """BatchNorm with statistics over the batches of all processes.
 
-    Unlike `torch.nn.SyncBatchNorm` it also works between CPUs. Where no gradients are
-    taken, as in `recalibrate`, every process has the whole batch, and shares nothing.
+    Unlike `torch.nn.SyncBatchNorm` it also works on CPUs. Without gradients, as in
+    `recalibrate`, every process has the whole batch, and nothing is shared.
     """
 
     def forward(self, x: Tensor) -> Tensor:

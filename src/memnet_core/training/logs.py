@@ -1,4 +1,4 @@
-"""The logs of a run: a table, TensorBoard, and pictures."""
+"""Logs of a run: CSV table, TensorBoard events, curves and example patches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _HEADER = ["step", "minutes", "quantity", "value"]
 
 
 def read_log(out: Path) -> list[Row]:
-    """Return the rows of a run's log; lines that are cut or damaged are left out."""
+    """Read the rows of a run's log; truncated or damaged lines are skipped."""
     path = out / _LOG
     if not path.is_file():
         return []
@@ -43,7 +43,7 @@ def read_log(out: Path) -> list[Row]:
 
 
 def _row(line: str) -> Row | None:
-    # A line that is cut has no end; its number may have lost digits.
+    # A truncated line has no line end, and its number may have lost digits.
     if not line.endswith("\n"):
         return None
     try:
@@ -54,9 +54,10 @@ def _row(line: str) -> Row | None:
 
 
 class _Board:
-    """TensorBoard's events, written at once.
+    """Write TensorBoard events synchronously.
 
-    Its own writer has a thread, which a full disk ends, and the run then waits for it.
+    tensorboardX's own writer uses a thread; a full disk ends it, and the run waits
+    for it.
     """
 
     def __init__(self, folder: Path, purge_from: int | None) -> None:
@@ -94,7 +95,7 @@ class RunLog:
     out : Path
         Folder of the run.
     step : int
-        Where it goes on; what an interrupted sitting logged after that is left out.
+        Step to resume from; rows logged after it are dropped.
     """
 
     def __init__(self, out: Path, step: int) -> None:
@@ -151,7 +152,7 @@ class RunLog:
 
 
 def draw_curves(rows: list[Row], input_psnr: dict[str, float], path: Path) -> None:
-    """Draw what a run learns against its minutes.
+    """Plot the curves of a run over its minutes.
 
     Four panels: losses, gain in PSNR, gain of each intermediate prediction, and the
     size of the weights of each layer.

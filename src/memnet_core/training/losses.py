@@ -38,16 +38,16 @@ def half_mse(y: Tensor, clean: Tensor) -> Tensor:
 
 
 def charbonnier(y: Tensor, clean: Tensor) -> Tensor:
-    """Return √((x̃ − y)² + ε), averaged over the pixels; it learns faster at first."""
+    """Return √((x̃ − y)² + ε), averaged over the pixels; converges faster at first."""
     return ((y - clean).square() + 1e-6).sqrt().mean()
 
 
 def log_squared_error(y: Tensor, clean: Tensor) -> Tensor:
     """Return ln((x̃ − y)² + ε), the square averaged over each patch, in [0, 1]².
 
-    A patch counts by the ratio of its error to what it was, so that weak noise is
-    learned as well as strong noise, and PSNR is what falls out. ε = 1e-6 is an error of
-    a quarter of a gray level.
+    The gradient depends on the relative error of a patch, so weak noise counts as much
+    as strong noise, and the loss is linear in PSNR (dB). ε = 1e-6 corresponds to an
+    error of a quarter of a gray level.
     """
     return ((y - clean).square().flatten(1).mean(1) + 1e-6).log().mean()
 
@@ -63,7 +63,7 @@ def memnet_loss(
     Parameters
     ----------
     prediction : Prediction
-        What the network made of the degraded planes, shape (N, C, H, W).
+        Predictions of shape (N, C, H, W) for the degraded planes.
     clean : Tensor
         The clean planes, of the same shape.
     error : callable
@@ -81,7 +81,7 @@ def memnet_loss(
 
 @dataclass
 class RunningMean:
-    """Sums over steps; patches and pixels are those of all processes."""
+    """Sums over steps; patches and pixels count those of all processes."""
 
     steps: int = 0
     loss_sum: float = 0.0

@@ -33,15 +33,16 @@ __all__ = [
 ]
 
 _LONGEST_WARMUP = 0.05
+"""Maximum part of a run spent in warm-up, which shortens it in short runs."""
 
 _ADAMW_SHARE = 0.1
-"""AdamW's part of Muon's learning rate, for what Muon does not move. With BatchNorm
-that includes the first and the last convolution: moved as fast as the others, ReconNet
-grows and the units before it die where the change to learn is small."""
+"""AdamW's learning rate relative to Muon's, for parameters that Muon does not update.
+With BatchNorm these include the first and last convolution: at the full rate ReconNet
+grows, and the units before it die if the residual to learn is small."""
 
 
 class Optimization(Protocol):
-    """How weights are changed; `memnet_core.training.config` says what is what."""
+    """Optimizer settings; `memnet_core.training.config` describes them."""
 
     @property
     def optimizer(self) -> str:
@@ -49,11 +50,11 @@ class Optimization(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """That of the schedule's height."""
+        """Peak learning rate of the schedule."""
 
     @property
     def weight_decay(self) -> float:
-        """Of convolutions' weights."""
+        """Decay of convolution weights."""
 
     @property
     def schedule(self) -> str:
@@ -61,27 +62,27 @@ class Optimization(Protocol):
 
     @property
     def decay_epochs(self) -> int:
-        """Epochs of a step."""
+        """Epochs between two decays of the ``steps`` schedule."""
 
     @property
     def warmup_steps(self) -> int:
-        """Steps in which the rate rises."""
+        """Steps of linear warm-up."""
 
     @property
     def clip_norm(self) -> float | None:
-        """Largest norm of the gradients."""
+        """Maximum norm of the gradients, if any."""
 
     @property
     def clip_theta(self) -> float | None:
-        """Largest gradient times rate."""
+        """Bound θ of adjustable clipping (gradient times rate), if any."""
 
 
 def make_optimizer(config: Optimization, model: MemNet) -> torch.optim.Optimizer:
-    """Return the optimizer; it decays the weights of convolutions and nothing else.
+    """Build the optimizer; only convolution weights decay.
 
-    Groups of parameters hold by what share of the learning rate they move. Muon moves
+    Each parameter group has a ``share``, its factor on the learning rate. Muon updates
     the convolutions of the memory blocks and, in a network without BatchNorm, those of
-    FENet and ReconNet; AdamW moves the rest.
+    FENet and ReconNet; AdamW updates the rest.
     """
     named = dict(model.named_parameters())
     inner = [n for n, p in named.items() if p.ndim == 4 and n.startswith("blocks.")]
@@ -121,7 +122,7 @@ def learning_rate(
     step, epoch : int
         Number of the step and of its epoch, from 0.
     fraction : float
-        Part of the run that is over.
+        Completed part of the run, from 0 to 1.
     """
     warmup = (step + 1) / (config.warmup_steps + 1)
     warmup = min(max(warmup, fraction / _LONGEST_WARMUP), 1.0)
@@ -140,7 +141,7 @@ def clip_gradients(config: Optimization, model: nn.Module, rate: float) -> None:
     Raises
     ------
     TrainingError
-        If one is not finite; the weights are still good.
+        If a gradient is not finite; the weights are still valid.
     """
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm(gradients)
@@ -160,10 +161,10 @@ def diverged(what: str) -> TrainingError:
 
 
 def ema_update(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Return an exponential average that forgets its first steps sooner.
+    """Return the update of an exponential moving average with a warm start.
 
-    Otherwise a run that is not much longer than 1/(1 - decay) steps would end with an
-    average of mostly untrained weights.
+    Without the warm start, a run not much longer than 1/(1 - decay) steps would end
+    with an average of mostly untrained weights.
     """
 
     @torch.no_grad()
@@ -180,7 +181,7 @@ def ema_update(decay: float) -> Callable[[Any, Any, Any], None]:
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _UPDATE_RMS = 0.2
-"""Root mean square of AdamW's usual update, which Muon's is scaled to."""
+"""Typical root mean square of AdamW's update, to which Muon's is scaled."""
 
 
 class Muon(torch.optim.AdamW):
@@ -243,7 +244,7 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """Return a matrix of the same singular vectors, all singular values close to 1.
+    """Orthogonalize a matrix: keep singular vectors, move singular values close to 1.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A sitting of a training run, which keeps logs and the best model in its folder."""
+"""Train, log, and write the best model into the folder of a run."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def train(
     told: Callable[[Event], object] | None = None,
     **settings: Any,
 ) -> Path:
-    """Train a model to the end of its schedule, or go on with a run.
+    """Train a model to the end of its schedule, or resume a run.
 
     Parameters
     ----------
     device : str
         ``auto`` or one of `memnet_core._util.devices.available_devices`.
     told : callable, optional
-        Is called with every event.
+        Called with every event.
     **settings
         As for `memnet_core.training.recipes.config_from`: at least ``task``, ``data``,
         ``out``, and ``minutes`` or ``steps``.
@@ -117,14 +117,14 @@ def train(
 
 
 def model_file(config: TrainingConfig) -> Path:
-    """Return where the best model of a run is kept."""
+    """Return the path of the best model of a run."""
     return config.out / f"{config.name}.safetensors"
 
 
 def export(config: TrainingConfig, validated: Validated, command: str = "") -> Card:
-    """Write the model of a validation, with a card that tells how it came to be.
+    """Write the validated model with a card that describes its training.
 
-    Its pattern on flat areas is taken out.
+    Its fixed pattern on flat areas is removed first.
 
     Parameters
     ----------
@@ -171,6 +171,6 @@ def export(config: TrainingConfig, validated: Validated, command: str = "") -> C
 
 
 def _taught_by(config: TrainingConfig) -> str:
-    """Return whose answers a model learned, and what their share was."""
+    """Return the teachers of a model and their share of the target, or nothing."""
     names = ", ".join(path.name for path in config.teacher)
     return f"{names} ({config.teacher_share:g} of the target)" if names else ""

@@ -1,4 +1,4 @@
-"""What the layers of a Caffe model compute, as far as a MemNet needs it."""
+"""Layers of a Caffe model, and the expression graph that they compute."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Concatenated(Value):
 
 
 def output_of(net: Net) -> Value:
-    """Return what the last sum of a network is: the restored image.
+    """Return the last sum of a network, the restored image.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def _blobs(layer: Layer, count: int) -> tuple[NDArray[np.float32], ...]:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer: what it is, what it connects, and its weights.
+    """A layer: type, inputs and outputs, parameters and weights.
 
     Attributes
     ----------

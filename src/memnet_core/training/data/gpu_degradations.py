@@ -155,7 +155,7 @@ def add_noise(
     noisy : Tensor, shape (N, C, H, W)
         Pixels on the same scale, which may leave [0, 255].
     told : Tensor, shape (N, 1, H, W)
-        Local standard deviation as read, in gray levels.
+        Local standard deviation for the level map, in gray levels, with its error.
     """
     device, size = pixels.device, (pixels.shape[2], pixels.shape[3])
     gains = np.stack([noise.sigma * noise.gain(*size) for noise in noises])
@@ -296,7 +296,7 @@ def compress_twice(
     qualities : sequence of int
         N qualities of the first compression.
     histories : sequence of JpegHistory
-        N histories of which the first pictures have one size.
+        N histories whose first images have one size.
     """
     size = pixels.shape[2], pixels.shape[3]
     height, width = histories[0].source(*size)

@@ -51,11 +51,11 @@ class TrainingImages:
     Attributes
     ----------
     clean : list of ndarray, shape (H, W) or (H, W, 3)
-        What the network is to restore.
+        Targets.
     degraded : list of ndarray, shape (H, W), optional
-        What it is to restore them from, where that is not made on the fly.
+        Inputs of given pairs; absent if clean planes are degraded on the fly.
     levels : list of float
-        Of the degraded ones, where the network is told them.
+        Levels of the degraded planes, for a network with a level map.
     use : str
         What they are for.
     """
@@ -192,14 +192,14 @@ _CLEAN = 0.5
 
 @dataclass(frozen=True)
 class Pair:
-    """A plane as it is and as it should be, on a scale of 0 to 255.
+    """A degraded plane and its target, in [0, 255].
 
     Attributes
     ----------
     degraded, clean : ndarray, shape (H, W) or (H, W, 3)
         Of one size.
     level : float, optional
-        That was found in the degraded plane, for a network that is told it.
+        Level estimated in the degraded plane, for a network with a level map.
     """
 
     degraded: NDArray[Any]
@@ -240,7 +240,7 @@ def read_pairs(low: Path, high: Path, config: TrainingConfig) -> list[Pair]:
 
 
 def _pairs_of(low: Path, high: Path, config: TrainingConfig) -> Iterator[Pair]:
-    """Yield the planes of two files, of which every image has its partner."""
+    """Yield pairs of planes of two files with the same number of images."""
     with open_scenes(low) as degraded, open_scenes(high) as clean:
         if len(degraded) != len(clean):
             raise _unpaired_error(low.name, low.parent, high.parent)
@@ -288,7 +288,7 @@ def _pairs_of_planes(
 
 
 class _Found(NamedTuple):
-    """What is found in a channel of a degraded image, in which level if it is told."""
+    """Scaling of a degraded channel, and its level for a network with a level map."""
 
     scaling: LinearScaling | AnscombeScaling
     level: float | None
