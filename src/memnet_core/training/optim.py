@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from memnet_core.errors import TrainingError
+from memnet_core.errors import SettingRef, TrainingError
 from memnet_core.training.muon import Muon
 
 if TYPE_CHECKING:
@@ -147,8 +147,9 @@ def clip_gradients(config: Optimization, model: nn.Module, rate: float) -> None:
 
 def diverged(what: str) -> TrainingError:
     """Return the error that ends a run in which something is no longer finite."""
+    rate = SettingRef("learning_rate")
     return TrainingError(
-        f"{what}; start again with a lower learning rate (--learning-rate)."
+        f"{what}; start again with a lower learning rate ({rate}).", settings=[rate]
     )
 
 

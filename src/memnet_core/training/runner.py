@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from memnet_core._util.atomic_write import remove_abandoned
-from memnet_core.errors import TrainingError
+from memnet_core.errors import SettingRef, TrainingError
 from memnet_core.progress import Notice
 from memnet_core.training.events import Validated
 from memnet_core.training.logs import RunLog
@@ -63,9 +63,11 @@ def train_session(
                     export(config, event, command)
                 yield event
     except OSError as error:
+        resume = SettingRef("resume", True)
         raise TrainingError(
             f"Cannot write the logs in {config.out}: {error.strerror or error}; make "
-            "room there, and go on with --resume."
+            f"room there, and go on with {resume}.",
+            settings=[resume],
         ) from error
 
 
