@@ -49,8 +49,15 @@ class SettingRef:
     python: str = ""
 
     def __str__(self) -> str:
-        value = "" if self.value is None else repr(self.value)
+        value = repr(self.value) if isinstance(self.value, str) else self.text
         return self.python or f"{self.name}={value}"
+
+    @property
+    def text(self) -> str:
+        """The value as text, empty if none is meant."""
+        if self.value is None:
+            return ""
+        return f"{self.value:g}" if isinstance(self.value, float) else str(self.value)
 
 
 def spelled(

@@ -12,7 +12,7 @@ from memnet_core._util.sanitize import join_limited
 from memnet_core.batch.expand import expand_scenes, group_ome_filesets
 from memnet_core.batch.jobs import Job
 from memnet_core.batch.staleness import StalenessChecker
-from memnet_core.errors import UsageError
+from memnet_core.errors import SettingRef, UsageError
 from memnet_core.io import probe, suffix_of_format
 from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.fingerprint import fingerprint_of
@@ -144,9 +144,11 @@ def _outputs(
                 for source, other in zip(sources, outputs, strict=True)
                 if _key(other) == _key(output)
             )
+            recursive = SettingRef("recursive", True)
             raise UsageError(
                 f"{first} and {second} would both become {output}; restore them into "
-                "different folders, or use --recursive on a common folder."
+                f"different folders, or use {recursive} on a common folder.",
+                settings=[recursive],
             )
     return outputs
 

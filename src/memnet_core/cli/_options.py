@@ -230,4 +230,4 @@ def as_option(setting: SettingRef) -> str:
     option = f"--{setting.name.replace('_', '-')}"
     if setting.name == "max_pixels":
         return f"{option} or {setting}"
-    return option if setting.value in (None, True) else f"{option} {setting.value}"
+    return option if setting.value in (None, True) else f"{option} {setting.text}"

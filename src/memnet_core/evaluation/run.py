@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from memnet_core.errors import EvaluationError, ImageError, LevelError
+from memnet_core.errors import EvaluationError, ImageError, LevelError, SettingRef
 from memnet_core.evaluation.protocol import (
     degraded_input,
     reference,
@@ -284,9 +284,11 @@ def restored_plane(
 def _check_levels(card: Card, task: Task, levels: Iterable[float]) -> None:
     for level in levels:
         if not card.levels.covers(level):
+            asked = SettingRef("levels")
             raise LevelError(
                 f"The model {card.name!r} covers {task.symbol} "
-                f"{card.levels}, not {level:g}; choose other --levels."
+                f"{card.levels}, not {level:g}; choose other {asked}",
+                settings=[asked],
             )
         task.check(level)
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import yaml
 
-from memnet_core.errors import ModelError, UsageError
+from memnet_core.errors import ModelError, SettingRef, UsageError
 from memnet_core.export.module import write_torchscript
 from memnet_core.export.onnx import OPSET, write_onnx
 from memnet_core.image_ops.resize import modcrop
@@ -97,7 +97,10 @@ def write_package(
         If the file cannot be written.
     """
     if not authors:
-        raise UsageError("A package names who made it; give --author NAME.")
+        author = SettingRef("author", "NAME")
+        raise UsageError(
+            f"A package names who made it; give {author}.", settings=[author]
+        )
     level = float(about["level"]) if "level" in about else None
     side = (
         2 * network.architecture.radius()

@@ -18,7 +18,7 @@ import torch
 
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core._version import __version__
-from memnet_core.errors import ModelError, UsageError
+from memnet_core.errors import ModelError, SettingRef, UsageError
 from memnet_core.export.caffe.protobuf import WireError
 from memnet_core.export.caffe.reader import memnet_from_caffe
 from memnet_core.model.architecture import Architecture
@@ -98,9 +98,11 @@ def import_file(
                 description=f"Imported by napari-memnet {__version__} from {origin}.",
             )
         except ValueError as error:
+            others = SettingRef("name"), SettingRef("levels")
             raise UsageError(
                 f"A model for {task} cannot be called {title!r} or serve {levels}; "
-                "give another --name or other --levels."
+                f"give another {others[0]} or other {others[1]}.",
+                settings=others,
             ) from error
         if out is None:
             return add_model(made)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memnet_core.errors import UsageError
+from memnet_core.errors import SettingRef, UsageError
 from memnet_core.model.fused import FusedWeights, Rectifier
 
 if TYPE_CHECKING:
@@ -57,13 +57,18 @@ class ExportableMemNet(nn.Module):
     def __init__(self, model: MemNet, plane: float | None = None) -> None:
         super().__init__()
         self.architecture = model.architecture
+        asked = SettingRef("level")
         if self.architecture.level_map and plane is None:
             raise UsageError(
-                "This model has to be told the level; fix it with --level, in a file "
-                "for each level."
+                f"This model has to be told the level; fix it with {asked}, in a file "
+                "for each level.",
+                settings=[asked],
             )
         if plane is not None and not self.architecture.level_map:
-            raise UsageError("This model finds the level itself; leave out --level.")
+            raise UsageError(
+                f"This model finds the level itself; leave out {asked}.",
+                settings=[asked],
+            )
         self.plane = plane
         self.weights = FusedWeights(model)
         self.eval()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core.errors import ImageError
+from memnet_core.errors import ImageError, SettingRef
 from memnet_core.io.core.errors import wrap_read_errors, wrap_write_errors
 from memnet_core.io.core.format import FileSink
 from memnet_core.io.core.image import Probe
@@ -167,9 +167,11 @@ def create_scenes(
             path=path,
         )
     if len(likes) > 1 and chosen.create_scenes is None:
+        tiff = SettingRef("format", "tiff")
         raise ImageError(
             f"{path} cannot be written: {chosen.title} holds one image, and there are "
-            f"{len(likes)}; choose --format tiff or ome-zarr.",
+            f"{len(likes)}; choose {tiff} or ome-zarr.",
+            settings=[tiff],
             path=path,
         )
     with (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core.errors import LevelError, ModelError, NotCovered
+from memnet_core.errors import LevelError, ModelError, NotCovered, SettingRef
 from memnet_core.model.card import Card
 from memnet_core.model.checkpoint import CARD_KEY, load_model, read_card, read_header
 from memnet_core.tasks import find_task
@@ -36,6 +36,8 @@ __all__ = [
     "rename_model",
     "user_folder",
 ]
+
+_NEAREST = SettingRef("nearest", True)
 
 
 MODEL_SUFFIX = ".safetensors"
@@ -210,7 +212,8 @@ def best_model(
     raise NotCovered(
         f"No model for {task} covers {symbol} {level:g}; the nearest "
         f"is {best.card.name!r} ({symbol} {best.card.levels}). Accept it with "
-        "--nearest."
+        f"{_NEAREST}.",
+        settings=[_NEAREST],
     )
 
 
@@ -251,7 +254,9 @@ def choose_model(
     if not (nearest or entry.card.levels.covers(level)):
         raise NotCovered(
             f"The model {entry.card.name!r} covers {find_task(task).symbol} "
-            f"{entry.card.levels}, not {level:g}. Accept it with --nearest."
+            f"{entry.card.levels}, not {level:g}. Accept it with "
+            f"{_NEAREST}.",
+            settings=[_NEAREST],
         )
     return entry
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core._util.sanitize import join_limited
-from memnet_core.errors import TrainingError, UsageError
+from memnet_core.errors import SettingRef, TrainingError, UsageError
 from memnet_core.evaluation.run import evaluate
 from memnet_core.inference.engine import Engine
 from memnet_core.model.checkpoint import load_model
@@ -154,9 +154,11 @@ def _finished(config: TrainingConfig) -> Training | None:
     before = {_RENAMED.get(k, k): v for k, v in found["settings"].items()}
     if before != _settings(config):
         names = [k for k, v in _settings(config).items() if before.get(k) != v]
+        out = SettingRef("out")
         raise TrainingError(
             f"{config.out} was trained with other settings ({join_limited(names)}); "
-            "choose another folder with --out."
+            f"choose another folder with {out}.",
+            settings=[out],
         )
     return Training(**found["training"])
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from memnet_core.errors import LevelError
+from memnet_core.errors import LevelError, SettingRef
 from memnet_core.noise.correlation import estimate_sigma
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
 
@@ -74,8 +74,10 @@ class Denoise(Task):
     ) -> LevelFound:
         """Find the deviation, a mean over the planes; see `Task.estimate`."""
         if not planes:
+            sigma = SettingRef(self.option)
             raise LevelError(
-                "There are no pixels to estimate σ from; give it with --sigma."
+                f"There are no pixels to estimate σ from; give it with {sigma}.",
+                settings=[sigma],
             )
         found = float(np.mean([estimate_sigma(plane) for plane in planes]))
         return LevelFound(round(found, 1), f"σ estimated as {found:.1f}")

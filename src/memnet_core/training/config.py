@@ -46,7 +46,7 @@ def file_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(
             f"a name begins with a letter or digit and holds only these, '.', '_' and "
-            f"'-', unlike {name!r}; give another one with --name"
+            f"'-', unlike {name!r}; give another name"
         )
     return name
 

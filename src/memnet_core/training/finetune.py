@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from memnet_core.errors import ModelError, TrainingError
+from memnet_core.errors import ModelError, SettingRef, TrainingError
 from memnet_core.io import open_scenes
 from memnet_core.model.registry import find_model, installed
 from memnet_core.training.data.clean_images import image_files
@@ -46,8 +46,10 @@ def start_card(start: str | None, task: str | None, grain: Grain = "white") -> C
         cards = [e.card for e in installed()[0] if e.is_shipped and e.card.task == task]
         fitting = [c for c in cards if c.grain == grain] or cards
         if not fitting:
+            init = SettingRef("init")
             raise ModelError(
-                f"No model for {task} ships, to go on from; give one with --init."
+                f"No model for {task} ships, to go on from; give one with {init}",
+                settings=[init],
             )
         return fitting[0]
     card = find_model(start).card

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from memnet_core.errors import TrainingError
+from memnet_core.errors import SettingRef, TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -155,8 +155,9 @@ def clip_gradients(config: Optimization, model: nn.Module, rate: float) -> None:
 
 def diverged(what: str) -> TrainingError:
     """Return the error that ends a run in which something is no longer finite."""
+    rate = SettingRef("learning_rate")
     return TrainingError(
-        f"{what}; start again with a lower learning rate (--learning-rate)."
+        f"{what}; start again with a lower learning rate ({rate}).", settings=[rate]
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from memnet_core._util.atomic_write import remove_abandoned
 from memnet_core._util.devices import describe_hardware
-from memnet_core.errors import TrainingError
+from memnet_core.errors import SettingRef, TrainingError
 from memnet_core.model.card import Card, TrainingSummary
 from memnet_core.model.checkpoint import save_model
 from memnet_core.model.flat_field import remove_fixed_pattern
@@ -72,9 +72,11 @@ def train_session(
                     export(config, event, command)
                 yield event
     except OSError as error:
+        resume = SettingRef("resume", True)
         raise TrainingError(
             f"Cannot write the logs in {config.out}: {error.strerror or error}; make "
-            "room there, and go on with --resume."
+            f"room there, and go on with {resume}.",
+            settings=[resume],
         ) from error
 
 

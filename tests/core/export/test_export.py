@@ -285,5 +285,5 @@ def test_package_that_the_zoo_does_not_accept_is_refused(
 def test_package_names_who_made_it(random_network: Network, tmp_path: Path) -> None:
     network = random_network(**SHAPE)
     described = card(network.architecture)
-    with pytest.raises(UsageError, match="give --author NAME"):
+    with pytest.raises(UsageError, match="give author='NAME'"):
         export(network, described, "bioimageio", tmp_path / "model.zip")
