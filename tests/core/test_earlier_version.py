@@ -61,6 +61,8 @@ def memnet(
 
     def memnet(line: str) -> str:
         monkeypatch.setattr(sys, "argv", ["memnet", *shlex.split(line)])
+        # Other tests may have imported it, of which runpy warns.
+        monkeypatch.delitem(sys.modules, "memnet_core.__main__", raising=False)
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
             runpy.run_module("memnet_core", run_name="__main__", alter_sys=True)
