@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image as PillowImage
 
 from memnet_core.batch import BatchRun, InputFile, Outcome, plan_jobs
 from memnet_core.inference.settings import RestoreOptions
+from memnet_core.io.api import scenes_of
+from memnet_core.io.core.opened import OpenedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,3 +104,12 @@ def test_cards_of_models_are_read_once_a_process(
     os.utime(model, ns=(1, 1))
     _run(source["jpeg"], tmp_path / "first", "auto")
     assert opened.count(os.path.realpath(model)) >= 1
+
+
+def test_an_animation_leaves_the_handle_of_its_job_open(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    frames = [PillowImage.new("L", (8, 8), shade) for shade in (0, 90)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    with OpenedFile(path) as file, scenes_of(file).open(0) as image:
+        assert image.shape[0] == 2
+        file.check_unchanged()

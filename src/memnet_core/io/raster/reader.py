@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -119,7 +120,9 @@ def _read(opened: OpenedFile, kind: str) -> Image:
         dropped = _further_pictures(image)
         animation = None
         if number_of_frames(image) > 1:
-            pixels, animation = read_animation(_source(opened, kind), image, dropped)
+            # imageio closes what it is given, and the handle of the job stays open.
+            copy = io.BytesIO(_source(opened, kind).read())
+            pixels, animation = read_animation(copy, image, dropped)
         else:
             pixels = _picture(path, image, dropped)
         if kind == "bmp" and has_alpha16(path):
