@@ -139,8 +139,8 @@ def test_torchscript_tells_of_its_model(
 @pytest.mark.parametrize(
     ("level_map", "level", "error", "told"),
     [
-        (True, None, UsageError, "fix it with --level"),
-        (False, 20, UsageError, "leave out --level"),
+        (True, None, UsageError, "fix it with level="),
+        (False, 20, UsageError, "leave out level="),
         (True, 500, LevelError, "is no noise"),
     ],
 )
