@@ -106,7 +106,7 @@ def test_quality_comes_from_the_tables_of_the_file(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "reason"), [("deblock", "quantization tables"), ("sr", "--scale")]
+    ("task", "reason"), [("deblock", "quantization tables"), ("sr", "scale=")]
 )
 def test_level_that_cannot_be_found_has_to_be_given(
     install: Install, task: str, reason: str
