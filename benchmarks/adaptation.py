@@ -21,7 +21,7 @@ import tifffile
 from microscopy import CAMERAS, SHARED, blurred, psnr, scenes, spread
 
 from memnet_core import adapt, restore
-from memnet_core.adaptation.plots import draw
+from memnet_core.adaptation.result import draw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,9 +51,7 @@ CASES = [
     Case("cells", 30),
     Case("photograph", 30),
     Case("cells", 30, objective="noise2void"),
-    Case("cells", 30, objective="neighbor2neighbor"),
     Case("photograph", 30, objective="noise2void"),
-    Case("photograph", 30, objective="neighbor2neighbor"),
 ]
 
 

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from memnet_core.model.checkpoint import read_card
@@ -101,3 +102,28 @@ def test_scores_in_color_are_recorded_beside_those_of_gray_planes(
     assert (made.dataset, made.level) == ("Set5 (RGB)", 30)
     assert (made.input_psnr, made.input_ssim) == (18.59, 0.29)
     assert (made.psnr, made.ssim) == (27.46, 0.69)
+
+
+def test_noise_is_measured_on_pictures_that_training_does_not_see(
+    benchmark_module: Callable[[str], Any], tmp_path: Path
+) -> None:
+    noise = benchmark_module("noise")
+    assert len(set(noise.LEFT_OUT)) == 20
+    source, linked = tmp_path / "CID22", tmp_path / "linked"
+    source.mkdir()
+    for name in (*noise.LEFT_OUT, "seen.png"):
+        (source / name).write_bytes(b"picture")
+    noise.link(source, linked)
+    assert [path.name for path in linked.iterdir()] == ["seen.png"]
+    assert (linked / "seen.png").read_bytes() == b"picture"
+
+
+def test_the_simulated_camera_shows_a_ramp_of_gray_as_it_is(
+    benchmark_module: Callable[[str], Any],
+) -> None:
+    noise = benchmark_module("noise")
+    light = np.multiply.outer(np.linspace(0.2, 0.4, 24), np.linspace(1, 2, 20))
+    mosaic = np.sum((light[..., None] / noise.BALANCE) * noise.bayer(24, 20), axis=2)
+    colors = noise.developed(mosaic)
+    expected = np.repeat(255 * light[..., None] ** (1 / 2.2), 3, axis=2)
+    np.testing.assert_allclose(colors[4:-4, 4:-4], expected[4:-4, 4:-4], atol=0.5)

@@ -77,7 +77,10 @@ def local_modules(folder: str) -> set[str]:
         (
             "src/memnet_core",
             BASE.union(
-                *(names_of(EXTRAS[e]) for e in ("distributed", "export", "spandrel"))
+                *(
+                    names_of(EXTRAS[e])
+                    for e in ("distributed", "export", "spandrel", "tensorboard")
+                )
             ),
         ),
         ("src/napari_memnet", BASE | names_of(EXTRAS["napari"])),

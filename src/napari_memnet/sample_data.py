@@ -22,7 +22,7 @@ def jpeg_q10() -> list[LayerData]:
     """Return scikit-image's cameraman (CC0), compressed as JPEG of quality 10."""
     from skimage.data import camera
 
-    from memnet_core.jpeg.quality import luminance_table
+    from memnet_core.jpeg.coding import luminance_table
     from memnet_core.tasks.deblock import jpeg
 
     quality = 10

@@ -6,17 +6,23 @@ import shlex
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.tasks import find_task
+from memnet_core.inference.settings import SETTINGS
+from memnet_core.tasks import TASKS, find_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from memnet_core.errors import SettingRef
     from memnet_core.inference.settings import RestoreOptions
 
-__all__ = ["as_command", "as_python"]
+__all__ = ["as_command", "as_field", "as_python"]
 
-_OPTIONS = {"value_range": "range"}
-"""Options of the command that are not called as their setting."""
+_FIELDS = {
+    **{row.option or name: row.label for name, row in SETTINGS.items()},
+    **{task.option: task.field.label for task in TASKS.values()},
+    "recursive": "subfolders, too",
+}
+"""Labels of fields, by the name that messages call the setting."""
 
 
 def as_command(
@@ -45,7 +51,7 @@ def as_command(
     if settings.level is not None:
         words += [f"--{task.option}", f"{settings.level:g}"]
     for name, value in _chosen(settings).items():
-        option = _OPTIONS.get(name, name.replace("_", "-"))
+        option = (SETTINGS[name].option or name).replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         elif isinstance(value, tuple):
@@ -77,6 +83,15 @@ def as_python(settings: RestoreOptions, source: str, output: str) -> str:
         f"result = memnet_core.restore({', '.join(arguments)})\n"
         f"memnet_core.save_image(Path({output!r}), result)\n"
     )
+
+
+def as_field(setting: SettingRef) -> str:
+    """Return a setting that a message names as the field of a window."""
+    value = "" if setting.value in (None, True) else f" {setting.text}"
+    if setting.name == "format":
+        return f"the format{value}"
+    label = _FIELDS.get(setting.name)
+    return f"“{label}”{value}" if label else str(setting)
 
 
 def _chosen(settings: RestoreOptions) -> dict[str, Any]:

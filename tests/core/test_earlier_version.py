@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parents[1] / "data" / "version_0_1"
 BATCHES: dict[str, str] = json.loads((DATA / "commands.json").read_text())
 MOVIE_CHANGED = 1_700_000_000
+MADE_WITH = "/tmp/v01/models/tiny.safetensors"
 HALF = (
     "batch --task denoise --sigma 20 --strength 0.8 --model tiny --format ome-zarr "
     "/proc/self/cwd/in/movie.ome.tif half"
@@ -35,6 +36,11 @@ HALF = (
 needs_proc = pytest.mark.skipif(
     not os.path.exists("/proc/self/cwd"), reason="paths in the files begin there"
 )
+
+
+LOGGED = {"loss/training mean", "loss/evaluation"} | {
+    f"PSNR/σ {level}" for level in (15, 30, 50)
+}
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +62,8 @@ def memnet(
 
     def memnet(line: str) -> str:
         monkeypatch.setattr(sys, "argv", ["memnet", *shlex.split(line)])
+        # Other tests may have imported it, of which runpy warns.
+        monkeypatch.delitem(sys.modules, "memnet_core.__main__", raising=False)
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
             runpy.run_module("memnet_core", run_name="__main__", alter_sys=True)
@@ -96,13 +104,16 @@ def test_a_paused_run_is_resumed_to_where_it_was_going(memnet: Command) -> None:
     said = memnet("train --resume --out run")
     assert "from step 12" in said
     with open("run/log.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+        # Later versions log more, such as the sizes of weights.
+        rows = [row for row in csv.DictReader(file) if row["quantity"] in LOGGED]
     with open("run/reached.csv", newline="") as file:
         reached = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["10"] * 5 + ["20"] * 5
     for row, expected in zip(rows, reached, strict=True):
         assert row["quantity"] == expected["quantity"]
-        assert float(row["value"]) == pytest.approx(float(expected["value"]), rel=1e-3)
+        # What was logged is kept; later versions draw other samples for what follows.
+        near = 1e-3 if row["step"] == "10" else 0.2
+        assert float(row["value"]) == pytest.approx(float(expected["value"]), rel=near)
     assert "20 steps" in memnet("models info run/paused.safetensors")
 
 
@@ -111,6 +122,10 @@ def test_half_a_result_is_finished_and_not_begun_anew(memnet: Command) -> None:
     with tarfile.open("half.tar.gz") as archive:
         archive.extractall(filter="data")
     [work] = Path("half").iterdir()
+    # It names its model by where that was, on the machine that began it.
+    plan = Path("half/.movie.ome.zarr.memnet/plan.json")
+    model = json.dumps(str(Path("models/tiny.safetensors").resolve()))
+    plan.write_text(plan.read_text().replace(json.dumps(MADE_WITH), model))
     begun = contents(f"{work}/image/0/c")
     assert len(begun) == 2
     memnet(HALF)

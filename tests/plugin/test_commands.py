@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from memnet_core.jpeg.quality import luminance_table
+from memnet_core.jpeg.coding import luminance_table
 from napari_memnet import commands
 from napari_memnet.widgets.restore_runner import one_click
 

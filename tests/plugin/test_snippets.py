@@ -12,12 +12,24 @@ from click.testing import CliRunner
 
 from memnet_core.cli._app import main
 from memnet_core.cli._options import restoration_options, settings_of
+from memnet_core.errors import SettingRef
 from memnet_core.inference.settings import RestoreOptions
-from napari_memnet.snippets import as_command, as_python
+from napari_memnet.snippets import as_command, as_field, as_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+def test_messages_name_fields_of_the_window() -> None:
+    named = {
+        SettingRef("nearest", True): "“nearest model”",
+        SettingRef("range", "auto"): "“intensity range” auto",
+        SettingRef("sigma"): "“noise σ”",
+        SettingRef("format", "tiff"): "the format tiff",
+        SettingRef("max_pixels", python="VARIABLE"): "VARIABLE",
+    }
+    assert {one: as_field(one) for one in named} == named
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, also in a power cut."""
+"""Write files and folders atomically and durably (rename and fsync)."""
 
 from __future__ import annotations
 
@@ -32,11 +32,9 @@ __all__ = [
 ]
 
 _NAME = re.compile(rf"{re.escape(PREFIX)}([0-9a-f]{{32}})(?:\.|$)")
-_EARLIER_NAME = re.compile(rf"{re.escape(PREFIX)}[A-Za-z0-9]*-\d{{1,9}}-[0-9a-f]+")
-"""What versions before 0.3 named by host and process."""
 
 _OLD = ".old"
-"""Suffix of a folder that holds what is about to be replaced, under its own name."""
+"""Suffix of a folder that holds a replaced file or folder, under its own name."""
 
 _LONGEST_SUFFIX = 32
 _MOST_RIVALS = 100
@@ -106,7 +104,7 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
 
 
 def place_folder(temporary: Path, output: Path, *, overwrite: bool) -> bool:
-    """Move a finished folder to its place; what is there is taken away by a rename.
+    """Move a finished folder to its place; rename away an existing one.
 
     Killed at any point, either the old or the new is there, whole, at the latest once
     `remove_abandoned` has seen the folder of `output`; call it before you look whether
@@ -187,14 +185,14 @@ def _renamed(temporary: Path, output: Path) -> bool:
 
 
 def mark(path: Path, text: str = "") -> None:
-    """Make a file of a few letters, on the disk when this returns.
+    """Write a small marker file and fsync it and its folder.
 
     Parameters
     ----------
     path : Path
         The file; its folder has to exist.
     text : str
-        What it holds.
+        Content.
     """
     path.write_text(text)
     sync(path)
@@ -202,7 +200,7 @@ def mark(path: Path, text: str = "") -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file's content, or a folder's names, written to the disk.
+    """Fsync a file, or the directory entries of a folder.
 
     Raises
     ------
@@ -224,7 +222,7 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Have everything in a folder written to the disk, the folder itself last."""
+    """Fsync everything in a folder, the folder itself last."""
     for parent, _, files in os.walk(folder, topdown=False, onerror=_raise):
         for name in files:
             path = Path(parent, name)
@@ -238,9 +236,9 @@ def _raise(error: OSError) -> None:
 
 
 def remove_abandoned(folder: Path) -> int:
-    """Delete what runs that were killed left behind, on this or another machine.
+    """Delete temporary files of killed runs, of this or another machine.
 
-    What was moved away to be replaced, and was not, is moved back.
+    A file or folder that was renamed away but not replaced is moved back.
 
     Parameters
     ----------
@@ -254,7 +252,7 @@ def remove_abandoned(folder: Path) -> int:
     """
     found: dict[str, list[Path]] = defaultdict(list)
     for path in _listed(folder):
-        if match := _NAME.match(path.name) or _EARLIER_NAME.match(path.name):
+        if match := _NAME.match(path.name):
             found[match[0].removesuffix(".")].append(path)
     count = 0
     for name, paths in found.items():
@@ -271,7 +269,7 @@ def remove_abandoned(folder: Path) -> int:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """Return the temporary files of a folder; none where it may not be entered."""
+    """Return the temporary files of a folder; none if it is not readable."""
     try:
         return list(folder.glob(f"{PREFIX}*"))
     except OSError:
@@ -283,7 +281,7 @@ def _settle(path: Path) -> bool:
 
 
 def _settle_old(holder: Path) -> bool:
-    """Move what a folder holds back to its place, if that is free, and remove it."""
+    """Move the content of a holder back to free places, then remove the holder."""
     try:
         for old in holder.iterdir():
             place = holder.with_name(old.name)
@@ -295,7 +293,7 @@ def _settle_old(holder: Path) -> bool:
 
 
 def _remove(path: Path) -> bool:
-    """Delete if that is allowed; whoever may will do it another time."""
+    """Delete if permitted, and return whether it worked."""
     try:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

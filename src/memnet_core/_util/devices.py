@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import platform
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 __all__ = [
     "available_devices",
     "available_memory",
-    "cache_size",
+    "describe_hardware",
     "is_out_of_memory",
+    "is_reduced",
     "select_device",
 ]
-
-# Half of what desktop processors have had since 2020, whose cores share it.
-_USUAL_CACHE = 16 * 2**20
 
 
 def available_devices() -> list[str]:
@@ -65,16 +63,6 @@ def available_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def cache_size() -> int:
-    """Return the bytes of the largest cache of a processor, or a guess of them."""
-    sizes = []
-    for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-        number = file.read_text().strip().removesuffix("K")
-        if number.isdecimal():
-            sizes.append(int(number) * 1024)
-    return max(sizes, default=_USUAL_CACHE)
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on any device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
@@ -90,3 +78,33 @@ def _devices() -> Iterator[str]:
     if torch.backends.mps.is_available():
         yield "mps"
     yield "cpu"
+
+
+def describe_hardware(device: torch.device) -> str:
+    """Return a phrase such as ``2 CPU threads (x86_64), torch 2.13.0``."""
+    if device.type == "cuda":
+        what = torch.cuda.get_device_name(device)
+    else:
+        what = f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+    return f"{what}, torch {torch.__version__}"
+
+
+def is_reduced(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16 on a device.
+
+    Parameters
+    ----------
+    precision : str
+        ``bfloat16``, ``float32``, or ``auto``: where the device is faster in bfloat16.
+    device : torch.device
+        What computes.
+    """
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cpu":
+        # Versions of PyTorch that do not say what a processor has count as without.
+        has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(
+        including_emulation=False
+    )

@@ -1,4 +1,4 @@
-"""What has to be settled in a process before PyTorch is loaded."""
+"""Environment variables to set before PyTorch is imported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENVIRONMENT = {
 
 
 def prepare_process() -> None:
-    """Set what PyTorch reads when it is loaded, unless the user has set it.
+    """Set variables that PyTorch reads on import, unless the user has set them.
 
     Where another program has loaded PyTorch already, as in napari, it is too late, and
     nothing is changed.

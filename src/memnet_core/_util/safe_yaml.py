@@ -1,4 +1,4 @@
-"""YAML that only holds values: what settings need, and nothing that grows."""
+"""Load YAML of plain values only, without aliases that expand."""
 
 from __future__ import annotations
 

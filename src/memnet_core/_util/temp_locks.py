@@ -1,4 +1,4 @@
-"""Who is at work on a temporary file: a lock tells, which ends with its process.
+"""Locks on temporary files, which end with their process.
 
 Host names and process numbers do not tell: containers share both.
 """
@@ -28,7 +28,7 @@ PREFIX = ".memnet-"
 LOCK_SUFFIX = ".lock"
 
 _STALE = 24 * 3600
-"""Seconds after which nobody works any more on what no lock guards."""
+"""Age in seconds after which an unlocked temporary file counts as abandoned."""
 
 _ONE_KERNEL = {"9p", "cifs", "smb3", "virtiofs", "vboxsf", "beegfs"}
 _ONE_KERNEL_OPTIONS = {"nolock", "local_lock=all", "local_lock=flock", "localflock"}
@@ -167,7 +167,7 @@ def _locks_reach_others(path: Path) -> bool:
 
 
 def _is_stale(things: Iterable[Path]) -> bool:
-    """Whether nothing of some files, and of what is in some folders, is of a day."""
+    """Whether no path, recursively, was modified within the last 24 hours."""
     since = time.time() - _STALE
     for thing in things:
         try:

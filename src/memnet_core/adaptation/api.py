@@ -1,4 +1,4 @@
-"""Adapting in one call, for an array, an image or a file."""
+"""Adapt a model to an array, an image or a file in one call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["adapt", "frames_of"]
 
 _OF_FRAMES = "TZ"
-"""Axes along which images may be takes of the same, the likelier first."""
+"""Axes whose planes may be repeated exposures of a scene, the most likely first."""
 
 
 def adapt(
@@ -47,36 +47,36 @@ def adapt(
     told: Callable[[Event], object] | None = None,
     **settings: Any,
 ) -> AdaptResult:
-    """Adapt a model to noisy frames of a stack, of which nothing clean is known.
+    """Adapt a denoising model to the noisy frames of a stack, without clean images.
 
     Parameters
     ----------
     what : ndarray, Image, Path or str
         The frames; the axes of an array are named by ``axes``.
     axis : str, optional
-        ``T`` or ``Z``, along which frames are takes of the same; by default the first
-        of these that there is.
+        ``T`` or ``Z``, along which frames repeat a scene; by default the first that
+        exists.
     minutes, steps
-        How long to learn, one of the two; by default one minute.
+        Length of the training; give one of the two. The default is one minute.
     objective : str
-        ``noise2noise`` between frames, or for single images ``neighbor2neighbor`` or
-        ``noise2void``, which gain little.
+        ``noise2noise`` between frames, or ``noise2void`` for a single image, which
+        gains little.
     name : str, optional
         Name of the model; by default that of the file, and ``-adapted``.
     out : Path or str, optional
         Model file to write; by default one in the folder of your models.
     overwrite : bool
-        Whether to replace it.
+        Whether to replace an existing model file.
     despite_motion : bool
-        Whether the held-out loss alone decides, also where frames move.
+        Whether the held-out loss alone decides, even if frames move.
     seed : int
-        Determines what is drawn.
+        Seed of all random choices.
     axes, scene
         As for `memnet_core.restore`.
     command : str
-        How to repeat it, for the model's card.
+        Command to record in the model card.
     told : callable, optional
-        Is called with every event.
+        Called with every event.
     **settings
         Of the other fields of `memnet_core.inference.settings.RestoreOptions` those
         that go with denoising: ``model``, ``noise``, ``noise_grain``, ``device``.
@@ -115,7 +115,7 @@ def adapt(
 
 
 def frames_of(source: ImageFile, axis: str | None) -> NDArray[np.int64]:
-    """Return the numbers of planes that follow each other, (series, frames).
+    """Return indices of consecutive planes, shape (series, frames).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Frames in a row, as the network sees them."""
+"""Clips: consecutive frames in network units, split for training and validation."""
 
 from __future__ import annotations
 
@@ -34,29 +34,30 @@ __all__ = [
 
 
 FEWEST_HELD = 4
-"""Frames from which on some are held out; of fewer, a quarter of the area is."""
+"""Minimum frames to hold out whole frames; with fewer, a quarter of the area is held
+out."""
 
 _FRAMES_OF_A_BLOCK = 16
-"""Frames to each block that is held out."""
+"""Frames per held-out block."""
 
 _MOST_BLOCKS = 4
 _TRAINED = 2**24
-"""Values to learn from in all, 64 MiB: more than a minute's patches hold."""
+"""Maximum training values (64 MiB), more than the patches of one minute hold."""
 
 _TRIED = 2**18
-"""Values that are held out in all; trying a network on them takes a second or two."""
+"""Maximum held-out values; validation on them takes a second or two."""
 
 _CLIP = 8
-"""Frames that are read in a row where a stack does not fit as a whole."""
+"""Consecutive frames to read at once if the stack exceeds the maximum."""
 
 _MOST_CLIPS = 64
 _MOST_TRIALS = 4
 _APART = 8
-"""Pixels between the area that is held out and the rest."""
+"""Gap in pixels between held-out and training area."""
 
 
 class FrameWindow(NamedTuple):
-    """Frames in a row, and the part of them that is read.
+    """Consecutive frames and the window to read of them.
 
     Attributes
     ----------
@@ -72,14 +73,14 @@ class FrameWindow(NamedTuple):
 
 
 class FrameSplit(NamedTuple):
-    """What is learned from and what is held out; no pixel is in both."""
+    """Disjoint windows for training and validation."""
 
     training: list[FrameWindow]
     held_out: list[FrameWindow]
 
 
 def series_along(sizes: Sequence[int], axis: int | None) -> NDArray[np.int64]:
-    """Return the numbers of planes that follow each other along an axis.
+    """Return the indices of consecutive planes along an axis.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def series_along(sizes: Sequence[int], axis: int | None) -> NDArray[np.int64]:
 def planned(
     series: NDArray[np.int64], height: int, width: int, rng: np.random.Generator
 ) -> FrameSplit:
-    """Divide series of frames, of which as much is read as memory is meant for.
+    """Split series of frames into training and held-out windows of bounded size.
 
     Blocks of two or three frames are held out, spread over time, and learning never
     sees a pair of which one frame is in a block.
@@ -131,7 +132,7 @@ def planned(
 
 
 def _divided(frames: int) -> tuple[list[range], list[range]]:
-    """Return runs to learn from and blocks held out, the last one at the end."""
+    """Return training runs and held-out blocks; the last block is at the end."""
     length = 3 if frames > FEWEST_HELD else 2
     count = min(max(frames // _FRAMES_OF_A_BLOCK, 1), _MOST_BLOCKS)
     ends = [frames * n // count for n in range(count + 1)]
@@ -154,7 +155,7 @@ def _spots(
     most: int,
     rng: np.random.Generator,
 ) -> list[FrameWindow]:
-    """Return runs as they are, or windows of parts of them if they are too much."""
+    """Return whole runs, or random windows of them if they exceed the maximum."""
     height, width = (part.stop - part.start for part in area)
     if sum(map(len, runs)) * height * width <= budget:
         return [FrameWindow(run, *area) for run in runs]
@@ -171,14 +172,14 @@ def _spots(
 
 
 def _window(part: slice, side: int, rng: np.random.Generator) -> slice:
-    """Return a part of an axis of at most some length, at a place drawn at random."""
+    """Return a random slice of bounded length."""
     length = min(side, part.stop - part.start)
     start = part.start + int(rng.integers(part.stop - part.start - length + 1))
     return slice(start, start + length)
 
 
 class Clip(NamedTuple):
-    """Frames in a row of one channel.
+    """Consecutive frames of one channel.
 
     Attributes
     ----------
@@ -195,7 +196,7 @@ class Clip(NamedTuple):
 def clips_at(
     source: PixelSource, decision: RestorePlan, image_channels: int, spot: FrameWindow
 ) -> list[Clip]:
-    """Read the clips of a spot: one, or one for each color.
+    """Read the clips of a window: one, or one per color channel.
 
     Frames of one value, such as those a recording lacks, are left out, and what is
     before and behind them are clips of their own.
@@ -233,7 +234,7 @@ def clips_at(
 
 
 def told(shown: Tensor, level: float | Tensor, *, level_map: bool) -> Tensor:
-    """Return planes with that of the level behind, for a network that has one.
+    """Append the level plane, for a network with a level map.
 
     Parameters
     ----------
@@ -252,7 +253,7 @@ def told(shown: Tensor, level: float | Tensor, *, level_map: bool) -> Tensor:
 def _unbroken(
     frames: list[NDArray[np.float32] | None],
 ) -> list[list[NDArray[np.float32]]]:
-    """Return the frames between those that are left out."""
+    """Return the runs of frames between those left out."""
     runs: list[list[NDArray[np.float32]]] = [[]]
     for frame in frames:
         if frame is not None:

@@ -1,4 +1,4 @@
-"""What a network is tried on: frames that were held out, before and after."""
+"""Validation on held-out frames: losses, Stein's estimate, and motion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from memnet_core.adaptation.clips import told
 from memnet_core.adaptation.objectives import (
     TrainingPair,
-    neighbor_targets,
     noise2void,
     noisy_pairs,
 )
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.adaptation.clips import Clip
-    from memnet_core.adaptation.objectives import Objective
     from memnet_core.model.network import MemNet
 
 __all__ = [
@@ -40,22 +38,23 @@ __all__ = [
 ]
 
 _CELL = 16
-"""Side in pixels of the cells by which chance is told: noise is shared within them."""
+"""Side in pixels of the cells whose scatter gives standard errors. Correlated noise
+stays within a cell."""
 
 _SURE = 2.0
-"""Standard errors by which the held-out loss has to fall."""
+"""Standard errors by which the held-out loss must fall to be significant."""
 
 _MOVES_SURELY = 3.0
 _MOVES = 0.1
-"""Part by which frames two steps apart have to differ more than neighbors do."""
+"""Minimum relative excess of differences two frames apart over consecutive ones."""
 
 _NUDGE = 0.1
-"""Standard deviations of the noise by which Stein's estimate moves a frame."""
+"""Perturbation of Stein's estimate, in standard deviations of the noise."""
 
 
 @dataclass(frozen=True)
 class HeldOutClip:
-    """A clip that was held out.
+    """A held-out clip with its targets.
 
     Attributes
     ----------
@@ -71,7 +70,7 @@ class HeldOutClip:
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of all cells of all trials; 1 is the variance of the noise."""
+    """Losses per cell over all clips, in variances of the noise."""
 
     cells: NDArray[np.float64]
 
@@ -83,7 +82,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class LossDrop:
-    """How the held-out loss changed.
+    """Change of the held-out loss.
 
     Attributes
     ----------
@@ -99,51 +98,45 @@ class LossDrop:
 
     @classmethod
     def between(cls, before: Losses, after: Losses) -> LossDrop:
-        """Return the change from one test to another on the same trials."""
+        """Compare two validations on the same clips."""
         differences = before.cells - after.cells
         error = float(differences.std() / np.sqrt(differences.size))
         return cls(before.mean, after.mean, error)
 
     @property
     def is_sure(self) -> bool:
-        """Whether the loss fell, by more than chance may do."""
+        """Whether the loss fell significantly."""
         return self.before - self.after > _SURE * self.error
 
     def __str__(self) -> str:
         return f"{self.before:.4f} -> {self.after:.4f} (± {self.error:.4f})"
 
 
-def trial_of(
-    clip: Clip, objective: Objective, generator: torch.Generator
-) -> HeldOutClip:
-    """Return how a clip tries a network: frame against frame where there are several.
+def trial_of(clip: Clip, generator: torch.Generator) -> HeldOutClip:
+    """Pair held-out frames with their targets.
+
+    Several frames are paired with each other; a single frame is paired with itself by
+    blind spots (Noise2Void).
 
     Parameters
     ----------
     clip : Clip
         Held-out frames.
-    objective : str
-        What else a single frame is tried by.
     generator : torch.Generator
-        Decides which pixels.
+        Draws the blind spots.
     """
     frames = clip.frames
-    count, _, height, width = frames.shape
+    count = len(frames)
     if count > 1:
         next_ones = [*range(1, count), count - 2]
         return HeldOutClip(clip, noisy_pairs(frames, frames[next_ones]))
-    if objective == "noise2void":
-        return HeldOutClip(clip, noise2void(frames, generator))
-    frames = frames[..., : height // 2 * 2, : width // 2 * 2]
-    shape = (count, height // 2, width // 2)
-    choice = torch.randint(8, shape, generator=generator)
-    return HeldOutClip(clip, neighbor_targets(frames, choice))
+    return HeldOutClip(clip, noise2void(frames, generator))
 
 
 def losses_of(
     model: MemNet, trials: Sequence[HeldOutClip], device: torch.device
 ) -> Losses:
-    """Try a network in evaluation mode.
+    """Compute the held-out losses of a network in evaluation mode.
 
     Parameters
     ----------
@@ -165,7 +158,7 @@ def losses_of(
 def sure_loss(
     model: MemNet, trials: Sequence[HeldOutClip], device: torch.device, seed: int
 ) -> Losses:
-    """Estimate the squared error of a network from noisy frames alone.
+    """Estimate the squared error of a network by Stein's unbiased risk estimate.
 
     Stein's unbiased estimate for white Gaussian noise, with the divergence by one
     random direction (Ramani, Blu and Unser, IEEE TIP 17(9), 2008). It knows nothing of
@@ -200,7 +193,7 @@ def sure_loss(
 def restored(
     model: MemNet, shown: Tensor, level: float, device: torch.device
 ) -> Tensor:
-    """Return what a network makes of frames (n, C, h, w), one by one, on the CPU."""
+    """Restore frames (n, C, h, w) one by one; return them on the CPU."""
     model.eval()
     level_map = model.architecture.level_map
     return torch.cat(
@@ -233,7 +226,7 @@ def _cells(errors: Tensor, weight: Tensor, level: float) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Motion:
-    """By how much frames differ more from the next but one than from the next.
+    """Excess difference of frames two steps apart over consecutive frames.
 
     What noise is left in restored frames makes all differ alike; what moves goes on.
 
@@ -252,7 +245,7 @@ class Motion:
 def motion(
     model: MemNet, trials: Sequence[HeldOutClip], device: torch.device
 ) -> Motion:
-    """Find out whether frames move; two in a row do not tell.
+    """Detect motion between frames; needs at least three consecutive frames.
 
     Parameters
     ----------

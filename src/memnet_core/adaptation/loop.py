@@ -1,4 +1,4 @@
-"""Learning from noisy frames: a generator of events, which keeps the best network."""
+"""Training loop on noisy frames, as a generator of events; keeps the best network."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from memnet_core.adaptation.clips import told
 from memnet_core.adaptation.holdout import losses_of
 from memnet_core.adaptation.objectives import (
     TrainingPair,
-    neighbor_targets,
     noise2void,
     noisy_pairs,
 )
 from memnet_core.adaptation.result import HoldoutRetest, LossPoint
 from memnet_core.training.events import StepDone, TrainingProgress
-from memnet_core.training.losses import memnet_loss
-from memnet_core.training.meter import RunningMean
+from memnet_core.training.losses import RunningMean, memnet_loss
 from memnet_core.training.optim import (
     clip_gradients,
     diverged,
@@ -32,7 +30,7 @@ from memnet_core.training.optim import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
 
     from memnet_core.adaptation.clips import Clip
     from memnet_core.adaptation.holdout import HeldOutClip, Losses
@@ -46,18 +44,18 @@ _PATCH = 64
 _BATCH = 4
 _TESTS = 6
 _TEST_SHARE = 0.2
-"""Of the time, what tests may take."""
+"""Maximum share of the time spent in validation."""
 
 _REPORT_EVERY = 2.0
-"""Seconds between two reports."""
+"""Seconds between progress events."""
 
 _SMALLEST = 16
-"""Side in pixels below which patches show the network's border and little else."""
+"""Minimum side of patches in pixels; smaller ones are dominated by zero padding."""
 
 
 @dataclass(frozen=True)
 class _Optimization:
-    """How weights are changed; see `memnet_core.training.config`."""
+    """Optimizer settings; see `memnet_core.training.config`."""
 
     optimizer: str = "muon"
     learning_rate: float = 6e-3
@@ -71,7 +69,7 @@ class _Optimization:
 
 @dataclass(frozen=True)
 class LoopResult:
-    """What learning led to.
+    """Result of the training loop.
 
     Attributes
     ----------
@@ -95,11 +93,9 @@ class LoopResult:
     megapixels: float
 
 
-def patch_side(clips: Sequence[Clip], objective: Objective, unshuffle: int) -> int:
-    """Return the side of patches that all clips hold; 0 if some are too small."""
+def patch_side(clips: Sequence[Clip], unshuffle: int) -> int:
+    """Return the side of patches that fit all clips, or 0 if a clip is too small."""
     smallest = min(min(clip.frames.shape[-2:]) for clip in clips)
-    if objective == "neighbor2neighbor":
-        smallest //= 2
     side = min(smallest, _PATCH) // unshuffle * unshuffle
     return side if side >= _SMALLEST else 0
 
@@ -115,22 +111,22 @@ def learned(
     steps: int | None,
     seed: int,
 ) -> Generator[Learning, None, LoopResult]:
-    """Learn from clips, with the statistics of BatchNorm as they are.
+    """Train on clips with frozen BatchNorm statistics.
 
     Parameters
     ----------
     model : MemNet
-        The network to begin with; it is not changed.
+        The initial network; it is not changed.
     clips : sequence of Clip
-        What to learn from, large enough for `patch_side`.
+        Training clips, large enough for `patch_side`.
     trials : sequence of HeldOutClip
-        What is held out.
+        Held-out clips.
     objective : str
-        How to learn.
+        Training objective.
     device : torch.device
         Where to compute.
     minutes, steps
-        How long, one of the two; with `minutes` tests count, too.
+        Length of the training, one of the two; `minutes` include validation.
     seed : int
         Determines the patches.
 
@@ -144,7 +140,7 @@ def learned(
     TrainingError
         If the loss is no longer finite.
     """
-    side = patch_side(clips, objective, model.architecture.unshuffle)
+    side = patch_side(clips, model.architecture.unshuffle)
     pupil = _AdaptedNetwork(model, _Patches(clips, objective, side, seed), device)
     began = time.monotonic()
     before = losses_of(pupil.model, trials, device)
@@ -178,7 +174,7 @@ def learned(
 
 
 def _tests(minutes: float | None, seconds: float) -> int:
-    """Return how often to test where one takes some seconds."""
+    """Return the number of validations, given the seconds that one takes."""
     if minutes is None:
         return _TESTS
     return int(min(max(_TEST_SHARE * 60 * minutes / max(seconds, 1e-3), 1), _TESTS))
@@ -200,7 +196,7 @@ def _progress(
 
 
 class _AdaptedNetwork:
-    """A copy of a network, and what changes its weights.
+    """A copy of a network with its optimizer.
 
     Attributes
     ----------
@@ -228,10 +224,10 @@ class _AdaptedNetwork:
         TrainingError
             If the loss is no longer finite.
         """
-        # In evaluation mode BatchNorm keeps its statistics: those of a few patches of
-        # one picture are not those of the picture.
+        # Evaluation mode freezes BatchNorm: a few patches of one image do not have
+        # the statistics of the image.
         self.model.eval()
-        lesson, level = self._patches.lesson(self._restored)
+        lesson, level = self._patches.lesson()
         shown, target, weight = (part.to(self._device) for part in lesson)
         prediction = self.model(self._told(shown, level))
 
@@ -259,26 +255,20 @@ class _AdaptedNetwork:
         level_map = self.model.architecture.level_map
         return told(shown, level.to(shown.device), level_map=level_map)
 
-    @torch.no_grad()
-    def _restored(self, frames: Tensor, level: Tensor) -> Tensor:
-        shown = self._told(frames.to(self._device), level)
-        restored: Tensor = self.model(shown).output.cpu()
-        return restored
-
 
 class _Patches:
-    """Batches of patches from anywhere; large clips count for more.
+    """Draw batches of patches; clips are weighted by their size.
 
     Parameters
     ----------
     clips : sequence of Clip
-        What they are cut from.
+        Clips to cut patches from.
     objective : str
-        What is made of them.
+        Objective that pairs them.
     side : int
-        Their height and width.
+        Height and width of patches.
     seed : int
-        Determines all of them.
+        Seed of all random choices.
     """
 
     def __init__(
@@ -292,16 +282,8 @@ class _Patches:
         sizes = np.array([self._choices(clip) for clip in clips], np.float64)
         self._shares = sizes / sizes.sum()
 
-    def lesson(
-        self, restored: Callable[[Tensor, Tensor], Tensor]
-    ) -> tuple[TrainingPair, Tensor]:
-        """Return the next batch, and the level of each patch, (N, 1, 1, 1).
-
-        Parameters
-        ----------
-        restored : callable
-            What the network makes of frames of some levels.
-        """
+    def lesson(self) -> tuple[TrainingPair, Tensor]:
+        """Return the next batch and the noise level of each patch, (N, 1, 1, 1)."""
         chosen = self._rng.choice(len(self._clips), _BATCH, p=self._shares)
         drawn = [self._frames(self._clips[n]) for n in chosen]
         level = torch.tensor([self._clips[n].level for n in chosen])[
@@ -310,22 +292,18 @@ class _Patches:
         frames = torch.stack([pair[0] for pair in drawn])
         if self._objective == "noise2noise":
             return noisy_pairs(frames, torch.stack([pair[1] for pair in drawn])), level
-        if self._objective == "noise2void":
-            return noise2void(frames, self._generator), level
-        shape = (_BATCH, self._side, self._side)
-        choice = torch.randint(8, shape, generator=self._generator)
-        return neighbor_targets(frames, choice, restored(frames, level)), level
+        return noise2void(frames, self._generator), level
 
     def _choices(self, clip: Clip) -> int:
-        """Return how many frames a patch can be cut from, times their pixels."""
+        """Return the number of usable frames times their pixels."""
         count, _, height, width = clip.frames.shape
         return (count - (self._objective == "noise2noise")) * height * width
 
     def _frames(self, clip: Clip) -> Tensor:
-        """Cut a patch out of one frame, or two in a row, and turn it."""
+        """Cut a patch from one frame or two consecutive ones, flipped at random."""
         count, _, height, width = clip.frames.shape
         paired = self._objective == "noise2noise"
-        side = self._side * (2 if self._objective == "neighbor2neighbor" else 1)
+        side = self._side
         first, top, left, turn = (
             int(self._rng.integers(bound))
             for bound in (count - paired, height - side + 1, width - side + 1, 16)

@@ -1,4 +1,4 @@
-"""What is asked of adapting, and what became of it."""
+"""Options, events and result of adapting a model, and a figure of the result."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.adaptation.objectives import OBJECTIVES
 from memnet_core.errors import ModelError, UsageError
 from memnet_core.model.registry import user_folder
@@ -15,7 +18,7 @@ from memnet_core.training.events import StepDone, TrainingProgress
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from memnet_core.adaptation.holdout import LossDrop, Motion
@@ -30,6 +33,8 @@ __all__ = [
     "Learning",
     "LossPoint",
     "ReadProgress",
+    "draw",
+    "drawn",
     "is_better",
     "model_name",
 ]
@@ -37,14 +42,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ReadProgress:
-    """So many of the parts of the source are read."""
+    """Progress of reading the source, in parts."""
 
     done: int
     total: int
 
 
 class LossPoint(NamedTuple):
-    """Losses after some minutes of learning, in variances of the noise.
+    """Losses at a time of training, in variances of the noise.
 
     `training` is the mean since the point before, NaN for the first one.
     """
@@ -56,7 +61,7 @@ class LossPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class HoldoutRetest:
-    """The network was tried on what is held out, again.
+    """A validation on the held-out frames.
 
     Attributes
     ----------
@@ -81,16 +86,16 @@ _LONGEST_NAME = 60
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptOptions:
-    """How a model is adapted.
+    """Options of adapting a model.
 
     Attributes
     ----------
     objective : str
         One of `memnet_core.adaptation.objectives.OBJECTIVES`.
     minutes, steps
-        How long to learn, one of the two.
+        Length of the training, one of the two.
     seed : int
-        Determines what is drawn.
+        Seed of all random choices.
     name : str
         Name of the model.
     data : str
@@ -121,7 +126,7 @@ class AdaptOptions:
         return self.out or user_folder() / f"{self.name}.safetensors"
 
     def check(self, frames: int) -> None:
-        """Check it before anything is read.
+        """Validate the options before anything is read.
 
         Parameters
         ----------
@@ -135,6 +140,10 @@ class AdaptOptions:
         ModelError
             If there is such a model already.
         """
+        if str(self.objective) == "neighbor2neighbor":  # which 0.1 had
+            raise UsageError(
+                "The objective neighbor2neighbor is gone; give noise2void."
+            )
         if self.objective not in OBJECTIVES:
             raise UsageError(
                 f"There is no objective {self.objective!r}; give one of "
@@ -146,8 +155,7 @@ class AdaptOptions:
         if self.objective == "noise2noise" and frames < 2:
             raise UsageError(
                 "A single image has no other frame to learn from; give a stack and "
-                "the axis of its frames, or the objective neighbor2neighbor or "
-                "noise2void."
+                "the axis of its frames, or the objective noise2void."
             )
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", self.name):
             raise UsageError(
@@ -165,14 +173,14 @@ class AdaptOptions:
 
 
 def model_name(text: str) -> str:
-    """Return a name for a model that is adapted to something of a name."""
+    """Derive a valid model name from the name of the data."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
     return f"{plain[:_LONGEST_NAME] or 'layer'}-adapted"
 
 
 @dataclass(frozen=True)
 class ExampleImages:
-    """A frame that was held out: noisy, and restored before and after adapting.
+    """A held-out frame: noisy, and restored before and after adapting.
 
     Each (h, w) or (h, w, 3), as the network sees values.
     """
@@ -184,7 +192,7 @@ class ExampleImages:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptResult:
-    """What became of it.
+    """Result of adapting a model.
 
     Attributes
     ----------
@@ -215,7 +223,7 @@ class AdaptResult:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """All that is to be said of it."""
+        """Summary of the result, one sentence each."""
         told = [
             f"Held-out loss {self.fall} of the noise's variance (noise alone makes "
             f"about 1), training loss {self.curve[-1].training:.4f}."
@@ -235,7 +243,7 @@ class AdaptResult:
 
     @property
     def verdict(self) -> str:
-        """What became of the model."""
+        """One sentence: the model was written, or why not."""
         stays = f"so {self.base} stays and nothing is written."
         if self.path is not None:
             return f"The model {self.path.stem} is adapted to this."
@@ -259,7 +267,7 @@ def is_better(
     *,
     despite_motion: bool = False,
 ) -> bool:
-    """Whether an adapted model is known to be better than the old one.
+    """Whether an adapted model is significantly better than the old one.
 
     Parameters
     ----------
@@ -273,3 +281,74 @@ def is_better(
     if stein:
         return stein.is_sure
     return despite_motion or not motion.is_sure
+
+
+_SHOWN = (0.5, 99.8)
+"""Percentiles of the restored frame that map to black and white."""
+
+_MOST = 256
+"""Maximum rows and columns of a frame to draw."""
+
+
+def draw(adapted: AdaptResult, path: Path) -> Path:
+    """Draw the result of adapting to a PNG file, and return its path.
+
+    Parameters
+    ----------
+    adapted : AdaptResult
+        What became of it.
+    path : Path
+        PNG file to write.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be written.
+    """
+    figure = drawn(adapted, (12, 3.4), (1, 4))
+    try:
+        with replaced_when_complete(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=80)
+    except OSError as error:
+        raise ModelError(f"Cannot write {path}: {error.strerror}.") from error
+    return path
+
+
+def drawn(
+    adapted: AdaptResult, inches: tuple[float, float], grid: tuple[int, int]
+) -> Figure:
+    """Build the figure: three frames and the loss curves.
+
+    Parameters
+    ----------
+    adapted : AdaptResult
+        What became of adapting.
+    inches : (float, float)
+        Width and height.
+    grid : (int, int)
+        Rows and columns of the four parts.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(inches, layout="constrained")
+    *frames, losses = figure.subplots(*grid).flat
+    low, high = np.percentile(adapted.exhibit.before, _SHOWN)
+    named = {
+        "held-out frame": adapted.exhibit.noisy,
+        "before": adapted.exhibit.before,
+        "after": adapted.exhibit.after,
+    }
+    for axes, (title, frame) in zip(frames, named.items(), strict=True):
+        mapped = ((frame[:_MOST, :_MOST] - low) / (high - low)).clip(0, 1)
+        axes.imshow(mapped, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(title, fontsize=9)
+        axes.set_axis_off()
+    minutes, training, held_out = zip(*adapted.curve, strict=True)
+    losses.plot(minutes, held_out, "o-", label="held out")
+    losses.plot(minutes, training, "o-", label="training")
+    losses.set_title("loss (noise alone: 1)", fontsize=9)
+    losses.set_xlabel("minutes", fontsize=8)
+    losses.tick_params(labelsize=8)
+    losses.legend(fontsize=8)
+    losses.grid(alpha=0.3)
+    return figure

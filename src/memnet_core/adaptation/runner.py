@@ -1,4 +1,4 @@
-"""Adapting a model to a source: from its frames to a model file, or to none."""
+"""Adapt a model to a source: read frames, train, validate, write the model file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from memnet_core._util.devices import select_device
+from memnet_core._util.devices import describe_hardware, select_device
 from memnet_core.adaptation.clips import Clip, clips_at, planned
 from memnet_core.adaptation.holdout import (
     LossDrop,
@@ -32,7 +32,6 @@ from memnet_core.model.checkpoint import load_model, save_model
 from memnet_core.model.flat_field import remove_fixed_pattern
 from memnet_core.progress import GeneratorWithResult, Notice
 from memnet_core.tasks import CORRELATED, Levels, find_task
-from memnet_core.training.precision import describe_hardware
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -59,7 +58,7 @@ def run_adaptation(
     settings: RestoreOptions,
     request: AdaptOptions,
 ) -> Generator[Event, None, AdaptResult]:
-    """Adapt a model to a source; closing the generator cancels, and writes nothing.
+    """Adapt a model to a source; closing the generator cancels without writing.
 
     Parameters
     ----------
@@ -98,9 +97,9 @@ def run_adaptation(
         f"{', '.join(decision.remarks)}."
     )
     clips, held_out = yield from _read(source, series, decision, request, card)
-    _check_size(clips, held_out, request.objective, card)
+    _check_size(clips, held_out, card)
     generator = torch.Generator().manual_seed(request.seed)
-    trials = [trial_of(clip, request.objective, generator) for clip in held_out]
+    trials = [trial_of(clip, generator) for clip in held_out]
     moves = motion(model.to(device), trials, device)
     single = all(len(clip.frames) == 1 for clip in held_out)
     is_white = all(channel.grain == "white" for channel in decision.channels)
@@ -151,7 +150,7 @@ def _read(
     request: AdaptOptions,
     card: Card,
 ) -> Generator[ReadProgress, None, tuple[list[Clip], list[Clip]]]:
-    """Read what is learned from, and what is held out."""
+    """Read training and held-out clips."""
     rng = np.random.default_rng(request.seed)
     plan = planned(series, *source.shape[1:3], rng)
     spots = [*plan.training, *plan.held_out]
@@ -166,7 +165,7 @@ def _read(
 
 
 def _check_noise(decision: RestorePlan, objective: Objective) -> None:
-    """Refuse what holds nothing to learn."""
+    """Raise if the noise is absent or unsuitable for the objective."""
     if any(channel.scaling is None for channel in decision.channels):
         raise UsageError("A range for each plane does not go with adapting.")
     if any(channel.level <= 0 for channel in decision.channels):
@@ -180,17 +179,15 @@ def _check_noise(decision: RestorePlan, objective: Objective) -> None:
         )
 
 
-def _check_size(
-    clips: Sequence[Clip], held_out: Sequence[Clip], objective: Objective, card: Card
-) -> None:
-    """Refuse what is too small, or empty."""
+def _check_size(clips: Sequence[Clip], held_out: Sequence[Clip], card: Card) -> None:
+    """Raise if there are no clips, or if images are too small."""
     if not (clips and held_out):
         raise TrainingError(
             "There are too few frames with something in them; give a longer stack."
         )
     smallest = min(min(clip.frames.shape[-2:]) for clip in held_out)
     unshuffle = card.architecture.unshuffle
-    if not patch_side(clips, objective, unshuffle) or smallest < 8:
+    if not patch_side(clips, unshuffle) or smallest < 8:
         raise TrainingError(
             "The images are too small to learn from; give some of at least 48 × 48 "
             "pixels."
@@ -198,7 +195,7 @@ def _check_size(
 
 
 def _levels(card: Card, found: list[float]) -> Levels:
-    """Return what the model serves, and what it is adapted to."""
+    """Return the levels that the adapted model covers."""
     known = card.levels.values
     if all(card.levels.covers(level) for level in found):
         return card.levels
@@ -208,7 +205,7 @@ def _levels(card: Card, found: list[float]) -> Levels:
 def _exhibit(
     model: MemNet, adapted: MemNet, trials: Sequence[HeldOutClip], device: torch.device
 ) -> ExampleImages:
-    """Show the first frame of the clip in which there is most to see."""
+    """Restore the first frame of the clip with the most contrast, before and after."""
     clip = max((trial.clip for trial in trials), key=lambda c: float(c.frames.std()))
     frame = clip.frames[:1]
     shown = [frame] + [

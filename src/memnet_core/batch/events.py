@@ -10,6 +10,7 @@ from memnet_core.errors import MemnetError, NotCovered, NothingToDo
 
 if TYPE_CHECKING:
     from memnet_core.batch.jobs import Job
+    from memnet_core.errors import SettingRef
     from memnet_core.model.registry import Entry
 
 __all__ = [
@@ -37,7 +38,9 @@ class Outcome:
     status : str
         A file that is ``partial`` waits for other processes to do their share.
     message : str
-        Why it failed, or was skipped.
+        Why it failed, or was skipped; in Python's spelling of settings.
+    settings : tuple of SettingRef
+        The settings that the message names.
     details : str
         Where it failed in the program, for those who look for the cause.
     declined : bool
@@ -50,6 +53,7 @@ class Outcome:
     job: Job
     status: Literal["done", "partial", "skipped", "failed"]
     message: str = ""
+    settings: tuple[SettingRef, ...] = ()
     details: str = ""
     declined: bool = False
     level: float | None = None
@@ -126,7 +130,13 @@ def failure(job: Job, error: Exception) -> Outcome:
     """
     details = "".join(traceback.format_exception(error))
     if isinstance(error, NothingToDo):
-        return Outcome(job=job, status="skipped", message=str(error), declined=True)
+        return Outcome(
+            job=job,
+            status="skipped",
+            message=str(error),
+            settings=error.settings,
+            declined=True,
+        )
     if isinstance(error, MemoryError):
         reason = "it does not fit into memory."
     elif isinstance(error, MemnetError):
@@ -140,6 +150,7 @@ def failure(job: Job, error: Exception) -> Outcome:
         job=job,
         status="failed",
         message=message,
+        settings=getattr(error, "settings", ()),
         details=details,
         declined=isinstance(error, NotCovered),
     )

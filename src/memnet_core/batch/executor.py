@@ -40,9 +40,11 @@ from memnet_core.batch.staleness import StalenessChecker
 from memnet_core.errors import ImageError
 from memnet_core.inference.engine import EngineCache
 from memnet_core.inference.provenance import provenance
-from memnet_core.io import create_scenes, open_scenes
+from memnet_core.io import create_scenes
+from memnet_core.io.api import scenes_of
 from memnet_core.io.core.errors import wrap_read_errors
-from memnet_core.io.core.fingerprint import check_unchanged, fingerprint_of
+from memnet_core.io.core.fingerprint import check_unchanged
+from memnet_core.io.core.opened import OpenedFile
 from memnet_core.progress import GeneratorWithResult, Notice
 from memnet_core.sources.prefetch import buffered_writes
 
@@ -204,8 +206,9 @@ class StepExecutor:
         started = time.monotonic()
         with ExitStack() as opened:
             with wrap_read_errors(job.source):
-                version = fingerprint_of(job.source)
-            scenes = opened.enter_context(open_scenes(job.source))
+                file = opened.enter_context(OpenedFile(job.source))
+                version = file.fingerprint
+            scenes = opened.enter_context(scenes_of(file))
             sources, lost = opened_scenes(scenes, job.axes, opened)
             parts = prepared_parts(sources, self.settings, self.models)
             ready = [part.prepared for part in parts if part.prepared]
@@ -239,7 +242,7 @@ class StepExecutor:
 
         def complete() -> Outcome:
             with whole:
-                check_unchanged(job.source, version)
+                file.check_unchanged()
             dropped = [*lost, *(what for sink in sinks for what in sink.dropped)]
             return Outcome(
                 job=job,

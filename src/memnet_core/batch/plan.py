@@ -12,7 +12,7 @@ from memnet_core._util.sanitize import join_limited
 from memnet_core.batch.expand import expand_scenes, group_ome_filesets
 from memnet_core.batch.jobs import Job
 from memnet_core.batch.staleness import StalenessChecker
-from memnet_core.errors import UsageError
+from memnet_core.errors import SettingRef, UsageError
 from memnet_core.io import probe, suffix_of_format
 from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.fingerprint import fingerprint_of
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from memnet_core.batch.expand import Survey
     from memnet_core.batch.inputs import InputFile
     from memnet_core.inference.settings import RestoreOptions
 
@@ -79,8 +80,8 @@ def plan_jobs(
         remove_abandoned(parent)  # which may put a result back to its place
     judge = StalenessChecker(settings)
     return [
-        _planned(part, judge, update)
-        for (source, others), output in zip(joined, outputs, strict=True)
+        _planned(part, judge, update, found)
+        for (source, found), output in zip(joined, outputs, strict=True)
         for part in expand_scenes(
             Job(
                 source.path,
@@ -88,8 +89,9 @@ def plan_jobs(
                 overwrite=overwrite,
                 axes=axes,
                 root=folder,
-                remarks=_told(others),
-            )
+                remarks=_told(found.members),
+            ),
+            found.header,
         )
     ]
 
@@ -100,20 +102,22 @@ def _told(others: Sequence[Path]) -> tuple[str, ...]:
     return (f"with the planes of {names}",) if names else ()
 
 
-def _planned(job: Job, judge: StalenessChecker, update: bool) -> Job:
-    """Look at a source's header, unless there is nothing to do."""
+def _planned(job: Job, judge: StalenessChecker, update: bool, known: Survey) -> Job:
+    """Compare a result with what would be made; note the header of its source."""
     if not job.overwrite:
-        found = judge.state_of(job)
+        found = judge.state_of(job, known.outline)
         redone = found.state == "broken" or (found.state == "stale" and update)
         skip = found.state != "missing" and not redone
         job = replace(job, skip=skip, overwrite=redone, stale=found.why)
     if job.skip:
         return job
+    if known.header and job.scene is None:
+        return replace(job, header=known.header)
     try:
         with wrap_read_errors(job.source):
-            known = fingerprint_of(job.source) if os.path.isdir(job.source) else None
+            files = fingerprint_of(job.source) if os.path.isdir(job.source) else None
         header = probe(job.source, scene=job.scene)
-        return replace(job, header=header, version=known)
+        return replace(job, header=header, version=files)
     except Exception:  # noqa: BLE001 - one bad file is its own FAILED line later
         return job
 
@@ -140,9 +144,11 @@ def _outputs(
                 for source, other in zip(sources, outputs, strict=True)
                 if _key(other) == _key(output)
             )
+            recursive = SettingRef("recursive", True)
             raise UsageError(
                 f"{first} and {second} would both become {output}; restore them into "
-                "different folders, or use --recursive on a common folder."
+                f"different folders, or use {recursive} on a common folder.",
+                settings=[recursive],
             )
     return outputs
 

@@ -107,6 +107,7 @@ def write_report(path: Path, run: Run) -> None:
 def _described(outcome: Outcome) -> dict[str, Any]:
     described = asdict(outcome)
     del described["job"], described["details"], described["declined"]
+    del described["settings"]
     return {
         "source": str(outcome.job.source),
         "output": str(outcome.job.output),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,8 +31,11 @@ from memnet_core.errors import ImageError
 from memnet_core.inference.plan import RestorePlan, plan_restore
 from memnet_core.inference.provenance import provenance
 from memnet_core.inference.scaling import scaling_of
-from memnet_core.io import open_image
+from memnet_core.io.api import scenes_of
+from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.fingerprint import fingerprint_of
+from memnet_core.io.core.opened import OpenedFile
+from memnet_core.io.core.scenes import chosen_image
 from memnet_core.io.zarr.image import (
     ZarrLayout,
     create_ome_zarr,
@@ -294,13 +297,15 @@ def join_or_create(job: Job, settings: RestoreOptions) -> SharedResult:
         or an unfinished result of another request is in the way.
     """
     folder = work_folder(job.output)
-    with open_image(job.source, job.axes, scene=job.scene) as source:
+    with ExitStack() as opened:
+        with wrap_read_errors(job.source):
+            file = opened.enter_context(OpenedFile(job.source))
+        scenes = opened.enter_context(scenes_of(file))
+        source = opened.enter_context(chosen_image(scenes, job.axes, job.scene))
         request = _request(job, settings)
         if not os.path.exists(folder / _PLAN):
             plan = _planned(request, source, settings)
-            told = provenance(
-                plan.decision, settings, job.axes, fingerprint_of(job.source)
-            )
+            told = provenance(plan.decision, settings, job.axes, file.fingerprint)
             source.metadata = replace(source.metadata, provenance=str(told))
             _make(folder, plan, source, job.root)
     work = SharedResult(folder)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from memnet_core.batch.jobs import Job
     from memnet_core.inference.settings import RestoreOptions
+    from memnet_core.io.core.fingerprint import Fingerprint
     from memnet_core.io.core.provenance import Provenance
 
 __all__ = ["OutputState", "StalenessChecker"]
@@ -55,11 +56,18 @@ class StalenessChecker:
     settings: RestoreOptions | None
     _checksums: dict[float, frozenset[str]] = field(default_factory=dict)
 
-    def state_of(self, job: Job) -> OutputState:
+    def state_of(self, job: Job, outline: Fingerprint | None = None) -> OutputState:
         """Return what there is of the result of a job.
 
         Results that do not tell how they were made, and those that may not be read,
         are stale only if their source is newer.
+
+        Parameters
+        ----------
+        job : Job
+            The source and its result.
+        outline : Fingerprint, optional
+            Size and ends of the source; they are read if they are not known.
         """
         if not os.path.exists(job.output):
             return OutputState("missing")
@@ -70,7 +78,7 @@ class StalenessChecker:
                 return OutputState("broken", f"it is not whole ({error})")
             made = None
         why = self._other_request(made, job) if made else ""
-        why = why or _other_source(made, job)
+        why = why or _other_source(made, job, outline)
         return OutputState("stale", why) if why else OutputState("fresh")
 
     def _other_request(self, made: Provenance, job: Job) -> str:
@@ -115,11 +123,17 @@ class StalenessChecker:
         return self._checksums[level]
 
 
-def _other_source(made: Provenance | None, job: Job) -> str:
+def _other_source(
+    made: Provenance | None, job: Job, outline: Fingerprint | None
+) -> str:
     """Return in how far the source is not the one of the result."""
     known = made.source if made else None
     try:
-        if known and not looks_same(job.source, known):
+        if known and outline:
+            same = (outline.bytes, outline.ends) == (known.bytes, known.ends)
+        else:
+            same = not known or looks_same(job.source, known)
+        if not same:
             return "its source has changed since"
         # A time alone says nothing where the content is known and can be compared.
         comparable = known is not None and bool(known.sha256)

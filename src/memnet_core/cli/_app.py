@@ -13,6 +13,7 @@ import click
 
 from memnet_core._util.environment import prepare_process
 from memnet_core._util.sanitize import escape_control_chars, shown_lines
+from memnet_core.cli._options import as_option
 from memnet_core.cli._progress import (
     EXIT_BUG,
     EXIT_FAILED,
@@ -58,7 +59,8 @@ class _Group(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
         except MemnetError as error:
             _tell_cause(error)
-            click.echo(f"Error: {escape_control_chars(error)}", err=True)
+            message = escape_control_chars(error.spelled(as_option))
+            click.echo(f"Error: {message}", err=True)
             failed = isinstance(error, ImageError)
             ctx.exit(EXIT_FAILED if failed else EXIT_USAGE)
         except Exception as error:  # the edge: nobody else would tell it

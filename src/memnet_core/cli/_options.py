@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import os
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from memnet_core.errors import UsageError
+from memnet_core.inference.settings import (
+    SETTINGS,
+    RestoreOptions,
+    options_from,
+)
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memnet_core.inference.settings import RestoreOptions
+    from memnet_core.errors import SettingRef
+    from memnet_core.inference.settings import Setting
     from memnet_core.tasks import Task
 
 __all__ = [
+    "as_option",
     "max_pixels",
+    "option_of",
     "optional_restoration_options",
+    "parser_of",
     "residual",
     "restoration_options",
     "settings_of",
@@ -69,36 +78,21 @@ def _number_or_auto(text: str) -> float | str:
     return number
 
 
-def parse_range(text: str) -> str | tuple[float, float]:
-    """Return ``auto``, ``dtype``, ``percentile``, ``plane``, or two values."""
-    if text in ("auto", "dtype", "percentile", "plane"):
-        return text
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        low = high = 0.0
-    if not (low < high and math.isfinite(high - low)):
-        raise click.BadParameter(
-            f"{text!r} is neither 'auto', 'dtype', 'percentile' nor 'plane', "
-            "nor two rising values LO,HI."
-        )
-    return low, high
+def parser_of(name: str) -> Callable[[str], Any]:
+    """Return what reads the text of a setting that also takes two numbers."""
+    setting = SETTINGS[name]
 
+    def parse(text: str) -> Any:
+        try:
+            return setting.convert(text)
+        except ValueError:
+            *most, last = map(repr, setting.choices)
+            pair = "" if setting.pair is None else setting.pair.words
+            raise click.BadParameter(
+                f"{text!r} is neither {', '.join(most)} nor {last}, nor {pair}."
+            ) from None
 
-def parse_noise(text: str) -> str | tuple[float, float]:
-    """Return ``auto``, ``gaussian``, ``photons``, or gain and constant."""
-    if text in ("auto", "gaussian", "photons"):
-        return text
-    try:
-        gain, constant = (float(part) for part in text.split(","))
-    except ValueError:
-        gain = constant = 0.0
-    if not (gain > 0 and math.isfinite(gain) and math.isfinite(constant)):
-        raise click.BadParameter(
-            f"{text!r} is neither 'auto', 'gaussian' nor 'photons', nor A,B of the "
-            "variance A·mean + B with A above 0."
-        )
-    return gain, constant
+    return parse
 
 
 def parse_axes(text: str) -> str:
@@ -134,111 +128,58 @@ def _task_option(*, required: bool) -> Callable[[AnyFunction], AnyFunction]:
     )
 
 
+def option_of(name: str) -> Callable[[AnyFunction], AnyFunction]:
+    """Return the option of the command that gives a setting of the table."""
+    row, default = SETTINGS[name], RestoreOptions(task="denoise")
+    option = f"--{(row.option or name).replace('_', '-')}"
+    value = getattr(default, name)
+    given: dict[str, Any] = {"help": row.help}
+    if row.kind is bool and value:
+        option += f"/--no-{option.removeprefix('--')}"
+        given |= {"default": True, "show_default": True}
+    elif row.kind is bool:
+        given["is_flag"] = True
+    else:
+        given["type"] = _type_of(name)
+        if metavar := _metavar_of(row):
+            given["metavar"] = metavar
+        if value is not None:
+            text = str(value) if row.choices else value
+            given |= {"default": text, "show_default": True}
+    if row.choices and not isinstance(row.choices[0], str):
+        given["callback"] = lambda _context, _parameter, text: row.convert(text)
+    return click.option(option, name, **given)
+
+
+def _type_of(name: str) -> Any:
+    row = SETTINGS[name]
+    if row.pair:
+        return parser_of(name)
+    if row.choices:
+        return click.Choice([str(choice) for choice in row.choices])
+    if row.kind is int:
+        return click.IntRange(int(row.low))
+    return row.kind
+
+
+def _metavar_of(row: Setting) -> str:
+    if row.pair:
+        return "|".join([*map(str, row.choices), row.pair.metavar])
+    return row.metavar
+
+
+_AXES = click.option(
+    "--axes",
+    type=parse_axes,
+    default="",
+    metavar="LETTERS",
+    help="Axes of stacks, out of TZCYXS, if their files tell them wrongly.",
+)
+
 _OPTIONS = (
     *(_level_option(task) for task in TASKS.values()),
-    click.option(
-        "--model", metavar="NAME|FILE", help="Model to use instead of the best fit."
-    ),
-    click.option(
-        "--nearest", is_flag=True, help="Accept the model closest to the level."
-    ),
-    click.option(
-        "--channels",
-        type=click.Choice(["luminance", "each", "joint"]),
-        help="What of colors to restore: their luminance, each channel by itself, or "
-        "all together.  [default: what suits task and model]",
-    ),
-    click.option(
-        "--strength",
-        type=float,
-        metavar="S",
-        default=1.0,
-        show_default=True,
-        help="Do less (down to 0) or more (up to 1.5) than the level asks for, with a "
-        "model that has a level map.",
-    ),
-    click.option(
-        "--range",
-        "value_range",
-        type=parse_range,
-        metavar="auto|dtype|percentile|plane|LO,HI",
-        default="auto",
-        show_default=True,
-        help="Which values are black and white: all that the type holds, or what the "
-        "image holds mostly (auto: beyond 8 bits), or each plane.",
-    ),
-    click.option(
-        "--noise",
-        type=parse_noise,
-        metavar="auto|gaussian|photons|A,B",
-        default="auto",
-        show_default=True,
-        help="denoise: the same everywhere (gaussian), or of variance A·mean + B, as "
-        "photons make it, estimated (photons) or given (auto: estimated if it grows "
-        "beyond doubt and no --sigma is given).",
-    ),
-    click.option(
-        "--noise-grain",
-        type=click.Choice(["auto", "white", "correlated"]),
-        default="auto",
-        show_default=True,
-        help="denoise: whether neighboring pixels share the noise, as resizing and "
-        "drift correction make it (auto: found out).",
-    ),
-    click.option(
-        "--hot-pixels",
-        type=click.Choice(["auto", "keep"]),
-        default="auto",
-        show_default=True,
-        help="denoise: replace single pixels that are far too bright where noise is of "
-        "photons (auto), or leave them.",
-    ),
-    click.option(
-        "--context",
-        type=click.Choice(["1", "3"]),
-        callback=lambda _context, _parameter, value: int(value),
-        default="1",
-        show_default=True,
-        help="denoise: each plane of a stack by itself, or averaged with the ones "
-        "before and after it where these show the same and noise is of photons.",
-    ),
-    click.option(
-        "--axes",
-        type=parse_axes,
-        default="",
-        metavar="LETTERS",
-        help="Axes of stacks, out of TZCYXS, if their files tell them wrongly.",
-    ),
-    click.option(
-        "--device",
-        default="auto",
-        show_default=True,
-        help="auto, cpu, cuda, cuda:N or mps.",
-    ),
-    click.option(
-        "--exit-block",
-        type=click.IntRange(1),
-        metavar="M",
-        help="Stop after memory block M: faster, less restored.",
-    ),
-    click.option(
-        "--tta",
-        is_flag=True,
-        help="Average eight flips and rotations: takes eight times as long.",
-    ),
-    click.option(
-        "--precision",
-        type=click.Choice(["float32", "bfloat16", "float16"]),
-        default="float32",
-        show_default=True,
-        help="Number format of the network.",
-    ),
-    click.option(
-        "--consistency/--no-consistency",
-        default=True,
-        show_default=True,
-        help="Hold a restored JPEG to the intervals that its file states.",
-    ),
+    *(option_of(name) for name in SETTINGS),
+    _AXES,
     max_pixels,
 )
 
@@ -268,19 +209,25 @@ def settings_of(*, task: str, **options: Any) -> RestoreOptions:
     LevelError
         If there is no such level.
     """
-    from memnet_core.inference.settings import RestoreOptions
-
     wanted = TASKS[task]
-    given = {other.option: options.pop(other.option) for other in TASKS.values()}
-    for name, value in given.items():
-        if name != wanted.option and value is not None:
-            raise click.UsageError(
-                f"--{name} does not go with --task {task}; give --{wanted.option}."
-            )
-    level = given[wanted.option]
-    if level is None and not wanted.estimable:
+    for other in TASKS.values():
+        if options[other.option] is None:
+            del options[other.option]
+    needs = wanted.option not in options and not wanted.estimable
+    try:
+        settings = options_from(task, keywords=options)
+    except UsageError as error:
+        raise click.UsageError(error.spelled(as_option)) from error
+    if needs:
         raise click.UsageError(f"--task {task} needs --{wanted.option}.")
-    found = None if level == "auto" else level
-    if found is not None:
-        wanted.check(found)
-    return RestoreOptions(task=task, level=found, **options)
+    if settings.level is not None:
+        wanted.check(settings.level)
+    return settings
+
+
+def as_option(setting: SettingRef) -> str:
+    """Return a setting as the command spells it: ``--noise-grain white``."""
+    option = f"--{setting.name.replace('_', '-')}"
+    if setting.name == "max_pixels":
+        return f"{option} or {setting}"
+    return option if setting.value in (None, True) else f"{option} {setting.text}"

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from memnet_core._util.sanitize import escape_control_chars, shown_lines
+from memnet_core.cli._options import as_option
+from memnet_core.errors import spelled
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -216,11 +218,12 @@ def _header(event: ModelReady | ClusterReady) -> str:
 
 def _line(event: FileFinished) -> str:
     outcome = event.outcome
+    message = spelled(outcome.message, outcome.settings, as_option)
     if outcome.status == "failed":
-        return f"FAILED {escape_control_chars(outcome.message)}"
+        return f"FAILED {escape_control_chars(message)}"
     source = escape_control_chars(outcome.job.source)
     if outcome.status == "skipped":
-        why = outcome.message or f"{outcome.job.output} exists"
+        why = message or f"{outcome.job.output} exists"
         return f"skipped {source}: {escape_control_chars(why)}"
     remarks = [f"{outcome.job.megapixels:.2f} Mpx in {outcome.seconds:.1f} s"]
     if outcome.remark:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memnet_core._util.sanitize import escape_control_chars
-from memnet_core.cli._options import max_pixels, parse_axes, parse_noise
+from memnet_core.cli._options import max_pixels, parse_axes, parser_of
 from memnet_core.cli._progress import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ __all__ = ["adapt"]
 )
 @click.option(
     "--objective",
-    type=click.Choice(["noise2noise", "neighbor2neighbor", "noise2void"]),
+    metavar="noise2noise|noise2void",
     default="noise2noise",
     show_default=True,
-    help="What to learn from: one frame from the next, or, for single images and with "
-    "little gain, pixels from those beside them.",
+    help="What to learn from: the next frame, or, for a single image and with little "
+    "gain, the surrounding pixels.",
 )
 @click.option(
     "--model",
@@ -62,7 +62,7 @@ __all__ = ["adapt"]
 )
 @click.option(
     "--noise",
-    type=parse_noise,
+    type=parser_of("noise"),
     metavar="auto|gaussian|A,B",
     default="auto",
     show_default=True,
@@ -92,7 +92,7 @@ def adapt(*, stack: Path, axis: str | None, **options: Any) -> None:
     picture beside it are written; else nothing is, and the exit code is 1.
     """
     from memnet_core.adaptation.api import adapt as adapted_to
-    from memnet_core.adaptation.plots import draw
+    from memnet_core.adaptation.result import draw
 
     command = escape_control_chars(f"memnet {shlex.join(sys.argv[1:])}")
     adapted = adapted_to(

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memnet_core._util.sanitize import escape_control_chars
-from memnet_core.cli._options import residual, restoration_options, settings_of
+from memnet_core.cli._options import (
+    as_option,
+    residual,
+    restoration_options,
+    settings_of,
+)
 from memnet_core.cli._progress import EXIT_FAILED, EXIT_INTERRUPTED, follow
 
 if TYPE_CHECKING:
@@ -60,7 +65,8 @@ def write_residuals(run: Run, code: int) -> int:
         try:
             path = write_residual(job)
         except MemnetError as error:
-            click.echo(f"FAILED {escape_control_chars(error)}", err=True)
+            message = escape_control_chars(error.spelled(as_option))
+            click.echo(f"FAILED {message}", err=True)
             code = EXIT_FAILED
         else:
             click.echo(f"removed: {escape_control_chars(path)}", err=True)

@@ -10,7 +10,11 @@ import click
 from click.core import ParameterSource
 
 from memnet_core._util.sanitize import escape_control_chars, join_limited
-from memnet_core.cli._options import optional_restoration_options, settings_of
+from memnet_core.cli._options import (
+    as_option,
+    optional_restoration_options,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +92,7 @@ def _images(scenes: Scenes) -> Iterator[tuple[str, str]]:
                     f"{source.axes} {'×'.join(map(str, source.sizes))} {source.dtype}"
                 )
         except ImageError as error:
-            told = str(error)
+            told = error.spelled(as_option)
         name = scenes.names[number]
         yield label, told if scenes.are_folders or not name else f"{told}, {name!r}"
     if len(scenes) > _MOST_SCENES:
@@ -189,7 +193,7 @@ def _planned(source: ImageFile, settings: RestoreOptions) -> Iterator[tuple[str,
     try:
         decision = plan_restore(source, settings, judged)
     except NothingToDo as error:
-        yield "would be done", f"nothing: {error}"
+        yield "would be done", f"nothing: {error.spelled(as_option)}"
         return
     card = decision.entry().card
     card.architecture.check_exit_block(settings.exit_block)
@@ -220,7 +224,7 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     except LevelError:
         return
     except MemnetError as error:
-        yield task.quantity, f"unknown: {error}"
+        yield task.quantity, f"unknown: {error.spelled(as_option)}"
         return
     ranges = dict.fromkeys(str(channel.scaling) for channel in judged.channels)
     noise = [r for r in judged.remarks if r.startswith("noise: ")]
@@ -232,7 +236,7 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     try:
         decision = plan_restore(source, settings, judged)
     except MemnetError as error:
-        yield task.name, str(error)
+        yield task.name, error.spelled(as_option)
         return
     told = [f"model {decision.entry().card.name!r} would serve", *decision.remarks]
     yield task.name, ", ".join(t for t in told if t not in judged.remarks)

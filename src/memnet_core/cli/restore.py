@@ -42,7 +42,7 @@ def restore(
     try:
         format_of_suffix(output)
     except ImageError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), settings=error.settings) from error
     job = Job(source, output, overwrite=overwrite, axes=axes)
     jobs = [
         replace(part, header=probe(part.source, scene=part.scene))

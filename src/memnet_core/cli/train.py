@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memnet_core._util.sanitize import escape_control_chars
-from memnet_core.cli._options import parse_range
+from memnet_core.cli._options import parser_of
 from memnet_core.cli._progress import EXIT_INTERRUPTED, StopSignal, told
 from memnet_core.tasks import TASKS
 
@@ -56,9 +56,10 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "
 )
 @click.option(
     "--recipe",
-    type=click.Choice(["fast", "tune", "paper"]),
+    type=click.Choice(["fast", "tune", "paper", "noise"]),
     help="What learns most in a minute; a trained model (--init, or the one that "
-    "ships) made to suit other images; the paper's protocol.  [default: fast]",
+    "ships) made to suit other images; the paper's protocol; the network that reads "
+    "noise, which is no task.  [default: fast]",
 )
 @click.option(
     "--config",
@@ -114,7 +115,7 @@ _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "
 @click.option(
     "--range",
     "value_range",
-    type=parse_range,
+    type=parser_of("value_range"),
     metavar="auto|dtype|percentile|LO,HI",
     help="Values that count as 0 and 1 in images of other than 8 bits.",
 )
@@ -180,8 +181,14 @@ def train(
     Ctrl-C saves the run; the same command with --resume goes on with it. The best
     model so far is always in the folder of the run, which can be made longer later.
     """
+    from memnet_core.cli._noise_recipe import train_noise_network
     from memnet_core.training.distributed import joined_processes
 
+    if options["recipe"] == "noise":
+        given = options | {"file": file, "resume": resume or None, "stop_at": stop_at}
+        if not train_noise_network(out, device, given):
+            click.get_current_context().exit(EXIT_INTERRUPTED)
+        return
     with joined_processes():
         config = _config(file, out, options, resume=resume)
         if not _run(config, device, stop_at):
@@ -239,8 +246,7 @@ def _run(config: TrainingConfig, device: str, stop_at: int | None) -> bool:
     from memnet_core.training.distributed import is_first
     from memnet_core.training.loop import Trainer
     from memnet_core.training.recipes import write_config
-    from memnet_core.training.runner import train_session
-    from memnet_core.training.save_model import model_file
+    from memnet_core.training.runner import model_file, train_session
 
     trainer = Trainer(config, device)
     if is_first():

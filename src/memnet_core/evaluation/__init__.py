@@ -1,1 +1,1 @@
-"""Scores by the paper's protocol, beside the published ones."""
+"""Evaluation by the paper's protocol, compared with published scores."""

@@ -1,4 +1,4 @@
-"""Evaluation in color: what people's files hold, restored as the product does it."""
+"""Evaluation on color images, restored with the defaults of `memnet_core.restore`."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def evaluate_colors(
 
 @dataclass(frozen=True)
 class _Colors:
-    """All three channels, and luminance beside."""
+    """Scores of all three channels, and of luminance."""
 
     task: Task
     settings: RestoreOptions

@@ -1,7 +1,7 @@
-"""The protocol for one image: what is degraded, what is scored.
+"""Evaluation protocol of one image: degrade, restore, score.
 
-Of gray planes it is the paper's (section 4). Colors are scored by all three channels,
-and by their luminance beside.
+Gray planes follow the paper (section 5). Colors are scored on all three channels, and
+on luminance.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def smallest_side(task: Task, level: float) -> int:
 def degraded_input(
     clean: NDArray[Any], task: Task, level: float, *, seed: int, number: int
 ) -> NDArray[np.float64]:
-    """Return what a network is to restore to a `reference`, in [0, 255].
+    """Degrade a `reference`, in [0, 255].
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def color_scores(
 def _counted(
     clean: NDArray[Any], image: NDArray[Any], task: Task, level: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return what is compared: rounded and shaved as the task says."""
+    """Round a plane and shave its border, as the task requires for scoring."""
     if task.rounded:
         image = np.clip(np.floor(np.asarray(image) + 0.5), 0, 255)
     if shave := task.shave(level):

@@ -1,4 +1,4 @@
-"""What other systems reach on the known sets.
+"""Published scores of other methods on the standard test sets.
 
 For gray planes these are the figures of the paper's Tables 1-6, for colors those that
 QGAC (ECCV 2020) and FBCNN (ICCV 2021) published.

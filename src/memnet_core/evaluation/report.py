@@ -154,7 +154,7 @@ def as_text(card: Card, evaluation: Evaluation) -> str:
 
 
 def what_is_scored(evaluation: Evaluation) -> str:
-    """Return in words what scores are of, and how colors were restored."""
+    """Describe what is scored and how colors were restored."""
     if not evaluation.colors:
         return "gray"
     return f"RGB, colors restored: {evaluation.colors}"
@@ -183,7 +183,7 @@ def as_csv(evaluations: Sequence[Evaluation]) -> str:
 
 
 def as_json(card: Card, evaluations: Sequence[Evaluation]) -> str:
-    """Return everything; a PSNR that is infinite becomes null."""
+    """Return all scores for JSON; an infinite PSNR becomes null."""
     rows = [
         {
             "dataset": evaluation.dataset,

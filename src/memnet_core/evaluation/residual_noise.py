@@ -1,4 +1,4 @@
-"""Whether what was removed is noise: as strong as noise, white, and without structure.
+"""Test whether a residual is noise: of its strength, white, and without structure.
 
 Where noise is of photons, what was removed is divided by the deviation that noise has
 at the brightness of each pixel, so that bright parts do not count for more.
@@ -33,7 +33,7 @@ _BROAD = 5
 
 @dataclass(frozen=True)
 class Residual:
-    """A plane before and after, and what was removed.
+    """A plane before and after restoration, and the residual.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Residual:
 
 
 def residual_of(before: NDArray[Any], after: NDArray[Any]) -> Residual:
-    """Look at what was removed from a plane.
+    """Analyze the residual of a restored plane.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _correlation(plane: NDArray[np.float64]) -> NDArray[np.float64]:
 def _moved(
     plane: NDArray[np.float64], down: int, across: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what overlaps of a plane and the same plane, moved."""
+    """Return the overlap of a plane with a shifted copy of itself."""
     height, width = plane.shape
     here = plane[max(0, down) : height + min(0, down)]
     there = plane[max(0, -down) : height + min(0, -down)]
@@ -143,7 +143,7 @@ def _alike(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 
 def _mean_around(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return means over squares; at the border of what is there, mirrored."""
+    """Return box means, with mirrored borders."""
     padded = np.pad(plane, _BROAD // 2, mode="reflect")
     sums = np.lib.stride_tricks.sliding_window_view(padded, (_BROAD, _BROAD))
     return np.asarray(sums.mean((-2, -1)))

@@ -1,4 +1,4 @@
-"""Evaluation of a model on a folder: baselines first, then what is restored."""
+"""Evaluate a model on a folder: baselines first, then restored images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from memnet_core.errors import EvaluationError, ImageError, LevelError
+from memnet_core.errors import EvaluationError, ImageError, LevelError, SettingRef
 from memnet_core.evaluation.protocol import (
     degraded_input,
     reference,
@@ -45,7 +45,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Sample:
-    """A clean image and what is to be restored to it.
+    """A clean image and its degraded version.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Scoring(Protocol):
 
     @property
     def task(self) -> Task:
-        """What is restored."""
+        """The degraded image."""
 
     @property
     def colors(self) -> bool:
@@ -255,7 +255,7 @@ def _samples(
 def restored_plane(
     engine: Engine, degraded: NDArray[np.float64], level: float
 ) -> NDArray[np.float32]:
-    """Return what an engine makes of one plane.
+    """Restore one plane by an engine.
 
     Parameters
     ----------
@@ -284,9 +284,11 @@ def restored_plane(
 def _check_levels(card: Card, task: Task, levels: Iterable[float]) -> None:
     for level in levels:
         if not card.levels.covers(level):
+            asked = SettingRef("levels")
             raise LevelError(
                 f"The model {card.name!r} covers {task.symbol} "
-                f"{card.levels}, not {level:g}; choose other --levels."
+                f"{card.levels}, not {level:g}; choose other {asked}",
+                settings=[asked],
             )
         task.check(level)
 

@@ -9,11 +9,13 @@ import torch
 
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ModelError
-from memnet_core.export.bioimage_io import validated, write_package
-from memnet_core.export.module import ExportableMemNet
+from memnet_core.export.bioimage_io import sample_input, validated, write_package
+from memnet_core.export.module import (
+    ExportableMemNet,
+    run_torchscript,
+    write_torchscript,
+)
 from memnet_core.export.onnx import run_onnx, write_onnx
-from memnet_core.export.test_image import sample_input
-from memnet_core.export.torchscript import run_torchscript, write_torchscript
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "TOLERANCE", "export"]
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt", "bioimageio": ".zip"}
-"""What can be written, and how such files are called."""
+"""Export formats and their file suffixes."""
 
 TOLERANCE = 1e-5
 """How far another program's result may be from ours, in values of [0, 1]."""
@@ -110,7 +112,7 @@ def _compared(
     card: Card,
     ours: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> str:
-    """Compare what another program computes with ours, for images of two sizes."""
+    """Compare the output of another runtime with ours, for images of two sizes."""
     worst = 0.0
     unshuffle = card.architecture.unshuffle
     for height, width in ((48, 80), (36, 24)):
@@ -131,7 +133,7 @@ def _compared(
 def _restored(
     model: MemNet, plane: float | None, x: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return what our own training form makes of planes in [0, 1]."""
+    """Run our training form of the network on planes in [0, 1]."""
     planes = torch.from_numpy(x)
     if plane is not None:
         planes = torch.cat([planes, torch.full_like(planes[:, :1], plane)], 1)

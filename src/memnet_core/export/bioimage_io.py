@@ -18,10 +18,10 @@ import numpy as np
 import torch
 import yaml
 
-from memnet_core.errors import ModelError, UsageError
+from memnet_core.errors import ModelError, SettingRef, UsageError
+from memnet_core.export.module import write_torchscript
 from memnet_core.export.onnx import OPSET, write_onnx
-from memnet_core.export.test_image import sample_input, typical_level
-from memnet_core.export.torchscript import write_torchscript
+from memnet_core.image_ops.resize import modcrop
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     from memnet_core.export.module import ExportableMemNet
     from memnet_core.model.card import Card
 
-__all__ = ["validated", "write_package"]
+__all__ = [
+    "drawing",
+    "sample_input",
+    "typical_level",
+    "validated",
+    "write_package",
+]
 
 _FORMAT = "0.5.3"
 """Version of the description, of 2024: programs refuse those newer than themselves."""
@@ -91,7 +97,10 @@ def write_package(
         If the file cannot be written.
     """
     if not authors:
-        raise UsageError("A package names who made it; give --author NAME.")
+        author = SettingRef("author", "NAME")
+        raise UsageError(
+            f"A package names who made it; give {author}.", settings=[author]
+        )
     level = float(about["level"]) if "level" in about else None
     side = (
         2 * network.architecture.radius()
@@ -158,7 +167,7 @@ def _description(
     level: float | None,
     authors: Sequence[str],
 ) -> dict[str, Any]:
-    """Return what rdf.yaml says."""
+    """Return the content of rdf.yaml."""
     task = find_task(card.task)
 
     def file(name: str, **more: Any) -> dict[str, Any]:
@@ -318,7 +327,7 @@ def _npy(array: NDArray[np.float32]) -> bytes:
 
 
 def _cover(given: NDArray[np.float32], restored: NDArray[np.float32]) -> bytes:
-    """Draw the test image before and after, side by side, twice its size."""
+    """Draw the test image and its restoration side by side, at twice the size."""
     from PIL import Image
 
     pair = np.concatenate([given[0], restored[0]], axis=2).transpose(1, 2, 0)
@@ -328,3 +337,66 @@ def _cover(given: NDArray[np.float32], restored: NDArray[np.float32]) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def drawing(height: int, width: int) -> NDArray[np.uint8]:
+    """Draw rings that get finer outwards, discs and stripes.
+
+    Parameters
+    ----------
+    height, width : int
+        Size in pixels.
+    """
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    side = min(height, width)
+    radius2 = (y - height / 2) ** 2 + (x - width / 2) ** 2
+    # At half a side from the middle a ring is four pixels wide.
+    pixels = 120 + 70 * np.cos(np.pi * radius2 / (4 * side))
+    for row, column, size, value in (
+        (0.2, 0.2, 0.12, 235),
+        (0.75, 0.25, 0.16, 40),
+        (0.3, 0.8, 0.1, 10),
+        (0.8, 0.8, 0.14, 200),
+    ):
+        disc = np.hypot(y - row * height, x - column * width) < size * side
+        pixels[disc] = value
+    stripes = (y > 0.45 * height) & (y < 0.55 * height) & (x > 0.65 * width)
+    pixels[stripes] = np.where((x[stripes] // 3) % 2, 220, 60)
+    drawn: NDArray[np.uint8] = np.rint(pixels).astype(np.uint8)
+    return drawn
+
+
+def typical_level(card: Card) -> float:
+    """Return a usual level that a model serves."""
+    task = find_task(card.task)
+    middle = task.standard_levels[len(task.standard_levels) // 2]
+    return card.levels.nearest(middle)
+
+
+def sample_input(
+    card: Card, shape: tuple[int, int], level: float | None = None
+) -> NDArray[np.float32]:
+    """Return the drawing as a model gets it: degraded, pixels of 0 to 255.
+
+    Parameters
+    ----------
+    card : Card
+        Of the model.
+    shape : (int, int)
+        Height and width in pixels.
+    level : float, optional
+        How strongly; the `typical_level` by default.
+
+    Returns
+    -------
+    ndarray of float32, shape (1, C, H, W)
+        The same plane for each color.
+    """
+    task = find_task(card.task)
+    chosen = typical_level(card) if level is None else level
+    multiple = task.multiple(chosen)
+    height, width = (-(-side // multiple) * multiple for side in shape)
+    clean: NDArray[Any] = modcrop(drawing(height, width), multiple)
+    degraded = task.degrade(clean, chosen, np.random.default_rng(0))
+    plane = degraded[: shape[0], : shape[1]].astype(np.float32)
+    return np.repeat(plane[None, None], card.architecture.image_channels, axis=1)

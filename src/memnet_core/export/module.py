@@ -7,20 +7,34 @@ are multiples of the pixel-unshuffle: other programs cut and pad images by thems
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+import warnings
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memnet_core.errors import UsageError
+from memnet_core.errors import SettingRef, UsageError
 from memnet_core.model.fused import FusedWeights, Rectifier
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from memnet_core.model.fused import Activation, Convolution, FusedBlock, GateTerm
     from memnet_core.model.network import MemNet
 
-__all__ = ["ExportableMemNet"]
+__all__ = [
+    "ExportableMemNet",
+    "run_torchscript",
+    "write_torchscript",
+]
 
 
 class ExportableMemNet(nn.Module):
@@ -43,13 +57,18 @@ class ExportableMemNet(nn.Module):
     def __init__(self, model: MemNet, plane: float | None = None) -> None:
         super().__init__()
         self.architecture = model.architecture
+        asked = SettingRef("level")
         if self.architecture.level_map and plane is None:
             raise UsageError(
-                "This model has to be told the level; fix it with --level, in a file "
-                "for each level."
+                f"This model has to be told the level; fix it with {asked}, in a file "
+                "for each level.",
+                settings=[asked],
             )
         if plane is not None and not self.architecture.level_map:
-            raise UsageError("This model finds the level itself; leave out --level.")
+            raise UsageError(
+                f"This model finds the level itself; leave out {asked}.",
+                settings=[asked],
+            )
         self.plane = plane
         self.weights = FusedWeights(model)
         self.eval()
@@ -129,3 +148,52 @@ def _added(terms: list[Tensor]) -> Tensor:
     for term in terms[1:]:
         total = total + term
     return total
+
+
+def write_torchscript(
+    network: ExportableMemNet, path: Path, about: dict[str, str] | None = None
+) -> None:
+    """Write a network as TorchScript.
+
+    Parameters
+    ----------
+    network : ExportableMemNet
+        The network.
+    path : Path
+        Where to write.
+    about : dict of str to str, optional
+        What the file tells of itself, under ``memnet.json`` among its extra files.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    side = 8 * network.architecture.unshuffle
+    example = torch.zeros(1, network.architecture.image_channels, side, side)
+    buffer = io.BytesIO()  # else its folders would be called as the temporary file is
+    with _without_warnings(), torch.inference_mode():
+        traced = torch.jit.trace(network, example)  # type: ignore[no-untyped-call]
+        torch.jit.save(
+            traced, buffer, _extra_files={"memnet.json": json.dumps(about or {})}
+        )
+    path.write_bytes(buffer.getvalue())
+
+
+def run_torchscript(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a TorchScript file on planes by PyTorch."""
+    with _without_warnings(), torch.inference_mode():
+        network = torch.jit.load(path)  # type: ignore[no-untyped-call]
+        restored: NDArray[np.float32] = network(torch.from_numpy(x)).numpy()
+    return restored
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep quiet that TorchScript is deprecated in favor of torch.export.
+
+    The programs that these files are for (ilastik, deepImageJ, C++) do not read others.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=Warning)
+        yield

@@ -81,7 +81,7 @@ def write_onnx(
 
 
 def run_onnx(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Return what ONNX Runtime makes of planes, or None where it is not installed."""
+    """Run an ONNX file on planes; return None if ONNX Runtime is not installed."""
     try:
         import onnxruntime
     except ImportError:
@@ -123,7 +123,7 @@ class _Graph:
         return name
 
     def activated(self, norm: Activation, x: str) -> str:
-        """Add max(0, s·x + t), or max(0, x) where there is no BatchNorm."""
+        """Add max(0, s·x + t), or max(0, x) without BatchNorm."""
         if isinstance(norm, Rectifier):
             return self.add("Relu", x)
         scale, shift = (

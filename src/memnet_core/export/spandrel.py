@@ -20,7 +20,7 @@ from spandrel import (
 from spandrel.util import KeyCondition
 
 from memnet_core.errors import UsageError
-from memnet_core.export.detect_architecture import architecture_of
+from memnet_core.export.import_weights import architecture_of
 from memnet_core.model.checkpoint import load_model
 from memnet_core.model.network import MemNet
 from memnet_core.tasks import find_task
@@ -35,7 +35,7 @@ __all__ = ["MemNetArch", "described", "register"]
 
 
 class MemNetArch(Architecture[MemNet]):  # type: ignore[misc]
-    """What spandrel has to know of MemNet.
+    """Registration of MemNet with spandrel.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def register(plane: float | None = None, registry: Any = MAIN_REGISTRY) -> None:
 
 
 def described(path: Path, level: float | None = None) -> ImageModelDescriptor[MemNet]:
-    """Return spandrel's descriptor of a model file, with what its card says.
+    """Return spandrel's descriptor of a model file, completed from its card.
 
     Parameters
     ----------

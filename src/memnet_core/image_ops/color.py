@@ -70,7 +70,7 @@ def rgb2gray(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def scored_luminance(rgb: NDArray[Any], *, full_range: bool) -> NDArray[np.float64]:
-    """Return the luminance that the protocol scores, before it is rounded.
+    """Return the luminance that the protocol scores, before rounding.
 
     Parameters
     ----------

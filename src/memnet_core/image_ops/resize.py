@@ -51,7 +51,7 @@ def resized_window(
     rows: slice,
     columns: slice,
 ) -> NDArray[np.float64]:
-    """Return a part of what `imresize` makes, from the pixels that it depends on.
+    """Compute a window of the output of `imresize` from the pixels it depends on.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def resized_window(
 
 
 def resize_matrix(old: int, new: int) -> NDArray[np.float64]:
-    """Return what `imresize` does along an axis as a matrix of shape (new, old)."""
+    """Return the matrix, shape (new, old), that `imresize` applies along an axis."""
     indices, weights = _contributions(old, new, slice(0, new))
     matrix = np.zeros((new, old))
     np.add.at(matrix, (np.arange(new)[:, None], indices), weights)
@@ -101,7 +101,7 @@ def _combined(
 def _contributions(
     old: int, new: int, part: slice
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return which of `old` samples make each of a part of `new`, with what weights."""
+    """Return indices and weights of the input samples for a part of the output."""
     scale = new / old
     stretch = min(scale, 1.0)
     width = 4 / stretch

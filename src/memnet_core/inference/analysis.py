@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from memnet_core.errors import ImageError, UsageError
+from memnet_core.errors import ImageError, SettingRef, UsageError
 from memnet_core.inference.noise_choice import (
     check_noise,
     is_poisson_gaussian,
@@ -257,8 +257,10 @@ def _check_range(
     spread = 255 * (high - low) / (scaling.high - scaling.low)
     # A range by percentiles is as wide as it can be, whatever the noise.
     if 0 < spread < min(level, 254):
+        auto = SettingRef("range", "auto")
         raise UsageError(
             f"The values of the image, mostly {low:g} to {high:g}, make up "
             f"{spread:.1f} of 255 levels of the range {scaling}, fewer than the noise "
-            f"of σ {level:g}; choose --range auto, or a range that suits them."
+            f"of σ {level:g}; choose {auto}, or a range that suits them.",
+            settings=[auto],
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 
@@ -12,20 +12,10 @@ from memnet_core.errors import UsageError
 from memnet_core.inference.engine import prepare
 from memnet_core.inference.provenance import provenance
 from memnet_core.inference.runner import restore as run
-from memnet_core.inference.settings import (
-    Channels,
-    Context,
-    GrainChoice,
-    HotPixels,
-    NoiseChoice,
-    Precision,
-    RangeChoice,
-    RestoreOptions,
-)
+from memnet_core.inference.settings import RestoreKeywords, options_from
 from memnet_core.io import Image, ImageFile, in_memory, open_image
 from memnet_core.progress import Progress
 from memnet_core.sources.protocols import ArraySink
-from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,21 +32,8 @@ def restore(
     level: float | Literal["auto"] = ...,
     *,
     axes: str = ...,
-    channels: Channels | None = ...,
-    strength: float = ...,
-    value_range: RangeChoice = ...,
-    noise: NoiseChoice = ...,
-    noise_grain: GrainChoice = ...,
-    hot_pixels: HotPixels = ...,
-    context: Context = ...,
-    model: str | None = ...,
-    nearest: bool = ...,
-    device: str = ...,
-    exit_block: int | None = ...,
-    tta: bool = ...,
-    precision: Precision = ...,
-    consistency: bool = ...,
     progress: Callable[[float], object] | None = ...,
+    **settings: Unpack[RestoreKeywords],
 ) -> NDArray[Any]: ...
 
 
@@ -68,21 +45,8 @@ def restore(
     *,
     axes: str = ...,
     scene: int | str | None = ...,
-    channels: Channels | None = ...,
-    strength: float = ...,
-    value_range: RangeChoice = ...,
-    noise: NoiseChoice = ...,
-    noise_grain: GrainChoice = ...,
-    hot_pixels: HotPixels = ...,
-    context: Context = ...,
-    model: str | None = ...,
-    nearest: bool = ...,
-    device: str = ...,
-    exit_block: int | None = ...,
-    tta: bool = ...,
-    precision: Precision = ...,
-    consistency: bool = ...,
     progress: Callable[[float], object] | None = ...,
+    **settings: Unpack[RestoreKeywords],
 ) -> Image: ...
 
 
@@ -116,7 +80,9 @@ def restore(
     progress : callable, optional
         Is called with the fraction that is done, in [0, 1].
     **settings
-        The other fields of `memnet_core.inference.settings.RestoreOptions`.
+        The other fields of `memnet_core.inference.settings.RestoreOptions`. As at the
+        command, the level may also be given as ``sigma``, ``q`` or ``scale``, and
+        ``value_range`` as ``range``.
 
     Returns
     -------
@@ -126,11 +92,12 @@ def restore(
 
     Raises
     ------
+    UsageError
+        If a setting or its value is not valid; the message lists what is.
     MemnetError
         If it cannot be read or restored, or no model serves.
     """
-    found = None if level == "auto" else float(level)
-    asked = RestoreOptions(task=find_task(task).name, level=found, **settings)
+    asked = options_from(task, level, settings)
     with opened(what, axes, scene) as source:
         prepared = prepare(source, asked)
         result = np.empty(prepared.result_shape(source.shape), source.dtype)

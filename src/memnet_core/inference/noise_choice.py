@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.errors import UsageError
+from memnet_core.errors import SettingRef, UsageError
 from memnet_core.noise.estimation import PoissonGaussianNoise, estimate_noise_model
 from memnet_core.tasks import LevelFound
 
@@ -64,14 +64,16 @@ def check_noise(task: Task, settings: RestoreOptions) -> None:
                 "of 0."
             )
     wrong = {
-        f"task {task.name}": not task.noisy,
-        f"--sigma {settings.level or 0:g}": settings.level is not None,
-        "--range plane": settings.value_range == "plane",
-        "--channels luminance": settings.channels == "luminance",
+        SettingRef("task", task.name): not task.noisy,
+        SettingRef("sigma", settings.level): settings.level is not None,
+        SettingRef("range", "plane"): settings.value_range == "plane",
+        SettingRef("channels", "luminance"): settings.channels == "luminance",
     }
     for what, is_wrong in wrong.items():
         if is_wrong:
-            raise UsageError(f"Noise of photons, as is asked for, excludes {what}.")
+            raise UsageError(
+                f"Noise of photons, as is asked for, excludes {what}.", settings=[what]
+            )
 
 
 def noise_of(
@@ -105,9 +107,12 @@ def noise_of(
     line = estimate_noise_model(blocks)
     if not isinstance(settings.noise, tuple):
         if settings.noise == "photons" and not (line and line.gain > 0):
+            given = SettingRef("noise", "A,B")
+            gaussian = SettingRef("noise", "gaussian")
             raise UsageError(
-                "No noise was found that grows with the signal; give it with --noise "
-                "A,B, or choose --noise gaussian."
+                f"No noise was found that grows with the signal; give it with {given}, "
+                f"or choose {gaussian}.",
+                settings=[given, gaussian],
             )
         return line
     gain, constant = settings.noise

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
-from memnet_core.errors import ModelError, NothingToDo
+from memnet_core.errors import ModelError, NothingToDo, SettingRef
 from memnet_core.inference.analysis import ChannelParams, SourceAnalysis, analyze
 from memnet_core.inference.channels import ColorMode, color_mode
 from memnet_core.inference.noise_choice import check_noise, lowest_useful_sigma
@@ -264,9 +264,12 @@ def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -
     if photons:
         least = lowest_useful_sigma(least)
     if task.level_map_value(level) < task.level_map_value(least):
+        nearest = SettingRef("nearest", True)
         raise NothingToDo(
             f"needs none: {task.symbol} {level:g} is milder than {task.symbol} "
-            f"{least:g}, the mildest that is served (--nearest applies it all the same)"
+            f"{least:g}, the mildest that is served ({nearest} applies it all the "
+            "same)",
+            settings=[nearest],
         )
 
 

@@ -1,19 +1,27 @@
-"""What a user can ask for, the same at every entry point."""
+"""The one table of settings: what a user can ask for, the same at every entry point."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import math
+import os
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from memnet_core.errors import UsageError
+import numpy as np
+
+from memnet_core.errors import SettingRef, UsageError
 from memnet_core.noise.correlation import Grain
-from memnet_core.tasks import find_task
+from memnet_core.tasks import TASKS, find_task
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from memnet_core.model.card import Card
+    from memnet_core.tasks import Task
 
 __all__ = [
     "MOST_STRENGTH",
+    "SETTINGS",
     "Channels",
     "Context",
     "GrainChoice",
@@ -21,8 +29,11 @@ __all__ = [
     "NoiseChoice",
     "Precision",
     "RangeChoice",
+    "RestoreKeywords",
     "RestoreOptions",
+    "Setting",
     "check_strength",
+    "options_from",
     "strength_in_words",
 ]
 
@@ -36,12 +47,164 @@ NoiseChoice = Literal["auto", "gaussian", "photons"] | tuple[float, float]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
 
 MOST_STRENGTH = 1.5
-"""Beyond it pictures lose more of their own than of what was done to them."""
+"""Above this strength more detail than degradation is removed."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two numbers that a setting accepts besides its choices.
+
+    Attributes
+    ----------
+    metavar : str
+        How the command writes them: ``LO,HI``.
+    words : str
+        What they are, for messages.
+    is_valid : callable
+        Whether two numbers are accepted.
+    only_text : bool
+        Whether only text is checked here, and a pair of Python's where its meaning is
+        known and can be explained.
+    """
+
+    metavar: str
+    words: str
+    is_valid: Callable[[float, float], bool]
+    only_text: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One row of the table of settings.
+
+    Attributes
+    ----------
+    help : str
+        What it does, in one sentence.
+    group : str
+        Heading that it belongs to: ``model``, ``values``, ``noise`` or ``computing``.
+    label : str
+        Name of the field in a window.
+    option : str
+        Name at the command, without hyphens in front, and of the keyword that Python
+        accepts besides the field's own name; empty if it is the same.
+    kind : type
+        ``str``, ``float``, ``int`` or ``bool``.
+    choices : tuple
+        The values that are accepted; empty if any is.
+    pair : Pair, optional
+        Two numbers that are accepted, too.
+    low, high : float
+        Bounds of a number.
+    metavar : str
+        How the command's help writes a value.
+    optional : bool
+        Whether None is accepted.
+    """
+
+    help: str
+    group: str
+    label: str
+    option: str = ""
+    kind: type = str
+    choices: tuple[str | int, ...] = ()
+    pair: Pair | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    metavar: str = ""
+    optional: bool = False
+
+    @property
+    def accepted(self) -> str:
+        """What values are valid, in words."""
+        if self.choices:
+            listed = [repr(choice) for choice in self.choices]
+            if self.pair:
+                return f"{', '.join(listed)}, or {self.pair.words}"
+            return " or ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
+        if self.kind is bool:
+            return "True or False"
+        if self.kind is str:
+            return "a text"
+        number = "a number" if self.kind is float else "a whole number"
+        if math.isinf(self.high):
+            return f"{number} from {self.low:g}"
+        return f"{number} from {self.low:g} to {self.high:g}"
+
+    def convert(self, value: Any) -> Any:
+        """Return a value as `RestoreOptions` holds it.
+
+        Parameters
+        ----------
+        value : object
+            The value itself, or the text that stands for it at the command.
+
+        Raises
+        ------
+        ValueError
+            If it is not accepted.
+        """
+        if value is None and self.optional:
+            return None
+        if self.choices:
+            return self._chosen(value)
+        if self.kind is bool and isinstance(value, bool | np.bool_):
+            return bool(value)
+        if self.kind is str and isinstance(value, str | os.PathLike):
+            return os.fspath(value)
+        if self.kind in (bool, str):
+            raise ValueError
+        return self._number(value)
+
+    def _chosen(self, value: Any) -> Any:
+        for choice in self.choices:
+            if str(value) == str(choice):
+                return choice
+        if self.pair is None:
+            raise ValueError
+        is_text = isinstance(value, str)
+        ends = [float(part) for part in value.split(",")] if is_text else value
+        if not isinstance(ends, tuple | list) or len(ends) != 2:
+            raise ValueError
+        if not all(_is_number(end) for end in ends):
+            raise ValueError
+        if (is_text or not self.pair.only_text) and not self.pair.is_valid(*ends):
+            raise ValueError
+        return tuple(ends)
+
+    def _number(self, value: Any) -> Any:
+        if not _is_number(value) or not self.low <= value <= self.high:
+            raise ValueError
+        if self.kind is int and value % 1:
+            raise ValueError
+        return self.kind(value)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
+        return False
+    return not math.isnan(float(value))
+
+
+def _rising(low: float, high: float) -> bool:
+    return low < high and math.isfinite(high - low)
+
+
+def _growing(gain: float, constant: float) -> bool:
+    return gain > 0 and math.isfinite(gain) and math.isfinite(constant)
+
+
+def _row(**row: Any) -> dict[str, Setting]:
+    """Return the metadata of a dataclass field that is a row of the table."""
+    return {"setting": Setting(**row)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreOptions:
-    """How to restore.
+    """How to restore: the table of settings, one row a field.
+
+    Values are checked; text is accepted as the command spells it, such as
+    ``noise="2.17,-200"``.
 
     Attributes
     ----------
@@ -93,32 +256,285 @@ class RestoreOptions:
     Raises
     ------
     UsageError
-        If there is no such strength.
+        If a value is not valid.
     """
 
     task: str
     level: float | None = None
-    channels: Channels | None = None
-    value_range: RangeChoice = "auto"
-    noise: NoiseChoice = "auto"
-    noise_grain: GrainChoice = "auto"
-    hot_pixels: HotPixels = "auto"
-    context: Context = 1
-    strength: float = 1.0
-    model: str | None = None
-    nearest: bool = False
-    device: str = "auto"
-    exit_block: int | None = None
-    tta: bool = False
-    precision: Precision = "float32"
-    consistency: bool = True
+    model: str | None = field(
+        default=None,
+        metadata=_row(
+            group="model",
+            label="model",
+            optional=True,
+            metavar="NAME|FILE",
+            help="Model to use instead of the best fit.",
+        ),
+    )
+    nearest: bool = field(
+        default=False,
+        metadata=_row(
+            group="model",
+            label="nearest model",
+            kind=bool,
+            help="Accept the model closest to the level.",
+        ),
+    )
+    channels: Channels | None = field(
+        default=None,
+        metadata=_row(
+            group="values",
+            label="colors",
+            choices=("luminance", "each", "joint"),
+            optional=True,
+            help="What of colors to restore: their luminance, each channel by itself, "
+            "or all together.  [default: what suits task and model]",
+        ),
+    )
+    strength: float = field(
+        default=1.0,
+        metadata=_row(
+            group="model",
+            label="strength",
+            kind=float,
+            low=0,
+            high=MOST_STRENGTH,
+            metavar="S",
+            help="Do less (down to 0) or more (up to 1.5) than the level asks for, "
+            "with a model that has a level map.",
+        ),
+    )
+    value_range: RangeChoice = field(
+        default="auto",
+        metadata=_row(
+            group="values",
+            label="intensity range",
+            option="range",
+            choices=("auto", "dtype", "percentile", "plane"),
+            pair=Pair("LO,HI", "two rising values LO,HI", _rising),
+            help="Which values are black and white: all that the type holds, or what "
+            "the image holds mostly (auto: beyond 8 bits), or each plane.",
+        ),
+    )
+    noise: NoiseChoice = field(
+        default="auto",
+        metadata=_row(
+            group="noise",
+            label="noise",
+            choices=("auto", "gaussian", "photons"),
+            pair=Pair(
+                "A,B",
+                "A,B of the variance A·mean + B with A above 0",
+                _growing,
+                only_text=True,
+            ),
+            help="denoise: the same everywhere (gaussian), or of variance A·mean + B, "
+            "as photons make it, estimated (photons) or given (auto: estimated "
+            "if it grows beyond doubt and no --sigma is given).",
+        ),
+    )
+    noise_grain: GrainChoice = field(
+        default="auto",
+        metadata=_row(
+            group="noise",
+            label="grain",
+            choices=("auto", "white", "correlated"),
+            help="denoise: whether neighboring pixels share the noise, as resizing "
+            "and drift correction make it (auto: found out).",
+        ),
+    )
+    hot_pixels: HotPixels = field(
+        default="auto",
+        metadata=_row(
+            group="noise",
+            label="replace hot pixels",
+            choices=("auto", "keep"),
+            help="denoise: replace single pixels that are far too bright where noise "
+            "is of photons (auto), or leave them.",
+        ),
+    )
+    context: Context = field(
+        default=1,
+        metadata=_row(
+            group="noise",
+            label="context",
+            choices=(1, 3),
+            help="denoise: each plane of a stack by itself, or averaged with the ones "
+            "before and after it where these show the same and noise is of "
+            "photons.",
+        ),
+    )
+    device: str = field(
+        default="auto",
+        metadata=_row(
+            group="computing",
+            label="compute on",
+            help="auto, cpu, cuda, cuda:N or mps.",
+        ),
+    )
+    exit_block: int | None = field(
+        default=None,
+        metadata=_row(
+            group="computing",
+            label="network depth",
+            kind=int,
+            low=1,
+            optional=True,
+            metavar="M",
+            help="Stop after memory block M: faster, less restored.",
+        ),
+    )
+    tta: bool = field(
+        default=False,
+        metadata=_row(
+            group="computing",
+            label="average eight turns",
+            kind=bool,
+            help="Average eight flips and rotations: takes eight times as long.",
+        ),
+    )
+    precision: Precision = field(
+        default="float32",
+        metadata=_row(
+            group="computing",
+            label="precision",
+            choices=("float32", "bfloat16", "float16"),
+            help="Number format of the network.",
+        ),
+    )
+    consistency: bool = field(
+        default=True,
+        metadata=_row(
+            group="values",
+            label="consistency",
+            kind=bool,
+            help="Hold a restored JPEG to the intervals that its file states.",
+        ),
+    )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= MOST_STRENGTH:
-            raise UsageError(
-                f"There is no strength of {self.strength:g}; give a number from 0 to "
-                f"{MOST_STRENGTH:g}."
-            )
+        for name, setting in SETTINGS.items():
+            value = getattr(self, name)
+            try:
+                converted = setting.convert(value)
+            except (ValueError, TypeError):
+                named = SettingRef(setting.option or name, value)
+                raise UsageError(
+                    f"{named} is not valid; give {setting.accepted}.",
+                    settings=[named],
+                ) from None
+            object.__setattr__(self, name, converted)
+
+
+SETTINGS: Mapping[str, Setting] = {
+    row.name: row.metadata["setting"] for row in fields(RestoreOptions) if row.metadata
+}
+"""The table: every setting but task and level, by the name of its field."""
+
+_OTHER_NAMES = {row.option: name for name, row in SETTINGS.items() if row.option}
+"""Names of the command that Python accepts, too, and the fields that they stand for."""
+
+Number = float | Literal["auto"]
+
+
+class RestoreKeywords(TypedDict, total=False):
+    """Settings as keywords of Python, for type checkers; `SETTINGS` is the table."""
+
+    sigma: Number
+    q: Number
+    scale: int
+    model: str | None
+    nearest: bool
+    channels: Channels | None
+    strength: float
+    value_range: RangeChoice
+    range: RangeChoice
+    noise: NoiseChoice
+    noise_grain: GrainChoice
+    hot_pixels: HotPixels
+    context: Context
+    device: str
+    exit_block: int | None
+    tta: bool
+    precision: Precision
+    consistency: bool
+
+
+def options_from(
+    task: str, level: object = "auto", keywords: Mapping[str, Any] | None = None
+) -> RestoreOptions:
+    """Build options from names and values as Python or the command gives them.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task.
+    level : float or ``auto``
+        Level, if it is not among the keywords.
+    keywords : mapping of str to object
+        Fields of `RestoreOptions`, ``range``, and the level by its name for the task:
+        ``sigma``, ``q`` or ``scale``.
+
+    Raises
+    ------
+    UsageError
+        If a name or value is not valid; it lists what is.
+    """
+    wanted = find_task(task)
+    levels = {other.option: other for other in TASKS.values()}
+    given: dict[str, Any] = {}
+    symbol = "level"
+    for name, value in (keywords or {}).items():
+        field_name = _OTHER_NAMES.get(name, name)
+        if name in levels:
+            if name != wanted.option:
+                raise _does_not_go(name, wanted)
+            if level != "auto":
+                raise _twice("level", name)
+            level, symbol = value, name
+        elif field_name not in SETTINGS:
+            raise _unknown(name)
+        elif field_name in given:
+            raise _twice(field_name, name)
+        else:
+            given[field_name] = value
+    return RestoreOptions(task=wanted.name, level=_level(symbol, level), **given)
+
+
+def _level(name: str, value: Any) -> float | None:
+    """Return a level as a number, or None where it is to be found out."""
+    if value is None or value == "auto":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        named = SettingRef(name, value)
+        raise UsageError(
+            f"{named} is not valid; give a number or 'auto'.", settings=[named]
+        ) from None
+
+
+def _does_not_go(name: str, task: Task) -> UsageError:
+    wrong, asked = SettingRef(name), SettingRef("task", task.name)
+    right = SettingRef(task.option)
+    return UsageError(
+        f"{wrong} does not go with {asked}; give {right}.",
+        settings=[wrong, asked, right],
+    )
+
+
+def _twice(first: str, second: str) -> UsageError:
+    one, other = SettingRef(first), SettingRef(second)
+    return UsageError(
+        f"{one} and {other} are the same setting; give one of them.",
+        settings=[one, other],
+    )
+
+
+def _unknown(name: str) -> UsageError:
+    options = [task.option for task in TASKS.values()]
+    known = ", ".join([*dict.fromkeys(options), *_OTHER_NAMES, *SETTINGS])
+    return UsageError(f"There is no setting {name!r}; the settings are {known}.")
 
 
 def check_strength(settings: RestoreOptions, card: Card) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core.errors import ImageError
+from memnet_core.errors import ImageError, SettingRef
 from memnet_core.io.core.errors import wrap_read_errors, wrap_write_errors
 from memnet_core.io.core.format import FileSink
 from memnet_core.io.core.image import Probe
 from memnet_core.io.core.image_file import in_memory
+from memnet_core.io.core.opened import OpenedFile
 from memnet_core.io.core.scenes import Scenes, chosen_image
-from memnet_core.io.registry import format_of_content, format_of_suffix
+from memnet_core.io.registry import format_of, format_of_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ __all__ = [
     "open_scenes",
     "probe",
     "save_image",
+    "scenes_of",
 ]
 
 
@@ -67,11 +69,26 @@ def open_scenes(path: Path) -> Scenes:
     ImageError
         As `open_image`.
     """
-    with wrap_read_errors(path):
-        known = format_of_content(path)
+    with wrap_read_errors(path), ExitStack() as resources:
+        file = resources.enter_context(OpenedFile(path))
+        scenes = scenes_of(file)
+        scenes.close_also(resources.pop_all())
+        return scenes
+
+
+def scenes_of(file: OpenedFile) -> Scenes:
+    """Find the images of an open file, which has to stay open as long as they are.
+
+    Raises
+    ------
+    ImageError
+        As `open_image`.
+    """
+    with wrap_read_errors(file.path):
+        known = format_of(file)
         if known.scenes:
-            return known.scenes(path)
-        return Scenes(path, [""], lambda _, axes: known.open(path, axes))
+            return known.scenes(file)
+        return Scenes(file.path, [""], lambda _, axes: known.open(file, axes))
 
 
 def probe(path: Path, *, scene: int | None = None) -> Probe:
@@ -90,8 +107,8 @@ def probe(path: Path, *, scene: int | None = None) -> Probe:
         As `open_image`, as far as the header tells.
     """
     if scene is None:
-        with wrap_read_errors(path):
-            return format_of_content(path).probe(path)
+        with wrap_read_errors(path), OpenedFile(path) as file:
+            return format_of(file).probe(file)
     with open_image(path, scene=scene) as image:
         return Probe(
             format=image.format,
@@ -150,9 +167,11 @@ def create_scenes(
             path=path,
         )
     if len(likes) > 1 and chosen.create_scenes is None:
+        tiff = SettingRef("format", "tiff")
         raise ImageError(
             f"{path} cannot be written: {chosen.title} holds one image, and there are "
-            f"{len(likes)}; choose --format tiff or ome-zarr.",
+            f"{len(likes)}; choose {tiff} or ome-zarr.",
+            settings=[tiff],
             path=path,
         )
     with (

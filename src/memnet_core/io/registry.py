@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import os
 import re
 from typing import TYPE_CHECKING
 
 from memnet_core.errors import ImageError
 from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.format import HEAD_BYTES
-from memnet_core.io.core.limits import check_regular_file
+from memnet_core.io.core.opened import OpenedFile
 from memnet_core.io.raster.reader import BMP, GIF, JPEG, PNG, WEBP
 from memnet_core.io.tiff.format import TIFF
 from memnet_core.io.video import MOVIE
@@ -26,6 +27,7 @@ __all__ = [
     "REQUESTED_SUFFIXES",
     "describe_unsupported",
     "format_named",
+    "format_of",
     "format_of_content",
     "format_of_suffix",
     "is_image_folder",
@@ -84,23 +86,21 @@ _NAMED = {
 """Kinds that are TIFFs by their content, but hold only a preview that one can read."""
 
 _CR2 = re.compile(rb"II\*\0....CR", re.DOTALL)
-_LONGEST = 352
 _DICOM = slice(128, 132)
 _MRC = slice(208, 212)
 
 
-def describe_unsupported(path: Path, *, is_tiff: bool) -> str:
+def describe_unsupported(file: OpenedFile, *, is_tiff: bool) -> str:
     """Return what a file is and what to do with it; nothing if that is not known.
 
     Parameters
     ----------
-    path : Path
+    file : OpenedFile
         A file that is of no kind that is read, or a TIFF.
     is_tiff : bool
         Whether its content begins as a TIFF.
     """
-    with path.open("rb") as file:
-        head = file.read(_LONGEST)
+    path, head = file.path, file.head
     if is_tiff:
         suffix = ".cr2" if _CR2.match(head) else path.suffix.lower()
         return _sentence(*_NAMED[suffix]) if suffix in _NAMED else ""
@@ -173,19 +173,26 @@ def format_of_content(path: Path) -> Format:
     ImageError
         If it cannot be opened, is empty, or of no kind that is known.
     """
+    with wrap_read_errors(path), OpenedFile(path) as file:
+        return format_of(file)
+
+
+def format_of(file: OpenedFile) -> Format:
+    """Return the format of an open file or of a folder, whatever its suffix.
+
+    Raises
+    ------
+    ImageError
+        If it is of no kind that is known.
+    """
+    path, head = file.path, file.head[:HEAD_BYTES]
     with wrap_read_errors(path):
-        if is_image_folder(path):
-            head = b""
-        else:
-            check_regular_file(path)
-            with path.open("rb") as file:
-                head = file.read(HEAD_BYTES)
-            if not head:
-                raise ValueError("the file is empty")
+        if not head and not is_image_folder(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         found = next((known for known in FORMATS if known.sniff(path, head)), None)
         is_tiff = found is TIFF
         if head and (is_tiff or not found):
-            reason = describe_unsupported(path, is_tiff=is_tiff)
+            reason = describe_unsupported(file, is_tiff=is_tiff)
             if reason:
                 raise ValueError(reason)
         if found:
@@ -197,12 +204,13 @@ def format_of_content(path: Path) -> Format:
 def is_known_kind(path: Path) -> bool:
     """Whether the content of a file is of a kind that is read, or has a name."""
     try:
-        format_of_content(path)
-    except ImageError:
-        with contextlib.suppress(OSError):
-            return any(
-                describe_unsupported(path, is_tiff=kind) for kind in (False, True)
-            )
+        with OpenedFile(path) as file:
+            try:
+                format_of(file)
+            except ImageError:
+                kinds = (False, True)
+                return any(describe_unsupported(file, is_tiff=kind) for kind in kinds)
+    except (OSError, ValueError):
         return False
     return True
 

@@ -1,1 +1,1 @@
-"""What a JPEG file says of its pixels: tables, bounds of coefficients, chroma."""
+"""JPEG: coding parameters, bounds of DCT coefficients, subsampled chroma, quality."""

@@ -1,8 +1,8 @@
-"""The chroma of a JPEG, which may have half the resolution of luminance.
+"""Subsampled chroma of a JPEG.
 
-Then decoders enlarge it: a pixel is three quarters of its sample and one quarter of the
-next one. The mean over a cell of pixels so is the sample with an eighth of either
-neighbor, which is undone here to find the sample itself.
+Decoders upsample chroma linearly: a pixel is 3/4 of its own sample and 1/4 of the next
+one. The mean over a cell of pixels thus is its sample filtered by (1/8, 3/4, 1/8). This
+module inverts that filter to recover the sample.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 __all__ = ["Pixels", "SubsampledChroma"]
 
 _REACH = 8
-"""Samples beyond which another one's share is less than a millionth."""
+"""Reach of the inverse filter in samples; its weights beyond are below 1e-6."""
 
 _POLE = np.sqrt(8) - 3
 _UNDOING = np.sqrt(2) * _POLE ** np.abs(np.arange(-_REACH, _REACH + 1))
-"""What undoes the kernel (1/8, 3/4, 1/8), up to `_REACH`."""
+"""Inverse of the kernel (1/8, 3/4, 1/8), truncated at `_REACH`."""
 
 _UNEXPLAINED = 0.4
-"""Mean gray levels by which the enlarged chroma of other decoders differs at least; of
-libjpeg's 0.01 to 0.3 were measured, due to rounding and to white that was clipped."""
+"""Mean difference in gray levels from which on another decoder is assumed. For libjpeg
+0.01 to 0.3 were measured, due to rounding and clipped white."""
 
 _LOOKED_AT = 256
-"""Side of the window that tells how chroma was enlarged."""
+"""Side in pixels of the window used to detect how chroma was upsampled."""
 
 
 class Pixels(Protocol):
-    """Colors of which any window can be read; a `Source` is this, too."""
+    """Color planes that can be read by window, such as a pixel source."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -155,7 +155,7 @@ class SubsampledChroma:
         return samples
 
     def is_explained(self, plane: int = 0) -> bool:
-        """Whether the pixels in the middle of a plane are such samples, enlarged."""
+        """Whether the center of a plane matches libjpeg's upsampling of the samples."""
         rows, columns = (
             slice(max(middle - _LOOKED_AT // 2, 0), middle + _LOOKED_AT // 2)
             for middle in (axis.size // 2 for axis in self._axes)
@@ -179,7 +179,7 @@ class SubsampledChroma:
         rows: slice,
         columns: slice,
     ) -> NDArray[np.float64]:
-        """Return colors whose chroma, brought to samples, is in its intervals.
+        """Project the chroma of colors onto the intervals of its DCT coefficients.
 
         Brought to samples as by an encoder, which takes the mean of each cell.
 
@@ -267,7 +267,7 @@ class SubsampledChroma:
 
 
 def _chroma(colors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return blue and red difference, (h, w, 2), by the same sums for any window."""
+    """Return Cb and Cr, (h, w, 2), in a summation order independent of the window."""
     red, green, blue = (colors[..., n, None] * TO_YCC[1:, n] for n in range(3))
     chroma: NDArray[np.float64] = red + green + blue
     return chroma
@@ -285,12 +285,12 @@ def _with_neighbors(found: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
 def _undone(
     samples: NDArray[np.float64], axis: int, part: slice, seen: slice
 ) -> NDArray[np.float64]:
-    """Return samples of which `samples` are the means with their neighbors."""
+    """Invert the decoder's (1/8, 3/4, 1/8) upsampling filter along an axis."""
     before = _REACH - (part.start - seen.start)
     behind = _REACH - (seen.stop - part.stop)
     ends = [(0, 0)] * samples.ndim
     ends[axis] = before, behind
-    # Decoders repeat the last sample, which is as if all were mirrored.
+    # Decoders repeat the last sample, which equals mirroring the signal.
     mirrored = np.moveaxis(np.pad(samples, ends, "symmetric"), axis, 0)
     length = part.stop - part.start
     undone = np.zeros((length, *mirrored.shape[1:]))
@@ -302,7 +302,7 @@ def _undone(
 def _enlarged(
     samples: NDArray[np.float64], axis: int, part: slice, along: _Axis
 ) -> NDArray[np.float64]:
-    """Return pixels: three quarters of their sample, one quarter of the next one."""
+    """Upsample along an axis: 3/4 of the own sample, 1/4 of the next one."""
     cells, seen = along.sample_window(part), along.sample_window(part, 1)
     lacking = 1 - (cells.start - seen.start), 1 - (seen.stop - cells.stop)
     ends = [(0, 0)] * samples.ndim

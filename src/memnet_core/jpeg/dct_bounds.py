@@ -1,8 +1,8 @@
-"""What a JPEG file says of its pixels: an interval for every DCT coefficient.
+"""Intervals of DCT coefficients that a JPEG file implies.
 
-The encoder rounded each coefficient to a multiple k of its step t, so that the picture
-before had it in (k ± ½)·t. A restored picture is put back into these intervals.
-Coefficients are not read from the file: its tables and the decoded pixels give them.
+The encoder rounds each coefficient to a multiple k of its step t, so the original lies
+in (k ± ½)·t. A restored image is projected onto these intervals. Coefficients are not
+read from the file; they follow from its tables and the decoded pixels.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ __all__ = [
 
 
 _HALF = 0.4995
-"""Half an interval in steps; a little less than ½, so that rounding cannot leave it."""
+"""Half width of an interval in steps; below ½, so that rounding stays inside."""
 
 _ROUNDS = 40
-"""After which blocks are given up whose coefficients do not explain their pixels."""
+"""Maximum iterations before a block's coefficients are given up as inconsistent."""
 
 _TOLERANCE = 0.1
-"""Gray levels by which decoders differ from the exact transform, before they round."""
+"""Error of decoders in gray levels, relative to the exact transform before rounding."""
 
 TO_YCC = np.array(
     [
@@ -46,7 +46,7 @@ TO_YCC = np.array(
 """RGB to luminance, blue and red difference, as JFIF defines them."""
 
 FROM_YCC = np.linalg.inv(TO_YCC).T
-"""What of R, G and B changes where one of the three does."""
+"""YCbCr to RGB, transposed: row n is the RGB change for a unit of component n."""
 
 
 def dct_basis() -> NDArray[np.float64]:
@@ -63,10 +63,10 @@ _DCT = dct_basis()
 def estimate_dct_bounds(
     low: NDArray[np.float64], high: NDArray[np.float64], steps: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the coefficients of blocks of which bounds of the pixels are known.
+    """Recover quantized DCT coefficients of blocks from bounds on their pixels.
 
-    Pixels that were clipped, or that are not known, have no bound: there the picture
-    and its coefficients are drawn to each other in turns until both fit.
+    Clipped or unknown pixels have no bound; there alternating projections between
+    pixel bounds and quantized coefficients run until both agree.
 
     Parameters
     ----------
@@ -112,12 +112,11 @@ def project_to_bounds(
     still: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
     unsure: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Return a restored plane with every coefficient in the interval that is known.
+    """Project a restored plane onto the intervals of its DCT coefficients.
 
-    Blocks that the picture fills only in part were completed by the encoder, which
-    repeats the border. So does this; but as the border it repeated is not known, the
-    intervals of these blocks are twice as wide, as are those of unsure ones. A block
-    that is white or black all over stays so.
+    The encoder pads partial blocks by repeating the border, and so does this function.
+    As the original border is unknown, intervals of these blocks are twice as wide, as
+    are those of unsure blocks. A block that is all white or all black is kept.
 
     Parameters
     ----------
@@ -126,7 +125,7 @@ def project_to_bounds(
     clipped : pair of ndarray of bool, shape (h, w)
         Where the plane may have been lower, and where higher, before it was clipped.
     restored : ndarray, shape (h, w)
-        What was made of it, on the same scale.
+        The restored plane, on the same scale.
     steps : ndarray, shape (64,)
         Quantization steps.
     missing : pair of (int, int)
@@ -165,7 +164,7 @@ def project_colors_to_bounds(
     coding: JpegCoding,
     missing: tuple[tuple[int, int], tuple[int, int]],
 ) -> NDArray[np.float64]:
-    """Return restored pixels whose luminance does not contradict a JPEG file.
+    """Project restored pixels so that their luminance agrees with a JPEG file.
 
     For chroma see `memnet_core.jpeg.chroma`.
 
@@ -210,10 +209,10 @@ def project_chroma_to_bounds(
     still: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     unsure: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Return a restored difference with every coefficient in its interval.
+    """Project a restored chroma plane onto the intervals of its DCT coefficients.
 
-    Where a color was clipped its differences have no bounds that help; but they nearly
-    always lie close enough to tell the coefficients.
+    Clipped colors give no useful bounds on chroma, but the decoded values nearly always
+    are close enough to identify the coefficients.
 
     Parameters
     ----------
@@ -229,19 +228,19 @@ def project_chroma_to_bounds(
 def _outside(
     shape: tuple[int, int], missing: tuple[tuple[int, int], tuple[int, int]]
 ) -> NDArray[np.bool_]:
-    """Return which pixels of the completed plane are no part of the picture."""
+    """Mask the padding of a plane padded to whole blocks."""
     return np.pad(np.zeros(shape, np.bool_), missing, constant_values=True)
 
 
 def _blocks(plane: NDArray[Any]) -> NDArray[Any]:
-    """Return the blocks of a plane of whole blocks, (n, 64)."""
+    """Split a plane of whole blocks into blocks, shape (n, 64)."""
     height, width = plane.shape
     split = plane.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
     return split.swapaxes(1, 2).reshape(-1, BLOCK * BLOCK)
 
 
 def _plane(blocks: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Return the plane of which these are the blocks."""
+    """Join blocks, shape (n, 64), to a plane of the given shape."""
     height, width = shape
     split = blocks.reshape(height // BLOCK, width // BLOCK, BLOCK, BLOCK)
     return split.swapaxes(1, 2).reshape(height, width)

@@ -1,4 +1,4 @@
-"""The hyper-parameters of a MemNet, and what follows from them alone."""
+"""Hyper-parameters of a MemNet, and quantities derived from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LARGEST = {"memory_blocks": 100, "recursions": 100, "channels": 4096, "unshuffl
 class Architecture:
     """The hyper-parameters that determine a MemNet.
 
-    The defaults are the paper's 80-layer network M6R6 (section 4.2).
+    The defaults are the paper's 80-layer network M6R6 (section 5.2).
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Architecture:
         Factor u of the pixel-unshuffle before FENet and the pixel-shuffle after
         ReconNet; 1 is the paper's network.
     multi_supervised : bool
-        Whether every memory block makes a prediction (eq. 11) or only the last (eq. 4).
+        Whether every memory block makes a prediction (eq. 11) or only the last (eq. 3).
     long_term : bool
         Whether the gate units see the outputs of earlier blocks; False is MemNet_NL.
     short_term : bool
@@ -51,7 +51,7 @@ class Architecture:
     ------
     ValueError
         If a count is smaller than 1, or beyond anything that can be computed, an
-        image has neither one channel nor three, or `fenet_norm` is set without
+        `image_channels` is neither 1 nor 3, or `fenet_norm` is set without
         `batch_norm`.
     """
 

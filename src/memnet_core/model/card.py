@@ -1,4 +1,4 @@
-"""Card of a model: what its file says of architecture, task, levels and training."""
+"""Model card: architecture, task, levels, training and scores of a model file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from memnet_core.tasks import TASKS, Grain, Levels
 __all__ = ["Card", "CurvePoint", "Score", "TrainingSummary"]
 
 _EARLIER_FILES = {"image_channels": 1, "level_map": False, "batch_norm": True}
-"""Architecture of files that were written before these fields existed."""
+"""Defaults for files written before these fields existed."""
 Text = Annotated[str, Field(max_length=100_000)]
 Number = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -40,9 +40,10 @@ class CurvePoint(_Strict):
 
 
 class TrainingSummary(_Strict):
-    """How a model came to be; `value_range` is as in `memnet train --range`.
+    """How a model was trained; `value_range` is that of `memnet train --range`.
 
-    `teacher` names the networks whose answers it learned from, beside clean images.
+    `teacher` names the networks whose outputs were training targets in addition to
+    clean images.
     """
 
     data: Text
@@ -69,10 +70,10 @@ class Score(_Strict):
 
 
 class Card(_Strict):
-    """Everything that is to be known of a model without loading its weights.
+    """Everything known about a model without loading its weights.
 
-    `adapted_to` names the data of a user that a model was adapted to; such a model is
-    taken only where it is asked for by its name or file.
+    `adapted_to` names the user data that the model was adapted to. Such a model is
+    never chosen automatically, only by its name or file.
     """
 
     format: Literal[1, 2] = 2
@@ -124,6 +125,6 @@ class Card(_Strict):
 
     @property
     def serves(self) -> str:
-        """Task and levels in words, such as ``deblock q 5-75``."""
+        """Task and levels as a phrase, such as ``deblock q 5-75``."""
         grain = " of correlated noise" if self.grain == "correlated" else ""
         return f"{self.task} {TASKS[self.task].symbol} {self.levels}{grain}"

@@ -1,4 +1,4 @@
-"""Model files: safetensors with a card that describes the model completely."""
+"""Model files: safetensors whose header holds the model card."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CARD_KEY",
+    "kind_of_card",
     "load_model",
     "read_card",
     "read_header",
@@ -44,7 +45,7 @@ _PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".ckpt", ".bin"}
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of names, types, shapes and bytes of `tensors`, by name."""
+    """Hash names, dtypes, shapes and bytes of `tensors`, in order of their names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -59,7 +60,7 @@ def save_model(path: Path | str, model: MemNet, **card: Any) -> Card:
     Parameters
     ----------
     path : Path or str
-        Where to write; what is there is replaced.
+        File to write or replace.
     model : MemNet
         The network; its weights are stored as float32.
     **card
@@ -121,6 +122,11 @@ def _card_of(path: Path, header: dict[str, Any]) -> Card:
             f"{path} is a safetensors file without a MemNet card; "
             "use a model that 'memnet train' wrote."
         )
+    if kind_of_card(card) == "noise":
+        raise ModelError(
+            f"{path} holds a network that reads noise and restores nothing; give a "
+            "model for a task, such as denoise."
+        )
     try:
         return Card.model_validate_json(card)
     except ValidationError as error:
@@ -130,6 +136,16 @@ def _card_of(path: Path, header: dict[str, Any]) -> Card:
             f"The card of {path} is not valid ({field}: {first['msg']}); "
             "the file may come from a newer version of napari-memnet."
         ) from error
+
+
+def kind_of_card(text: object) -> str | None:
+    """Return the kind that a card says it is of; those of restoration say none."""
+    try:
+        card = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
+    kind = card.get("kind") if isinstance(card, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def load_model(path: Path | str) -> tuple[MemNet, Card]:

@@ -1,9 +1,9 @@
-"""What a network answers where there is nothing to restore, and its taking out.
+"""Measure and remove a network's fixed pattern on flat areas.
 
-With pixel-unshuffle every pixel of the u×u cell has its own plane in ReconNet. What
-they answer to a flat area differs by up to a gray level after training: a pattern of
-stripes in every result. ReconNet is linear, so that the smallest change of its weights
-which brings these answers to zero is a problem of least squares.
+With pixel-unshuffle every pixel of the u×u cell has its own plane in ReconNet. After
+training these planes respond to a flat area differently, by up to one gray level, which
+shows as stripes in every result. ReconNet is linear: the smallest change of its weights
+that makes the responses zero is a least-squares problem.
 """
 
 from __future__ import annotations
@@ -25,42 +25,43 @@ if TYPE_CHECKING:
 __all__ = ["flat_answers", "remove_fixed_pattern"]
 
 _BRIGHTNESSES = 18
-"""Flat areas that are measured, from black to white."""
+"""Number of flat gray levels to probe, from black to white."""
 
 _SIDE = 160
-"""Pixels along the sides of flat areas with noise; the border is not measured."""
+"""Side of noisy flat probes in pixels, including the border."""
 
 _BORDER = 32
-"""Pixels at their sides, where the network sees much of what lies beyond."""
+"""Margin of noisy probes in pixels that is ignored: zero padding affects it."""
 
 _RIDGE = 1e-3
-"""How dear a change of weights is, beside one of the bias, which is free."""
+"""Ridge penalty on changes of the weights; the bias is not penalized."""
 
 _LARGEST = 1.5 / 255
-"""Beyond it, an answer is no pattern, but to a brightness unknown from training."""
+"""Largest response in [0, 1] that counts as a pattern. A larger one comes from a gray
+level that training did not cover."""
 
 _NOISY_WEIGHT = 10.0
-"""What counts a flat area with noise, of which there are fewer, beside one without."""
+"""Weight of noisy probes relative to noise-free ones, which are more numerous."""
 
 
 class _Answers(NamedTuple):
-    """Means over flat areas, (n, C) features and (n, planes) changes in [0, 1]."""
+    """Means over flat probes: (n, C) features and (n, planes) residuals in [0, 1]."""
 
     features: Tensor
     changes: Tensor
 
 
 def flat_answers(model: MemNet, task: Task, levels: Levels) -> NDArray[np.float32]:
-    """Return by how much a network changes flat areas without noise.
+    """Measure by how much a network changes noise-free flat areas.
 
     Parameters
     ----------
     model : MemNet
         The network.
     task : Task
-        What it does.
+        The task it was trained for.
     levels : Levels
-        What it was trained for; they matter to a network with a level map.
+        Levels it was trained for; used only with a level map.
 
     Returns
     -------
@@ -77,16 +78,16 @@ def flat_answers(model: MemNet, task: Task, levels: Levels) -> NDArray[np.float3
 
 
 def remove_fixed_pattern(model: MemNet, task: Task, levels: Levels) -> MemNet:
-    """Return a network that leaves flat areas flat, on the CPU.
+    """Return a copy of the network, on the CPU, that keeps flat areas flat.
 
     Parameters
     ----------
     model : MemNet
         The network; it is not changed.
     task : Task
-        What it does.
+        The task it was trained for.
     levels : Levels
-        What it was trained for.
+        Levels it was trained for.
     """
     mended = copy.deepcopy(model).cpu().eval()
     brightness = torch.linspace(0, 1, _BRIGHTNESSES)

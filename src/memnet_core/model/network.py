@@ -7,7 +7,6 @@ computes the same function row by row, is in `memnet_core.model.streaming`.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -44,15 +43,15 @@ first predictions are close to the input. Smaller gates instead make the signal 
 cost 0.7 dB (docs/decisions/shape-and-recipe.md)."""
 
 
-class _Memory:
-    """A feature map; without BatchNorm its ReLU is computed once for all readers."""
+class _Memory(NamedTuple):
+    """A feature map and, without BatchNorm, its ReLU, computed once for all readers."""
 
-    def __init__(self, x: Tensor) -> None:
-        self.x = x
+    x: Tensor
+    relu: Tensor | None
 
-    @cached_property
-    def relu(self) -> Tensor:
-        return F.relu(self.x)
+
+def _remember(x: Tensor, norm: nn.Module) -> _Memory:
+    return _Memory(x, F.relu(x) if isinstance(norm, nn.Identity) else None)
 
 
 def _norm(architecture: Architecture, channels: int) -> nn.Module:
@@ -61,7 +60,7 @@ def _norm(architecture: Architecture, channels: int) -> nn.Module:
 
 def _activate(norm: nn.Module, memory: _Memory) -> Tensor:
     """Return τ of a memory: BatchNorm, if there is one, then ReLU."""
-    if isinstance(norm, nn.Identity):
+    if memory.relu is not None:
         return memory.relu
     return F.relu(norm(memory.x), inplace=True)
 
@@ -87,7 +86,7 @@ class RecursiveUnit(nn.Module):
         for norm1, norm2 in zip(self.norm1, self.norm2, strict=True):
             inner = self.conv1(_activate(norm1, h))
             residual = self.conv2(F.relu(norm2(inner), inplace=True))
-            h = _Memory(residual + h.x)
+            h = _remember(residual + h.x, norm1)
             outputs.append(h)
         return outputs
 
@@ -104,8 +103,9 @@ class GateUnit(nn.Module):
 
     def forward(self, memories: list[_Memory]) -> Tensor:
         """Return B_m from the long-term, then the short-term memories."""
-        if isinstance(self.norm, nn.Identity):
-            activated = torch.cat([memory.relu for memory in memories], 1)
+        relus = [memory.relu for memory in memories if memory.relu is not None]
+        if relus:
+            activated = torch.cat(relus, 1)
         else:
             joined = torch.cat([memory.x for memory in memories], 1)
             activated = F.relu(self.norm(joined), inplace=True)
@@ -133,7 +133,7 @@ class MemoryBlock(nn.Module):
 
 
 class ReconNet(nn.Module):
-    """The reconstruction convolution, shared by all predictions (eq. 2, 11)."""
+    """The reconstruction convolution, shared by all predictions (eq. 3, 11)."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -238,16 +238,17 @@ class MemNet(nn.Module):
         features = (
             planes if self.fenet_norm is None else F.relu(self.fenet_norm(planes))
         )
-        memories = [_Memory(self.fenet(features))]
+        # Any norm tells whether there are some.
+        norm = self.reconnet.norm[0]
+        memories = [_remember(self.fenet(features), norm)]
         for block in self.blocks[:exit_block]:
             if self.checkpointing and self.training:
-                # Memories of its own: a ReLU kept from the first pass would be missing
-                # among the tensors of the second.
+                # The ReLUs are computed again with the block, rather than kept.
                 maps = [memory.x for memory in memories]
-                b = checkpoint(_run_block, block, maps, use_reentrant=False)
+                b = checkpoint(_run_block, block, maps, norm, use_reentrant=False)
             else:
                 b = block(memories)
-            memories.append(_Memory(b))
+            memories.append(_remember(b, norm))
 
         if not self.architecture.multi_supervised:
             return Prediction(reconstruct(memories[-1], 0), ())
@@ -258,8 +259,8 @@ class MemNet(nn.Module):
         return Prediction(torch.stack(weighted).sum(0), intermediate)
 
 
-def _run_block(block: nn.Module, maps: list[Tensor]) -> Tensor:
-    b: Tensor = block([_Memory(x) for x in maps])
+def _run_block(block: nn.Module, maps: list[Tensor], norm: nn.Module) -> Tensor:
+    b: Tensor = block([_remember(x, norm) for x in maps])
     return b
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core.errors import LevelError, ModelError, NotCovered
+from memnet_core.errors import LevelError, ModelError, NotCovered, SettingRef
 from memnet_core.model.card import Card
 from memnet_core.model.checkpoint import CARD_KEY, load_model, read_card, read_header
 from memnet_core.tasks import find_task
@@ -37,12 +37,17 @@ __all__ = [
     "user_folder",
 ]
 
+_NEAREST = SettingRef("nearest", True)
+
 
 MODEL_SUFFIX = ".safetensors"
 
 _SHIPPED = Path(__file__).parent / "weights"
 _TRIAL = 32
 """Side in pixels of the picture that an added model is tried on."""
+
+_cards: dict[str, tuple[tuple[int, int], Card]] = {}
+"""Cards read by this process, by path, with the time and size of their file."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,30 @@ def installed() -> tuple[list[Entry], list[ModelError]]:
             continue
         for path in paths:
             try:
-                entries.append(Entry(path, read_card(path)))
+                entries.append(_entry(path))
             except ModelError as error:
                 problems.append(error)
     return entries, problems
+
+
+def _entry(path: Path) -> Entry:
+    """Return a model file with its card, which is read again once the file changes.
+
+    Raises
+    ------
+    ModelError
+        As `read_card`.
+    """
+    try:
+        state = path.stat()
+    except (OSError, ValueError):
+        return Entry(path, read_card(path))  # which says what is wrong
+    version = state.st_mtime_ns, state.st_size
+    # A relative path means another file once the working folder changes.
+    key = os.path.abspath(path)
+    if key not in _cards or _cards[key][0] != version:
+        _cards[key] = version, read_card(path)
+    return Entry(path, _cards[key][1])
 
 
 def find_model(name_or_file: str) -> Entry:
@@ -106,7 +131,7 @@ def find_model(name_or_file: str) -> Entry:
             return entry
     path = Path(name_or_file)
     if os.path.exists(path) or path.suffix == MODEL_SUFFIX or len(path.parts) > 1:
-        return Entry(path, read_card(path))
+        return _entry(path)
     names = ", ".join(sorted({entry.card.name for entry in entries})) or "none"
     raise ModelError(
         f"There is no model {name_or_file!r}; installed: {names}. "
@@ -187,7 +212,8 @@ def best_model(
     raise NotCovered(
         f"No model for {task} covers {symbol} {level:g}; the nearest "
         f"is {best.card.name!r} ({symbol} {best.card.levels}). Accept it with "
-        "--nearest."
+        f"{_NEAREST}.",
+        settings=[_NEAREST],
     )
 
 
@@ -228,7 +254,9 @@ def choose_model(
     if not (nearest or entry.card.levels.covers(level)):
         raise NotCovered(
             f"The model {entry.card.name!r} covers {find_task(task).symbol} "
-            f"{entry.card.levels}, not {level:g}. Accept it with --nearest."
+            f"{entry.card.levels}, not {level:g}. Accept it with "
+            f"{_NEAREST}.",
+            settings=[_NEAREST],
         )
     return entry
 

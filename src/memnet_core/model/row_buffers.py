@@ -1,6 +1,6 @@
-"""Rows of feature maps that pass, are kept, or wait: the parts of a stream.
+"""Row buffers of the streaming network: layout, convolution, delay and accumulation.
 
-A map has the shape (rows, columns, channels).
+Feature maps have the shape (rows, columns, channels).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["ResidualBuffer", "RowAccumulator", "RowConv", "RowLayout"]
 
 
 class RowLayout:
-    """How images lie side by side, and scratch space of their shape.
+    """Place images of one size side by side in a map, and hold scratch space.
 
-    Maps are (rows, columns, channels); behind each of several images is a column whose
-    content means nothing, and that is zero in what enters a convolution.
+    A separator column follows each image if there are several. Its content is
+    undefined, except in the input of a convolution, where it is zero.
     """
 
     def __init__(self, images: int, height: int, width: int) -> None:
@@ -34,24 +34,24 @@ class RowLayout:
         self._scratch: dict[int, Tensor] = {}
 
     def beside(self, planes: Tensor) -> Tensor:
-        """Return (N, C, h, W) planes as a map."""
+        """Join (N, C, h, W) planes to one map."""
         images = planes.permute(2, 0, 3, 1)
         if self._images == 1:
             return images[:, 0].contiguous()
         return F.pad(images, (0, 0, 0, 1)).flatten(1, 2)
 
     def apart(self, x: Tensor) -> Tensor:
-        """Return a map as (N, C, h, W) planes."""
+        """Split a map into (N, C, h, W) planes."""
         return self.images(x).permute(1, 3, 0, 2)
 
     def images(self, x: Tensor) -> Tensor:
-        """Return the images of a map as a view, (h, N, W, C)."""
+        """Return a view of the map without separators, shape (h, N, W, C)."""
         return x.view(len(x), self._images, self._stride, x.shape[2])[
             :, :, : self._width
         ]
 
     def scratch(self, rows: int, like: Tensor) -> Tensor:
-        """Return a map like another whose columns between images are zero."""
+        """Return scratch space of `rows` rows whose separator columns are zero."""
         shape = (rows, *like.shape[1:])
         held = self._scratch.get(like.shape[2])
         if held is None or len(held) < rows:

@@ -1,12 +1,12 @@
-"""Rows stream through a trained network: the same function, never the whole image.
+"""Run a trained network row by row, without holding feature maps of the whole image.
 
-Every 3×3 convolution keeps the last two rows it has seen, and is one row behind. Where
-maps are added (residuals, gates, fusion, the image itself), those that are ahead wait
-for the others (`memnet_core.model.row_buffers`). Nothing is computed twice. The first
-and the last row of an image see zeros beyond it in every convolution, as they do where
-the whole image is computed: that is the special case of one strip.
+Every 3×3 convolution keeps the last two input rows and lags by one row. Where maps are
+added (residuals, gates, fusion, the input image), earlier rows are buffered until the
+others arrive (`memnet_core.model.row_buffers`). Nothing is computed twice. Zero padding
+at the first and last row is the same as for the whole image, which is the special case
+of one strip.
 
-Several images of one size lie side by side, with a column of zeros between them.
+Images of one size are processed side by side, separated by a column of zeros.
 """
 
 from __future__ import annotations

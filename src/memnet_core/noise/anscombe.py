@@ -1,7 +1,7 @@
-"""The generalized Anscombe transform: noise of photons becomes the same everywhere.
+"""Generalized Anscombe transform: stabilize the variance of Poisson-Gaussian noise.
 
-All in photo-electrons above black: a count of `mean` electrons has a variance of
-mean + read², and its transform one of 1.
+Values are photo-electrons above black. A count with mean m has variance m + read²; its
+transform has variance 1.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["electrons_of", "exact_unbiased_inverse", "forward", "mean_stabilized"]
 
 _FEW = 30.0
-"""Mean electrons from which on the closed form is right to 0.02 of one."""
+"""Mean electrons above which the closed form is accurate to 0.02 electrons."""
 
 _NODES = 40
 """Nodes of the quadrature over the read noise; 20 give the same to 0.001 electrons."""
 
 
 def forward(electrons: NDArray[np.float64], read: float) -> NDArray[np.float64]:
-    """Return the transform, of which noise has a standard deviation of about 1.
+    """Transform counts so that their noise has a standard deviation of about 1.
 
-    Below black, where only noise leads, it goes on straight instead of ending: else
-    what read noise does there would be lost, and dark ground would get brighter.
+    Below black, where only noise leads, the transform continues as a straight line.
+    Clipping there would lose negative read noise and brighten dark background.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def forward(electrons: NDArray[np.float64], read: float) -> NDArray[np.float64]:
 
 
 def electrons_of(values: NDArray[np.float64], read: float) -> NDArray[np.float64]:
-    """Return the electrons of which these are the transforms."""
+    """Invert `forward` algebraically."""
     corner = _corner(read)
     straight = (values - corner) * (corner / 2)
     bent = (values**2 - corner**2) / 4

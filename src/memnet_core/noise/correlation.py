@@ -1,4 +1,4 @@
-"""Whether neighboring pixels share their noise, and how strong it is then."""
+"""Estimate whether noise is spatially correlated, and its standard deviation."""
 
 from __future__ import annotations
 
@@ -21,40 +21,42 @@ __all__ = [
 ]
 
 Grain = Literal["white", "correlated"]
-"""How neighboring pixels' noise goes together: not at all, or more or less."""
+"""Spatial correlation of the noise: none, or some."""
 
 NORMAL_MEDIAN = 0.6744897501960817
 """Median of the magnitude of a normal variable with unit deviation."""
 
 _CORRELATED_FROM = 1.6
-"""White noise reads 1.0 to 1.3 where pictures are quiet; blurred by 0.4 px, 1.7."""
+"""Ratio of coarse to fine band above which noise counts as correlated. In quiet parts
+white noise measures 1.0 to 1.3; blurred by 0.4 px, 1.7."""
 
 _FAINTEST = 3.0
-"""Gray levels of 255 below which texture of clean photographs reads the same."""
+"""Smallest correlated noise in gray levels of 255; below, texture of clean photographs
+measures the same."""
 
 _QUIET = 0.25
-"""Fraction of the blocks that count, those with least in the coarser bands."""
+"""Fraction of the blocks to use: those with the least energy in the coarser bands."""
 
 _BLOCK = 8
-"""Coefficients of the second level along a block's sides: 32 pixels."""
+"""Side of a block in second-level coefficients: 32 pixels."""
 
 _CLIPPED = 0.03
-"""Share of a block's pixels at an end of the values from which on it is not looked at:
-there noise was cut off, which makes it look quiet."""
+"""Share of saturated pixels from which on a block is skipped: clipped noise looks
+quiet."""
 
 _FEWEST = 4
-"""Blocks below which those that were clipped have to do."""
+"""With fewer unclipped blocks, clipped ones are used, too."""
 
 _ERRORS = 3
-"""Standard errors by which quiet parts have to read less than a whole picture, for the
-difference to be one of texture."""
+"""Standard errors by which the estimate of quiet parts must lie below that of the whole
+image to attribute the difference to texture."""
 
 _ERROR = 1.16
-"""Standard error of a deviation found by a median, times the root of their number."""
+"""Relative standard error of a median-based deviation, times the root of the count."""
 
 
 class _Quiet(NamedTuple):
-    """Magnitudes in two bands of quiet blocks, and whether noise was cut off there."""
+    """Coefficient magnitudes of quiet blocks in two bands, and whether they clip."""
 
     fine: NDArray[np.float32]
     coarse: NDArray[np.float32]
@@ -62,23 +64,23 @@ class _Quiet(NamedTuple):
 
 
 class NoiseFound(NamedTuple):
-    """Grain of the noise and its standard deviation in gray levels of 255."""
+    """Correlation of the noise, and its standard deviation in gray levels of 255."""
 
     grain: Grain
     sigma: float
 
 
 def estimate_correlation(planes: Sequence[NDArray[np.float32]]) -> NoiseFound:
-    """Find grain and deviation of the noise in the quiet parts of a picture.
+    """Estimate correlation and standard deviation of noise in quiet parts of an image.
 
-    White noise is as strong in the finest diagonal wavelet band as in the next; noise
-    that was blurred is missing from the finest. What is missing tells the width of the
-    blur, and that how much of the noise the next band holds.
+    White noise has equal power in the two finest diagonal wavelet bands; a blur
+    attenuates the finest. The ratio of the bands determines the width of the blur, and
+    the width determines the share of the noise that the second band holds.
 
     Parameters
     ----------
     planes : sequence of ndarray of float32, shape (H, W)
-        The picture or a sample of it, values in [0, 1].
+        The image or a sample of it, values in [0, 1].
     """
     found = [quiet for plane in planes if (quiet := _quiet(plane)) is not None]
     if not found:
@@ -94,7 +96,7 @@ def estimate_correlation(planes: Sequence[NDArray[np.float32]]) -> NoiseFound:
 
 
 def estimate_sigma(plane: NDArray[np.float32]) -> float:
-    """Return the standard deviation of white noise in gray levels of 255.
+    """Estimate the standard deviation of white noise in gray levels of 255.
 
     The median of the finest diagonal wavelet coefficients (Donoho and Johnstone, 1994)
     of quiet parts, or of the whole picture where texture makes no difference: clean
@@ -120,12 +122,12 @@ def estimate_sigma(plane: NDArray[np.float32]) -> float:
 
 
 def _deviation(magnitudes: NDArray[np.float32]) -> float:
-    """Return the deviation in gray levels of 255 of normal variables."""
+    """Estimate the deviation of normal variables by their median, in gray levels."""
     return float(np.median(magnitudes)) / NORMAL_MEDIAN * 255
 
 
 def _quiet(plane: NDArray[np.float32]) -> _Quiet | None:
-    """Return two diagonal bands in quiet blocks that hold noise."""
+    """Select quiet, noisy blocks; return their coefficients in both diagonal bands."""
     import pywt
 
     if min(plane.shape) < 8 * _BLOCK:
@@ -151,7 +153,7 @@ def _quiet(plane: NDArray[np.float32]) -> _Quiet | None:
 
 
 def _blocks(band: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Return magnitudes, one row for each whole block."""
+    """Return the magnitudes of whole blocks, shape (blocks, side²)."""
     rows, columns = (length // side for length in band.shape)
     whole = np.abs(band[: rows * side, : columns * side])
     blocks: NDArray[np.float32] = (
@@ -162,7 +164,7 @@ def _blocks(band: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 @functools.cache
 def _by_width() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ratio of the bands and share in the coarser one, for widths of a blur.
+    """Tabulate the ratio of the bands and the gain of the coarser one by blur width.
 
     Both follow from the spectrum of Gaussian-blurred noise and the responses of the
     wavelet's filters; all three are separable.

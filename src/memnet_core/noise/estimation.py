@@ -23,59 +23,60 @@ if TYPE_CHECKING:
 __all__ = ["PoissonGaussianNoise", "estimate_noise_model", "noise_points"]
 
 _FEWEST = 150
-"""Coefficients in a class: its variance is then sure to 12 %."""
+"""Minimum coefficients of a class; the standard error of its variance is then 12 %."""
 
 _EVEN_CLASSES = 20
-"""Classes of equal size; the brightest, where sparse signals are, is halved on."""
+"""Number of classes of equal size; the brightest, with sparse signals, is split on."""
 
 _SMOOTH = 1.6
-"""Activity up to which surroundings are taken, where that of the smoothest is 1."""
+"""Maximum activity of the surroundings, relative to the smoothest ones."""
 
 _TRIMMED = 0.95
 """Share of squared coefficients that is averaged; the rest may be hot pixels."""
 
 _TRIMMED_SHARE = 0.7588
-"""What this share of the smallest squares of unit normal variables averages to."""
+"""Mean of the smallest 95 % of squared standard normal variables."""
 
 _TIED = 10
-"""Pixels that hold the very highest value where the camera was saturated."""
+"""Minimum number of pixels at the maximum that indicates saturation."""
 
 _CLEAR_ERRORS = 4
-"""Standard errors that a slope has to differ from none by."""
+"""Standard errors by which a significant slope exceeds zero."""
 
 _CLEAR_RATIO = 1.1
-"""Ratio of bright to dark noise from which on it matters: a tenth of a decibel."""
+"""Ratio of bright to dark noise from which on the model matters (0.1 dB)."""
 
 _MARGIN = 2
-"""Coefficients at each border that are left out: the transform extends the image."""
+"""Coefficients to skip at each border, where the transform extends the image."""
 
 _SMALLEST = 16
-"""Pixels along the shorter side of a block that tells anything."""
+"""Minimum side of a usable block in pixels."""
 
 _FLAT = 4
-"""Pixels to each side that hold one value where no camera was; counts of few photons
-also are the same over some pixels."""
+"""Reach of a constant neighborhood that counts as padding. Counts of few photons are
+also equal over some pixels, but not that many."""
 
 _ROUNDS = 30
-"""Rounds of reweighting; classes without outliers need three."""
+"""Iterations of reweighting; three suffice without outliers."""
 
 _LEAST = 0.02
-"""Part of the median variance that a line is taken to stay above."""
+"""Lower bound of the fitted variance, relative to the median variance."""
 
 _CLEAR_MISFIT = 0.3
-"""Cameras have a misfit of 0.03 to 0.15, an EMCCD of few photons up to 0.28; texture of
-clean pictures, if there is more of it in bright parts, of 0.2 to 0.5."""
+"""Maximum misfit of a clear model. Cameras have 0.03 to 0.15, an EMCCD at few photons
+up to 0.28; clean images with more texture in bright parts 0.2 to 0.5."""
 
 _LIKELY_MISFIT = 0.6
-"""Up to which noise still grows, if not along a line; clean pictures have up to 0.9."""
+"""Maximum misfit of a likely model (noise grows, but not linearly); clean images reach
+0.9."""
 
 _HUBER = 1.345
-"""Standard deviations up to which a class counts in full (95 % efficiency)."""
+"""Huber threshold in standard deviations (95 % efficiency for normal errors)."""
 
 
 @dataclass(frozen=True)
 class PoissonGaussianNoise:
-    """The noise of a channel.
+    """Poisson-Gaussian noise model of a channel: variance = gain·mean + constant.
 
     Attributes
     ----------
@@ -88,9 +89,9 @@ class PoissonGaussianNoise:
     error : float
         Standard error of the gain.
     misfit : float
-        By how much the variances differ from the line, as a fraction.
+        Median relative deviation of the variances from the line.
     dark, bright : float
-        Means of the darkest and the brightest parts that were looked at.
+        Means of the darkest and the brightest class.
     """
 
     gain: float
@@ -101,12 +102,12 @@ class PoissonGaussianNoise:
     bright: float
 
     def deviation(self, mean: float) -> float:
-        """Return the standard deviation of noise where the mean is `mean`."""
+        """Return the standard deviation of noise at a mean pixel value."""
         return float(np.sqrt(max(self.gain * mean + self.constant, 0.0)))
 
     @property
     def is_clear(self) -> bool:
-        """Whether noise grows with the signal, beyond doubt and enough to matter."""
+        """Whether noise grows with the signal, significantly and enough to matter."""
         return self._grows(_CLEAR_MISFIT)
 
     @property
@@ -119,7 +120,7 @@ class PoissonGaussianNoise:
         return ratio and self.gain > _CLEAR_ERRORS * self.error and self.misfit < misfit
 
     def __str__(self) -> str:
-        """Say it in words."""
+        """Describe gain and standard deviations in a phrase."""
         ends = (self.deviation(self.dark), self.deviation(self.bright))
         gain, dark, bright = (f"{float(f'{n:.2g}'):g}" for n in (self.gain, *ends))
         grows = f"σ {dark} to {bright} from dark to bright"
@@ -127,13 +128,13 @@ class PoissonGaussianNoise:
 
 
 def estimate_noise_model(blocks: Sequence[NDArray[Any]]) -> PoissonGaussianNoise | None:
-    """Estimate how the noise of a channel grows with its signal.
+    """Fit variance against mean of a channel.
 
-    The finest diagonal wavelet coefficients of white noise tell its variance. They are
-    sorted by the brightness around them into classes; in each, those with the
-    smoothest surroundings count. As neither the surroundings nor the mean of a class
-    contain the noise of the coefficients themselves, even images of a few
-    photo-electrons give an unbiased line. Noise that neighbors share reads too low.
+    The variance of white noise is that of the finest diagonal wavelet coefficients.
+    These are sorted into classes by the brightness around them; in each class those
+    with the smoothest surroundings are used. Neither the brightness nor the activity
+    contains the noise of the coefficient itself, so the fit is unbiased even at a few
+    photo-electrons. Spatially correlated noise is underestimated.
 
     Parameters
     ----------
@@ -165,11 +166,11 @@ def noise_points(
     Returns
     -------
     ndarray
-        Mean of each class of brightness that holds noise, rising.
+        Mean of each class with noise, ascending.
     ndarray
         Variance of its noise.
     ndarray
-        Number of coefficients that tell it.
+        Number of coefficients used.
     """
     found = [
         _coefficients(block[..., sample].astype(np.float64))
@@ -192,7 +193,7 @@ def noise_points(
 
 
 def _coefficients(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Return of each coefficient the brightness around, mean, square and activity."""
+    """Return (surrounding mean, mean, squared value, activity) of each coefficient."""
     import pywt
 
     spoiled = ~np.isfinite(plane)
@@ -214,7 +215,7 @@ def _coefficients(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]
 
 
 def _saturated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return where the highest value is, if more often than the one below it."""
+    """Mask pixels at the maximum if it is more frequent than the next lower value."""
     finite: NDArray[np.float64] = plane[np.isfinite(plane)]
     top = finite.max(initial=-np.inf)
     lower: NDArray[np.float64] = np.where(finite == top, -np.inf, finite)
@@ -227,7 +228,7 @@ def _saturated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _flat(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return where no camera was: areas of one value, such as those beside a mosaic."""
+    """Mask constant areas without camera noise, such as the padding of a mosaic."""
     same = np.zeros(plane.shape)
     same[1:, 1:] = (plane[1:, 1:] == plane[:-1, 1:]) & (plane[1:, 1:] == plane[1:, :-1])
     inside = _box(same, _FLAT) == (2 * _FLAT + 1) ** 2
@@ -236,7 +237,7 @@ def _flat(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _box(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
-    """Return sums over squares around each value; there is nothing beyond the edge."""
+    """Return box sums around each value, with zeros beyond the edge."""
     height, width = values.shape
     padded = np.pad(values, reach)
     across, summed = np.zeros((len(padded), width)), np.zeros((height, width))
@@ -248,7 +249,7 @@ def _box(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
 
 
 def _classes(count: int) -> list[slice]:
-    """Divide sorted coefficients into classes, the brightest into ever smaller ones."""
+    """Divide sorted coefficients into classes; halve the brightest repeatedly."""
     even = min(_EVEN_CLASSES, count // _FEWEST)
     cuts = [count * n // even for n in range(even)] if even else []
     while cuts and count - cuts[-1] >= 2 * _FEWEST:
@@ -272,7 +273,10 @@ def _fitted(
     variance: NDArray[np.float64],
     count: NDArray[np.float64],
 ) -> PoissonGaussianNoise:
-    """Return the line through variances, of which each is as sure as it is small."""
+    """Fit variance = gain·mean + constant by Huber-weighted least squares.
+
+    The variance of a sample variance v of n coefficients is 2v²/n.
+    """
     design = np.stack([mean, np.ones_like(mean)], 1)
     expected = np.full_like(variance, np.median(variance))
     weight = np.ones_like(variance)

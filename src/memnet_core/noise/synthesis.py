@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["HOT_MEAN", "WRAP", "Noise", "add_noise", "draw_noise"]
 
 HOT_MEAN = 6.0
-"""Mean brightness of hot pixels, in standard deviations of the noise."""
+"""Mean excess of hot pixels, in standard deviations of the noise."""
 
 WRAP = 8
-"""Pixels by which noise is made too large before it is blurred by Fourier transforms,
-which join opposite borders; the widest blur correlates pixels up to 6 px apart."""
+"""Padding in pixels before the periodic blur by FFT; the widest blur correlates pixels
+up to 6 px apart."""
 
 _BLURRED_SHARE = 0.35
 _WIDTHS = (0.35, 1.1)
@@ -68,7 +68,7 @@ class Noise(NamedTuple):
     hot : float
         Fraction of the pixels that are hot.
     misread : (float, float, float, float)
-        Logarithms of the factor by which the map told to the network is wrong, at the
+        Logarithms of the error factor of the level map fed to the network, at the
         corners of the patch.
     """
 
@@ -98,7 +98,7 @@ class Noise(NamedTuple):
         return factor
 
     def misreading(self, height: int, width: int) -> NDArray[np.float32]:
-        """Return told over true deviation at every pixel, shape (H, W)."""
+        """Return the ratio of level map to true deviation per pixel, shape (H, W)."""
         return np.exp(_interpolated(self.misread, height, width))
 
     def response(self, height: int, width: int) -> NDArray[np.float32]:
@@ -116,7 +116,7 @@ class Noise(NamedTuple):
 
 
 def draw_noise(sigma: float, rng: np.random.Generator) -> Noise:
-    """Draw the noise of a patch, of which each property has a probability of its own.
+    """Draw the noise of a patch; each property has its own probability.
 
     35 % is blurred by a Gaussian of 0.35 to 1.1 px, as demosaicing, resizing and drift
     correction do; 30 % grows with the signal; 15 % is of a strength that varies within
@@ -195,7 +195,7 @@ def add_noise(
     plane : ndarray, shape (H, W) or (H, W, 3)
         Clean pixels in [0, 255].
     noise : Noise
-        What the noise is like.
+        Parameters of the noise.
     rng : numpy.random.Generator
         Source of the noise.
 

@@ -1,1 +1,1 @@
-"""What the paper shows of its networks, for any model: Figures 4, 5 and 6."""
+"""Figures 4 to 6 of the paper for any model, and its tables reproduced."""

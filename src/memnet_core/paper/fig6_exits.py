@@ -1,4 +1,4 @@
-"""What each prediction of a network restores, and what it costs (Figures 4 and 6)."""
+"""Quality and cost of each intermediate prediction (Figures 4 and 6)."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ SIDE = 288
 """Side of the square image that the paper measures seconds on (section 5)."""
 
 _RUNS = 3
-"""Times of which the shortest counts: other programs only ever add to it."""
+"""Number of timings; the shortest counts, as other processes only add to it."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def score_predictions(
 
 
 def published_psnr(task: Task, folder: Path, level: float) -> dict[str, float]:
-    """Return what other systems reach on a known set, in dB, the weakest first."""
+    """Return the PSNR of other methods on a standard set in dB, in ascending order."""
     known = known_set(folder.name)
     tables = published(task.table, known.name) if known else {}
     found = {name: psnr for name, (psnr, _) in tables.get(level, {}).items()}

@@ -1,4 +1,4 @@
-"""Drawings of what `memnet analyze` finds, as PNG and SVG."""
+"""Figures of `memnet analyze`, as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _draw_bars(axes: Axes, gates: Sequence[GateNorms]) -> None:
 
 
 def draw_residuals(rows: Mapping[str, Residual]) -> Figure:
-    """Draw planes before and after, what was removed, and its correlation, by title."""
+    """Draw input, result, residual and its autocorrelation, one row per title."""
     from matplotlib.figure import Figure
 
     figure = Figure((10, 2.7 * len(rows)), layout="constrained")
@@ -256,7 +256,7 @@ def draw_predictions(
 
 
 def _draw_systems(axes: Axes, systems: Mapping[str, float], lowest: float) -> None:
-    """Draw what other systems reach, but for those that leave the input as it is."""
+    """Draw scores of other methods, except the unrestored input."""
     better = {name: psnr for name, psnr in systems.items() if psnr > lowest + 0.05}
     for number, (name, psnr) in enumerate(better.items()):
         axes.axhline(psnr, color="tab:red", linewidth=0.6, linestyle=":")

@@ -130,7 +130,7 @@ class Observation:
 def observations(
     norms: Mapping[str, Sequence[GateNorms]], tasks: Mapping[str, str]
 ) -> list[Observation]:
-    """Check what the paper says of Fig. 5, for each network.
+    """Check the paper's statements on Fig. 5 for each network.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def _tasks_differ(
 
 
 def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the distance of two distributions, and what is beyond chance."""
+    """Return the distance of two distributions, and the threshold of significance."""
     values = np.concatenate([a, b])
     shares = [
         np.searchsorted(np.sort(each), values, side="right") / each.size

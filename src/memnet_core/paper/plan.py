@@ -1,4 +1,4 @@
-"""What is reproduced, at which size, from which folders."""
+"""Plan of a reproduction: tables, scale and data folders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from memnet_core._util.sanitize import join_limited
-from memnet_core.errors import UsageError
+from memnet_core.errors import SettingRef, UsageError
 from memnet_core.evaluation.published import known_set, published, published_sets
 from memnet_core.model.architecture import Architecture
 from memnet_core.tasks import find_task
@@ -142,7 +142,7 @@ _VALIDATIONS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ReproductionPlan:
-    """What is reproduced.
+    """Plan of a reproduction.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class ReproductionPlan:
         return replace(network, architecture=shape)
 
     def settings(self, network: Network) -> dict[str, Any]:
-        """Return what `memnet_core.training.train` needs to know.
+        """Return the settings for `memnet_core.training.runner.train`.
 
         At the paper's size that is its recipe. With fewer steps its learning rate,
         which falls every 20 epochs, would never fall: then it is the recipe ``fast``,
@@ -266,9 +266,11 @@ class ReproductionPlan:
             outer = [path for path in sorted(self.data.iterdir()) if path.is_dir()]
             inner = [p for path in outer for p in sorted(path.iterdir()) if p.is_dir()]
         except OSError as error:
+            data = SettingRef("data")
             raise UsageError(
                 f"{error.filename} cannot be listed: {error.strerror}; give the folder "
-                "of the images with --data."
+                f"of the images with {data}.",
+                settings=[data],
             ) from error
         return {_plain(path.name): path for path in [*inner, *outer]}
 

@@ -1,4 +1,4 @@
-"""The paper's tables with our columns beside them: Markdown, CSV, curves, words."""
+"""Report: the paper's tables with our columns, as Markdown, CSV and curves."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _DEGRADED = "degraded"
 
 @dataclass(frozen=True)
 class Training:
-    """What training took: images and steps, megapixels of patches, minutes."""
+    """Training cost: images and steps, megapixels of patches, minutes."""
 
     images: int
     steps: int
@@ -163,7 +163,7 @@ def write_tables(plan: ReproductionPlan, outcomes: Mapping[str, Outcome]) -> lis
 def as_markdown(
     table: Table, outcomes: Mapping[str, Outcome], plan: ReproductionPlan
 ) -> str:
-    """Return a table of the paper, ours beside it, the order, and the networks."""
+    """Return a section: the paper's table with ours, the ranking, and the networks."""
     lines = _lines(table, outcomes)
     task = find_task(next(iter(table.networks.values())).task)
     paper = list(dict.fromkeys(system for line in lines for system in line.paper))
@@ -226,7 +226,7 @@ def order(table: Table, outcomes: Mapping[str, Outcome]) -> Iterator[str]:
 
 
 def _of(table: Table, outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    """Return what is known of a table's networks, by what the table calls them."""
+    """Return finished networks of a table by their labels in it."""
     return {
         title: outcomes[network.name]
         for title, network in table.networks.items()

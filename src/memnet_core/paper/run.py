@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core._util.sanitize import join_limited
-from memnet_core.errors import TrainingError, UsageError
+from memnet_core.errors import SettingRef, TrainingError, UsageError
 from memnet_core.evaluation.run import evaluate
 from memnet_core.inference.engine import Engine
 from memnet_core.model.checkpoint import load_model
@@ -20,8 +20,7 @@ from memnet_core.training.events import Finished
 from memnet_core.training.logs import read_log
 from memnet_core.training.loop import Trainer
 from memnet_core.training.recipes import config_from, write_config
-from memnet_core.training.runner import train_session
-from memnet_core.training.save_model import model_file
+from memnet_core.training.runner import model_file, train_session
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -127,7 +126,7 @@ def _notices(plan: ReproductionPlan) -> Generator[Notice, None, None]:
 
 
 def _trained(trainer: Trainer, command: str) -> Generator[Event, None, Training]:
-    """Train to the end of the schedule; return what it took, and remember it."""
+    """Train to the end of the schedule; return and store the training cost."""
     config = trainer.config
     with closing(train_session(trainer, command=command)) as events:
         for event in events:
@@ -142,7 +141,7 @@ def _trained(trainer: Trainer, command: str) -> Generator[Event, None, Training]
 
 
 def _finished(config: TrainingConfig) -> Training | None:
-    """Return what a run took, if it has come to its end.
+    """Return the training cost of a finished run.
 
     Raises
     ------
@@ -155,9 +154,11 @@ def _finished(config: TrainingConfig) -> Training | None:
     before = {_RENAMED.get(k, k): v for k, v in found["settings"].items()}
     if before != _settings(config):
         names = [k for k, v in _settings(config).items() if before.get(k) != v]
+        out = SettingRef("out")
         raise TrainingError(
             f"{config.out} was trained with other settings ({join_limited(names)}); "
-            "choose another folder with --out."
+            f"choose another folder with {out}.",
+            settings=[out],
         )
     return Training(**found["training"])
 
@@ -170,7 +171,7 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
 def _scored(
     network: Network, plan: ReproductionPlan, config: TrainingConfig, device: str
 ) -> dict[str, dict[str, list[float]]]:
-    """Return the scores of a network by set and level, measuring what is missing."""
+    """Return scores of a network by set and level; compute missing ones."""
     path = model_file(config)
     model, card = load_model(path)
     found = _read(config.out / _SCORES)
@@ -198,7 +199,7 @@ def _measured(
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return what a file of this module holds, if it is there and whole."""
+    """Read a file written by this module; None if missing or damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

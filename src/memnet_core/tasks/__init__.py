@@ -8,9 +8,8 @@ from __future__ import annotations
 from memnet_core.errors import UsageError
 from memnet_core.noise.correlation import Grain, NoiseFound, estimate_correlation
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
-from memnet_core.tasks.correlated import CorrelatedDenoise
 from memnet_core.tasks.deblock import Deblock
-from memnet_core.tasks.denoise import Denoise
+from memnet_core.tasks.denoise import CorrelatedDenoise, Denoise
 from memnet_core.tasks.super_resolution import SuperResolution
 
 __all__ = [

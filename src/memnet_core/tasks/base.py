@@ -83,18 +83,18 @@ class LevelFound:
 
 @dataclass(frozen=True, kw_only=True)
 class LevelField:
-    """How a form asks for a level.
+    """Properties of the form field for a level.
 
     Attributes
     ----------
     label : str
-        What stands beside the field.
+        Label of the field.
     value, low, high, step : float
-        What the field begins with, its bounds, and how far an arrow moves.
+        Initial value, bounds and step size.
     offered : bool
         Whether to choose from the levels of installed models instead.
     tooltip : str
-        What a number means.
+        Explanation of the number.
     """
 
     label: str
@@ -115,17 +115,17 @@ class Task(ABC):
     Attributes
     ----------
     name : str
-        What it is called in files and commands.
+        Identifier in files and commands.
     title : str
-        What it does, for people: ``Remove noise``.
+        Display name: ``Remove noise``.
     result : str
-        What an image is afterwards: ``denoised``.
+        Participle for restored images: ``denoised``.
     quantity, symbol, option : str
-        What a level measures, its sign, and the option of commands that gives it.
+        Quantity that a level measures, its symbol, and its command-line option.
     help : str
-        What the option means.
+        Help text of the option.
     bounds : (float, float)
-        Smallest and largest level there is.
+        Smallest and largest valid level.
     whole : bool
         Whether levels are whole numbers.
     ranges : bool
@@ -133,30 +133,29 @@ class Task(ABC):
     estimable : bool
         Whether `estimate` can find the level of some image.
     channels : str
-        What of colors is restored by default: ``luminance`` or ``each`` channel.
+        Part of color images to restore by default: ``luminance`` or ``each`` channel.
     noisy : bool
         Whether levels are deviations of noise in gray levels of 255.
     graded : bool
-        Whether it can be done by half, as a strength says.
+        Whether the result can be blended with the input by a strength.
     undoes_jpeg : bool
         Whether the result must not contradict the JPEG file it was made of.
     field : LevelField
-        How a form asks for the level.
+        Form field for the level.
     recipe_levels : mapping of str to Levels
-        What is trained for: by name of the recipe, and ``pairs``, for which the level
-        cannot be told; without that, training on pairs needs to be given one.
+        Training levels by name of the recipe. The key ``pairs`` is for training on
+        pairs of unknown level; without it, such training requires a level.
     validation_levels : tuple of float
-        What is validated on in training, as far as it is trained for.
+        Levels of validation, restricted to those trained for.
     standard_levels : tuple of float
-        What the protocol scores, as far as a model covers it.
+        Levels of the evaluation protocol, restricted to those the model covers.
     full_range : bool
-        Whether the protocol scores colors as MATLAB's ``rgb2gray``, from 0 to 255, or
-        else as the luminance of its ``rgb2ycbcr``, from 16 to 235.
+        Whether the protocol scores colors by MATLAB's ``rgb2gray`` (0 to 255) rather
+        than the luminance of its ``rgb2ycbcr`` (16 to 235).
     rounded : bool
         Whether the protocol rounds results to 8 bits.
     slack : (float, float)
-        By how much PSNR in dB and SSIM of a known set's degraded images may differ
-        from the published ones.
+        Tolerance of PSNR (dB) and SSIM of degraded images against published values.
     table : int
         Number of the table in the paper that holds its figures.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from memnet_core.errors import LevelError
-from memnet_core.jpeg.quality import _WELL_FITTING, estimate_quality
+from memnet_core.jpeg.coding import _WELL_FITTING, estimate_quality
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
 
 if TYPE_CHECKING:

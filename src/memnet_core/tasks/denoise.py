@@ -1,12 +1,12 @@
-"""Removing white Gaussian noise."""
+"""Removal of Gaussian noise: white, or shared by neighboring pixels."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from memnet_core.errors import LevelError
+from memnet_core.errors import LevelError, SettingRef
 from memnet_core.noise.correlation import estimate_sigma
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
 
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from memnet_core.tasks.base import Tables
 
-__all__ = ["Denoise", "gaussian_noise"]
+__all__ = [
+    "HOT_MEAN",
+    "CorrelatedDenoise",
+    "Denoise",
+    "NoiseKind",
+    "correlated_noise",
+    "draw_noise_kind",
+    "gaussian_noise",
+]
 
 
 class Denoise(Task):
@@ -66,8 +74,10 @@ class Denoise(Task):
     ) -> LevelFound:
         """Find the deviation, a mean over the planes; see `Task.estimate`."""
         if not planes:
+            sigma = SettingRef(self.option)
             raise LevelError(
-                "There are no pixels to estimate σ from; give it with --sigma."
+                f"There are no pixels to estimate σ from; give it with {sigma}.",
+                settings=[sigma],
             )
         found = float(np.mean([estimate_sigma(plane) for plane in planes]))
         return LevelFound(round(found, 1), f"σ estimated as {found:.1f}")
@@ -103,3 +113,112 @@ def gaussian_noise(
         Source of the noise.
     """
     return plane + rng.normal(0.0, sigma, plane.shape)
+
+
+_MARGIN = 6
+"""Reach of the widest blur in pixels, with some reserve (5 standard deviations)."""
+
+_WIDTHS = (0.3, 1.1)
+_WHITE_SHARE = 0.25
+_ROWS_SHARE = 0.2
+_HOT_SHARE = 0.2
+
+HOT_MEAN = 6.0
+"""Mean excess of hot pixels, in standard deviations of the noise."""
+
+
+class CorrelatedDenoise(Denoise):
+    """Removal of noise that is white or blurred by up to 1.1 pixels.
+
+    Levels are those of `Denoise`: the standard deviation of a single pixel.
+    """
+
+    def receptive_margin(self, level: float) -> int:
+        """Return the reach of the widest blur in pixels."""
+        return _MARGIN
+
+    def degrade(
+        self, plane: NDArray[Any], level: float, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Add noise with a random correlation; see `Task.degrade`."""
+        noise = level * correlated_noise(plane.shape, rng)
+        degraded: NDArray[np.float64] = plane + noise
+        return degraded
+
+
+def correlated_noise(
+    shape: tuple[int, ...], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw noise of unit standard deviation and of a random kind.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (H, W) or (H, W, 3).
+    rng : numpy.random.Generator
+        Source of the noise.
+    """
+    down, across, rows, hot = draw_noise_kind(rng)
+    noise = rng.standard_normal(shape)
+    if down:
+        noise = _blurred(noise, down, across)
+    noise /= noise.std()
+    if rows:
+        offsets = rng.standard_normal((shape[0], *(1,) * (len(shape) - 1)))
+        noise = np.sqrt(1 - rows**2) * noise + rows * offsets
+    if hot:
+        is_hot = rng.random(shape) < hot
+        noise[is_hot] += rng.exponential(HOT_MEAN, int(is_hot.sum()))
+    return noise
+
+
+class NoiseKind(NamedTuple):
+    """Spatial properties of noise.
+
+    Attributes
+    ----------
+    down, across : float
+        Standard deviations in pixels of the Gaussian blur along columns and rows; 0
+        for white noise.
+    rows : float
+        Standard deviation of row offsets relative to the noise.
+    hot : float
+        Fraction of the pixels that are hot.
+    """
+
+    down: float
+    across: float
+    rows: float
+    hot: float
+
+
+def draw_noise_kind(rng: np.random.Generator) -> NoiseKind:
+    """Draw spatial properties of noise.
+
+    A quarter is white; the rest is blurred by a Gaussian of 0.3 to 1.1 pixels, which
+    may differ along rows and columns. A fifth has row offsets, a fifth hot pixels (one
+    in 300 to 10,000).
+    """
+    down = across = 0.0
+    if rng.random() >= _WHITE_SHARE:
+        down = across = rng.uniform(*_WIDTHS)
+        if rng.random() < 0.2:
+            across = rng.uniform(*_WIDTHS)
+    rows = rng.uniform(0.1, 0.5) if rng.random() < _ROWS_SHARE else 0.0
+    hot = 10 ** rng.uniform(-4, -2.5) if rng.random() < _HOT_SHARE else 0.0
+    return NoiseKind(down, across, rows, hot)
+
+
+def _blurred(
+    noise: NDArray[np.float64], down: float, across: float
+) -> NDArray[np.float64]:
+    """Blur by Gaussians of these standard deviations, with periodic borders."""
+    rows, columns = (np.fft.fftfreq(length) for length in noise.shape[:2])
+    kept = np.exp(
+        -2 * np.pi**2 * ((down * rows[:, None]) ** 2 + (across * columns) ** 2)
+    )
+    kept = kept.reshape(*kept.shape, *(1,) * (noise.ndim - 2))
+    blurred: NDArray[np.float64] = np.fft.ifft2(
+        np.fft.fft2(noise, axes=(0, 1)) * kept, axes=(0, 1)
+    ).real
+    return blurred

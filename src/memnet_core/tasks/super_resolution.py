@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from memnet_core.errors import LevelError
+from memnet_core.errors import LevelError, SettingRef
 from memnet_core.image_ops.resize import imresize
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
 
@@ -66,7 +66,11 @@ class SuperResolution(Task):
         self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
     ) -> LevelFound:
         """Raise, as a scale is a wish and nothing that an image has."""
-        raise LevelError("The scale of super-resolution has to be given, with --scale.")
+        scale = SettingRef(self.option)
+        raise LevelError(
+            f"The scale of super-resolution has to be given, with {scale}.",
+            settings=[scale],
+        )
 
     def degrade(
         self, plane: NDArray[Any], level: float, rng: np.random.Generator

@@ -1,4 +1,4 @@
-"""The state of a run, which every sitting saves and the next one goes on with."""
+"""Training state of a run: what is saved, and read on resume."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _MAGIC = b"memnet-state-1 "
 
 
 class RunIdentity:
-    """What the weights of a run follow from, on one kind of CPU bit by bit.
+    """Everything that determines the weights of a run, bit by bit on one kind of CPU.
 
     Parameters
     ----------
     config : TrainingConfig
-        The run; where it is kept makes no difference.
+        The run; its output folder is ignored.
     *images : TrainingImages
-        What it trains and validates on.
+        Training and validation images.
     """
 
     def __init__(self, config: TrainingConfig, *images: TrainingImages) -> None:
@@ -49,7 +49,7 @@ class RunIdentity:
         self._images = {each.use: each.digest for each in images}
 
     def as_state(self) -> dict[str, Any]:
-        """Return what `check` needs to know in a later sitting."""
+        """Return the part of the state that `check` compares on resume."""
         return {
             "config": self._config.model_dump_json(exclude={"out"}),
             "images": self._images,
@@ -57,12 +57,12 @@ class RunIdentity:
         }
 
     def check(self, state: dict[str, Any]) -> str:
-        """Check that a state is of this run, which may have become longer.
+        """Check that a state belongs to this run, which may have been extended.
 
         Returns
         -------
         str
-            What may keep the weights from being the same bit by bit, or nothing.
+            A remark on why weights may not be reproduced bit by bit, or nothing.
 
         Raises
         ------
@@ -89,14 +89,14 @@ class RunIdentity:
                 f"{out} holds a run with other settings ({', '.join(different)}); "
                 "choose another output folder, or resume it without settings."
             )
-        for use, digest in state.get("images", {}).items():
+        for use, digest in state["images"].items():
             if digest != self._images.get(use):
                 raise TrainingError(
                     f"The images to {use} on are not those of the run in {out} so far; "
                     "put these back, or choose another output folder."
                 )
         now = torch.get_num_threads()
-        before = state.get("threads") or now
+        before = state["threads"]
         remark = _LONGER if is_longer else ""
         if before == now or self._config.minutes is not None:
             return remark
@@ -107,19 +107,19 @@ class RunIdentity:
 
 
 def _is_longer(saved: TrainingConfig, now: TrainingConfig) -> bool:
-    """Whether a run has the same kind of length as before, and more of it."""
+    """Whether the length has the same unit as before and has grown."""
     pairs = [(getattr(saved, name), getattr(now, name)) for name in _LENGTHS]
     return any(before and after and after > before for before, after in pairs)
 
 
 class _CheckpointSchema(BaseModel):
-    """The numbers of a state, which no weights depend on but what follows does."""
+    """Schema of a state file."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     config: str
-    images: dict[str, str] = {}
-    threads: Annotated[int, Field(ge=1)] | None = None
+    images: dict[str, str]
+    threads: Annotated[int, Field(ge=1)]
     model: dict[str, Any]
     average: dict[str, Any]
     optimizer: dict[str, Any]
@@ -163,7 +163,7 @@ def read_state(path: Path, device: torch.device) -> dict[str, Any]:
         If the file is none, or damaged.
     """
     try:
-        if not path.is_file():  # a pipe, for example, would be waited for
+        if not path.is_file():  # reading a pipe would block
             raise ValueError("no regular file")
         state: dict[str, Any] = torch.load(
             io.BytesIO(_checked(path.read_bytes())),
@@ -187,7 +187,7 @@ def read_state(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def _checked(content: bytes) -> memoryview | bytes:
-    """Return what `torch.save` wrote, unless a bit of it has changed."""
+    """Return the bytes that `torch.save` wrote; raise ValueError if they changed."""
     head = len(_MAGIC) + 64 + 1
     data = memoryview(content)[head:]
     digest = hashlib.sha256(data).hexdigest().encode()

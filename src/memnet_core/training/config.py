@@ -23,7 +23,7 @@ from memnet_core.inference.settings import RangeChoice
 from memnet_core.model.architecture import Architecture
 from memnet_core.tasks import CORRELATED, Grain, Levels, Task, find_task
 
-__all__ = ["Phase", "TrainingConfig", "validated_config"]
+__all__ = ["Phase", "TrainingConfig", "file_name", "validated_config"]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -35,11 +35,18 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """Return a name that a file can have.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(
             f"a name begins with a letter or digit and holds only these, '.', '_' and "
-            f"'-', unlike {name!r}; give another one with --name"
+            f"'-', unlike {name!r}; give another name"
         )
     return name
 
@@ -57,7 +64,7 @@ def _several(value: object) -> object:
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
-Name = Annotated[str, AfterValidator(_file_name)]
+Name = Annotated[str, AfterValidator(file_name)]
 TaskName = Annotated[str, AfterValidator(_task_name)]
 
 
@@ -104,7 +111,7 @@ class TrainingConfig(BaseModel):
         Degradation levels.
     grain : str
         Of noise to remove: ``white``, or ``correlated``, which neighboring pixels
-        share; see `memnet_core.tasks.correlated`.
+        share; see `memnet_core.tasks.denoise`.
     noise : str
         Of noise to remove: ``white``, or ``all``, blurred, of photons and uneven, with
         the map of its deviation as level; see `memnet_core.noise.synthesis`.
@@ -122,13 +129,13 @@ class TrainingConfig(BaseModel):
     phases : tuple of Phase
         Shapes of the batches.
     luminance : str
-        What becomes of colors in training, unless the network restores them together
-        or the task is scored in full range:
+        How color images become gray training patches, unless the network restores
+        colors jointly or the task is scored in full range:
         ``studio``, the luminance from 16 to 235 that the protocol scores, or ``both``,
         half of the patches in full range.
     plain_share : float
         Fraction of the patches that are flat, cut off at white or black, or made by
-        program; see `memnet_core.training.synthetic_pictures`.
+        program; see `memnet_core.training.data.synthetic_pictures`.
     dim_share : float
         Fraction of the patches that are darkened or lose contrast.
     history_share : float

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from memnet_core.errors import TrainingError
+from memnet_core.errors import SettingRef, TrainingError
 from memnet_core.model.checkpoint import load_model
 from memnet_core.model.network import pad_to_multiple
 
@@ -40,6 +40,8 @@ _UNREADABLE = (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile, zli
 
 _SMFA_POOLED = 8
 """Side of the cells whose maxima SMFANet looks at."""
+
+_TEACHER, _LEVELS = SettingRef("teacher"), SettingRef("levels")
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def smfanet(weights: Weights, colors: Tensor) -> Tensor:
 
 
 def _smfa(weights: Weights, name: str, features: Tensor) -> Tensor:
-    """Self-modulation: maxima of cells and variances beside local detail."""
+    """Self-modulation: pooled maxima and variances, plus a local detail branch."""
     size = (features.shape[2], features.shape[3])
     y, x = _convolved(weights, f"{name}.linear_0", features).chunk(2, 1)
     cells = [max(side // _SMFA_POOLED, 1) for side in size]
@@ -153,7 +155,7 @@ def _smfa(weights: Weights, name: str, features: Tensor) -> Tensor:
 
 
 def _pcfn(weights: Weights, name: str, features: Tensor) -> Tensor:
-    """Feed-forward layers of which a part sees neighbors."""
+    """Feed-forward layers; only the first channels pass a spatial convolution."""
     h = F.gelu(_convolved(weights, f"{name}.conv_0", features))
     part = len(weights[f"{name}.conv_1.weight"])
     seen = F.gelu(_convolved(weights, f"{name}.conv_1", h[:, :part]))
@@ -205,13 +207,15 @@ def read_teachers(config: TrainingConfig, device: torch.device) -> dict[int, Tea
         if twice := teachers.keys() & set(serves):
             at = f" for scale {min(twice)}" if min(twice) > 1 else ""
             raise TrainingError(
-                f"{path} teaches what another --teacher does{at}; give one of them."
+                f"{path} teaches what another {_TEACHER} does{at}; give one of them.",
+                settings=[_TEACHER],
             )
         teachers |= dict.fromkeys(serves, teacher)
     if missing := [scale for scale in scales if scale not in teachers]:
         raise TrainingError(
-            f"No teacher enlarges by {missing[0]}; give one more --teacher, or other "
-            "--levels."
+            f"No teacher enlarges by {missing[0]}; give one more {_TEACHER}, or "
+            f"other {_LEVELS}.",
+            settings=[_TEACHER, _LEVELS],
         )
     return teachers
 
@@ -288,7 +292,8 @@ def _check(path: Path, what: str, fits: bool) -> None:
     if not fits:
         raise TrainingError(
             f"{path} teaches {what}, which is not what this run learns; give another "
-            "--teacher."
+            f"{_TEACHER}.",
+            settings=[_TEACHER],
         )
 
 

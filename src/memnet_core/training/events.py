@@ -1,4 +1,4 @@
-"""What a training run tells those who drive it."""
+"""Events that a training run yields."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ __all__ = [
 
 @dataclass(frozen=True)
 class StepDone:
-    """One more step is taken; closing the run now loses nothing."""
+    """One more step is complete; the run can be closed here without loss."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where a run stands, with means since the last report.
+    """Progress of a run, with means since the last report.
 
     Attributes
     ----------
     step : int
         Steps taken so far.
     minutes, minutes_left : float
-        Time that the run took so far, and that it will still take.
+        Time elapsed, and estimated time left.
     fraction : float
         Part of the schedule that is over.
     loss : float
-        Mean training loss, with one error all along, also where training changes it.
+        Mean training loss; it keeps one error function even if phases change theirs.
     learning_rate : float
-        That of the last step.
+        Learning rate of the last step.
     patches_per_second, pixels_per_second : float
         Training speed.
     """
@@ -73,7 +73,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Validated:
-    """How good the averaged network is, in evaluation mode.
+    """Validation of the averaged network, in evaluation mode.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Validated:
     curve : tuple of CurvePoint
         This and all earlier validations of the run.
     watch : dict of str to float
-        What shows early that a run goes wrong: ``weights/LAYER``, the root mean square
+        Early signs of a failing run: ``weights/LAYER``, the root mean square
         of its weights; ``memory/m``, the mean of |B_m|; ``prediction/m``, PSNR of y_m
         in dB at the middle level. A dead block has the PSNR of the block before it.
     """

@@ -1,11 +1,11 @@
-"""Training from a model that is there: which one, and when there are too few data."""
+"""Fine-tuning: choose the initial model, and decide if a data set is small."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from memnet_core.errors import ModelError, TrainingError
+from memnet_core.errors import ModelError, SettingRef, TrainingError
 from memnet_core.io import open_scenes
 from memnet_core.model.registry import find_model, installed
 from memnet_core.training.data.clean_images import image_files
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["FEW_MEGAPIXELS", "is_small_dataset", "start_card"]
 
 FEW_MEGAPIXELS = 50
-"""Up to so many a trained model is gone on with: some 300 pictures of BSD."""
+"""Data sets up to this size start from a trained model; about 300 images of BSD."""
 
 
 def start_card(start: str | None, task: str | None, grain: Grain = "white") -> Card:
@@ -29,11 +29,11 @@ def start_card(start: str | None, task: str | None, grain: Grain = "white") -> C
     Parameters
     ----------
     start : str, optional
-        Its name or file; by default the model for the task that ships.
+        Name or file of the model; by default the shipped model for the task.
     task : str, optional
-        What it has to be for.
+        Task that the model has to be for.
     grain : str
-        Of the noise that the one that ships removes.
+        Noise correlation of the shipped model: ``white`` or ``correlated``.
 
     Raises
     ------
@@ -46,8 +46,10 @@ def start_card(start: str | None, task: str | None, grain: Grain = "white") -> C
         cards = [e.card for e in installed()[0] if e.is_shipped and e.card.task == task]
         fitting = [c for c in cards if c.grain == grain] or cards
         if not fitting:
+            init = SettingRef("init")
             raise ModelError(
-                f"No model for {task} ships, to go on from; give one with --init."
+                f"No model for {task} ships, to go on from; give one with {init}",
+                settings=[init],
             )
         return fitting[0]
     card = find_model(start).card

@@ -1,32 +1,40 @@
-"""The logs of a run: a table, TensorBoard, and pictures."""
+"""Logs of a run: CSV table, TensorBoard events, curves and example patches."""
 
 from __future__ import annotations
 
 import csv
+import importlib.util
 import math
 import time
 from typing import TYPE_CHECKING
 
 from memnet_core._util.atomic_write import replaced_when_complete
+from memnet_core._util.sanitize import escape_mathtext
+from memnet_core.image_ops.metrics import psnr
 from memnet_core.training.events import Row, TrainingProgress, Validated
-from memnet_core.training.plots import draw_curves, draw_examples
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
-    from memnet_core.training.events import Event
+    from matplotlib.figure import Figure
 
-__all__ = ["RunLog", "read_log"]
+    from memnet_core.training.events import Event, Example, Row
 
+__all__ = [
+    "RunLog",
+    "draw_curves",
+    "draw_examples",
+    "read_log",
+]
 
 _LOG = "log.csv"
 _HEADER = ["step", "minutes", "quantity", "value"]
 
 
 def read_log(out: Path) -> list[Row]:
-    """Return the rows of a run's log; lines that are cut or damaged are left out."""
+    """Read the rows of a run's log; truncated or damaged lines are skipped."""
     path = out / _LOG
     if not path.is_file():
         return []
@@ -35,7 +43,7 @@ def read_log(out: Path) -> list[Row]:
 
 
 def _row(line: str) -> Row | None:
-    # A line that is cut has no end; its number may have lost digits.
+    # A truncated line has no line end, and its number may have lost digits.
     if not line.endswith("\n"):
         return None
     try:
@@ -46,9 +54,10 @@ def _row(line: str) -> Row | None:
 
 
 class _Board:
-    """TensorBoard's events, written at once.
+    """Write TensorBoard events synchronously.
 
-    Its own writer has a thread, which a full disk ends, and the run then waits for it.
+    tensorboardX's own writer uses a thread; a full disk ends it, and the run waits
+    for it.
     """
 
     def __init__(self, folder: Path, purge_from: int | None) -> None:
@@ -77,14 +86,16 @@ class _Board:
 
 
 class RunLog:
-    """Writes ``log.csv``, TensorBoard events, ``curves.png`` and ``patches.png``.
+    """Write ``log.csv``, ``curves.png`` and ``patches.png`` into the folder of a run.
+
+    TensorBoard events are written, too, if tensorboardX is installed.
 
     Parameters
     ----------
     out : Path
         Folder of the run.
     step : int
-        Where it goes on; what an interrupted sitting logged after that is left out.
+        Step to resume from; rows logged after it are dropped.
     """
 
     def __init__(self, out: Path, step: int) -> None:
@@ -97,7 +108,9 @@ class RunLog:
             csv.writer(file).writerows([_HEADER, *rows])
         self._file = (out / _LOG).open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
-        self._board = _Board(out / "tensorboard", step + 1 if rows else None)
+        self._board = None
+        if importlib.util.find_spec("tensorboardX"):  # of the extra "tensorboard"
+            self._board = _Board(out / "tensorboard", step + 1 if rows else None)
 
     def __enter__(self) -> Self:
         return self
@@ -109,7 +122,8 @@ class RunLog:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
-        self._board.close()
+        if self._board:
+            self._board.close()
 
     def add(self, event: Event) -> None:
         """Log reports and validations; after a validation draw the pictures."""
@@ -133,4 +147,84 @@ class RunLog:
     ) -> None:
         self._writer.writerow([event.step, f"{event.minutes:.3f}", quantity, value])
         self._file.flush()
-        self._board.add(quantity, value, event.step)
+        if self._board:
+            self._board.add(quantity, value, event.step)
+
+
+def draw_curves(rows: list[Row], input_psnr: dict[str, float], path: Path) -> None:
+    """Plot the curves of a run over its minutes.
+
+    Four panels: losses, gain in PSNR, gain of each intermediate prediction, and the
+    size of the weights of each layer.
+
+    Parameters
+    ----------
+    rows : list of Row
+        Its log.
+    input_psnr : dict of str to float
+        PSNR of the degraded images in dB, by level.
+    path : Path
+        PNG file to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure((11, 8), layout="constrained")
+    (losses, gains), (predictions, weights) = figure.subplots(2, 2)
+    for quantity, label in (
+        ("loss/training mean", "training"),
+        ("loss/evaluation", "evaluation"),
+    ):
+        points = [(minutes, v) for _, minutes, name, v in rows if name == quantity]
+        losses.plot(*zip(*points, strict=True), "o-", label=label)
+    # The logarithm of an error is negative already.
+    is_log = any(v <= 0 for _, _, name, v in rows if name.startswith("loss/"))
+    losses.set(xlabel="minutes", ylabel="loss", yscale="linear" if is_log else "log")
+    for level, before in input_psnr.items():
+        points = [(m, v - before) for _, m, name, v in rows if name == f"PSNR/{level}"]
+        gains.plot(*zip(*points, strict=True), "o-", label=level)
+    gains.set(xlabel="minutes", ylabel="gain in PSNR on validation images (dB)")
+    for axes, kind, label in (
+        (predictions, "prediction/", "PSNR of the intermediate predictions (dB)"),
+        (weights, "weights/", "root mean square of weights"),
+    ):
+        names = dict.fromkeys(name for _, _, name, _ in rows if name.startswith(kind))
+        for quantity in names:
+            points = [(minutes, v) for _, minutes, name, v in rows if name == quantity]
+            name = quantity.removeprefix(kind)
+            axes.plot(*zip(*points, strict=True), ".-", label=escape_mathtext(name))
+        axes.set(xlabel="minutes", ylabel=label)
+    for axes in (losses, gains, predictions, weights):
+        if axes.lines:
+            axes.legend(fontsize="small", ncols=2)
+        axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def draw_examples(examples: tuple[Example, ...], path: Path) -> None:
+    """Draw degraded, restored and clean patches side by side, a row for each."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((9, 3.2 * len(examples)), layout="constrained")
+    for row, example in zip(
+        figure.subplots(len(examples), 3, squeeze=False), examples, strict=True
+    ):
+        planes = {
+            f"{example.name}, {psnr(example.clean, example.degraded):.2f} dB": (
+                example.degraded
+            ),
+            f"restored, {psnr(example.clean, example.restored):.2f} dB": (
+                example.restored
+            ),
+            "clean": example.clean,
+        }
+        for axes, (title, plane) in zip(row, planes.items(), strict=True):
+            shown = plane.clip(0, 255).round().astype("uint8")
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.set_title(escape_mathtext(title))
+            axes.set_axis_off()
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replaced_when_complete(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)

@@ -13,14 +13,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from memnet_core._util.devices import select_device
+from memnet_core._util.devices import is_reduced, select_device
 from memnet_core.errors import TrainingError
 from memnet_core.model.card import CurvePoint
 from memnet_core.model.checkpoint import load_model
 from memnet_core.model.network import MemNet
 from memnet_core.model.registry import find_model
 from memnet_core.training import distributed
-from memnet_core.training.batchnorm import norms, recalibrate, synchronize
 from memnet_core.training.checkpoint import (
     STATE_FILE,
     RunIdentity,
@@ -30,6 +29,7 @@ from memnet_core.training.checkpoint import (
 from memnet_core.training.data.gpu_sampler import sampler_on
 from memnet_core.training.data.images import training_images, validation_images
 from memnet_core.training.data.sampler import GridPatches
+from memnet_core.training.distributed import norms, recalibrate, synchronize
 from memnet_core.training.events import (
     Event,
     Finished,
@@ -38,13 +38,13 @@ from memnet_core.training.events import (
     Validated,
 )
 from memnet_core.training.losses import (
+    RunningMean,
     charbonnier,
     half_mse,
     half_sse,
     log_squared_error,
     memnet_loss,
 )
-from memnet_core.training.meter import RunningMean
 from memnet_core.training.optim import (
     clip_gradients,
     diverged,
@@ -52,7 +52,6 @@ from memnet_core.training.optim import (
     learning_rate,
     make_optimizer,
 )
-from memnet_core.training.precision import is_reduced
 from memnet_core.training.validation import RESERVED_STEPS, Validation, weight_sizes
 from memnet_core.training.weight_transfer import expand_model
 

@@ -1,10 +1,14 @@
-"""The loss of eq. 12, with the paper's squared error or a smooth absolute one."""
+"""The loss of eq. 12, its error functions, and the mean of losses over steps."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+
+from memnet_core.training import distributed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from memnet_core.model.network import Prediction
 
 __all__ = [
+    "RunningMean",
     "charbonnier",
     "half_mse",
     "half_sse",
@@ -33,16 +38,16 @@ def half_mse(y: Tensor, clean: Tensor) -> Tensor:
 
 
 def charbonnier(y: Tensor, clean: Tensor) -> Tensor:
-    """Return √((x̃ − y)² + ε), averaged over the pixels; it learns faster at first."""
+    """Return √((x̃ − y)² + ε), averaged over the pixels; converges faster at first."""
     return ((y - clean).square() + 1e-6).sqrt().mean()
 
 
 def log_squared_error(y: Tensor, clean: Tensor) -> Tensor:
     """Return ln((x̃ − y)² + ε), the square averaged over each patch, in [0, 1]².
 
-    A patch counts by the ratio of its error to what it was, so that weak noise is
-    learned as well as strong noise, and PSNR is what falls out. ε = 1e-6 is an error of
-    a quarter of a gray level.
+    The gradient depends on the relative error of a patch, so weak noise counts as much
+    as strong noise, and the loss is linear in PSNR (dB). ε = 1e-6 corresponds to an
+    error of a quarter of a gray level.
     """
     return ((y - clean).square().flatten(1).mean(1) + 1e-6).log().mean()
 
@@ -58,7 +63,7 @@ def memnet_loss(
     Parameters
     ----------
     prediction : Prediction
-        What the network made of the degraded planes, shape (N, C, H, W).
+        Predictions of shape (N, C, H, W) for the degraded planes.
     clean : Tensor
         The clean planes, of the same shape.
     error : callable
@@ -72,3 +77,27 @@ def memnet_loss(
     weight = 1 / (blocks + 1) if alpha is None else alpha
     supervised = torch.stack([error(y, clean) for y in prediction.intermediate]).sum()
     return weight * error(prediction.output, clean) + (1 - weight) / blocks * supervised
+
+
+@dataclass
+class RunningMean:
+    """Sums over steps; patches and pixels count those of all processes."""
+
+    steps: int = 0
+    loss_sum: float = 0.0
+    patches: int = 0
+    pixels: int = 0
+    seconds: float = 0.0
+
+    def add(self, loss: float, clean: Tensor, seconds: float) -> None:
+        """Add a step on clean patches of shape (N, C, H, W)."""
+        self.steps += 1
+        self.loss_sum += loss
+        self.patches += len(clean) * distributed.world()
+        self.pixels += clean[:, 0].numel() * distributed.world()
+        self.seconds += seconds
+
+    @property
+    def loss(self) -> float:
+        """Mean loss, or NaN before the first step."""
+        return self.loss_sum / self.steps if self.steps else math.nan

@@ -1,4 +1,10 @@
-"""Optimizer, learning rate, clipping and moving average of a run."""
+"""Optimizers (with Muon), learning rate, clipping and moving average of a run.
+
+Muon orthogonalizes the momentum of convolution weights: K. Jordan et al., *Muon: An
+optimizer for hidden layers in neural networks*, 2024. Its step is scaled as in J. Liu
+et al., *Muon is scalable for LLM training*, 2025, so that it shares a learning rate
+with AdamW.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +14,35 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from memnet_core.errors import TrainingError
-from memnet_core.training.muon import Muon
+from memnet_core.errors import SettingRef, TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from memnet_core.model.network import MemNet
 
 __all__ = [
+    "Muon",
     "Optimization",
     "clip_gradients",
     "diverged",
     "ema_update",
     "learning_rate",
     "make_optimizer",
+    "orthogonalized",
 ]
 
 _LONGEST_WARMUP = 0.05
+"""Maximum part of a run spent in warm-up, which shortens it in short runs."""
 
 _ADAMW_SHARE = 0.1
-"""AdamW's part of Muon's learning rate, for what Muon does not move. With BatchNorm
-that includes the first and the last convolution: moved as fast as the others, ReconNet
-grows and the units before it die where the change to learn is small."""
+"""AdamW's learning rate relative to Muon's, for parameters that Muon does not update.
+With BatchNorm these include the first and last convolution: at the full rate ReconNet
+grows, and the units before it die if the residual to learn is small."""
 
 
 class Optimization(Protocol):
-    """How weights are changed; `memnet_core.training.config` says what is what."""
+    """Optimizer settings; `memnet_core.training.config` describes them."""
 
     @property
     def optimizer(self) -> str:
@@ -42,11 +50,11 @@ class Optimization(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """That of the schedule's height."""
+        """Peak learning rate of the schedule."""
 
     @property
     def weight_decay(self) -> float:
-        """Of convolutions' weights."""
+        """Decay of convolution weights."""
 
     @property
     def schedule(self) -> str:
@@ -54,27 +62,27 @@ class Optimization(Protocol):
 
     @property
     def decay_epochs(self) -> int:
-        """Epochs of a step."""
+        """Epochs between two decays of the ``steps`` schedule."""
 
     @property
     def warmup_steps(self) -> int:
-        """Steps in which the rate rises."""
+        """Steps of linear warm-up."""
 
     @property
     def clip_norm(self) -> float | None:
-        """Largest norm of the gradients."""
+        """Maximum norm of the gradients, if any."""
 
     @property
     def clip_theta(self) -> float | None:
-        """Largest gradient times rate."""
+        """Bound θ of adjustable clipping (gradient times rate), if any."""
 
 
 def make_optimizer(config: Optimization, model: MemNet) -> torch.optim.Optimizer:
-    """Return the optimizer; it decays the weights of convolutions and nothing else.
+    """Build the optimizer; only convolution weights decay.
 
-    Groups of parameters hold by what share of the learning rate they move. Muon moves
+    Each parameter group has a ``share``, its factor on the learning rate. Muon updates
     the convolutions of the memory blocks and, in a network without BatchNorm, those of
-    FENet and ReconNet; AdamW moves the rest.
+    FENet and ReconNet; AdamW updates the rest.
     """
     named = dict(model.named_parameters())
     inner = [n for n, p in named.items() if p.ndim == 4 and n.startswith("blocks.")]
@@ -114,7 +122,7 @@ def learning_rate(
     step, epoch : int
         Number of the step and of its epoch, from 0.
     fraction : float
-        Part of the run that is over.
+        Completed part of the run, from 0 to 1.
     """
     warmup = (step + 1) / (config.warmup_steps + 1)
     warmup = min(max(warmup, fraction / _LONGEST_WARMUP), 1.0)
@@ -133,7 +141,7 @@ def clip_gradients(config: Optimization, model: nn.Module, rate: float) -> None:
     Raises
     ------
     TrainingError
-        If one is not finite; the weights are still good.
+        If a gradient is not finite; the weights are still valid.
     """
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm(gradients)
@@ -147,16 +155,17 @@ def clip_gradients(config: Optimization, model: nn.Module, rate: float) -> None:
 
 def diverged(what: str) -> TrainingError:
     """Return the error that ends a run in which something is no longer finite."""
+    rate = SettingRef("learning_rate")
     return TrainingError(
-        f"{what}; start again with a lower learning rate (--learning-rate)."
+        f"{what}; start again with a lower learning rate ({rate}).", settings=[rate]
     )
 
 
 def ema_update(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Return an exponential average that forgets its first steps sooner.
+    """Return the update of an exponential moving average with a warm start.
 
-    Otherwise a run that is not much longer than 1/(1 - decay) steps would end with an
-    average of mostly untrained weights.
+    Without the warm start, a run not much longer than 1/(1 - decay) steps would end
+    with an average of mostly untrained weights.
     """
 
     @torch.no_grad()
@@ -167,3 +176,88 @@ def ema_update(decay: float) -> Callable[[Any, Any, Any], None]:
             average.lerp_(parameter, weight)
 
     return update
+
+
+# The quintic whose iteration moves all singular values of a matrix close to 1.
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+_UPDATE_RMS = 0.2
+"""Typical root mean square of AdamW's update, to which Muon's is scaled."""
+
+
+class Muon(torch.optim.AdamW):
+    """Muon for convolutions' weights, AdamW for all other parameters.
+
+    `torch.optim.Muon` takes matrices (2-D parameters) only, hence our own.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or groups of them; those with four axes are taken for convolutions,
+        unless their group says ``orthogonal`` False, as suits the first and the last
+        layer of a network.
+    lr : float
+        Learning rate of both.
+    momentum : float
+        Of Muon, in Nesterov's form.
+    betas, weight_decay
+        As for `torch.optim.AdamW`; the decay is decoupled in both.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        *,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay)
+        for group in self.param_groups:
+            group.setdefault("momentum", momentum)
+            group.setdefault("orthogonal", True)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Take a step; the gradients of convolutions' weights are consumed."""
+        for group in self.param_groups:
+            for weight in group["params"] if group["orthogonal"] else ():
+                if weight.ndim == 4 and weight.grad is not None:
+                    self._step_convolution(weight, group)
+                    weight.grad = None
+        return super().step(closure)
+
+    def _step_convolution(self, weight: Tensor, group: dict[str, Any]) -> None:
+        assert weight.grad is not None
+        state = self.state[weight]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(weight)
+            # AdamW looks for a step count in every state that it loads.
+            state["step"] = torch.tensor(0.0)
+        gradient = weight.grad
+        momentum: Tensor = state["momentum"].lerp_(gradient, 1 - group["momentum"])
+        matrix = gradient.lerp(momentum, group["momentum"]).flatten(1)
+        rows, columns = matrix.shape
+        rate = group["lr"] * _UPDATE_RMS * math.sqrt(max(rows, columns))
+        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        weight.sub_(orthogonalized(matrix).view(weight.shape), alpha=rate)
+
+
+def orthogonalized(matrix: Tensor) -> Tensor:
+    """Orthogonalize a matrix: keep singular vectors, move singular values close to 1.
+
+    Parameters
+    ----------
+    matrix : Tensor
+        Shape (rows, columns), of any scale.
+    """
+    a, b, c = _NEWTON_SCHULZ
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if is_tall else matrix
+    x = x / (x.norm() + 1e-12)
+    for _ in range(_ITERATIONS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    orthogonal: Tensor = x.T if is_tall else x
+    return orthogonal

@@ -12,7 +12,7 @@ import yaml
 
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core._util.safe_yaml import load_plain
-from memnet_core.errors import TrainingError
+from memnet_core.errors import SettingRef, TrainingError
 from memnet_core.model.registry import find_model
 from memnet_core.tasks import TASKS, Levels
 from memnet_core.training.config import TrainingConfig, validated_config
@@ -104,7 +104,7 @@ _PAPER: dict[str, Any] = {
     "freeze_norm_from": 1.0,
     "epochs": 60,
 }
-"""Section 4.1-4.2 of the paper, which does not say how many epochs it took."""
+"""Sections 5.1 and 5.2 of the paper, which does not say how many epochs it took."""
 
 _RECIPES = {"fast": _FAST, "tune": _TUNE, "paper": _PAPER}
 
@@ -300,8 +300,10 @@ def config_of_run(out: Path, **length: float) -> TrainingConfig:
     """
     path = out / CONFIG_FILE
     if not path.exists():
+        resume = SettingRef("resume", True)
         raise TrainingError(
-            f"{out} holds no run to resume; start one without --resume."
+            f"{out} holds no run to resume; start one without {resume}.",
+            settings=[resume],
         )
     settings = {**read_settings(path), "out": out}
     for name, value in length.items():

@@ -1,4 +1,4 @@
-"""A sitting of a training run, which keeps logs and the best model in its folder."""
+"""Train, log, and write the best model into the folder of a run."""
 
 from __future__ import annotations
 
@@ -6,21 +6,30 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from memnet_core._util.atomic_write import remove_abandoned
-from memnet_core.errors import TrainingError
+from memnet_core._util.devices import describe_hardware
+from memnet_core.errors import SettingRef, TrainingError
+from memnet_core.model.card import Card, TrainingSummary
+from memnet_core.model.checkpoint import save_model
+from memnet_core.model.flat_field import remove_fixed_pattern
 from memnet_core.progress import Notice
 from memnet_core.training.events import Validated
 from memnet_core.training.logs import RunLog
 from memnet_core.training.loop import Trainer
 from memnet_core.training.recipes import config_from, write_config
-from memnet_core.training.save_model import export, model_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
+    from memnet_core.training.config import TrainingConfig
     from memnet_core.training.events import Event
 
-__all__ = ["train", "train_session"]
+__all__ = [
+    "export",
+    "model_file",
+    "train",
+    "train_session",
+]
 
 
 def train_session(
@@ -63,9 +72,11 @@ def train_session(
                     export(config, event, command)
                 yield event
     except OSError as error:
+        resume = SettingRef("resume", True)
         raise TrainingError(
             f"Cannot write the logs in {config.out}: {error.strerror or error}; make "
-            "room there, and go on with --resume."
+            f"room there, and go on with {resume}.",
+            settings=[resume],
         ) from error
 
 
@@ -75,14 +86,14 @@ def train(
     told: Callable[[Event], object] | None = None,
     **settings: Any,
 ) -> Path:
-    """Train a model to the end of its schedule, or go on with a run.
+    """Train a model to the end of its schedule, or resume a run.
 
     Parameters
     ----------
     device : str
         ``auto`` or one of `memnet_core._util.devices.available_devices`.
     told : callable, optional
-        Is called with every event.
+        Called with every event.
     **settings
         As for `memnet_core.training.recipes.config_from`: at least ``task``, ``data``,
         ``out``, and ``minutes`` or ``steps``.
@@ -105,3 +116,63 @@ def train(
             if told:
                 told(event)
     return model_file(config)
+
+
+def model_file(config: TrainingConfig) -> Path:
+    """Return the path of the best model of a run."""
+    return config.out / f"{config.name}.safetensors"
+
+
+def export(config: TrainingConfig, validated: Validated, command: str = "") -> Card:
+    """Write the validated model with a card that describes its training.
+
+    Its fixed pattern on flat areas is removed first.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The run.
+    validated : Validated
+        What to write.
+    command : str
+        How to repeat the run.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be written.
+    """
+    chosen = config.value_range
+    folders = config.data or config.pairs or ()
+    return save_model(
+        model_file(config),
+        remove_fixed_pattern(validated.model, config.kind, config.levels),
+        name=config.name,
+        task=config.task,
+        levels=config.levels,
+        grain=config.grain,
+        version="1",
+        license=config.license,
+        training=TrainingSummary(
+            data=", ".join(folder.name for folder in folders),
+            steps=validated.step,
+            megapixels=round(validated.megapixels, 1),
+            minutes=round(validated.minutes, 1),
+            hardware=describe_hardware(validated.model.fenet.weight.device),
+            command=command,
+            started_from=config.start or "",
+            teacher=_taught_by(config),
+            curve=validated.curve,
+            value_range=(
+                chosen
+                if isinstance(chosen, str)
+                else ",".join(f"{value:g}" for value in chosen)
+            ),
+        ),
+    )
+
+
+def _taught_by(config: TrainingConfig) -> str:
+    """Return the teachers of a model and their share of the target, or nothing."""
+    names = ", ".join(path.name for path in config.teacher)
+    return f"{names} ({config.teacher_share:g} of the target)" if names else ""

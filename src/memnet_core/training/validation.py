@@ -1,4 +1,4 @@
-"""How good a network is in evaluation mode, on images that stay the same."""
+"""Validate a network in evaluation mode, on a fixed set of images."""
 
 from __future__ import annotations
 

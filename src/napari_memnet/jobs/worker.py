@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, Signal
 
 from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.errors import MemnetError, NotCovered, NothingToDo
-from napari_memnet.words import in_window
+from napari_memnet.snippets import as_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -78,7 +78,7 @@ def _drive(
         work.close()
     except MemnetError as error:
         is_question = isinstance(error, NotCovered | NothingToDo)
-        return _Failed(in_window(str(error)), is_question)
+        return _Failed(error.spelled(as_field), is_question)
     except MemoryError:
         return _Failed("Memory ran out; choose a smaller part, or close other layers.")
     except OSError as error:

@@ -16,10 +16,10 @@ from napari_memnet.jobs.worker import Work
 from napari_memnet.layers.source import layer_planes
 from napari_memnet.layers.view import image_layers, layer_events
 from napari_memnet.model_choices import models_changed
+from napari_memnet.snippets import as_field
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import finish_fields
 from napari_memnet.widgets.run_bar import RunBar
-from napari_memnet.words import in_window
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -94,7 +94,7 @@ class AdaptWidget(DockWidget):
         try:
             source = RestoreRequest.of(layer)
         except MemnetError as error:
-            self.run.status.setText(in_window(str(error)))
+            self.run.status.setText(error.spelled(as_field))
             return
         settings = RestoreOptions(task="denoise", device=preferences().device)
         request = AdaptOptions(
@@ -162,12 +162,12 @@ class AdaptWidget(DockWidget):
         if adapted.path is not None:
             models_changed.emit()
             words.append("Choose it as the model to remove noise with.")
-        self.run.status.setText(in_window(" ".join(words)))
+        self.run.status.setText(" ".join(words))
         self._show(adapted)
 
     def _show(self, adapted: AdaptResult | None) -> None:
         """Show the picture of what became of it, and no other."""
-        from memnet_core.adaptation.plots import drawn
+        from memnet_core.adaptation.result import drawn
 
         column: QVBoxLayout = self.area.widget().layout()
         if self.picture is not None:

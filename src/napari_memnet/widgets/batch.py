@@ -10,16 +10,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
 
 from memnet_core._util.sanitize import escape_control_chars
-from memnet_core.errors import MemnetError, UsageError
+from memnet_core.errors import MemnetError, UsageError, spelled
 from napari_memnet.form_state import OF_FOLDERS
 from napari_memnet.jobs.worker import Work
-from napari_memnet.snippets import as_command
+from napari_memnet.snippets import as_command, as_field
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import chosen_folder, folder_field, plain_tip
 from napari_memnet.widgets.form_buttons import CopyBar, PresetBar
 from napari_memnet.widgets.restore_form import RestorationForm
 from napari_memnet.widgets.run_bar import RunBar
-from napari_memnet.words import in_window
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -201,10 +200,11 @@ class BatchWidget(DockWidget):
 
 
 def _told(outcome: Outcome) -> str:
+    message = spelled(outcome.message, outcome.settings, as_field)
     if outcome.status == "failed":
-        return f"failed: {in_window(outcome.message)}"
+        return f"failed: {message}"
     if outcome.status == "skipped":
-        return in_window(outcome.message) or "there already"
+        return message or "there already"
     remarks = [f"done in {outcome.seconds:.1f} s", outcome.remark]
     if outcome.dropped:
         remarks.append(f"not kept: {', '.join(outcome.dropped)}")

@@ -18,14 +18,13 @@ from napari_memnet.layers.view import (
     layer_events,
     within,
 )
-from napari_memnet.snippets import as_command, as_python
+from napari_memnet.snippets import as_command, as_field, as_python
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.form_buttons import CopyBar, PresetBar
 from napari_memnet.widgets.preview import Preview
 from napari_memnet.widgets.restore_form import RestorationForm
 from napari_memnet.widgets.restore_runner import LayerRun
 from napari_memnet.widgets.run_bar import Status
-from napari_memnet.words import in_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +150,7 @@ class RestoreWidget(DockWidget):
                 for layer in layers
             ]
         except MemnetError as error:
-            self._tell(in_window(str(error)))
+            self._tell(error.spelled(as_field))
             return
         self.preview.enable(False)
         self.run.start(layers, parts).ended.connect(self._resume)

@@ -18,7 +18,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from memnet_core.errors import UsageError
-from memnet_core.inference.settings import MOST_STRENGTH
+from memnet_core.inference.settings import MOST_STRENGTH, SETTINGS
 from memnet_core.tasks import TASKS
 from napari_memnet.form_state import forget, preferences, recall, remember
 from napari_memnet.model_choices import (
@@ -30,7 +30,6 @@ from napari_memnet.model_choices import (
 )
 from napari_memnet.widgets.fields import NoiseFields, finish_fields, level_field
 from napari_memnet.widgets.run_bar import Status
-from napari_memnet.words import NEAREST, RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,7 +133,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         )
         self.more.native.setCheckable(True)
         self.nearest = CheckBox(
-            text=NEAREST,
+            text=SETTINGS["nearest"].label,
             value=False,
             tooltip="Restore also where no model is trained for the level, with the "
             "one that comes closest; otherwise you are asked.",
@@ -145,7 +144,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             tooltip="The processor; “auto” takes a graphics card where there is one.",
         )
         self.range = ComboBox(
-            label=RANGE,
+            label=SETTINGS["value_range"].label,
             choices=_LAYER_RANGES if for_layers else _FOLDER_RANGES,
             tooltip="Which values the network takes for black and white; one range "
             "serves the whole layer or stack, or each of its channels.",

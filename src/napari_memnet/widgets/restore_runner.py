@@ -22,9 +22,9 @@ from napari_memnet.jobs.restore import (
 )
 from napari_memnet.jobs.worker import Work
 from napari_memnet.layers.results import add_result
+from napari_memnet.snippets import as_field
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.run_bar import RunBar
-from napari_memnet.words import in_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +148,7 @@ class LayerRun(RunBar):
             return
         count = len(self._layers)
         reasons = " ".join(
-            f"{self._layers[lost.number].name}: {in_window(str(lost.error))}"
+            f"{self._layers[lost.number].name}: {lost.error.spelled(as_field)}"
             for lost in failures
         )
         told = (
@@ -229,7 +229,7 @@ class OneClick(DockWidget):
         try:
             parts = [(RestoreRequest.of(layer), settings) for layer in layers]
         except MemnetError as error:
-            self.run.status.setText(in_window(str(error)))
+            self.run.status.setText(error.spelled(as_field))
             return
         self.run.start(layers, parts)
 

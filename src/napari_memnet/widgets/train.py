@@ -18,7 +18,6 @@ from napari_memnet.widgets.fields import finish_fields
 from napari_memnet.widgets.plots import Curves
 from napari_memnet.widgets.run_bar import RunBar, Status
 from napari_memnet.widgets.train_form import TrainForm
-from napari_memnet.words import in_window
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -95,7 +94,7 @@ class TrainWidget(DockWidget):
         from memnet_core.training.events import TrainingProgress, Validated
 
         if isinstance(event, Notice):
-            self.run.status.setText(in_window(event.text))
+            self.run.status.setText(event.text)
         elif isinstance(event, TrainingProgress):
             self.curves.add_loss(event)
             self.run.status.setText(

@@ -69,7 +69,7 @@ def generator() -> torch.Generator:
 
 def test_the_loss_between_frames_is_the_error_and_the_noise() -> None:
     clean = scene(3)
-    trial = trial_of(Clip(noisy(clean), SIGMA), "noise2noise", generator())
+    trial = trial_of(Clip(noisy(clean), SIGMA), generator())
     error = float((blurred(trial.clip.frames) - clean).square().mean()) / SIGMA**2
     found = losses_of(network(blurred), [trial], CPU)
     assert found.mean == pytest.approx(1 + error, rel=0.02)
@@ -77,16 +77,15 @@ def test_the_loss_between_frames_is_the_error_and_the_noise() -> None:
 
 
 def test_the_noise_of_the_same_frame_is_no_target() -> None:
-    trial = trial_of(Clip(noisy(scene(2)), SIGMA), "noise2noise", generator())
+    trial = trial_of(Clip(noisy(scene(2)), SIGMA), generator())
     assert losses_of(network(lambda x: x), [trial], CPU).mean == pytest.approx(
         2, rel=0.03
     )
 
 
-@pytest.mark.parametrize("objective", ["noise2void", "neighbor2neighbor"])
-def test_a_single_frame_is_tried_by_its_own_pixels(objective: Any) -> None:
+def test_a_single_frame_is_tried_by_its_own_pixels() -> None:
     flat = noisy(torch.zeros(1, 1, 129, 131))
-    trial = trial_of(Clip(flat, SIGMA), objective, generator())
+    trial = trial_of(Clip(flat, SIGMA), generator())
     assert losses_of(network(torch.zeros_like), [trial], CPU).mean == pytest.approx(
         1, rel=0.25
     )
@@ -97,7 +96,7 @@ def test_a_single_frame_is_tried_by_its_own_pixels(objective: Any) -> None:
 
 def test_stein_estimates_the_error_without_the_truth() -> None:
     clean = scene(1)
-    trial = trial_of(Clip(noisy(clean), SIGMA), "noise2void", generator())
+    trial = trial_of(Clip(noisy(clean), SIGMA), generator())
     for function in (blurred, lambda x: x, lambda x: 0.5 * x):
         truth = float((function(trial.clip.frames) - clean).square().mean())
         found = sure_loss(network(function), [trial], CPU, seed=0).mean
@@ -106,8 +105,7 @@ def test_stein_estimates_the_error_without_the_truth() -> None:
 
 def test_motion_is_seen_and_what_stays_is_not_taken_for_it() -> None:
     still, moving = (
-        [trial_of(Clip(noisy(scene(3, by)), SIGMA), "noise2noise", generator())]
-        for by in (0, 0.05)
+        [trial_of(Clip(noisy(scene(3, by)), SIGMA), generator())] for by in (0, 0.05)
     )
     assert not motion(network(blurred), still, CPU).is_sure
     found = motion(network(blurred), moving, CPU)
@@ -117,7 +115,7 @@ def test_motion_is_seen_and_what_stays_is_not_taken_for_it() -> None:
 
 
 def test_two_frames_do_not_tell_motion() -> None:
-    pair = trial_of(Clip(noisy(scene(2, 1)), SIGMA), "noise2noise", generator())
+    pair = trial_of(Clip(noisy(scene(2, 1)), SIGMA), generator())
     assert motion(network(blurred), [pair], CPU) == Motion(0.0, is_sure=False)
 
 

@@ -154,7 +154,7 @@ def test_format_of_one_image_refuses_several(tmp_path: Path, plane: Plane) -> No
     (outcome,) = run_of(path, file_format="png")
     assert outcome.status == "failed"
     assert (
-        "PNG holds one image, and there are 2; choose --format tiff" in outcome.message
+        "PNG holds one image, and there are 2; choose format='tiff'" in outcome.message
     )
 
 

@@ -134,7 +134,7 @@ def test_interrupt_leaves_whole_files_and_no_threads(
     run: BatchRun, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     module, name = {
-        "opening": (executor, "open_scenes"),
+        "opening": (executor, "scenes_of"),
         "computing": (file_job, "restore"),
     }[step]
     working = getattr(module, name)

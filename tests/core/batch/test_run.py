@@ -272,7 +272,7 @@ def test_lack_of_memory_fails_a_file_only(
 @pytest.mark.parametrize(
     "step",
     [
-        "executor.open_scenes",
+        "executor.scenes_of",
         "file_job.prepare",
         "file_job.restore",
         "executor.create_scenes",
@@ -388,7 +388,7 @@ def test_what_cannot_work_is_refused_before_anything_is_read(
 ) -> None:
     install("low", 5, 20)
     install("noise", 5, 20, task="denoise")
-    monkeypatch.setattr("memnet_core.batch.executor.open_scenes", refuse_to_read)
+    monkeypatch.setattr("memnet_core.batch.executor.OpenedFile", refuse_to_read)
     run = run_of([picture("a.png")], out, level, **settings)
     with pytest.raises(error, match=told):
         list(run.events())

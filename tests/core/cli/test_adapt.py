@@ -105,7 +105,7 @@ def test_a_single_image_is_refused_in_a_sentence(memnet: Command) -> None:
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "A single image has no other frame to learn from" in result.stderr
-    assert "neighbor2neighbor or noise2void" in result.stderr
+    assert "or the objective noise2void" in result.stderr
 
 
 @pytest.mark.usefixtures("movie")

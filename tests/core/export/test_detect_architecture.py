@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from memnet_core.errors import ModelError
-from memnet_core.export.detect_architecture import architecture_of
-from memnet_core.export.import_weights import import_file
+from memnet_core.export.import_weights import architecture_of, import_file
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.checkpoint import load_model
 from memnet_core.model.network import MemNet

@@ -19,11 +19,13 @@ import yaml
 
 from memnet_core.errors import LevelError, ModelError, UsageError
 from memnet_core.export.api import TOLERANCE, export
-from memnet_core.export.bioimage_io import validated
-from memnet_core.export.module import ExportableMemNet
+from memnet_core.export.bioimage_io import drawing, sample_input, validated
+from memnet_core.export.module import (
+    ExportableMemNet,
+    run_torchscript,
+    write_torchscript,
+)
 from memnet_core.export.onnx import run_onnx, write_onnx
-from memnet_core.export.test_image import drawing, sample_input
-from memnet_core.export.torchscript import run_torchscript, write_torchscript
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.card import Card
 from memnet_core.tasks import Levels
@@ -137,8 +139,8 @@ def test_torchscript_tells_of_its_model(
 @pytest.mark.parametrize(
     ("level_map", "level", "error", "told"),
     [
-        (True, None, UsageError, "fix it with --level"),
-        (False, 20, UsageError, "leave out --level"),
+        (True, None, UsageError, "fix it with level="),
+        (False, 20, UsageError, "leave out level="),
         (True, 500, LevelError, "is no noise"),
     ],
 )
@@ -283,5 +285,5 @@ def test_package_that_the_zoo_does_not_accept_is_refused(
 def test_package_names_who_made_it(random_network: Network, tmp_path: Path) -> None:
     network = random_network(**SHAPE)
     described = card(network.architecture)
-    with pytest.raises(UsageError, match="give --author NAME"):
+    with pytest.raises(UsageError, match="give author='NAME'"):
         export(network, described, "bioimageio", tmp_path / "model.zip")

@@ -140,7 +140,7 @@ def test_something_comes_after_every_strip(tiny_model: TinyModel) -> None:
 def test_higher_strips_than_suit_the_cache_are_divided(
     tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memnet_core.inference.engine.cache_size", lambda: 0)
+    monkeypatch.setattr("memnet_core.inference.engine._CPU_MAP", 0)
     engine = Engine(tiny_model(UNSHUFFLED), device="cpu")
     rows = engine.strip_rows(20)
     outputs = list(engine.stream([noise(1, 1, 5 * rows, 20)], 5 * rows))
@@ -158,6 +158,15 @@ def test_strips_are_whole_cells_and_lower_where_rows_are_longer(
     assert rows % engine.multiple == 0
     assert engine.strip_rows(2 * width, images) <= rows
     assert engine.strip_rows(width, 2 * images) <= rows
+
+
+def test_several_images_at_once_share_the_cache(
+    tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memnet_core.inference.engine._CPU_MAP", 2**20)
+    engine = Engine(tiny_model(SMALL), device="cpu")
+    alone = engine.strip_rows(1000)
+    assert engine.strip_rows(1000, 3) == pytest.approx(alone / 3, abs=1)
 
 
 def test_rows_that_are_missing_are_noticed(tiny_model: TinyModel) -> None:
@@ -250,6 +259,14 @@ def test_overflow_in_half_precision_is_told_and_computed_exactly_on_demand(
     np.testing.assert_array_equal(restored(exact, planes, 8), expected)
 
 
+def test_exact_engine_stops_after_the_same_block(tiny_model: TinyModel) -> None:
+    model = tiny_model(SMALL)
+    early = Engine(model, device="cpu", exit_block=1, precision="bfloat16").exact()
+    planes = noise(1, 1, 20, 30)
+    assert_near(restored(early, planes, 8), whole(model, planes, 1))
+    assert early.radius < Engine(model, device="cpu").radius
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_result_that_is_not_finite_is_an_error_of_the_image(
     tiny_model: TinyModel, bad: float
@@ -321,13 +338,31 @@ def test_a_row_that_begins_another_cell_takes_the_memory_of_a_row_of_maps(
     assert engine.memory(300, 7) - engine.memory(300, 6) > 2 * within
 
 
+@pytest.mark.parametrize("more", ["level_map", "long_term"])
+def test_level_planes_and_gates_over_all_blocks_take_memory(
+    tiny_model: TinyModel, more: str
+) -> None:
+    shape: dict[str, Any] = {"memory_blocks": 3, "recursions": 1, "channels": 4}
+    needed = [
+        Engine(tiny_model(Architecture(**shape, **{more: has})), device="cpu").memory(
+            300, 8
+        )
+        for has in (False, True)
+    ]
+    # At least a row of floats for each row of a strip.
+    assert needed[1] >= needed[0] + 8 * 300 * 4
+
+
 MEASURE = """
 import sys
 from pathlib import Path
 import numpy as np
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
+from memnet_core.inference import engine as engines
 from memnet_core.inference.engine import Engine
+
+engines._CPU_MAP = 2**40  # strips are taken as high as they come
 
 def peak():
     status = Path("/proc/self/status").read_text()

@@ -134,7 +134,7 @@ def test_bright_spots_keep_their_peaks_and_the_background_its_mean(dtype: str) -
 
 def test_a_range_in_which_noise_exceeds_all_values_is_refused() -> None:
     stack = np.random.default_rng(0).normal(1000, 15, (1, 64, 64, 1)).astype(np.uint16)
-    with pytest.raises(UsageError, match="choose --range auto"):
+    with pytest.raises(UsageError, match="choose range='auto'"):
         plan_restore(
             ArraySource(stack),
             RestoreOptions(task="denoise", level=30, value_range="dtype"),

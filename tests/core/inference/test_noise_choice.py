@@ -336,10 +336,10 @@ def test_sums_of_real_counts_are_kept(shared_data: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
-        (RestoreOptions(task="denoise", noise=(2, 0), level=20), "excludes --sigma 20"),
+        (RestoreOptions(task="denoise", noise=(2, 0), level=20), "excludes sigma=20"),
         (
             RestoreOptions(task="denoise", noise=(2, 0), value_range="plane"),
-            "--range plane",
+            "range='plane'",
         ),
         (
             RestoreOptions(task="denoise", noise=(2, 0), channels="luminance"),
@@ -347,15 +347,15 @@ def test_sums_of_real_counts_are_kept(shared_data: Path, name: str) -> None:
         ),
         (
             RestoreOptions(task="deblock", noise=(2, 0), level=20),
-            "excludes task deblock",
+            "excludes task='deblock'",
         ),
         (
             RestoreOptions(task="denoise", noise="photons", level=9),
-            "excludes --sigma 9",
+            "excludes sigma=9",
         ),
         (
             RestoreOptions(task="deblock", noise="photons", level=20),
-            "excludes task deblock",
+            "excludes task='deblock'",
         ),
         (RestoreOptions(task="denoise", noise=(0, 3)), "does not grow with the signal"),
         (RestoreOptions(task="denoise", noise=(2, np.inf)), "does not grow"),

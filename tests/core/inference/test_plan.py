@@ -95,7 +95,7 @@ def test_level_that_is_given_is_taken_as_it_is(install: Install) -> None:
 
 
 def test_quality_comes_from_the_tables_of_the_file(install: Install) -> None:
-    from memnet_core.jpeg.quality import luminance_table
+    from memnet_core.jpeg.coding import luminance_table
 
     install("blocks", 1, 100)
     table = tuple(int(step) for step in luminance_table(37))
@@ -106,7 +106,7 @@ def test_quality_comes_from_the_tables_of_the_file(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "reason"), [("deblock", "quantization tables"), ("sr", "--scale")]
+    ("task", "reason"), [("deblock", "quantization tables"), ("sr", "scale=")]
 )
 def test_level_that_cannot_be_found_has_to_be_given(
     install: Install, task: str, reason: str
@@ -161,7 +161,7 @@ def test_image_that_needs_nothing_is_told_apart_from_failures(install: Install) 
 
 
 def test_camera_jpeg_of_high_quality_needs_nothing(install: Install) -> None:
-    from memnet_core.jpeg.quality import luminance_table
+    from memnet_core.jpeg.coding import luminance_table
 
     install("blocks", 5, 75)
     table = tuple(int(step) for step in luminance_table(92))
@@ -171,7 +171,7 @@ def test_camera_jpeg_of_high_quality_needs_nothing(install: Install) -> None:
 
 
 def test_quality_worse_than_a_model_serves_is_a_failure(install: Install) -> None:
-    from memnet_core.jpeg.quality import luminance_table
+    from memnet_core.jpeg.coding import luminance_table
 
     install("blocks", 5, 75)
     table = tuple(int(step) for step in luminance_table(2))

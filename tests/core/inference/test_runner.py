@@ -163,7 +163,7 @@ def test_progress_rises_to_all_pixels(
     prepared_with: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Strips as low as they become, so that there are several of a small plane.
-    monkeypatch.setattr("memnet_core.inference.engine.cache_size", lambda: 0)
+    monkeypatch.setattr("memnet_core.inference.engine._CPU_MAP", 0)
     prepared = prepared_with(unshuffle=2)
     stack = noise(3, 80, 20, 1)
     events = [*restore(ArraySource(stack), ArraySink(stack.copy()), prepared)]
@@ -183,6 +183,19 @@ def test_progress_of_a_region_ends_at_its_pixels(
     sink = ArraySink(stack.copy())
     *_, last = restore(ArraySource(stack), sink, prepared, region)
     assert last == Progress(120, 120)
+
+
+def test_progress_of_a_region_counts_no_rows_that_are_not_computed(
+    prepared_with: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memnet_core.inference.engine._CPU_MAP", 1)
+    region = PixelRegion([0], slice(3, 10), slice(0, 20))
+    source = ArraySource(noise(1, 60, 20, 1))
+    sink = ArraySink(source.stack.copy())
+    events = restore(source, sink, prepared_with(), region)
+    fractions = [e.fraction for e in events if isinstance(e, Progress)]
+    assert len(fractions) > 3
+    assert fractions[-1] == 1
 
 
 def test_image_too_wide_for_memory_is_done_in_bands(prepared_with: Prepare) -> None:

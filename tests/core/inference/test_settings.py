@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,12 @@ import pytest
 from memnet_core import restore
 from memnet_core.errors import UsageError
 from memnet_core.inference.plan import RestorePlan, check_model, plan_restore
-from memnet_core.inference.settings import RestoreOptions
+from memnet_core.inference.settings import (
+    SETTINGS,
+    RestoreKeywords,
+    RestoreOptions,
+    options_from,
+)
 from memnet_core.io import Image, in_memory
 from memnet_core.tasks import TASKS
 
@@ -133,3 +139,70 @@ def test_strength_is_said(
     decision = plan_restore(source(tmp_path), settings)
     assert decision.remarks == said
     assert RestorePlan.model_validate_json(decision.model_dump_json()) == decision
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"noise": "banana"},
+            "noise='banana' is not valid; give 'auto', 'gaussian', 'photons', or A,B",
+        ),
+        ({"noise": "2,x"}, "noise='2,x' is not valid"),
+        (
+            {"channels": "xx"},
+            "channels='xx' is not valid; give 'luminance', 'each' or 'joint'",
+        ),
+        ({"context": 7}, "context=7 is not valid; give 1 or 3"),
+        (
+            {"precision": "xx"},
+            "precision='xx' is not valid; give 'float32', 'bfloat16' or 'float16'",
+        ),
+        ({"range": (9, 5)}, r"range=\(9, 5\) is not valid; give 'auto', 'dtype'"),
+        ({"exit_block": 0}, "exit_block=0 is not valid; give a whole number from 1"),
+        ({"exit_block": 1.5}, "exit_block=1.5 is not valid"),
+        ({"tta": "yes"}, "tta='yes' is not valid; give True or False"),
+        ({"sigma": "loud"}, "sigma='loud' is not valid; give a number or 'auto'"),
+        ({"q": 10}, "q= does not go with task='denoise'; give sigma="),
+        ({"level": 10, "sigma": 20}, "level= and sigma= are the same setting"),
+        ({"range": "auto", "value_range": "auto"}, "range= are the same setting"),
+        (
+            {"sharpness": 2},
+            "There is no setting 'sharpness'; the settings are q, sigma, ",
+        ),
+    ],
+)
+def test_an_invalid_setting_is_refused_with_what_is_valid(
+    settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        restore(picture(), **settings)
+
+
+def test_python_takes_the_names_and_spellings_of_the_command() -> None:
+    def found(**keywords: Any) -> RestoreOptions:
+        return options_from("denoise", keywords=keywords)
+
+    assert found(sigma=25) == RestoreOptions(task="denoise", level=25)
+    assert found(sigma="auto") == RestoreOptions(task="denoise")
+    assert found(range="0,9").value_range == (0, 9)
+    assert found(noise="2.17,-200").noise == (2.17, -200)
+    assert found(context="3").context == 3
+    assert options_from("deblock", keywords={"q": 10}).level == 10
+    assert options_from("sr", keywords={"scale": 2}).level == 2
+
+
+def test_sigma_as_keyword_restores_as_a_level_does(install: Install) -> None:
+    install("noise", 0, 255, task="denoise")
+    given = restore(picture(), sigma=25, range=(0, 255), device="cpu")
+    level = restore(picture(), "denoise", 25, value_range=(0.0, 255.0), device="cpu")
+    assert np.array_equal(given, level)
+
+
+def test_keywords_for_type_checkers_are_those_of_the_table() -> None:
+    levels = {task.option for task in TASKS.values()}
+    names = {setting.option for setting in SETTINGS.values() if setting.option}
+    assert set(RestoreKeywords.__annotations__) == levels | names | set(SETTINGS)
+    assert set(SETTINGS) | {"task", "level"} == {
+        field.name for field in fields(RestoreOptions)
+    }

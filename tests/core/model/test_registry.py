@@ -258,7 +258,7 @@ def test_level_that_no_model_covers_is_refused_but_the_nearest_is_named(
     write_model("other-task", level, task="deblock")
     message = (
         f"covers σ {level}; the nearest is '{nearest}' \\({covered}\\)"
-        r"\. Accept it with --nearest"
+        r"\. Accept it with nearest=True"
     )
     with pytest.raises(LevelError, match=message):
         best_model("denoise", level)
@@ -279,7 +279,7 @@ def test_chosen_model_has_to_serve(write_model: WriteModel) -> None:
     wide = write_model("wide", 10, 50)
     assert choose_model("denoise", 25).card.name == "narrow"
     assert choose_model("denoise", 25, "wide").path == wide
-    with pytest.raises(LevelError, match=r"'wide' covers σ 10-50, not 60\..*--nearest"):
+    with pytest.raises(LevelError, match=r"'wide' covers σ 10-50, not 60\. .*nearest="):
         choose_model("denoise", 60, "wide")
     assert choose_model("denoise", 60, "wide", nearest=True).path == wide
     with pytest.raises(LevelError, match="'wide' is for denoise, not for sr"):

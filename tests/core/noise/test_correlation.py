@@ -9,7 +9,7 @@ import pytest
 from skimage.filters import gaussian
 
 from memnet_core.tasks import CORRELATED, estimate_correlation
-from memnet_core.tasks.correlated import correlated_noise
+from memnet_core.tasks.denoise import correlated_noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

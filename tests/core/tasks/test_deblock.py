@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from memnet_core.errors import LevelError
-from memnet_core.jpeg.quality import QualityEstimate, estimate_quality, luminance_table
+from memnet_core.jpeg.coding import QualityEstimate, estimate_quality, luminance_table
 from memnet_core.tasks import TASKS, LevelFound, Levels
 from memnet_core.tasks.deblock import jpeg
 

@@ -104,7 +104,7 @@ def test_noise_of_several_planes_is_their_mean() -> None:
 
 
 def test_noise_of_nothing_has_to_be_given() -> None:
-    with pytest.raises(LevelError, match="--sigma"):
+    with pytest.raises(LevelError, match="sigma="):
         DENOISE.estimate([])
 
 

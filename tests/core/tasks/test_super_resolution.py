@@ -42,7 +42,7 @@ def test_sides_are_multiples_of_the_scale_and_as_much_is_shaved() -> None:
 
 
 def test_scale_has_to_be_given_and_is_one_of_a_list() -> None:
-    with pytest.raises(LevelError, match="--scale"):
+    with pytest.raises(LevelError, match="scale="):
         SR.estimate([])
     with pytest.raises(LevelError, match="one of a list, not of a range"):
         SR.check_levels(Levels.between(2, 4))

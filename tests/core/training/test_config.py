@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         ({"weight_decay": math.inf}, "weight_decay: Input should be a finite"),
         ({"recipe": ["fast"]}, "recipe: give 'fast', 'tune' or 'paper', not ['fast']"),
         ({"task": ["sr"]}, "task: Input should be a valid string"),
-        ({"name": "my model"}, "unlike 'my model'; give another one with --name"),
+        ({"name": "my model"}, "unlike 'my model'; give another name"),
         (
             {"task": "sr", "levels": {"values": [2, 4], "continuous": True}},
             "A scale is one of a list, not of a range",

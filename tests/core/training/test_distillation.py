@@ -332,7 +332,7 @@ def test_two_teachers_of_the_same_are_refused(
 ) -> None:
     files = [chain(tmp_path / f"{name}.npz", 1, 4, 1) for name in "ab"]
     config = make_config(teacher=files, teacher_share=0.5)
-    with pytest.raises(TrainingError, match=r"b\.npz teaches what another --teacher"):
+    with pytest.raises(TrainingError, match=r"b\.npz teaches what another teacher="):
         read_teachers(config, CPU)
 
 

@@ -20,12 +20,11 @@ from memnet_core.model.network import MemNet
 from memnet_core.progress import Notice
 from memnet_core.tasks import Levels
 from memnet_core.training import loop
-from memnet_core.training.batchnorm import norms, recalibrate
-from memnet_core.training.checkpoint import read_state, write_state
+from memnet_core.training.checkpoint import read_state
+from memnet_core.training.distributed import norms, recalibrate
 from memnet_core.training.events import Finished, StepDone, TrainingProgress, Validated
 from memnet_core.training.loop import STATE_FILE, Trainer
-from memnet_core.training.runner import train_session
-from memnet_core.training.save_model import model_file
+from memnet_core.training.runner import model_file, train_session
 from memnet_core.training.validation import RESERVED_STEPS
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def assert_same_state(one: Any, other: Any, where: str = "state") -> None:
 
 def test_run_reports_validates_and_improves(make_config: Make) -> None:
     config = make_config(
-        steps=150, validations=10, report_every=0.2, learning_rate=1e-2
+        steps=150, validations=10, report_every=0.2, learning_rate=2e-3
     )
     events = list(Trainer(config).run())
     assert [e.step for e in events if isinstance(e, StepDone)] == list(range(1, 151))
@@ -313,19 +312,6 @@ def test_change_of_threads_is_not_remarked_where_the_clock_decides_anyway(
     now = torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: now + 1)
     assert Trainer(config).remark == ""
-
-
-def test_state_of_before_images_and_threads_were_kept_serves(
-    make_config: Make, clean_images: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = make_config()
-    list(Trainer(config).run(stop_at=1))
-    saved = read_state(config.out / STATE_FILE, CPU)
-    del saved["images"], saved["threads"]
-    saved["config"] = saved["config"].replace(str(clean_images), clean_images.name)
-    write_state(config.out / STATE_FILE, saved)
-    monkeypatch.chdir(clean_images.parent)
-    assert Trainer(config).step == 1
 
 
 def test_losses_keep_one_error_where_training_changes_it(make_config: Make) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from memnet_core.training.muon import Muon, orthogonalized
+from memnet_core.training.optim import Muon, orthogonalized
 
 
 def network() -> nn.Module:

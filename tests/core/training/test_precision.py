@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from memnet_core._util.devices import is_reduced
 from memnet_core.training.checkpoint import read_state
 from memnet_core.training.events import TrainingProgress
 from memnet_core.training.loop import STATE_FILE, Trainer
-from memnet_core.training.precision import is_reduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Networks of the authors' Caffe files as ours, by what they compute.
+"""Convert the authors' Caffe networks to ours, by the graph they compute.
 
 Names of layers do not matter: the graph is followed back from the restored image.
 """
@@ -22,8 +22,8 @@ from memnet_core.export.caffe.graph import (
     Value,
     Weighted,
     output_of,
+    read_net,
 )
-from memnet_core.export.caffe.layers import read_net
 from memnet_core.export.caffe.protobuf import WireError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
@@ -74,7 +74,7 @@ def memnet_from_caffe(data: bytes) -> MemNet:
 
 @dataclass(frozen=True)
 class _Prediction:
-    """A prediction's reconstruction, and its weight in the fusion, if there is one."""
+    """Reconstruction of a prediction, and its fusion weight, if any."""
 
     recon: Convolved
     weight: float | None
@@ -86,7 +86,7 @@ class _Prediction:
 
     @property
     def source(self) -> Value:
-        """What the prediction is made of: B_m."""
+        """Features B_m of the prediction."""
         return self.norm.source
 
 
@@ -116,7 +116,7 @@ class _Block:
 
 
 def _predictions(output: Value) -> list[_Prediction]:
-    """Return what the output is made of."""
+    """Return the reconstructions that the output sums."""
     assert isinstance(output, Sum)
     if any(isinstance(term, Data) for term in output.terms):
         return [_Prediction(_residual(output), None)]
@@ -233,7 +233,7 @@ def _architecture(
 def _memories(
     blocks: Sequence[_Block], m: int, architecture: Architecture
 ) -> list[Value]:
-    """Return what enters a gate unit of ours, in our order."""
+    """Return the inputs of a gate unit, in our order."""
     long_term: list[Value] = [block.given for block in blocks[: m + 1]]
     states = blocks[m].states
     return [

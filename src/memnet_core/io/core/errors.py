@@ -49,7 +49,9 @@ def wrap_read_errors(path: Path) -> Iterator[None]:
         raise
     except _EXPLAINED as error:
         raise ImageError(
-            f"{path} cannot be read: {_sentence(error)}.", path=path
+            f"{path} cannot be read: {_sentence(error)}.",
+            path=path,
+            settings=getattr(error, "settings", ()),
         ) from error
     except _DAMAGE as error:
         raise ImageError(_damaged(path), path=path) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Fingerprint",
     "check_unchanged",
+    "file_outline",
+    "file_sha256",
     "fingerprint_of",
     "is_same",
     "last_change",
@@ -135,18 +137,30 @@ def _outline(path: Path) -> tuple[int, str]:
         named = "\n".join(f"{size} {name}" for name, size in sorted(sizes.items()))
         return sum(sizes.values()), _short(os.fsencode(named))
     with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        ends = file.read(_END)
-        file.seek(max(size - _END, 0))
-        return size, _short(ends + file.read(_END))
+        return file_outline(file)
+
+
+def file_outline(file: BinaryIO) -> tuple[int, str]:
+    """Return the size of an open file, and the hash of its first and last bytes."""
+    # A seek to the end empties the buffer, which may hold what was there before.
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    ends = file.read(_END)
+    file.seek(max(size - _END, 0))
+    return size, _short(ends + file.read(_END))
+
+
+def file_sha256(file: BinaryIO) -> str:
+    """Return the SHA-256 of an open file, in hexadecimal digits."""
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _whole(path: Path) -> str:
     if path.is_dir():
         return ""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(file)
 
 
 def _short(data: bytes) -> str:

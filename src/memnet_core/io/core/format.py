@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from memnet_core.io.core.image import Probe
     from memnet_core.io.core.image_file import ImageFile
+    from memnet_core.io.core.opened import OpenedFile
     from memnet_core.io.core.scenes import Scenes
 
 __all__ = ["HEAD_BYTES", "FileSink", "Format", "PlaneWriter"]
@@ -61,9 +62,9 @@ class Format:
         ``sniff(path, head)``: whether the content is of this kind. `head` are the
         first `HEAD_BYTES` bytes of a file, or none of a folder.
     probe : callable
-        ``probe(path)``: what the header says.
+        ``probe(file)``: what the header of an `OpenedFile` says.
     open : callable
-        ``open(path, axes)``: an `ImageFile`; `axes` are letters that a user named
+        ``open(file, axes)``: an `ImageFile`; `axes` are letters that a user named
         instead of what the file tells, or nothing.
     create : callable, optional
         ``create(path, like, scale)``: a context manager that gives a `PlaneWriter`
@@ -71,13 +72,13 @@ class Format:
         held is refused with a ValueError before a plane is asked for. None where a
         result is not written plane by plane.
     scenes : callable, optional
-        ``scenes(path)``: the `Scenes` of a file that can hold several images; `open` is
+        ``scenes(file)``: the `Scenes` of a file that can hold several images; `open` is
         for files with one of them only.
     create_scenes : callable, optional
         ``create_scenes(path, likes, scale)``: as `create`, but for several images, and
         gives a list of `PlaneWriter`, of which one after the other gets its planes.
     told : callable, optional
-        ``told(path)``: text that holds what a result says of how it was made. A file
+        ``told(file)``: text that holds what a result says of how it was made. A file
         that ends too early is refused with a ValueError.
     is_folder : bool
         Whether an image is a folder.
@@ -99,13 +100,13 @@ class Format:
     >>> from pathlib import Path
     >>> import numpy as np
     >>> from memnet_core.io import Format, Image, Probe, in_memory
-    >>> def open_text(path, axes):
-    ...     pixels = np.loadtxt(path, np.uint8, skiprows=1, ndmin=2)
-    ...     return in_memory(path, Image(pixels, "YX", format="Text"), axes)
-    >>> def probe_text(path):
-    ...     with open_text(path, "") as file:
-    ...         size = file.sizes[0] * file.sizes[1] / 1e6
-    ...         return Probe("Text", file.sizes, str(file.dtype), size)
+    >>> def open_text(file, axes):
+    ...     pixels = np.loadtxt(file.rewound(), np.uint8, skiprows=1, ndmin=2)
+    ...     return in_memory(file.path, Image(pixels, "YX", format="Text"), axes)
+    >>> def probe_text(file):
+    ...     with open_text(file, "") as image:
+    ...         size = image.sizes[0] * image.sizes[1] / 1e6
+    ...         return Probe("Text", image.sizes, str(image.dtype), size)
     >>> class TextWriter:
     ...     dropped = ()
     ...     def __init__(self, path):
@@ -134,12 +135,12 @@ class Format:
     title: str
     suffixes: tuple[str, ...]
     sniff: Callable[[Path, bytes], bool]
-    probe: Callable[[Path], Probe]
-    open: Callable[[Path, str], ImageFile]
+    probe: Callable[[OpenedFile], Probe]
+    open: Callable[[OpenedFile, str], ImageFile]
     create: (
         Callable[[Path, ImageFile, int], AbstractContextManager[PlaneWriter]] | None
     ) = None
-    scenes: Callable[[Path], Scenes] | None = None
+    scenes: Callable[[OpenedFile], Scenes] | None = None
     create_scenes: (
         Callable[
             [Path, Sequence[ImageFile], int],
@@ -148,7 +149,7 @@ class Format:
         | None
     ) = None
     read_suffixes: tuple[str, ...] = ()
-    told: Callable[[Path], str] | None = None
+    told: Callable[[OpenedFile], str] | None = None
     is_folder: bool = False
     holds_axes: bool = False
     by_shards: bool = False

@@ -157,6 +157,11 @@ class ImageFile:
         return self.metadata.jpeg_coding
 
     @property
+    def is_in_memory(self) -> bool:
+        """Whether all pixels were read, and no file is needed any more."""
+        return self._chunk_shape == (1, 1)
+
+    @property
     def is_stack(self) -> bool:
         """Whether there are axes besides those of one picture, or text about them."""
         native = self.metadata.native
@@ -196,7 +201,7 @@ class ImageFile:
         ImageError
             If the file is damaged.
         """
-        if self._chunk_shape == (1, 1):
+        if self.is_in_memory:
             return self._decoded(plane, rows, columns)
         return self._cache.read(plane, rows, columns)
 

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from memnet_core.errors import UsageError
+from memnet_core.errors import SettingRef, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 VARIABLE = "MEMNET_MAX_PIXELS"
+_BOUND = SettingRef("max_pixels", python=VARIABLE)
 """Environment variable that raises or lowers the bound, also in other processes."""
 
 # RGB of so many pixels takes half a GiB; cameras have up to 150 million.
@@ -57,7 +58,7 @@ def check_pixels(pixels: int, what: str) -> None:
         If they are more than `most_pixels`.
     """
     if pixels > most_pixels():
-        raise ValueError(f"{what} claims {_too_many(pixels)}")
+        raise TooManyPixels(f"{what} claims {_too_many(pixels)}")
 
 
 def check_compression_ratio(
@@ -82,7 +83,7 @@ def check_compression_ratio(
         If pixels are more than `most_pixels`, and compressed by more than `most`.
     """
     if pixels > most_pixels() and size > most * (found := stored()):
-        raise ValueError(f"its {found:,} bytes of pixels claim {_too_many(pixels)}")
+        raise TooManyPixels(f"its {found:,} bytes of pixels claim {_too_many(pixels)}")
 
 
 def check_regular_file(path: Path) -> None:
@@ -101,9 +102,15 @@ def check_regular_file(path: Path) -> None:
         raise ValueError("it is a pipe, a device or a socket, not a file")
 
 
+class TooManyPixels(ValueError):
+    """A file claims more pixels than are accepted."""
+
+    settings = (_BOUND,)
+
+
 def _too_many(pixels: int) -> str:
     most = most_pixels() / 1e6
     return (
         f"{pixels / 1e6:,.6g} megapixels, more than the {most:,.6g} that are accepted "
-        f"unseen; --max-pixels or {VARIABLE} raises that"
+        f"unseen; {_BOUND} raises that"
     )

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.fingerprint import Fingerprint
-from memnet_core.io.registry import format_of_content
+from memnet_core.io.core.opened import OpenedFile
+from memnet_core.io.registry import format_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +93,7 @@ def provenance_of(path: Path) -> Provenance | None:
         If it is empty, damaged, or ends too early, as far as can be told without
         decoding its pixels.
     """
-    with wrap_read_errors(path):
-        kind = format_of_content(path)
-        kind.probe(path)
-        return provenance_in(kind.told(path)) if kind.told else None
+    with wrap_read_errors(path), OpenedFile(path) as file:
+        kind = format_of(file)
+        kind.probe(file)
+        return provenance_in(kind.told(file)) if kind.told else None

@@ -83,6 +83,11 @@ class Scenes:
         """Close the file, and with it the images that were opened."""
         self._resources.close()
 
+    def close_also(self, resources: ExitStack) -> None:
+        """Have the file that this was found in closed after it."""
+        resources.callback(self._resources.close)
+        self._resources = resources
+
     def open(self, number: int, axes: str = "") -> ImageFile:
         """Open an image; it can be read as long as this is open.
 
@@ -156,5 +161,6 @@ def chosen_image(
     with ExitStack() as resources:
         resources.enter_context(scenes)
         image = scenes.open(scenes.number(scene), axes)
-        image.close_also(resources.pop_all())
+        if not image.is_in_memory:
+            image.close_also(resources.pop_all())
         return image

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from memnet_core.io.core.limits import check_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from PIL.ImageFile import ImageFile as PillowFile
@@ -32,14 +31,14 @@ def number_of_frames(image: PillowFile) -> int:
 
 
 def read_animation(
-    source: Path | io.BytesIO, image: PillowFile, dropped: list[str]
+    source: BinaryIO, image: PillowFile, dropped: list[str]
 ) -> tuple[NDArray[np.uint8], Animation]:
     """Read all frames, each as it is seen.
 
     Parameters
     ----------
-    source : Path or BytesIO
-        The file, or its content.
+    source : BinaryIO
+        The file.
     image : PIL.ImageFile.ImageFile
         The opened file, at its first frame.
     dropped : list of str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +44,6 @@ from memnet_core.io.raster.writer import ANIMATED, AnimationWriter, PictureWrite
 from memnet_core.jpeg.coding import JpegCoding
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile as PillowFile
 
     from memnet_core.io.core.image_file import ImageFile
+    from memnet_core.io.core.opened import OpenedFile
 
 __all__ = ["BMP", "GIF", "JPEG", "PNG", "WEBP", "JpegFrame", "jpeg_of"]
 
@@ -76,14 +77,15 @@ _OPENERS: dict[str, type[PillowFile]] = {
 }
 
 
-def _probe(path: Path, *, kind: str) -> Probe:
+def _probe(opened: OpenedFile, *, kind: str) -> Probe:
     """Read the header of a picture."""
-    frame = frame_of(path) if kind == "jpeg" else None
+    path = opened.path
+    frame = frame_of(opened.rewound()) if kind == "jpeg" else None
     if frame and frame.is_rare:
         return probe_rare(frame)
-    with _opened(path, kind) as image:
+    with _opened(opened, kind) as image:
         if number_of_frames(image) > 1:
-            return _probe_animation(path, kind)
+            return _probe_animation(opened, kind)
         size = (image.height, image.width)
         if stored_orientation(_exif(image), _xmp(image)) >= 5:
             size = size[::-1]
@@ -97,26 +99,30 @@ def _probe(path: Path, *, kind: str) -> Probe:
         )
 
 
-def _probe_animation(path: Path, kind: str) -> Probe:
-    with _open(path, "", kind=kind) as file:  # its frames tell whether it is gray
+def _probe_animation(opened: OpenedFile, kind: str) -> Probe:
+    with _open(opened, "", kind=kind) as file:  # its frames tell whether it is gray
         return probe_of_stack(file)
 
 
-def _open(path: Path, axes: str, *, kind: str) -> ImageFile:
+def _open(opened: OpenedFile, axes: str, *, kind: str) -> ImageFile:
     """Read a picture as a whole."""
-    frame = frame_of(path) if kind == "jpeg" else None
+    path = opened.path
+    frame = frame_of(opened.rewound()) if kind == "jpeg" else None
     if frame and frame.is_rare:
         return in_memory(path, read_rare(path, frame), axes)
-    image = _read(path, kind)
+    image = _read(opened, kind)
     return in_memory(path, image, axes)
 
 
-def _read(path: Path, kind: str) -> Image:
-    with _opened(path, kind) as image:
+def _read(opened: OpenedFile, kind: str) -> Image:
+    path = opened.path
+    with _opened(opened, kind) as image:
         dropped = _further_pictures(image)
         animation = None
         if number_of_frames(image) > 1:
-            pixels, animation = read_animation(_source(path, kind), image, dropped)
+            # imageio closes what it is given, and the handle of the job stays open.
+            copy = io.BytesIO(_source(opened, kind).read())
+            pixels, animation = read_animation(copy, image, dropped)
         else:
             pixels = _picture(path, image, dropped)
         if kind == "bmp" and has_alpha16(path):
@@ -219,7 +225,7 @@ def _create(
     writer.finish()
 
 
-def _opened(path: Path, kind: str) -> PillowFile:
+def _opened(opened: OpenedFile, kind: str) -> PillowFile:
     """Open a file with the reader of its kind.
 
     `PIL.Image.open` would warn of large pictures, and silencing warnings is not safe
@@ -231,7 +237,7 @@ def _opened(path: Path, kind: str) -> PillowFile:
         If it is not intact, or too large.
     """
     try:
-        image = _OPENERS[kind](_source(path, kind))
+        image = _OPENERS[kind](_source(opened, kind))
     except SyntaxError as error:
         raise ValueError(f"it is no intact {_TITLES[kind]}") from error
     try:
@@ -242,10 +248,11 @@ def _opened(path: Path, kind: str) -> PillowFile:
     return image
 
 
-def _source(path: Path, kind: str) -> Path | io.BytesIO:
+def _source(opened: OpenedFile, kind: str) -> BinaryIO:
     """Return what Pillow is to read: of a PNG with text that is carried all but it."""
-    is_told = kind == "png" and bool(carried_chunks(path))
-    return without_text(path) if is_told else path
+    if kind == "png" and carried_chunks(opened.path):
+        return without_text(opened.path)
+    return opened.rewound()
 
 
 def _further_pictures(image: PillowFile) -> list[str]:
@@ -343,7 +350,7 @@ def _format(kind: str, *suffixes: str, start: bytes, **traits: Any) -> Format:
         probe=partial(_probe, kind=kind),
         open=partial(_open, kind=kind),
         create=partial(_create, kind=kind),
-        told=partial(read_comments, kind=kind),
+        told=lambda file: read_comments(file.path, kind=kind),
         **traits,
     )
 

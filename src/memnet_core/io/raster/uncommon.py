@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -140,35 +140,34 @@ class Frame:
         return "uint8" if self.bits <= 8 else "uint16"
 
 
-def frame_of(path: Path) -> Frame | None:
+def frame_of(file: BinaryIO) -> Frame | None:
     """Return what the head of a JPEG says; None if it has none that is understood."""
     segments: list[bytes] = []
-    with path.open("rb") as file:
-        file.seek(2)
-        while True:
-            mark = file.read(2)
-            if len(mark) < 2 or mark[0] != 0xFF:
+    file.seek(2)
+    while True:
+        mark = file.read(2)
+        if len(mark) < 2 or mark[0] != 0xFF:
+            return None
+        if mark[1] == 0xFF:
+            file.seek(-1, 1)
+            continue
+        if mark[1] in _ALONE:
+            continue
+        size = file.read(2)
+        length = int.from_bytes(size, "big") - 2
+        content = file.read(max(length, 0))
+        if len(size) < 2 or length < 0 or len(content) < length:
+            return None
+        if mark[1] in (0xE1, 0xE2):
+            segments.append(content)
+        if mark[1] in _FRAMES:
+            if length < 6:
                 return None
-            if mark[1] == 0xFF:
-                file.seek(-1, 1)
-                continue
-            if mark[1] in _ALONE:
-                continue
-            size = file.read(2)
-            length = int.from_bytes(size, "big") - 2
-            content = file.read(max(length, 0))
-            if len(size) < 2 or length < 0 or len(content) < length:
-                return None
-            if mark[1] in (0xE1, 0xE2):
-                segments.append(content)
-            if mark[1] in _FRAMES:
-                if length < 6:
-                    return None
-                bits, height, width, samples = struct.unpack_from(">BHHB", content)
-                size_of = height, width, samples
-                return Frame(mark[1], bits, *size_of, tuple(segments))
-            if mark[1] in (0xD9, 0xDA):
-                return None
+            bits, height, width, samples = struct.unpack_from(">BHHB", content)
+            size_of = height, width, samples
+            return Frame(mark[1], bits, *size_of, tuple(segments))
+        if mark[1] in (0xD9, 0xDA):
+            return None
 
 
 def probe_rare(frame: Frame) -> Probe:

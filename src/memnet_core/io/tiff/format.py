@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.io.core.opened import OpenedFile
     from memnet_core.io.tiff.description import OutputDescription
 
 __all__ = ["TIFF", "TiffPages", "write_ome_tiff"]
@@ -64,10 +65,10 @@ _UNKNOWN_AXES = "QIPRUVW"
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def _probe(path: Path) -> Probe:
+def _probe(opened: OpenedFile) -> Probe:
     """Read the header of a TIFF; shape and type are those of its first scene."""
     with ExitStack() as resources:
-        file, scenes, _ = find_scenes(path, resources)
+        file, scenes, _ = find_scenes(opened, resources)
         found = [_probe_scene(file, scene) for scene in scenes]
         pixels = sum(probe.megapixels for probe in found)
         return replace(found[0], megapixels=pixels, scenes=len(found))
@@ -93,11 +94,12 @@ def _probe_scene(file: tifffile.TiffFile, scene: TiffScene) -> Probe:
     )
 
 
-def _scenes(path: Path) -> Scenes:
+def _scenes(opened: OpenedFile) -> Scenes:
     """Open a TIFF, in which every image is a scene."""
     with ExitStack() as resources:
-        file, scenes, left_out = find_scenes(path, resources)
+        file, scenes, left_out = find_scenes(opened, resources)
         apart = left_out if len(scenes) == 1 else []
+        path = opened.path
         return Scenes(
             path,
             [scene.name for scene in scenes],
@@ -211,10 +213,10 @@ def _format(file: tifffile.TiffFile) -> str:
     return "OME-TIFF" if file.is_ome else "ImageJ TIFF" if file.is_imagej else "TIFF"
 
 
-def _told(path: Path) -> str:
+def _told(opened: OpenedFile) -> str:
     """Return the software of the first page; check that no pixels are missing."""
     with ExitStack() as resources:
-        file, scenes, _ = find_scenes(path, resources)
+        file, scenes, _ = find_scenes(opened, resources)
         for scene in scenes:
             check_complete(file, checked_series(scene.series))
         software = bytes_of_tag(file.pages.first, _SOFTWARE) or b""
@@ -369,7 +371,7 @@ TIFF = Format(
     read_suffixes=_OF_MICROSCOPES,
     sniff=lambda path, head: head.startswith(_STARTS),
     probe=_probe,
-    open=lambda path, axes: chosen_image(_scenes(path), axes),
+    open=lambda file, axes: chosen_image(_scenes(file), axes),
     create=_create,
     scenes=_scenes,
     create_scenes=_create_scenes,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from memnet_core.io.core.opened import OpenedFile
+
 __all__ = ["OmeSet", "is_set_member", "ome_set", "set_members"]
 
 _OWN = ""
@@ -94,13 +96,20 @@ def ome_set(
         return _described(path, xml, root, uuid, is_usable, binary is None)
 
 
-def set_members(path: Path) -> tuple[Path, ...]:
+def set_members(path: Path, opened: OpenedFile | None = None) -> tuple[Path, ...]:
     """Return the other files with planes of the images of a file; most have none.
 
     What cannot be read has none, either: whoever opens it learns why.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    opened : OpenedFile, optional
+        The same, if it is open already.
     """
     try:
-        text = _text_of(path)
+        text = _opened_text(opened) if opened else _text_of(path)
         if "FileName" not in text and "BinaryOnly" not in text:
             return ()
         found, _ = ome_set(path, text, _is_tiff)
@@ -131,6 +140,14 @@ def _text_of(path: Path) -> str:
     if not _is_tiff(path):
         return ""
     with open_tiff_checked(path) as tiff:
+        return tiff.ome_metadata or ""
+
+
+def _opened_text(opened: OpenedFile) -> str:
+    """Return the OME-XML of an open file, or nothing."""
+    if not opened.head.startswith(_STARTS):
+        return ""
+    with open_tiff_checked(opened.rewound()) as tiff:
         return tiff.ome_metadata or ""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from memnet_core.io.tiff.color import CMYK, LAB, PALETTE, RGB, YCBCR, photometri
 from memnet_core.io.tiff.tags import calibration_of_vendor, check_developed, tags_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import BinaryIO
 
     from memnet_core.io.core.calibration import Calibration
@@ -46,13 +46,15 @@ __all__ = [
 _LAYOUTS = {42: (4, "H", "I", 12), 43: (8, "Q", "Q", 20)}
 
 
-def open_tiff_checked(path: Path, omexml: str | None = None) -> tifffile.TiffFile:
+def open_tiff_checked(
+    source: Path | BinaryIO, omexml: str | None = None
+) -> tifffile.TiffFile:
     """Open a TIFF whose pages come to an end, which tifffile takes for granted.
 
     Parameters
     ----------
-    path : Path
-        The file.
+    source : Path or BinaryIO
+        The file; one that is open already is read through its handle, and stays open.
     omexml : str, optional
         OME-XML instead of its own.
 
@@ -61,10 +63,15 @@ def open_tiff_checked(path: Path, omexml: str | None = None) -> tifffile.TiffFil
     ValueError
         If a page is followed by one of those before it.
     """
-    with path.open("rb") as file:
-        _check_chain(file)
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            _check_chain(file)
+    else:
+        source.seek(0)
+        _check_chain(source)
+        source.seek(0)  # where tifffile takes the file to begin
     # The index of Micro-Manager names other files wherever they lie.
-    return tifffile.TiffFile(path, omexml=omexml, is_mmstack=False, is_ndtiff=False)
+    return tifffile.TiffFile(source, omexml=omexml, is_mmstack=False, is_ndtiff=False)
 
 
 def _check_chain(file: BinaryIO) -> None:

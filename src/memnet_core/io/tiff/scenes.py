@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
+    from memnet_core.io.core.opened import OpenedFile
     from memnet_core.io.tiff.ome_fileset import OmeSet
 
 __all__ = ["TiffScene", "find_scenes"]
@@ -63,16 +64,16 @@ class TiffScene:
 
 
 def find_scenes(
-    path: Path, resources: ExitStack
+    opened: OpenedFile, resources: ExitStack
 ) -> tuple[tifffile.TiffFile, list[TiffScene], list[str]]:
     """Open a TIFF and find its images.
 
     Parameters
     ----------
-    path : Path
-        The file.
+    opened : OpenedFile
+        The file; it has to stay open.
     resources : ExitStack
-        Gets the open files.
+        Gets the readers of it.
 
     Returns
     -------
@@ -88,12 +89,13 @@ def find_scenes(
     ValueError
         If it holds no image.
     """
-    file = resources.enter_context(open_tiff_checked(path))
+    path, handle = opened.path, opened.rewound()
+    file = resources.enter_context(open_tiff_checked(handle))
     found, lost = None, ""
     if file.is_ome:
         found, lost = ome_set(path, str(file.ome_metadata), _is_whole)
     if found:
-        file = resources.enter_context(open_tiff_checked(path, omexml=found.readable))
+        file = resources.enter_context(open_tiff_checked(handle, omexml=found.readable))
     with wrap_parse_errors("its tags"):
         if not len(file.pages):
             raise ValueError("the TIFF holds no image")
@@ -101,7 +103,7 @@ def find_scenes(
         if not series or (series[0].kind in _BY_PAGES and len(series) > 1):
             if found:
                 lost = "OME metadata (does not fit its pages)"
-            file = resources.enter_context(open_tiff_checked(path))
+            file = resources.enter_context(open_tiff_checked(handle))
             return file, *_runs_of_pages(file, lost)
         if found and series[0].kind == "ome":
             scenes = [_of_ome(found, one) for one in series]

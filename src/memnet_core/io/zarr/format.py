@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memnet_core.io.core.image import Probe
+    from memnet_core.io.core.opened import OpenedFile
 
 __all__ = ["OME_ZARR", "Collection", "collection_of"]
 
@@ -176,8 +177,9 @@ def _is_zarr(path: Path) -> bool:
     )
 
 
-def _scenes(path: Path) -> Scenes:
+def _scenes(opened: OpenedFile) -> Scenes:
     """Find the images of a folder: itself, or those below it."""
+    path = opened.path
     found = collection_of(path)
     if found is None:
         return Scenes(
@@ -194,9 +196,9 @@ def _scenes(path: Path) -> Scenes:
     )
 
 
-def _probe(path: Path) -> Probe:
+def _probe(opened: OpenedFile) -> Probe:
     """Read the headers of the images; shape and type are those of the first."""
-    with _scenes(path) as scenes:
+    with _scenes(opened) as scenes:
         probes = []
         for number in range(len(scenes)):
             with scenes.open(number) as file:
@@ -205,13 +207,13 @@ def _probe(path: Path) -> Probe:
         return replace(probes[0], megapixels=megapixels, scenes=len(scenes))
 
 
-def _told(path: Path) -> str:
+def _told(opened: OpenedFile) -> str:
     """Return what the attributes tell of how an image was made."""
     import zarr
 
     from memnet_core.io.zarr.limits import BoundedStore
 
-    store = BoundedStore(path, read_only=True)
+    store = BoundedStore(opened.path, read_only=True)
     return str(zarr.open_group(store, mode="r").attrs.get(TOLD, ""))
 
 
@@ -221,7 +223,7 @@ OME_ZARR = Format(
     suffixes=(".ome.zarr", ".zarr"),
     sniff=lambda path, head: not head and _is_zarr(path),
     probe=_probe,
-    open=lambda path, axes: chosen_image(_scenes(path), axes),
+    open=lambda file, axes: chosen_image(_scenes(file), axes),
     scenes=_scenes,
     told=_told,
     is_folder=True,

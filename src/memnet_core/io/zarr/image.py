@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from memnet_core.errors import ImageError
+from memnet_core.errors import ImageError, SettingRef
 from memnet_core.io.core.change_guard import ChangeGuardedZarr
 from memnet_core.io.core.errors import wrap_parse_errors, wrap_write_errors
 from memnet_core.io.core.image import FormatMetadata, Metadata
@@ -168,9 +168,11 @@ def layout_for(like: ImageFile, scale: int) -> ZarrLayout:
         leading = "".join(sorted(leading, key=lambda a: (_ORDER + a).index(a)))
     if "S" in sizes and sizes["S"] > 1:
         if "C" in leading:
+            tiff = SettingRef("format", "tiff")
             raise ImageError(
                 f"{like.path} has colors in channels, which OME-Zarr cannot hold; "
-                "choose --format tiff.",
+                f"choose {tiff}.",
+                settings=[tiff],
                 path=like.path,
             )
         sizes["C"] = sizes["S"]

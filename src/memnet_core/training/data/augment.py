@@ -1,4 +1,4 @@
-"""What photographs lack: flat areas, white and black, drawings, micrographs."""
+"""Augment photographs by flat areas, saturation, drawings and dim micrographs."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _TONES = np.arange(256, dtype=np.uint8)
 
 _FLAT_SHARE = 0.25
 _CUT_SHARE = 0.2
-"""Of plain pictures; the rest is made by program."""
+"""Shares of plain patches that are flat or saturated; the rest is synthetic."""
 
 
 class SyntheticAugment(NamedTuple):
-    """What becomes of a photograph of 8 bits, whoever has its pixels.
+    """Replacement or tone table for an 8-bit photograph, drawn before it is read.
 
     Attributes
     ----------
     picture : ndarray of uint8, shape (H, W) or (H, W, 3), optional
-        What is taken instead.
+        Synthetic patch that replaces the photograph.
     table : ndarray of uint8, shape (256,), optional
-        What becomes of each of its tones.
+        Lookup table of its gray levels.
     is_plain : bool
-        Whether it is flat, cut off or made by program.
+        Whether the patch is flat, saturated or synthetic.
     """
 
     picture: NDArray[np.uint8] | None = None
@@ -44,7 +44,7 @@ class SyntheticAugment(NamedTuple):
     is_plain: bool = False
 
     def of(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """Return what becomes of a photograph."""
+        """Apply the augmentation to a photograph, shape (H, W) or (H, W, 3)."""
         if self.picture is not None:
             return self.picture
         return plane if self.table is None else self.table[plane]
@@ -58,12 +58,12 @@ def draw_variety(
     dim: float,
     studio: float,
 ) -> SyntheticAugment:
-    """Draw what becomes of a photograph.
+    """Draw an augmentation at random.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the photograph, (H, W) or (H, W, 3).
+        Shape of the photograph, (H, W) or (H, W, 3).
     rng : numpy.random.Generator
         Decides on all of it.
     plain, dim, studio : float

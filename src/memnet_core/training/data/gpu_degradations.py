@@ -14,18 +14,17 @@ import torch
 from torch.nn import functional as F
 
 from memnet_core.image_ops.resize import resize_matrix
-from memnet_core.jpeg.coding import BLOCK
+from memnet_core.jpeg.coding import BLOCK, chroma_table, luminance_table
 from memnet_core.jpeg.dct_bounds import dct_basis
-from memnet_core.jpeg.quality import chroma_table, luminance_table
 from memnet_core.noise import synthesis
-from memnet_core.tasks.correlated import (
+from memnet_core.tasks.deblock import Deblock, draw_whole_chroma
+from memnet_core.tasks.denoise import (
     HOT_MEAN,
     CorrelatedDenoise,
+    Denoise,
     NoiseKind,
     draw_noise_kind,
 )
-from memnet_core.tasks.deblock import Deblock, draw_whole_chroma
-from memnet_core.tasks.denoise import Denoise
 from memnet_core.tasks.super_resolution import SuperResolution
 from memnet_core.training.data.jpeg_histories import LAST_SHIFT
 
@@ -107,7 +106,7 @@ def correlated_noise(
     kinds: Sequence[NoiseKind],
     generator: torch.Generator,
 ) -> Tensor:
-    """Add noise of a kind for each sample; see `memnet_core.tasks.correlated`.
+    """Add noise of a kind for each sample; see `memnet_core.tasks.denoise`.
 
     Parameters
     ----------
@@ -156,7 +155,7 @@ def add_noise(
     noisy : Tensor, shape (N, C, H, W)
         Pixels on the same scale, which may leave [0, 255].
     told : Tensor, shape (N, 1, H, W)
-        Local standard deviation as read, in gray levels.
+        Local standard deviation for the level map, in gray levels, with its error.
     """
     device, size = pixels.device, (pixels.shape[2], pixels.shape[3])
     gains = np.stack([noise.sigma * noise.gain(*size) for noise in noises])
@@ -297,7 +296,7 @@ def compress_twice(
     qualities : sequence of int
         N qualities of the first compression.
     histories : sequence of JpegHistory
-        N histories of which the first pictures have one size.
+        N histories whose first images have one size.
     """
     size = pixels.shape[2], pixels.shape[3]
     height, width = histories[0].source(*size)

@@ -138,7 +138,7 @@ class DevicePatches(RandomPatches):
         return [groups[key] for key in sorted(groups)]
 
     def _with_levels(self, degraded: Tensor, told: Sequence[float | None]) -> Tensor:
-        """Put the level's plane behind the others, if there is one."""
+        """Append the level plane, if the network has one."""
         if not self._level_map:
             return degraded
         values = [value or 0.0 for value in told]
@@ -150,9 +150,9 @@ class DevicePatches(RandomPatches):
     def _made(
         self, samples: Sequence[_Sample], patch: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return degraded and clean patches of samples alike, and level planes.
+        """Return (degraded, clean, level map) of samples of one shape.
 
-        Pixels are in [0, 255], levels as the network is told them.
+        Pixels are in [0, 255]; levels are in the unit of the level map.
         """
         drawn, rngs = zip(*samples, strict=True)
         varieties = [sample.variety for sample in drawn]
@@ -247,7 +247,7 @@ class _Resident:
 
 
 def _varied(region: Tensor, varieties: Sequence[SyntheticAugment]) -> Tensor:
-    """Return crops of which some become others."""
+    """Replace a random subset of the crops by synthetic patches or tone tables."""
     device = region.device
     pictures = {n: v.picture for n, v in enumerate(varieties) if v.picture is not None}
     tables = {n: v.table for n, v in enumerate(varieties) if v.table is not None}

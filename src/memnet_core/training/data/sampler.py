@@ -1,4 +1,4 @@
-"""Training samples: patches, degraded on the fly, each from the seed and a number."""
+"""Draw training patches and degrade them; seed and number determine each sample."""
 
 from __future__ import annotations
 
@@ -69,21 +69,21 @@ class PatchLocation(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What a sample is made of, its noise aside.
+    """Everything that determines a sample, except its noise.
 
     Attributes
     ----------
     place : PatchLocation
-        Where it comes from.
+        Image, position and level of the patch.
     variety : SyntheticAugment
-        What becomes of the photograph.
+        Augmentation of the photograph.
     frame : ((int, int), (int, int))
-        First and last row and column, the last ones exclusive, of what the picture
-        has of the square: all of it, unless the patch is at the picture's border.
+        Row and column ranges (end exclusive) of the square that lie inside the image:
+        all of it, unless the patch is at the border.
     start : (int, int)
         Row and column in the frame at which the patch begins.
     history : JpegHistory, optional
-        What became of a JPEG after its level.
+        Processing after the first JPEG compression.
     """
 
     place: PatchLocation
@@ -99,9 +99,9 @@ class Sampler(Protocol):
     Attributes
     ----------
     images : int
-        How many planes it draws from.
+        Number of planes to draw from.
     remark : str
-        Which images are too small for it, and what becomes of them.
+        Which images are too small, and how they are handled.
     """
 
     images: int
@@ -155,8 +155,8 @@ class RandomPatches:
     images : TrainingImages
         What to draw from.
     margin : callable, optional
-        By level, how many pixels around a patch are needed beside what its degradation
-        depends on.
+        Extra pixels around a patch, by level, in addition to the support of the
+        degradation.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class RandomPatches:
     def _variety(
         self, clean: NDArray[Any], side: int, rng: np.random.Generator
     ) -> SyntheticAugment:
-        """Draw what becomes of a square of an image, if that has 8 bits."""
+        """Draw the augmentation of a square crop; only 8-bit images get one."""
         if clean.dtype != np.uint8:
             return SyntheticAugment()
         return draw_variety(

@@ -39,7 +39,7 @@ def test_picture_above_the_bound_is_refused_until_it_is_raised(
     monkeypatch.setenv(VARIABLE, "1999")
     message = refusal(path)
     assert "it claims 0.002 megapixels, more than the 0.001999 that are" in message
-    assert "--max-pixels" in message
+    assert "MEMNET_MAX_PIXELS" in message
     monkeypatch.setenv(VARIABLE, "2000")
     with open_image(path) as image:
         assert image.sizes == (40, 50, 3)

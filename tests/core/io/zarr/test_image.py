@@ -168,7 +168,7 @@ def test_blocks_partition_the_image_in_whole_chunks(
 
 def test_colors_in_channels_are_refused(tmp_path: Path) -> None:
     stack = memory_stack(tmp_path / "a.tif", 2, 9, 9, 3, axes="CYXS")
-    with pytest.raises(ImageError, match="OME-Zarr cannot hold; choose --format tiff"):
+    with pytest.raises(ImageError, match="OME-Zarr cannot hold; choose format='tiff'"):
         layout_for(stack, 1)
 
 

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from memnet_core.image_ops.resize import imresize, resize_matrix
-from memnet_core.jpeg.quality import chroma_table
+from memnet_core.jpeg.coding import chroma_table
 from memnet_core.tasks import CORRELATED, TASKS
-from memnet_core.tasks.correlated import NoiseKind
 from memnet_core.tasks.deblock import jpeg as jpeg_of_pillow
+from memnet_core.tasks.denoise import NoiseKind
 from memnet_core.training.data.gpu_degradations import (
     DEGRADATIONS,
     bicubic,

@@ -9,8 +9,7 @@ import pytest
 import tifffile
 
 from memnet_core.inference.scaling import AnscombeScaling
-from memnet_core.training.data.images import TrainingImages, training_images
-from memnet_core.training.data.pairs import read_pairs
+from memnet_core.training.data.images import TrainingImages, read_pairs, training_images
 from memnet_core.training.data.sampler import RandomPatches
 from memnet_core.training.loop import Trainer
 
