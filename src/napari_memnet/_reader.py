@@ -33,12 +33,12 @@ _TIFF = (".tif", ".tiff")
 def get_reader(
     path: str | list[str],
 ) -> Callable[[str | list[str]], list[LayerData]] | None:
-    """Return what opens a file; None if it is none of ours, or several.
+    """Return the reader for a file, or None if this plugin did not write it.
 
     Parameters
     ----------
     path : str or list of str
-        A TIFF, or the folder of an OME-Zarr image. Only its header is looked at.
+        A TIFF, or the folder of an OME-Zarr image. Only its header is read.
     """
     if not isinstance(path, str):
         return None
@@ -50,7 +50,7 @@ def get_reader(
 
 
 def _tells_of_us(path: Path) -> bool:
-    """Whether the first page of a TIFF says that the plugin or ``memnet`` made it."""
+    """Whether the first page of a TIFF names the plugin or ``memnet`` as its writer."""
     import tifffile
 
     from memnet_core.io.core.provenance import provenance_in
@@ -68,7 +68,7 @@ def _tells_of_us(path: Path) -> bool:
 
 
 def _read_tiff(path: str | list[str]) -> list[LayerData]:
-    """Open a TIFF: a layer for each of its images, of channels one for each."""
+    """Open a TIFF: one layer per image, or per channel of an image."""
     from memnet_core.io import open_scenes, provenance_of
 
     assert isinstance(path, str)
@@ -113,7 +113,7 @@ def _layer_of(
 
 
 def _with_single(noted: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape with those axes of length 1 that were noted; TIFF leaves them out.
+    """Restore the axes of length 1 that TIFF drops, as the note lists them.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def _with_single(noted: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _pixels(file: ImageFile, scene: int, color: bool) -> Any:
-    """Return all pixels, or an array whose planes are read when they are looked at."""
+    """Return the pixels, as a lazy array if they exceed `MEMORY_LIMIT`."""
     size = int(np.prod(file.sizes, dtype=np.int64)) * file.dtype.itemsize
     if size <= MEMORY_LIMIT:
         pixels = file.image().pixels
@@ -157,7 +157,7 @@ def _plane(
     color: bool,
     block_info: Any,
 ) -> NDArray[Any]:
-    """Read one plane of a file, which is open no longer than that."""
+    """Open a file, read one plane and close it."""
     from memnet_core.io import open_image
 
     place = block_info[None]["chunk-location"][: len(counts)]
@@ -170,7 +170,7 @@ def _plane(
 
 
 def _zarr_tells(path: Path) -> bool:
-    """Whether a folder is an OME-Zarr image that says ``memnet`` made it."""
+    """Whether a folder is an OME-Zarr image written by the plugin or ``memnet``."""
     from memnet_core.io.core.provenance import provenance_in
     from memnet_core.io.zarr.image import TOLD
     from memnet_core.io.zarr.ngff import described_by
@@ -194,7 +194,7 @@ def _attributes(path: Path) -> dict[str, Any]:
 
 
 def _read_zarr(path: str | list[str]) -> list[LayerData]:
-    """Open an OME-Zarr image with its levels, of which napari reads what it shows."""
+    """Open an OME-Zarr image with its resolution levels as lazy arrays."""
     import dask.array
 
     from memnet_core.io.core.errors import wrap_read_errors
@@ -234,7 +234,7 @@ def _read_zarr(path: str | list[str]) -> list[LayerData]:
 
 
 def _lazy(file: ImageFile) -> Any:
-    """Return the array of an OME-Zarr, of which napari reads the chunks it shows."""
+    """Wrap a level of an OME-Zarr image as a lazy array of its chunks."""
     import dask.array
     from dask.array.core import normalize_chunks
 
@@ -257,7 +257,7 @@ def _lazy(file: ImageFile) -> Any:
 
 
 def _origin(image: dict[str, Any], inner: tuple[float, ...]) -> list[float]:
-    """Return where the first pixel lies, with the transform of the whole image."""
+    """Return where the first pixel lies, with the transform of the image applied."""
     begin = list(inner)
     for transform in image.get("coordinateTransformations", ()):
         numbers = transform.get(transform.get("type"), ())
@@ -271,7 +271,7 @@ def _origin(image: dict[str, Any], inner: tuple[float, ...]) -> list[float]:
 def _described(
     axes: str, known: Calibration, begin: list[float], name: str, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Return place, units and labels; channels become layers of their own.
+    """Return scale, translation, units and labels; each channel becomes a layer.
 
     Parameters
     ----------
@@ -305,7 +305,7 @@ def _described(
 
 
 def _unit(name: str) -> str:
-    """Return a unit if napari knows it."""
+    """Return a unit if napari knows it, else ``pixel``."""
     import pint
 
     known: Any = pint.get_application_registry()  # type: ignore[no-untyped-call]
@@ -316,7 +316,7 @@ def _unit(name: str) -> str:
 
 
 def _display(described: Any, known: dict[str, Any]) -> dict[str, Any]:
-    """Return contrast and colors of channels, as far as an OME-Zarr tells them."""
+    """Return the contrast limits and colors of channels from OMERO metadata."""
     from napari.utils.colormaps import Colormap
 
     channels = described.get("omero", {}).get("channels", [])
@@ -340,7 +340,7 @@ def _display(described: Any, known: dict[str, Any]) -> dict[str, Any]:
 
 
 def _factor(made: Provenance | None) -> int:
-    """Return how many pixels stand for one of the source along Y and X."""
+    """Return the upscaling factor along Y and X."""
     from memnet_core.tasks import find_task
 
     return find_task(made.task).scale(made.levels[0]) if made else 1
@@ -351,7 +351,7 @@ def _told(made: Provenance | None) -> dict[str, Any]:
 
 
 def _noted(text: str) -> dict[str, Any]:
-    """Return what a note says; nothing if it is none."""
+    """Parse a note, or return an empty dict if it is damaged."""
     with suppress(ValueError):
         note = json.loads(text or "{}")
         return note if isinstance(note, dict) else {}
@@ -359,7 +359,7 @@ def _noted(text: str) -> dict[str, Any]:
 
 
 def _noted_line(text: str) -> str:
-    """Return the provenance that a note holds."""
+    """Return the provenance line of a note."""
     told = _noted(text).get("memnet")
     return str(told.get("provenance", "")) if isinstance(told, dict) else ""
 

@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Preferences:
-    """What widgets and commands begin with.
+    """Defaults of widgets and commands, from napari's preferences.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ def recall(name: str) -> dict[str, Any]:
 
 
 def forget(name: str) -> None:
-    """Remove what was kept."""
+    """Delete the values that were kept."""
     with suppress(OSError):
         _file(name).unlink(missing_ok=True)
 
@@ -96,7 +96,7 @@ def _file(name: str) -> Path:
 
 
 OF_FOLDERS = ("format", "subfolders")
-"""What only the form for folders has; that for layers passes it over."""
+"""Fields of the folder form only; the layer form ignores them."""
 
 _MARK, _VERSION = "memnet preset", 1
 _LARGEST = 2**16
@@ -104,7 +104,7 @@ _ENDS = ("low", "high")
 
 
 def save_preset(path: Path, fields: Mapping[str, Any]) -> None:
-    """Write what fields say, as far as it matters for the task.
+    """Write the values of fields that matter for the task.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def save_preset(path: Path, fields: Mapping[str, Any]) -> None:
 
 
 def load_preset(path: Path, fields: Mapping[str, Any]) -> None:
-    """Let fields say what a preset says; all of it or nothing.
+    """Set the fields from a preset; on an error none is changed.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _choose(path: Path, name: str, field: Any, value: Any) -> None:
-    """Let a field say a value, if it is one that could be chosen by hand."""
+    """Set a field, if its value could also be chosen by hand."""
     if hasattr(field, "choices"):
         fits = any(value == c and type(value) is type(c) for c in field.choices)
     elif hasattr(field, "min"):

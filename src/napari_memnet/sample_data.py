@@ -37,7 +37,7 @@ def jpeg_q10() -> list[LayerData]:
 
 
 def noisy_stack() -> list[LayerData]:
-    """Return a made 16-bit stack of bright threads and cells, with its voxel size.
+    """Return a simulated 16-bit stack of bright threads and cells, with voxel size.
 
     Photons are counted (Poisson), and read with an offset and Gaussian noise.
     """
@@ -57,11 +57,11 @@ def noisy_stack() -> list[LayerData]:
 
 
 def low_light() -> list[LayerData]:
-    """Return a movie of lysosomes, and the same as 20 electrons at its peak show it.
+    """Return a movie of lysosomes, and as 20 photo-electrons at its peak show it.
 
     The movie is real (BoHuangLab, MIT; `samples/LICENSE-lysosomes`) and nearly free of
-    noise. That of the second layer is simulated: photons, and 0.4 electrons of reading.
-    Both have an offset, so that noise is not cut off at 0.
+    noise. The second layer is simulated with shot noise, and read noise of 0.4
+    electrons. Both have an offset, so that noise is not cut off at 0.
     """
     from memnet_core.io import open_image
 

@@ -1,4 +1,4 @@
-"""Comparing layers: figures against a reference; no Qt here."""
+"""PSNR and SSIM of layers against a reference; no Qt here."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Scores:
 def scores(
     reference: Image, plane: int, layers: Sequence[tuple[Image, int | None]]
 ) -> tuple[Scores | None, ...]:
-    """Compare planes of layers with that of a reference, where all of them are.
+    """Score planes of layers against a reference, where all of them overlap.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def scores_along(
 
 
 def _windows(reference: Image, layers: Sequence[Image]) -> list[tuple[slice, slice]]:
-    """Return what all layers show, if that can be scored."""
+    """Return the overlap of all layers, if it can be scored."""
     windows = shared_windows(reference, layers)
     rows, columns = windows[0]
     height, width = rows.stop - rows.start, columns.stop - columns.start
@@ -201,7 +201,7 @@ def _windows(reference: Image, layers: Sequence[Image]) -> list[tuple[slice, sli
 
 
 def _values(clean: LayerSource, channel: int) -> LinearScaling:
-    """Return which values count as 0 and 255."""
+    """Return the intensity range that is scaled to 0-255."""
     from memnet_core.inference.scaling import scaling_of
     from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
@@ -210,7 +210,7 @@ def _values(clean: LayerSource, channel: int) -> LinearScaling:
 
 
 def _scored(values: LinearScaling, clean: _Window, scored: _Window) -> Scores:
-    """Score a window of a plane against that of a clean one."""
+    """Compute PSNR and SSIM of a window against the clean one."""
     first, second = (
         255 * values.forward(planes.read(number, *window).astype(np.float64))
         for planes, number, window in (clean, scored)

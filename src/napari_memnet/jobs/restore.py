@@ -41,7 +41,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class RestoreRequest:
-    """What is known of a layer before work begins; safe to use in another thread.
+    """A layer and the region to restore; safe to use in another thread.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class RestoreRequest:
 
     @classmethod
     def of(cls, layer: Image, region: LayerRegion | None = None) -> RestoreRequest:
-        """Return the source for a region of a layer, by default for all of it.
+        """Build the request for a region of a layer, by default the whole layer.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class RestoreRequest:
         return cls(planes, region or planes.region, layer.source.path, remark)
 
     def with_tables(self) -> LayerSource:
-        """Return the planes with the quantization tables of a JPEG, read from its file.
+        """Return the planes with the JPEG quantization tables of their file.
 
         Files that cannot be read as an image any more have none.
         """
@@ -91,7 +91,7 @@ class RestoreRequest:
 
 @dataclass(frozen=True)
 class LayerBegun:
-    """The result of the layer of a number is there and fills as pixels come."""
+    """The result of a layer exists and is filled from now on."""
 
     number: int
     restored: RestoredRegion
@@ -99,7 +99,7 @@ class LayerBegun:
 
 @dataclass(frozen=True)
 class LayerRestored:
-    """The layer of a number is restored."""
+    """A layer is restored."""
 
     number: int
     restored: RestoredRegion
@@ -107,7 +107,7 @@ class LayerRestored:
 
 @dataclass(frozen=True)
 class LayerFailed:
-    """The layer of a number could not be restored."""
+    """A layer could not be restored."""
 
     number: int
     error: MemnetError
@@ -186,7 +186,7 @@ def restore_region(
 
 
 def progress_of(event: object) -> float | None:
-    """Return how much is done after an event of `restore_region`."""
+    """Return the completed fraction after an event, or None."""
     return event.fraction if isinstance(event, Progress) else None
 
 
@@ -237,7 +237,7 @@ def restore_layers(
 
 
 class _RegionSink:
-    """Takes restored windows of the planes of a region."""
+    """Sink that writes restored windows into the result of a region."""
 
     def __init__(
         self, source: RestoreRequest, numbers: list[int], scale: int, memory_limit: int
@@ -264,7 +264,7 @@ class _RegionSink:
     def write(
         self, plane: int, rows: slice, columns: slice, pixels: NDArray[Any]
     ) -> None:
-        """Put a window at its place in the region."""
+        """Write a window of a plane."""
         top, left = (
             part.start - first
             for part, first in zip((rows, columns), self._corner, strict=True)

@@ -41,16 +41,16 @@ __all__ = [
 
 
 _HELD_OUT = 8
-"""Of so many planes one is not learned from, but validated on."""
+"""Every 8th plane is held out for validation."""
 
 
 def megapixels(layers: Sequence[LayerSource]) -> float:
-    """Return how many pixels layers have, in millions."""
+    """Return the size of layers in megapixels."""
     return sum(math.prod(planes.shape[:3]) for planes in layers) / 1e6
 
 
 def write_layers(folder: Path, layers: Sequence[LayerSource]) -> Path:
-    """Write layers as TIFFs into a folder, which is made, and return it."""
+    """Write layers as TIFF files into a new folder and return it."""
     for number, planes in enumerate(layers):
         _write(folder / f"{number:03}.tif", _pixels(planes))
     return folder
@@ -118,11 +118,11 @@ def _write(path: Path, pixels: NDArray[np.generic]) -> None:
 
 
 NOTHING = ""
-"""What a run starts from that learns everything anew."""
+"""Start value of a run with random weights."""
 
 
 def runs_folder() -> Path:
-    """Return where runs are kept if no other folder is chosen."""
+    """Return the default folder of training runs."""
     return Path(platformdirs.user_data_dir("napari-memnet")) / "runs"
 
 
@@ -229,7 +229,7 @@ def train(request: TrainingRequest) -> Generator[Any, None, None]:
 
 
 def gain_of(event: Validated) -> float:
-    """Return by how many dB images are better than before, on average."""
+    """Return the mean gain in PSNR over all levels, in dB."""
     gains = [event.psnr[level] - event.input_psnr[level] for level in event.psnr]
     return sum(gains) / len(gains)
 
@@ -249,7 +249,7 @@ def add_best(request: TrainingRequest) -> Entry:
 
 
 def fraction_of(event: Any) -> float | None:
-    """Return how much of a run is over after an event."""
+    """Return the completed fraction of a run after an event, or None."""
     return getattr(event, "fraction", None)
 
 
@@ -284,7 +284,7 @@ def _settings(request: TrainingRequest) -> dict[str, Any]:
 
 
 def _images(request: TrainingRequest) -> dict[str, Any]:
-    """Return what a run learns from, as its settings say it."""
+    """Return the training data as settings of a run."""
     if request.pairs:
         return {"pairs": request.pairs}
     if request.pair:
@@ -302,7 +302,7 @@ def _images(request: TrainingRequest) -> dict[str, Any]:
 
 
 def _is_tuned(request: TrainingRequest) -> bool:
-    """Whether training goes on from a model: a given one, or where data are few."""
+    """Whether training starts from a model: a chosen one, or if images are few."""
     from memnet_core.model.registry import installed
     from memnet_core.training.finetune import FEW_MEGAPIXELS, is_small_dataset
 
@@ -317,7 +317,7 @@ def _is_tuned(request: TrainingRequest) -> bool:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """Return the folders of runs in a folder, by name."""
+    """List the runs below a folder, sorted by name."""
     from memnet_core.training.recipes import CONFIG_FILE
 
     return sorted(path.parent for path in folder.glob(f"*/{CONFIG_FILE}"))
@@ -337,7 +337,7 @@ def name_of_run(out: Path) -> str:
 
 
 def longer(out: Path, minutes: float, device: str) -> Generator[Any, None, None]:
-    """Train a run for some minutes more than it was to take, or had taken.
+    """Continue a training run for some more minutes.
 
     Parameters
     ----------
@@ -379,7 +379,7 @@ def longer(out: Path, minutes: float, device: str) -> Generator[Any, None, None]
 
 
 def has_its_model_installed(out: Path, name: str) -> bool:
-    """Whether the user's model of a name is the one in the folder of a run."""
+    """Whether the installed model of this name is the one that the run wrote."""
     from memnet_core.model.checkpoint import read_card
     from memnet_core.model.registry import own_model
 

@@ -67,7 +67,7 @@ class _StoppableWorker(GeneratorWorker):  # type: ignore[misc]
 def _drive(
     work: Generator[Any, None, Any], stop: threading.Event
 ) -> Generator[Any, None, _Outcome]:
-    """Pass on events until the work is done, has failed, or is to stop."""
+    """Forward events until the work is done, fails or is cancelled."""
     try:
         while not stop.is_set():
             try:
@@ -92,7 +92,7 @@ def _drive(
 
 
 class _Titled(partial[Any]):
-    """A generator function that napari names in the question when it is closed."""
+    """A function with a title, which napari shows when it asks whether to close."""
 
     title = ""
 
@@ -105,7 +105,7 @@ def _no_progress(event: Any) -> None:
 
 
 class Work(QObject):  # type: ignore[misc]
-    """A generator that runs in a thread from now on, with a bar in the activity dock.
+    """Run a generator in a thread, with a progress bar in the activity dock.
 
     napari knows of it: closing the window asks first, and then stops it.
 
@@ -190,7 +190,7 @@ class Work(QObject):  # type: ignore[misc]
 
     @property
     def is_cancelling(self) -> bool:
-        """Whether it has been asked to end."""
+        """True once `cancel` was called."""
         return self._stop.is_set()
 
     def _on_started(self) -> None:
@@ -233,5 +233,5 @@ class Work(QObject):  # type: ignore[misc]
 
 
 def remaining(seconds: float, fraction: float) -> float:
-    """Return the seconds that are left when a fraction in (0, 1] took so many."""
+    """Return the remaining seconds, from the elapsed ones and a fraction in (0, 1]."""
     return seconds * (1 - fraction) / max(fraction, 1e-6)

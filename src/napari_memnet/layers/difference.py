@@ -1,4 +1,4 @@
-"""What a restoration removed: its source less its result, as a layer; no Qt."""
+"""The difference source - result as a layer; no Qt."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ALMOST = 1e-4
 
 
 def start_in(source: Image, result: Image) -> NDArray[np.float64] | None:
-    """Return where a layer begins, in pixels of another one along the axes of both.
+    """Return the origin of a layer in pixel coordinates of another one.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def start_in(source: Image, result: Image) -> NDArray[np.float64] | None:
 def shared_windows(
     reference: Image, layers: Sequence[Image]
 ) -> list[tuple[slice, slice]]:
-    """Return rows and columns of each layer that show what all of them show.
+    """Return the rows and columns of each layer in which all layers overlap.
 
     Parameters
     ----------
@@ -104,11 +104,11 @@ def shared_windows(
 
 _COLORMAP = "PiYG"
 _BRIGHTEST = 99.9
-"""Percentile of what was removed that is drawn in full color."""
+"""Percentile of the absolute difference that is drawn in full color."""
 
 
 def difference_layer(source: Image, result: Image) -> tuple[Any, dict[str, Any], str]:
-    """Return source less result as layer data: what is 0 is white.
+    """Return the difference source - result as layer data; 0 is drawn white.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def _difference(
     numbers: list[int],
     place: int,
 ) -> NDArray[np.float32]:
-    """Return what was removed from one plane of a region."""
+    """Return source - result of one plane, averaged over colors."""
     whole = after.region.slices[-2:]
     first = without_alpha(before.read(numbers[place], *region.slices[-2:]))
     second = without_alpha(after.read(place, *whole))
@@ -177,7 +177,7 @@ def _difference(
 def _lazy(
     before: LayerSource, after: LayerSource, region: LayerRegion, numbers: list[int]
 ) -> Any:
-    """Return what was removed, of which a plane is computed when it is looked at."""
+    """Return source - result as a lazy array, computed plane by plane."""
     import dask.array
 
     *leading, height, width = after.region.shape
@@ -197,7 +197,7 @@ def _lazy(
 
 
 def _place(source: Image, result: Image) -> LayerRegion:
-    """Return the part of a source that a result lies on."""
+    """Return the region of a source that a result covers."""
     beside = f"{result.name!r} does not lie on pixels of {source.name!r}"
     if source.ndim != result.ndim or source.rgb != result.rgb or source == result:
         raise UsageError(f"{beside}; choose a layer and what was made of it.")

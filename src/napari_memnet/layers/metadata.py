@@ -18,11 +18,11 @@ NAMESPACE = "napari-memnet/layer"
 _PLACED = ("scale", "translate", "rotate", "shear", "affine", "axis_labels", "units")
 _SHOWN = ("contrast_limits", "gamma", "opacity", "blending", "visible")
 _OF_SESSION = ("store", "preview")
-"""What is told of a layer and not true any more in another session."""
+"""Metadata that holds for one session only, and is not written."""
 
 
 def dump_display_state(attributes: dict[str, Any], shape: Sequence[int]) -> str:
-    """Return a note on a layer, in JSON.
+    """Serialize placement and display of a layer as JSON.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def dump_display_state(attributes: dict[str, Any], shape: Sequence[int]) -> str:
 
 
 def provenance_line(attributes: dict[str, Any]) -> str:
-    """Return how a layer says in one line that it was restored; else nothing."""
+    """Return the provenance line of a layer, or an empty string."""
     told = (attributes.get("metadata") or {}).get("memnet")
     return str(told.get("provenance", "")) if isinstance(told, dict) else ""
 
@@ -58,7 +58,7 @@ def provenance_line(attributes: dict[str, Any]) -> str:
 def load_display_state(
     text: str, shape: Sequence[int], *, is_same: bool
 ) -> dict[str, Any]:
-    """Return attributes of a layer from a note; nothing if it is damaged.
+    """Read the attributes of a layer from a note; empty if it is damaged.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def load_display_state(
 
 
 def _shrink(taken: dict[str, Any], factors: Any) -> None:
-    """Make pixels smaller, so that their edges meet those of before."""
+    """Rescale enlarged pixels so that the outer edges of the image stay in place."""
     if (factors == 1).all():
         return
     from napari.utils.transforms import Affine

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST_PLANE", "MEMORY_LIMIT", "ResultStore", "is_for_disk"]
 
 MEMORY_LIMIT = 2 * 2**30
-"""Bytes beyond which a result goes to disk."""
+"""Bytes above which a result is stored on disk."""
 
 LARGEST_PLANE = 2**26
-"""Pixels beyond which napari is not given a plane as a whole, but levels of it."""
+"""Pixels of a plane above which napari gets resolution levels."""
 
 _CHUNK = (256, 1024)
 """Rows and columns: strips are written as they come, so a chunk has few rows."""

@@ -224,7 +224,7 @@ class LayerSource:
 
 
 def _chunk_edges(data: Any, shape: Sequence[int]) -> tuple[list[int], list[int]] | None:
-    """Return where rows and columns of chunks begin and end; None if there are none.
+    """Return the chunk boundaries along Y and X, or None if data are not chunked.
 
     Dask tells the size of every chunk along an axis, Zarr and HDF5 that of all.
     """
@@ -307,7 +307,7 @@ def place_of(layer: Image, region: LayerRegion) -> str:
 
 
 def origin(layer: Layer) -> dict[str, Any]:
-    """Return how a layer came to be, as far as this plugin restored it; or nothing."""
+    """Return how this plugin made a layer; empty if it did not."""
     told = _told(layer)
     return told if isinstance(told.get("source"), dict) else {}
 
@@ -319,7 +319,7 @@ def jpeg_tables_of(layer: Layer) -> tuple[tuple[int, ...], ...]:
 
 
 def _told(layer: Layer) -> dict[str, Any]:
-    """Return what this plugin noted in the metadata of a layer."""
+    """Return the metadata that this plugin wrote to a layer."""
     told = layer.metadata.get("memnet")
     return told if isinstance(told, dict) else {}
 
@@ -327,7 +327,7 @@ def _told(layer: Layer) -> dict[str, Any]:
 def aligned_layer_attributes(
     layer: Image, name: str, start: Sequence[float], scale: int = 1
 ) -> dict[str, Any]:
-    """Return what makes a layer of restored data lie exactly on its source.
+    """Return the attributes that align a restored layer with its source.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What of the layers is seen; no Qt here."""
+"""The visible part of layers; no Qt here."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def is_preview(layer: Any) -> bool:
 
 
 def layer_events(viewer: Viewer) -> tuple[Any, ...]:
-    """Return the events after which choices of layers have to be made anew."""
+    """Return the events after which lists of layers have to be refreshed."""
     events = viewer.layers.events
     return events.inserted, events.removed, events.renamed
 
@@ -74,7 +74,7 @@ def current_index(viewer: Viewer, layer: Image) -> tuple[int, ...]:
 
 
 def seen_sides(viewer: Viewer, layer: Image) -> tuple[slice, slice]:
-    """Return which rows and columns a rectangle around the canvas touches.
+    """Return the rows and columns of a layer that the canvas shows.
 
     They can lie beside the layer. `corner_pixels` of a multiscale layer would not do:
     napari makes them larger, up to whole chunks, and leaves them so while it can.
@@ -119,7 +119,7 @@ def touched(
 def visible_region(
     viewer: Viewer, layer: Image, index: tuple[int, ...], largest: int = LARGEST_SIDE
 ) -> LayerRegion:
-    """Return the part of a plane that is seen, or the middle of it if that is large.
+    """Return the visible part of a plane, cropped around its center if it is large.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ ALL, SEEN = "all of it", "what is seen"
 
 
 def areas(viewer: Viewer) -> list[tuple[str, Any]]:
-    """Return what can be chosen as an area, by what it is called."""
+    """Return the areas to choose from, as (label, value)."""
     shapes = [layer for layer in viewer.layers if isinstance(layer, Shapes)]
     return [
         (ALL, ALL),
@@ -192,7 +192,7 @@ def within(viewer: Viewer, layer: Image, region: LayerRegion, area: Any) -> Laye
 
 
 def _cut(region: LayerRegion, sides: tuple[slice, slice], lost: str) -> LayerRegion:
-    """Return the part of a region in some rows and columns."""
+    """Crop a region to rows and columns."""
     kept = [
         slice(max(side.start, part.start), min(side.stop, part.stop))
         for side, part in zip(sides, region.slices[-2:], strict=True)
@@ -203,7 +203,7 @@ def _cut(region: LayerRegion, sides: tuple[slice, slice], lost: str) -> LayerReg
 
 
 def window_of(layer: Image, region: LayerRegion) -> str:
-    """Say which rows and columns of a layer a region is; empty if it is all."""
+    """Describe the rows and columns of a region; empty if it is the whole plane."""
     rows, columns = region.slices[-2:]
     height, width = region.shape[-2:]
     if (height, width) == layer_planes(layer).region.shape[-2:]:

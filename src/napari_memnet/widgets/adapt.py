@@ -50,19 +50,19 @@ class AdaptWidget(DockWidget):
         self.layer = ComboBox(
             label="layer",
             choices=self._layers,
-            tooltip="Noisy frames; nothing clean is needed.",
+            tooltip="A noisy movie or stack; no clean image is needed.",
         )
         self.axis = ComboBox(
             label="frames along",
             choices=self._axes,
-            tooltip="The axis along which frames show the same: repeated takes, or "
-            "what moves slowly.",
+            tooltip="Axis along which frames show the same scene: repeated exposures, "
+            "or slow movement.",
         )
         self.minutes = FloatSpinBox(
-            label="minutes", value=1, min=0.1, max=1000, tooltip="How long it learns."
+            label="minutes", value=1, min=0.1, max=1000, tooltip="Training time."
         )
         self.name = LineEdit(
-            label="model name", tooltip="What it is called where models are chosen."
+            label="model name", tooltip="Name of the model in the list of models."
         )
         self._fields = Container(
             widgets=[self.layer, self.axis, self.minutes, self.name]
@@ -114,7 +114,7 @@ class AdaptWidget(DockWidget):
         self.run.status.setText("Reading frames…")
 
     def close_down(self) -> None:
-        """Stop the work, which then leaves nothing."""
+        """Cancel the adaptation; nothing is written."""
         self.run.cancel()
         for event in self._layer_events:
             event.disconnect(self._on_layers)
@@ -166,7 +166,7 @@ class AdaptWidget(DockWidget):
         self._show(adapted)
 
     def _show(self, adapted: AdaptResult | None) -> None:
-        """Show the picture of what became of it, and no other."""
+        """Show the figure of the result in place of an earlier one."""
         from memnet_core.adaptation.result import drawn
 
         column: QVBoxLayout = self.area.widget().layout()
@@ -220,11 +220,11 @@ def adapt_layer(
     Parameters
     ----------
     source : RestoreRequest
-        What is known of the layer.
+        The layer to learn from.
     axis : int
-        The axis along which frames show the same.
+        The axis along which frames show the same scene.
     settings : RestoreOptions
-        How it will be restored.
+        Settings of the restoration.
     request : AdaptOptions
         How to adapt.
 

@@ -34,29 +34,30 @@ class BatchWidget(DockWidget):
     """Restores folders with the engine of ``memnet batch``."""
 
     def __init__(self) -> None:
-        self.folder = folder_field("images in", "What is restored.")
+        self.folder = folder_field("images in", "Folder of images to restore.")
         self.output = folder_field(
-            "results to", "Where results go; images stay as they are."
+            "results to", "Folder for the results; your images are not changed."
         )
         self.recursive = CheckBox(
             text="subfolders, too",
             value=False,
-            tooltip="Restore images in folders of the folder; results are laid out "
-            "the same way.",
+            tooltip="Also restore images in subfolders; results keep the same "
+            "folder structure.",
         )
         self.update = CheckBox(
             text="redo results that are out of date",
             value=False,
-            tooltip="Those whose image has changed since, or that were made with "
-            "other settings.",
+            tooltip="Restore again if the image has changed, or the result was "
+            "made with other settings.",
         )
         self.overwrite = CheckBox(
             text="redo results that exist",
             value=False,
-            tooltip="Otherwise they are skipped, so that a run can be gone on with.",
+            tooltip="Restore again even if a result exists; otherwise it is skipped, "
+            "so you can resume.",
         )
         self.format = ComboBox(
-            label="format", choices=_formats(), tooltip="What results are written as."
+            label="format", choices=_formats(), tooltip="File format of the results."
         )
         self.form = RestorationForm(
             "folder",
@@ -116,7 +117,7 @@ class BatchWidget(DockWidget):
         work.cancelled.connect(self._on_cancelled)
 
     def close_down(self) -> None:
-        """Stop the work; files that were begun are given up."""
+        """Cancel the run; unfinished files are discarded."""
         self.run.cancel()
         self.form.close_down()
 
@@ -212,7 +213,7 @@ def _told(outcome: Outcome) -> str:
 
 
 def _formats() -> list[tuple[str, str]]:
-    """Return what results can be written as, with the name that a run takes."""
+    """Return the file formats of results, as (label, name)."""
     from memnet_core.io import FORMATS
 
     return [
@@ -224,7 +225,7 @@ def _formats() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Planned:
-    """What will be done, before the first file."""
+    """The plan of a run, before the first file."""
 
     run: BatchRun
 
@@ -288,7 +289,7 @@ def restore_folder(
 
 
 class JobProgress:
-    """How much of a plan is done, measured in pixels."""
+    """Progress of a run, weighted by pixels."""
 
     def __init__(self) -> None:
         self._left: dict[Job, float] = {}

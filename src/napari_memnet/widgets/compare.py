@@ -46,23 +46,24 @@ class CompareWidget(DockWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
         self.source = ComboBox(
-            label="before", choices=self._layers, tooltip="The image as it was."
+            label="before", choices=self._layers, tooltip="The original image."
         )
         self.result = ComboBox(
-            label="after", choices=self._layers, tooltip="What was made of it."
+            label="after", choices=self._layers, tooltip="The restored image."
         )
         self.reference = ComboBox(
             label="clean image",
             choices=lambda *_: [_NONE, *self._layers()],
-            tooltip="Where there is a clean image of the same, both are scored "
-            "against it.",
+            tooltip="A clean image of the same sample, if you have one: PSNR and "
+            "SSIM of before and after are computed against it.",
         )
         self.blink = CheckBox(
-            text="blink", tooltip="Show before and after in turn, and nothing else."
+            text="blink",
+            tooltip="Alternate between before and after; other layers are hidden.",
         )
         self.split = CheckBox(
             text="split view",
-            tooltip="Before on the left, after on the right of a line to drag.",
+            tooltip="Show before left and after right of a line that you can drag.",
         )
         self.position = FloatSlider(
             label="line",
@@ -70,12 +71,12 @@ class CompareWidget(DockWidget):
             min=0,
             max=1,
             step=0.01,
-            tooltip="Where the line is; it can be dragged in the image, too.",
+            tooltip="Position of the line; you can also drag it in the image.",
         )
         self.hint = Status("What is missing")
         self.removed = PushButton(
             text="Show what was removed",
-            tooltip="Add a layer of before less after: what is 0 is white.",
+            tooltip="Add the difference before - after as a layer; white is no change.",
         )
         self.figures = Status("Scores")
         self._fields = Container(
@@ -179,7 +180,7 @@ class CompareWidget(DockWidget):
         self._show()
 
     def _show(self) -> None:
-        """End what is shown now, and begin what was chosen."""
+        """Switch to the layers that were chosen."""
         self._end()
         source, result = self.source.value, self.result.value
         is_on = self.blink.value or self.split.value
@@ -215,7 +216,7 @@ class CompareWidget(DockWidget):
             pair[1].visible = True
 
     def _seen_events(self) -> list[Any]:
-        """Return what changes the picture of the source."""
+        """Return the events that change how the source looks."""
         shown = self._pair[0].events if self._pair else None
         names = ("contrast_limits", "gamma", "colormap", "data", "opacity")
         return [*self._view_events, *(getattr(shown, n) for n in names if shown)]

@@ -46,7 +46,7 @@ __all__ = [
 
 
 _NARROWEST = 8
-"""Characters that a choice shows at least, however long it is."""
+"""Minimum number of characters that a combo box shows."""
 
 
 def folder_field(label: str, tooltip: str = "") -> FileEdit:
@@ -163,7 +163,7 @@ class _Elided(QObject):  # type: ignore[misc]
         return True
 
     def text(self) -> str:
-        """Return what fits of the text."""
+        """Return the text, shortened in the middle to the width of the field."""
         metrics = self._line.fontMetrics()
         return str(
             metrics.elidedText(
@@ -205,11 +205,11 @@ class NoiseFields:
             choices=[
                 ("automatic", "auto"),
                 ("same everywhere", "gaussian"),
-                ("of photons", "photons"),
+                ("shot noise (photons)", "photons"),
             ],
-            tooltip="Photons make more noise in bright places; it is evened out "
-            "before the network, and counts are kept. “Automatic” does so where it "
-            "shows beyond doubt.",
+            tooltip="Shot noise is stronger in bright areas. It is equalized "
+            "before the network, and intensities are kept. “Automatic” does so if the "
+            "image clearly shows it.",
         )
         self.grain = ComboBox(
             label="grain",
@@ -218,14 +218,14 @@ class NoiseFields:
                 ("each pixel its own", "white"),
                 ("shared by neighbors", "correlated"),
             ],
-            tooltip="Resizing, demosaicing and drift correction make neighbors share "
-            "their noise; a model of its own removes that.",
+            tooltip="Resizing, demosaicing and drift correction spread noise over "
+            "neighboring pixels; a separate model removes such noise.",
         )
         self.hot_pixels = CheckBox(
             text="replace hot pixels",
             value=True,
-            tooltip="Single pixels that are far brighter than noise of photons can "
-            "make them; what a lens can show stays.",
+            tooltip="Replace single pixels that are far brighter than shot noise "
+            "explains; structures as wide as the point spread function stay.",
         )
 
     @property

@@ -40,7 +40,9 @@ class CopyBar(QWidget):  # type: ignore[misc]
         self.buttons = {}
         for title, text in texts.items():
             button = QPushButton(title)
-            button.setToolTip("For what the form says, to be run elsewhere.")
+            button.setToolTip(
+                "Copy code that restores with these settings outside napari."
+            )
             button.clicked.connect(partial(self._copy, text))
             layout.addWidget(button)
             self.buttons[title] = button
@@ -60,7 +62,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 
 class PresetBar(QWidget):  # type: ignore[misc]
-    """Saves and loads what a form says.
+    """Buttons that save and load the settings of a form.
 
     Parameters
     ----------
@@ -75,10 +77,10 @@ class PresetBar(QWidget):  # type: ignore[misc]
         self._form = form
         self._tell = tell
         self.save = QPushButton("Save preset…")
-        self.save.setToolTip("Write the settings to a file, to keep or to share them.")
+        self.save.setToolTip("Save these settings to a file, to reuse or share them.")
         self.save.clicked.connect(self._on_save)
         self.load = QPushButton("Load preset…")
-        self.load.setToolTip("Take the settings from a file that was saved here.")
+        self.load.setToolTip("Load settings from a preset file.")
         self.load.clicked.connect(self._on_load)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""A live preview of what is seen, on a layer of its own."""
+"""A live preview of the visible region, in a layer of its own."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _WATCHED = (
     "shear",
     "affine",
 )
-"""What of a source its preview depends on."""
+"""Attributes of the source whose change needs a new preview."""
 
 _COPIED = ("blending", "opacity")
-"""What a preview takes over from its source, which they do not share."""
+"""Attributes that the preview copies once from its source."""
 
 _PLACED = (
     "scale",
@@ -136,7 +136,7 @@ class Preview(QObject):  # type: ignore[misc]
         self._hide()
 
     def refresh(self, event: Any = None) -> None:
-        """Compute it anew, once nothing has changed for a quarter of a second."""
+        """Recompute once nothing has changed for a quarter of a second."""
         if self._enabled:
             if self._work is not None:
                 self._work.cancel()

@@ -58,18 +58,18 @@ class RestoreWidget(DockWidget):
         self.every = CheckBox(
             text="all selected layers",
             value=True,
-            tooltip="Restore every image that is selected in the list of layers.",
+            tooltip="Restore every image selected in the layer list.",
         )
         self.extent = ComboBox(
             label="restore",
             choices=self._extents,
-            tooltip="How much of the layer is restored.",
+            tooltip="Restore the current slice, a stack or the whole layer.",
         )
         self.part = ComboBox(
             label="area",
             choices=self._areas,
-            tooltip="Which rows and columns are restored: of a layer of shapes the "
-            "bounding box of those that are selected, or of all.",
+            tooltip="Part of the image to restore. For a shapes layer, the "
+            "bounding box of the selected shapes, or of all.",
         )
         self.form = RestorationForm(
             "restore",
@@ -80,12 +80,12 @@ class RestoreWidget(DockWidget):
         self.live = CheckBox(
             text="live preview",
             value=True,
-            tooltip="Restore what you see, at most 512×512 px of it, as you look.",
+            tooltip="Restore the visible part, up to 512×512 px, while you browse.",
         )
         self.before = CheckBox(
             text="show before",
             value=False,
-            tooltip="Hide the preview, to see the image as it was.",
+            tooltip="Hide the preview to see the original image.",
         )
         self.seen = Status("What the preview shows")
         self.run = LayerRun(viewer, "Restore")

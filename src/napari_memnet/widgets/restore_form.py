@@ -66,7 +66,7 @@ _FINDS = {
         "be given.",
     ),
 }
-"""How the level of a task is found, and what there is to know of it."""
+"""Label and tooltip of the automatic level, by task."""
 
 _FOLDED, _OPEN = "▸ more options", "▾ more options"
 
@@ -115,7 +115,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             label="task",
             choices=TASK_CHOICES,
             value=FIRST_TASK,
-            tooltip="What is wrong with the image.",
+            tooltip="What to remove from the image.",
         )
         self.automatic = CheckBox(text=_FINDS[FIRST_TASK][0], value=True)
         self.levels = {name: level_field(task) for name, task in TASKS.items()}
@@ -126,42 +126,42 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             min=0,
             max=MOST_STRENGTH,
             step=0.05,
-            tooltip="1 removes what was found, less leaves some of it, 0 all.",
+            tooltip="1 removes the noise or artifacts that were found, 0 removes none.",
         )
         self.more = PushButton(
-            text=_FOLDED, tooltip="Show or hide what seldom needs a change."
+            text=_FOLDED, tooltip="Show or hide settings that you rarely need."
         )
         self.more.native.setCheckable(True)
         self.nearest = CheckBox(
             text=SETTINGS["nearest"].label,
             value=False,
-            tooltip="Restore also where no model is trained for the level, with the "
-            "one that comes closest; otherwise you are asked.",
+            tooltip="If no model is trained for this level, use the one that "
+            "comes closest instead of asking.",
         )
         self.device = ComboBox(
             label="compute on",
             choices=["auto"],
-            tooltip="The processor; “auto” takes a graphics card where there is one.",
+            tooltip="Processor to use; “auto” takes a graphics card if there is one.",
         )
         self.range = ComboBox(
             label=SETTINGS["value_range"].label,
             choices=_LAYER_RANGES if for_layers else _FOLDER_RANGES,
-            tooltip="Which values the network takes for black and white; one range "
-            "serves the whole layer or stack, or each of its channels.",
+            tooltip="Intensities that become black and white for the network. One "
+            "range is used for the whole layer or stack, or for each channel.",
         )
         self.low = FloatSpinBox(
             label="darkest value",
             value=0,
             min=-1e9,
             max=1e9,
-            tooltip="What the network takes for black.",
+            tooltip="Intensity that becomes black for the network.",
         )
         self.high = FloatSpinBox(
             label="brightest value",
             value=255,
             min=-1e9,
             max=1e9,
-            tooltip="What the network takes for white.",
+            tooltip="Intensity that becomes white for the network.",
         )
         self.channels = ComboBox(
             label="colors",
@@ -171,16 +171,16 @@ class RestorationForm(QWidget):  # type: ignore[misc]
                 ("each by itself", "each"),
                 ("all together", "joint"),
             ],
-            tooltip="What of a color image is restored.",
+            tooltip="Which parts of a color image are restored.",
         )
         self.exit_block = ComboBox(
             label="network depth",
             choices=[_ALL_BLOCKS],
-            tooltip="How many of the network's memory blocks are used: fewer are "
+            tooltip="Number of memory blocks of the network to use: fewer are "
             "faster and restore less.",
         )
         self.defaults = PushButton(
-            text="Restore defaults", tooltip="Forget what was chosen here before."
+            text="Restore defaults", tooltip="Reset all settings to their defaults."
         )
         self.noise = NoiseFields()
         self._folded = [
@@ -279,12 +279,12 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         )
 
     def close_down(self) -> None:
-        """Remember what was chosen, and let go of what outlives the form."""
+        """Remember the settings and disconnect from other widgets."""
         self._remember()
         models_changed.disconnect(self._show_models, missing_ok=True)
 
     def restore_defaults(self) -> None:
-        """Choose what a form begins with that was never used."""
+        """Reset the form to its defaults and forget what was remembered."""
         forget(self._name)
         with self._fields.changed.blocked():
             self._take(self._initial)
@@ -297,7 +297,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
             remember(self._name, {key: x.value for key, x in self.kept.items()})
 
     def _take(self, values: dict[str, Any]) -> None:
-        """Choose what can be chosen of some values; models may have gone since."""
+        """Set the fields that accept their value; a model may have been deleted."""
         for key, field in self.kept.items():
             if key in values:
                 with suppress(ValueError, TypeError):
@@ -316,7 +316,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
         return choice  # type: ignore[no-any-return]
 
     def _ask_again(self) -> None:
-        """Take what was accepted for one task for no answer for the next."""
+        """Reset “nearest model” when the task changes."""
         self.nearest.value = False
 
     def _on_change(self) -> None:
@@ -378,7 +378,7 @@ class RestorationForm(QWidget):  # type: ignore[misc]
 
 
 def _devices() -> list[str]:
-    """Return the devices of this machine; this imports PyTorch, which takes seconds."""
+    """List the devices of this machine; this imports PyTorch, which takes seconds."""
     from memnet_core._util.devices import available_devices
 
     return available_devices()

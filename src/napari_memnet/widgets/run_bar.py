@@ -27,7 +27,7 @@ __all__ = ["RunBar", "StartButton", "Status"]
 
 
 _SEPARATOR = re.compile(r"([/\\_-])")
-"""Where paths and names of files may be broken into lines."""
+"""Characters after which paths and file names may wrap."""
 
 _ACCEPT = "Use the nearest model all the same"
 
@@ -65,18 +65,18 @@ class Status(QWidget):  # type: ignore[misc]
         self.setText("")
 
     def text(self) -> str:
-        """Return what is told."""
+        """Return the message."""
         return self._text
 
     def setText(self, text: str) -> None:
-        """Tell something, and ask nothing."""
+        """Show a message without a question."""
         self._text = shown_lines(text)
         self.label.setText(_SEPARATOR.sub("\\1\u200b", self._text))
         self.label.setVisible(bool(text))
         self.accept.hide()
 
     def ask(self, text: str) -> None:
-        """Tell what no model is trained for, and ask whether to go on."""
+        """Show a message and ask whether to use the nearest model."""
         self.setText(text)
         self.accept.show()
 
@@ -86,13 +86,13 @@ class Status(QWidget):  # type: ignore[misc]
 
 
 class StartButton(QPushButton):  # type: ignore[misc]
-    """A button for which a double click is one click.
+    """A button that takes a double click as one click.
 
-    The second half would otherwise cancel what the first half has started.
+    Otherwise the second click would cancel the work that the first one has started.
     """
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """Take the second half for nothing."""
+        """Ignore the second click."""
         event.accept()
 
 

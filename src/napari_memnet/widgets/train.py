@@ -84,7 +84,7 @@ class TrainWidget(DockWidget):
         self.curves.follow(self._viewer.theme)
 
     def _forget(self) -> None:
-        """Know nothing of a run yet."""
+        """Reset what is known of the run."""
         self._first_gain: float | None = None
         self._best_gain: float | None = None
         self._is_validated = False
@@ -120,11 +120,11 @@ class TrainWidget(DockWidget):
             self._first_gain = gain
 
     def _keep(self, request: TrainingRequest, *_: Any) -> None:
-        """Install the best model, if it is of use."""
+        """Install the best model if it improves images, and say so."""
         self.run.status.setText(self._kept(request))
 
     def _kept(self, request: TrainingRequest) -> str:
-        """Install the best model, if it is of use, and return what to say of it."""
+        """Install the best model if it improves images, and return the message."""
         if not self._is_validated:
             return (
                 "Stopped before the first validation, so that there is no model yet; "
@@ -159,7 +159,7 @@ _FOLDED, _OPEN = "▸ models of your own", "▾ models of your own"
 
 
 class OwnModels(QWidget):  # type: ignore[misc]
-    """A list of the models that were added, folded at first."""
+    """The user's own models: rename or delete them; folded at first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,14 +171,12 @@ class OwnModels(QWidget):  # type: ignore[misc]
         self.model = ComboBox(label="model", choices=self._names)
         self.name = LineEdit(
             label="new name",
-            tooltip="What it is to be called where models are chosen: letters, digits, "
+            tooltip="New name in the list of models: letters, digits, "
             "'.', '_' and '-'.",
         )
-        self.rename = PushButton(
-            text="Rename", tooltip="Give the model the new name; nothing else changes."
-        )
+        self.rename = PushButton(text="Rename", tooltip="Rename the model.")
         self.delete = PushButton(
-            text="Delete…", tooltip="Remove the model from the list, after a question."
+            text="Delete…", tooltip="Delete the model, after asking."
         )
         self._fields = Container(widgets=[self.more, self.model, self.name])
         self._fields.margins = (0, 0, 0, 0)

@@ -73,17 +73,17 @@ class TrainForm(QWidget):  # type: ignore[misc]
             label="task",
             choices=TASK_CHOICES,
             value=FIRST_TASK,
-            tooltip="What the model is to do.",
+            tooltip="What the model will do.",
         )
         self.source = ComboBox(
             label="learn from",
             choices=_SOURCES,
-            tooltip="Clean images are degraded while the model learns. Pairs are "
-            "images that are degraded already, and clean ones of the same; to remove "
-            "noise, two noisy images of the same serve as well. An earlier run learns "
-            "for longer.",
+            tooltip="Clean images are degraded during training. Pairs are "
+            "degraded images and clean ones of the same sample; to remove "
+            "noise, two noisy images of the same sample work as well. An earlier run "
+            "is continued.",
         )
-        self.data = folder_field("clean images", "What the model learns from.")
+        self.data = folder_field("clean images", "Images to train on.")
         self.low = folder_field("degraded", "One half of each pair.")
         self.high = folder_field(
             "clean",
@@ -93,40 +93,42 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.layers = Select(
             label="layers",
             choices=self._image_layers,
-            tooltip="Clean images that are open; several can be chosen.",
+            tooltip="Open images without noise; you can select several.",
         )
         self.noisy = ComboBox(
             label="noisy",
             choices=self._image_layers,
-            tooltip="The image as a microscope takes it.",
+            tooltip="A noisy image, as acquired.",
         )
         self.partner = ComboBox(
             label="partner",
             choices=self._image_layers,
-            tooltip="The same, pixel by pixel: without noise, or taken once more.",
+            tooltip="The same field of view without noise, or a second exposure.",
         )
         self.out = folder_field(
-            "keep runs in", f"Logs, states and models; by default {runs_folder()}."
+            "keep runs in",
+            f"Folder for logs, checkpoints and models; by default {runs_folder()}.",
         )
         self.past = ComboBox(
             label="run",
             choices=self._runs,
-            tooltip="A training run, also one that is over; it keeps its settings.",
+            tooltip="An earlier training run, finished or not; it keeps its settings.",
         )
         self.level = ComboBox(
             label="level of the pairs",
             choices=[],
-            tooltip="How many times larger the clean images are.",
+            tooltip="Upscaling factor between the degraded and the clean images.",
         )
         self.validation = folder_field(
-            "validate on", "Clean images that are not learned from; may be left empty."
+            "validate on",
+            "Clean images that are held out to measure progress; optional.",
         )
         self.start = ComboBox(
             label="start from",
             choices=[_BY_DATA, _ANEW],
-            tooltip="A model that is trained already learns from few images, and in "
-            "minutes; it is not changed itself. “automatic” takes the one that ships "
-            "where images are few.",
+            tooltip="Starting from a trained model needs few images and only "
+            "minutes; that model stays as it is. “automatic” starts from the supplied "
+            "model if you have few images.",
         )
         self.recipe = ComboBox(
             label="recipe",
@@ -139,12 +141,12 @@ class TrainForm(QWidget):  # type: ignore[misc]
             value=30,
             min=0.1,
             max=100000,
-            tooltip="How long it learns; an earlier run, how much longer.",
+            tooltip="Training time; for an earlier run, the additional time.",
         )
         self.name = LineEdit(
             label="model name",
             value="my-model",
-            tooltip="What it is called where models are chosen.",
+            tooltip="Name of the model in the list of models.",
         )
         self._fields = Container(
             widgets=[
@@ -221,11 +223,11 @@ class TrainForm(QWidget):  # type: ignore[misc]
         )
 
     def refresh_runs(self) -> None:
-        """Offer the runs that there are now."""
+        """Refresh the list of runs."""
         self.past.reset_choices()
 
     def close_down(self) -> None:
-        """Let go of what outlives the form."""
+        """Disconnect from the viewer."""
         for event in self._layer_events:
             event.disconnect(self._on_layers)
         models_changed.disconnect(self._offer, missing_ok=True)
@@ -309,5 +311,5 @@ class TrainForm(QWidget):  # type: ignore[misc]
 
 
 def _load() -> None:
-    """Import what reads models, and PyTorch with it, which takes seconds."""
+    """Import PyTorch and the model registry, which takes seconds."""
     import memnet_core.model.registry  # noqa: F401
