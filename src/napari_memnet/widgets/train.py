@@ -230,12 +230,12 @@ class OwnModels(QWidget):  # type: ignore[misc]
         self._buttons.setVisible(is_open and has_any)
         self.status.setVisible(is_open)
         if is_open and not has_any and not self.status.text():
-            self.status.setText("There is none; what you train here will be.")
+            self.status.setText("None yet; models that you train or add appear here.")
         self._show_card()
 
     def _show_card(self) -> None:
         entry = self._chosen()
-        self.model.tooltip = describe(entry.card) if entry else "There is none."
+        self.model.tooltip = describe(entry.card) if entry else "No model yet."
 
     def _rename(self) -> None:
         from memnet_core.model.registry import rename_model
