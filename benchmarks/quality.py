@@ -161,10 +161,13 @@ def programs(path: Path) -> dict[str, Run]:
                 "INFERENCE_NUM_THREADS": threads,
             }
             compiled = openvino.Core().compile_model(path, "CPU", settings)
-            runs[f"OpenVINO, {name}"] = lambda x, level, compiled=compiled: compiled(
-                [x, level]
-            )[0]
+            runs[f"OpenVINO, {name}"] = partial(_openvino, compiled)
     return runs
+
+
+def _openvino(compiled: Any, *inputs: NDArray[Any]) -> NDArray[np.float32]:
+    restored: NDArray[np.float32] = compiled([*inputs])[0]
+    return restored
 
 
 def on_colors(entry: Entry, levels: Sequence[int], channels: Channels | None) -> System:
@@ -417,8 +420,8 @@ def main(
         text = json.dumps([asdict(c) for c in comparisons], indent=1)
         json_file.write_text(text + "\n")
     if picture:
-        models = {row.sha256 for c in comparisons for row in c.rows if row.sha256}
-        draw([panel(comparison) for comparison in comparisons], picture, models)
+        measured = {row.sha256 for c in comparisons for row in c.rows if row.sha256}
+        draw([panel(comparison) for comparison in comparisons], picture, measured)
 
 
 if __name__ == "__main__":
