@@ -129,7 +129,8 @@ def exported(entry: Entry, levels: Sequence[int]) -> list[System]:
     def restore(run: Run, sample: Sample, level: float) -> NDArray[Any]:
         x = np.asarray(sample.degraded, np.float32)[None, None] / np.float32(255)
         told = np.full((1, 1, 1, 1), TASKS[card.task].level_map_value(level), x.dtype)
-        return 255 * run(x, told)[0, 0]
+        restored: NDArray[np.float32] = 255 * run(x, told)[0, 0]
+        return restored
 
     return [
         replace(plain, name=f"{plain.name} ({name})", restore=partial(restore, run))
