@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from memnet_core.errors import UsageError
 
@@ -43,10 +42,10 @@ class Architecture:
         Planes that are restored together: 1 for gray, 3 for color.
     level_map : bool
         Whether one more input plane holds the level of degradation.
-    chroma : str
-        ``none``: colors are R, G and B. ``full``: they are Y, Cb and Cr, with a sample
-        of each for every pixel, and the levels of luminance and of chroma have a plane
-        each.
+    chroma_level : bool
+        Whether a second level plane holds that of chroma, behind that of luminance, for
+        color JPEGs: their tables differ. Colors are R, G and B all the same: the first
+        and the last convolution are linear, so Y, Cb and Cr are but another basis.
     batch_norm : bool
         Whether BatchNorm precedes every ReLU, as in the paper. Without it τ is a plain
         ReLU: training and evaluation compute the same function, and the ReLU of a
@@ -57,7 +56,7 @@ class Architecture:
     ValueError
         If a count is smaller than 1, or beyond anything that can be computed, an
         `image_channels` is neither 1 nor 3, `fenet_norm` is set without `batch_norm`,
-        or `chroma` without three `image_channels`.
+        or `chroma_level` without three `image_channels` and a `level_map`.
     """
 
     memory_blocks: int = 6
@@ -71,7 +70,7 @@ class Architecture:
     image_channels: int = 1
     level_map: bool = False
     batch_norm: bool = True
-    chroma: Literal["none", "full"] = "none"
+    chroma_level: bool = False
 
     def __post_init__(self) -> None:
         if self.fenet_norm and not self.batch_norm:
@@ -80,10 +79,8 @@ class Architecture:
             raise ValueError(
                 f"image_channels must be 1 or 3, not {self.image_channels}."
             )
-        if self.chroma not in ("none", "full"):
-            raise ValueError(f"chroma must be 'none' or 'full', not {self.chroma!r}.")
-        if self.chroma != "none" and self.image_channels != 3:
-            raise ValueError("chroma needs image_channels 3.")
+        if self.chroma_level and not (self.level_map and self.image_channels == 3):
+            raise ValueError("chroma_level needs level_map and image_channels 3.")
         for name, most in _LARGEST.items():
             if getattr(self, name) < 1:
                 raise ValueError(
@@ -101,8 +98,8 @@ class Architecture:
 
     @property
     def level_planes(self) -> int:
-        """Number of planes that hold levels: 2 with chroma, otherwise 1, or 0."""
-        return self.level_map * (1 if self.chroma == "none" else 2)
+        """Number of planes that hold levels, 0 to 2."""
+        return self.level_map + self.chroma_level
 
     @property
     def input_channels(self) -> int:

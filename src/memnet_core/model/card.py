@@ -25,7 +25,7 @@ _EARLIER_FILES = {
     "image_channels": 1,
     "level_map": False,
     "batch_norm": True,
-    "chroma": "none",
+    "chroma_level": False,
 }
 """Defaults for files written before these fields existed."""
 Text = Annotated[str, Field(max_length=100_000)]

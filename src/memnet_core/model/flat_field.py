@@ -16,8 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memnet_core.model.ycc import ycc_planes
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -67,14 +65,13 @@ def flat_answers(model: MemNet, task: Task, levels: Levels) -> NDArray[np.float3
 
     Returns
     -------
-    ndarray, shape (levels, colors, planes)
-        Grays from black to white, and for a network with chroma saturated colors.
+    ndarray, shape (levels, brightnesses, planes)
         Changes in gray levels of 255, one plane for each pixel of the cell and channel.
     """
-    colors = _colors(model)
+    brightness = torch.linspace(0, 1, _BRIGHTNESSES)
     probe = _Probe(_collapsed(model))
     found = [
-        probe(_flat(model, colors, task.level_map_value(level)), colors).changes
+        probe(_flat(model, brightness, task.level_map_value(level)), brightness).changes
         for level in _standing_for(levels)
     ]
     return torch.stack(found).numpy() * 255
@@ -93,17 +90,17 @@ def remove_fixed_pattern(model: MemNet, task: Task, levels: Levels) -> MemNet:
         Levels it was trained for.
     """
     mended = copy.deepcopy(model).cpu().eval()
-    colors = _colors(mended)
+    brightness = torch.linspace(0, 1, _BRIGHTNESSES)
     exact, whole = _Probe(_collapsed(mended)), _Probe(mended)
     clean, noisy = [], []
     rng = np.random.default_rng(0)
     standing = _standing_for(levels)
     for level in standing:
         value = task.level_map_value(level)
-        clean.append(exact(_flat(mended, colors, value), colors))
+        clean.append(exact(_flat(mended, brightness, value), brightness))
         if task.noisy and level in standing[-3:]:
+            shades = torch.tensor([0.1, 0.5, 0.9])
             channels = mended.architecture.image_channels
-            shades = torch.tensor([0.1, 0.5, 0.9])[:, None].expand(-1, channels)
             noise = rng.normal(0, level / 255, (1, channels, _SIDE, _SIDE))
             for sign in (1, -1):
                 images = _flat(mended, shades, value, _SIDE)
@@ -139,8 +136,8 @@ class _Probe:
         self._model = model.eval()
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor, colors: Tensor) -> _Answers:
-        """Return the means over flat images of some colors, (n, channels)."""
+    def __call__(self, images: Tensor, brightness: Tensor) -> _Answers:
+        """Return the means over flat images of some brightness, (n,)."""
         seen: list[Tensor] = []
         hook = self._model.reconnet.conv.register_forward_pre_hook(
             lambda _, inputs: seen.append(inputs[0])
@@ -157,8 +154,7 @@ class _Probe:
         features, planes = (
             _inner(part, border // unshuffle) for part in (cast("Tensor", fused), cells)
         )
-        expected = colors.repeat_interleave(unshuffle**2, dim=1)
-        return _Answers(features, planes - expected)
+        return _Answers(features, planes - brightness[:, None])
 
 
 def _fusion(model: MemNet) -> Tensor:
@@ -184,27 +180,17 @@ def _standing_for(levels: Levels) -> list[float]:
     return [float(value) for value in spaced(low, high, 5)]
 
 
-def _colors(model: MemNet) -> Tensor:
-    """Return the colors of flat probes, (n, channels)."""
-    architecture = model.architecture
-    grays = torch.linspace(0, 1, _BRIGHTNESSES)[:, None]
-    if architecture.chroma == "none":
-        return grays.expand(-1, architecture.image_channels)
-    middle = torch.full_like(grays, 0.5)
-    corners = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)[1:-1]
-    saturated = ycc_planes(corners[..., None, None])[..., 0, 0]
-    return torch.cat([torch.cat([grays, middle, middle], dim=1), saturated])
-
-
 def _flat(
-    model: MemNet, colors: Tensor, level_map_value: float, side: int | None = None
+    model: MemNet, brightness: Tensor, level_map_value: float, side: int | None = None
 ) -> Tensor:
-    """Return flat images, by default of one cell, with the level's planes behind."""
+    """Return flat images, by default of one cell, with the planes of levels behind."""
     architecture = model.architecture
     side = side or architecture.unshuffle
-    image = colors[..., None, None].expand(-1, -1, side, side)
+    image = brightness[:, None, None, None].expand(
+        -1, architecture.image_channels, side, side
+    )
     planes = architecture.level_planes
-    level = torch.full((len(colors), planes, side, side), level_map_value)
+    level = torch.full((len(brightness), planes, side, side), level_map_value)
     return torch.cat([image, level], dim=1)
 
 

@@ -141,9 +141,7 @@ def jpeg(
     from PIL import Image
 
     file = io.BytesIO(
-        jpeg_file(
-            pixels, quality, subsampled=subsampled, chroma_quality=chroma_quality
-        )
+        jpeg_file(pixels, quality, subsampled=subsampled, chroma_quality=chroma_quality)
     )
     with Image.open(file) as image:
         return np.asarray(image)

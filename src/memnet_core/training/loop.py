@@ -19,7 +19,6 @@ from memnet_core.model.card import CurvePoint
 from memnet_core.model.checkpoint import load_model
 from memnet_core.model.network import MemNet
 from memnet_core.model.registry import find_model
-from memnet_core.model.ycc import rgb_planes
 from memnet_core.training import distributed
 from memnet_core.training.checkpoint import (
     STATE_FILE,
@@ -43,7 +42,6 @@ from memnet_core.training.losses import (
     charbonnier,
     half_mse,
     half_sse,
-    in_rgb,
     log_squared_error,
     memnet_loss,
 )
@@ -291,8 +289,6 @@ class Trainer:
         self._norm_frozen = True
 
     def _loss(self, prediction: Prediction, clean: Tensor, error: Error) -> Tensor:
-        if self.config.architecture.chroma != "none":
-            prediction, clean = in_rgb(prediction), rgb_planes(clean)
         return memnet_loss(prediction, clean, error, self.config.alpha)
 
     def _error(self, fraction: float) -> Error:

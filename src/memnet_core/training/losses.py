@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from memnet_core.model.ycc import rgb_planes
 from memnet_core.training import distributed
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ __all__ = [
     "charbonnier",
     "half_mse",
     "half_sse",
-    "in_rgb",
     "log_squared_error",
     "memnet_loss",
 ]
@@ -79,18 +77,6 @@ def memnet_loss(
     weight = 1 / (blocks + 1) if alpha is None else alpha
     supervised = torch.stack([error(y, clean) for y in prediction.intermediate]).sum()
     return weight * error(prediction.output, clean) + (1 - weight) / blocks * supervised
-
-
-def in_rgb(prediction: Prediction) -> Prediction:
-    """Return predictions of Y, Cb and Cr as R, G and B, in which errors are measured.
-
-    A unit of error in Cb or Cr changes the squared error of colors by 1.1 and 0.8 times
-    that of Y, and the three do not add up independently: what is seen and scored are
-    colors, so the loss weighs chroma as they do.
-    """
-    return type(prediction)(
-        rgb_planes(prediction.output), tuple(map(rgb_planes, prediction.intermediate))
-    )
 
 
 @dataclass

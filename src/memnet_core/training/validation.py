@@ -12,10 +12,9 @@ from torch import nn
 from memnet_core.errors import TrainingError
 from memnet_core.image_ops.metrics import psnr
 from memnet_core.image_ops.resize import modcrop
-from memnet_core.model.ycc import rgb_planes, ycc_planes
 from memnet_core.training.data.sampler import make_sampler, network_planes
 from memnet_core.training.events import Example
-from memnet_core.training.losses import in_rgb, memnet_loss
+from memnet_core.training.losses import memnet_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,10 +85,9 @@ class Validation:
         losses = []
         for batch in self._batches:
             degraded, clean = (planes.to(self._device) for planes in batch)
-            prediction = model(degraded)
-            if model.architecture.chroma != "none":
-                prediction, clean = in_rgb(prediction), rgb_planes(clean)
-            losses.append(float(memnet_loss(prediction, clean, error, self._alpha)))
+            losses.append(
+                float(memnet_loss(model(degraded), clean, error, self._alpha))
+            )
         return _mean(losses)
 
     @torch.no_grad()
@@ -116,15 +114,11 @@ class Validation:
             values = []
             for degraded, clean, told in pairs:
                 planes = network_planes(degraded)[None]
-                shape = model.architecture
-                if shape.chroma != "none":
-                    planes = ycc_planes(planes)
-                level = torch.full_like(planes[:, :1], told)
-                planes = torch.cat([planes, *[level] * shape.level_planes], 1)
+                levels = [torch.full_like(planes[:, :1], told)]
+                levels *= model.architecture.level_planes
+                planes = torch.cat([planes, *levels], 1)
                 with _memory_sizes(model) as sizes:
                     prediction = model(planes.to(self._device))
-                if shape.chroma != "none":
-                    prediction = in_rgb(prediction)
                 image = _pixels(prediction.output, clean)
                 values.append(psnr(clean, image))
                 if label != middle:

@@ -26,8 +26,7 @@ def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
     Gate units start without the recursions that are new, and the output without the
     predictions of new memory blocks; where short-term memories are left out, more
     recursions do change the function. A level's plane that is new has no weight. A
-    network for color makes of gray pictures what the one for gray planes does; one with
-    chroma does so with luminance, and starts with random weights for chroma.
+    network for color makes of gray pictures what the one for gray planes does.
 
     Parameters
     ----------
@@ -49,16 +48,15 @@ def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
         recursions=architecture.recursions,
         level_map=architecture.level_map,
         image_channels=architecture.image_channels,
-        chroma=architecture.chroma,
+        chroma_level=architecture.chroma_level,
     )
-    gains_chroma = old.chroma != architecture.chroma
     if (
         same != architecture
         or old.memory_blocks > architecture.memory_blocks
         or old.recursions > architecture.recursions
         or old.level_map > architecture.level_map
         or old.image_channels > architecture.image_channels
-        or (gains_chroma and (old.image_channels > 1 or old.fenet_norm))
+        or old.chroma_level > architecture.chroma_level
     ):
         raise TrainingError(
             "A run starts from a model of its own architecture, or one with fewer "
@@ -66,13 +64,10 @@ def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
             f"this one has {_shape(old)}, the run {_shape(architecture)}."
         )
     larger = MemNet(architecture)
-    if gains_chroma:
-        _grow_chroma(model, larger)
-    else:
-        _grow_input(model, larger)
-        _repeat_output(model.reconnet.conv, larger.reconnet.conv)
+    _grow_input(model, larger)
     for source, target in zip(model.blocks, larger.blocks, strict=False):
         _grow_block(source, target)  # type: ignore[arg-type]
+    _repeat_output(model.reconnet.conv, larger.reconnet.conv)
     _copy_list(model.reconnet.norm, larger.reconnet.norm)
     if architecture.multi_supervised:
         larger.fusion.zero_()
@@ -96,8 +91,9 @@ def _grow_input(model: MemNet, larger: MemNet) -> None:
     contrast = torch.randn_like(shared) * weight[:, :image].std()
     contrast -= contrast.mean(1, keepdim=True)
     target[:, : colors * image] = (shared + contrast).flatten(1, 2)
-    if old.level_map:
-        target[:, -cells:] = weight[:, image:]
+    # A level of chroma comes last, and is the one that is new.
+    levels = slice(colors * image, colors * image + old.level_planes * cells)
+    target[:, levels] = weight[:, image:]
     assert model.fenet.bias is not None
     assert larger.fenet.bias is not None
     larger.fenet.bias.copy_(model.fenet.bias)
@@ -109,27 +105,7 @@ def _grow_input(model: MemNet, larger: MemNet) -> None:
             goals[name].copy_(tensor)
             continue
         goals[name][: colors * image] = tensor[:image].repeat(colors)
-        if old.level_map:
-            goals[name][-cells:] = tensor[image:]
-
-
-def _grow_chroma(model: MemNet, larger: MemNet) -> None:
-    """Copy FENet and ReconNet of gray planes to luminance and its level."""
-    cells = model.architecture.unshuffle**2
-    image = larger.architecture.image_channels * cells
-    weight, target = model.fenet.weight, larger.fenet.weight
-    target[:, :cells] = weight[:, :cells]
-    target[:, image:] = 0
-    if model.architecture.level_map:
-        target[:, image : image + cells] = weight[:, cells:]
-    larger.reconnet.conv.weight[:cells] = model.reconnet.conv.weight
-    for source, goal in (
-        (model.fenet, larger.fenet),
-        (model.reconnet.conv, larger.reconnet.conv),
-    ):
-        assert source.bias is not None
-        assert goal.bias is not None
-        goal.bias[: len(source.bias)] = source.bias
+        goals[name][levels] = tensor[image:]
 
 
 def _repeat_output(source: nn.Conv2d, target: nn.Conv2d) -> None:
@@ -172,12 +148,6 @@ def _copy_list(source: nn.ModuleList, target: nn.ModuleList) -> None:
         _copy(source[min(index, len(source) - 1)], module)
 
 
-def _planes(architecture: Architecture) -> str:
-    if architecture.chroma != "none":
-        return "luminance and chroma"
-    return "color" if architecture.image_channels > 1 else "gray"
-
-
 def _shape(architecture: Architecture) -> str:
     """Return what a network is, such as ``M4 R4, 48 channels, unshuffle 2``."""
     kinds = [
@@ -188,6 +158,7 @@ def _shape(architecture: Architecture) -> str:
             ("short_term", "short-term"),
             ("fenet_norm", "normalized FENet"),
             ("level_map", "level map"),
+            ("chroma_level", "level of chroma"),
             ("batch_norm", "BatchNorm"),
         )
         if getattr(architecture, name)
@@ -195,6 +166,6 @@ def _shape(architecture: Architecture) -> str:
     return (
         f"M{architecture.memory_blocks} R{architecture.recursions}, "
         f"{architecture.channels} channels, unshuffle {architecture.unshuffle}, "
-        f"{_planes(architecture)} "
+        f"{'color' if architecture.image_channels > 1 else 'gray'} "
         f"({', '.join(kinds)})"
     )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from memnet_core.errors import TrainingError
-from memnet_core.model.ycc import ycc_planes
+from memnet_core.jpeg.dct_bounds import TO_YCC
 from memnet_core.noise.synthesis import draw_noise
 from memnet_core.training.data.gpu_degradations import (
     DEGRADATIONS,
@@ -126,7 +126,7 @@ class DevicePatches(RandomPatches):
         degraded = degraded / 255
         if self._level_map:
             degraded = torch.cat([degraded, levels], 1)
-        return self._in_planes(degraded), self._in_planes(clean / 255)
+        return degraded, clean / 255
 
     def _alike(self, samples: Sequence[_Sample]) -> list[list[int]]:
         """Return the numbers of samples whose regions are degraded together."""
@@ -178,7 +178,7 @@ class DevicePatches(RandomPatches):
             told = maps.expand(-1, -1, patch, patch)
             taught = [False] * len(levels)
         else:
-            if self._chroma:
+            if self._chroma_level:
                 chroma_levels = [sample.chroma_level for sample in drawn]
                 degraded = compressed(region, levels, rngs, chroma_levels)
             else:
@@ -268,6 +268,7 @@ def _varied(region: Tensor, varieties: Sequence[SyntheticAugment]) -> Tensor:
         region[numbers] = tones.gather(1, old.flatten(1).long()).view_as(old)
     if grays := [n for n, v in enumerate(varieties) if v.is_gray]:
         numbers = to_device_async(np.array(grays), device)
-        gray = ycc_planes(region[numbers])[:, :1].round()
-        region[numbers] = gray.expand(-1, 3, -1, -1)
+        weights = torch.from_numpy(TO_YCC[0]).to(region)
+        gray = torch.einsum("c,nchw->nhw", weights, region[numbers]).round()
+        region[numbers] = gray[:, None].expand(-1, 3, -1, -1)
     return region

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from memnet_core.image_ops.resize import modcrop
-from memnet_core.model.ycc import ycc_planes
 from memnet_core.noise.synthesis import add_noise, draw_noise
 from memnet_core.tasks import find_task
 from memnet_core.tasks.deblock import draw_whole_chroma, jpeg
@@ -138,8 +137,7 @@ class Sampler(Protocol):
         -------
         degraded, clean : Tensor
             Each of shape (N, C, patch, patch), values in [0, 1]; for a network with a
-            level map the degraded ones have the planes of levels behind their own. With
-            chroma planes are Y, Cb and Cr.
+            level map the degraded ones have the planes of levels behind their own.
         """
         ...
 
@@ -186,7 +184,7 @@ class RandomPatches:
         self._seed = config.seed
         self._paired = images.degraded is not None
         self._level_map = config.architecture.level_map
-        self._chroma = config.architecture.chroma != "none"
+        self._chroma_level = config.architecture.chroma_level
         self._all_noise = config.noise == "all"
         self._plain_share = config.plain_share
         self._dim_share = config.dim_share
@@ -210,17 +208,10 @@ class RandomPatches:
 
     def batch(self, step: int, patch: int, numbers: Iterable[int]) -> _Batch:
         """Return some samples of a step; see `Sampler.batch`."""
-        degraded, clean = _stacked(
+        return _stacked(
             self._patch(patch, np.random.default_rng([self._seed, step, number]))
             for number in numbers
         )
-        return self._in_planes(degraded), self._in_planes(clean)
-
-    def _in_planes(self, batch: Tensor) -> Tensor:
-        """Return a batch whose colors are those the network restores."""
-        if not self._chroma:
-            return batch
-        return torch.cat([ycc_planes(batch[:, :3]), batch[:, 3:]], 1)
 
     def _patch(self, patch: int, rng: np.random.Generator) -> Patch:
         """Crop a region larger than the patch, degrade it, and crop the patch.
@@ -246,7 +237,7 @@ class RandomPatches:
             whole = compress_twice(clean, round(level), sample.history)
             window = tuple(slice(s, s + patch) for s in sample.start)
             pair = whole[0][window], whole[1][window]
-        elif self._chroma:
+        elif self._chroma_level:
             pair = compressed_window(
                 clean, sample.start, patch, (level, sample.chroma_level), rng
             )
@@ -257,7 +248,7 @@ class RandomPatches:
     def _level_values(self, sample: Sample) -> list[float]:
         """Return what the planes of levels hold."""
         levels = [sample.place.level, sample.chroma_level]
-        planes = self._level_map * (2 if self._chroma else 1)
+        planes = self._level_map + self._chroma_level
         return [self._task.level_map_value(level) for level in levels[:planes]]
 
     def _place(self, patch: int, rng: np.random.Generator) -> PatchLocation:
@@ -290,7 +281,7 @@ class RandomPatches:
             dim=self._dim_share,
             studio=self._studio_share,
         )
-        is_gray = self._chroma and rng.random() < _GRAY_SHARE
+        is_gray = self._chroma_level and rng.random() < _GRAY_SHARE
         return variety._replace(is_gray=is_gray)
 
     def _sample(
@@ -311,7 +302,7 @@ class RandomPatches:
             elif border > 0 and (start + patch) % multiple == 0:
                 frame[axis] = (0, start + patch)
         chroma_level = place.level
-        if self._chroma and rng.random() < _OTHER_CHROMA_SHARE:
+        if self._chroma_level and rng.random() < _OTHER_CHROMA_SHARE:
             chroma_level = self._task.draw_level(self._levels, rng)
         sample = Sample(
             place, variety, (frame[0], frame[1]), (begins[0], begins[1]), chroma_level
