@@ -70,6 +70,8 @@ class RestorePlan(BaseModel):
         As in `memnet_core.inference.settings.RestoreOptions`.
     coding : JpegCoding, optional
         How a JPEG codes the source, as far as it matters.
+    chroma_level : float, optional
+        Level of its chroma, where it is known to be another.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,6 +89,7 @@ class RestorePlan(BaseModel):
     precision: Precision = "float32"
     consistency: bool = True
     coding: JpegCoding | None = None
+    chroma_level: float | None = None
 
     @field_validator("task")
     @classmethod
