@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,3 +100,27 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
         TopologicalSorter(IMPORTS).prepare()
     except CycleError as error:
         pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def _rows(heading: str) -> list[list[str]]:
+    """Return the names in each row of a table of docs/renamed.md, but the oldest."""
+    text = (SOURCES.parent / "docs" / "renamed.md").read_text()
+    table = text.split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.split("|")[2:-1] for line in table.splitlines() if line[:3] == "| `"]
+    return [
+        [name for cell in row for name in re.findall("`(.*?)`", cell)] for row in rows
+    ]
+
+
+def test_modules_that_were_renamed_are_there() -> None:
+    assert {module for row in _rows("Modules") for module in row} <= {*MODULES}
+
+
+def test_names_that_were_renamed_are_where_the_table_says() -> None:
+    missing = [
+        (name, module)
+        for name, *modules in filter(None, _rows("Functions and classes"))
+        for module in modules
+        if name not in MODULES[module].read_text()
+    ]
+    assert not missing

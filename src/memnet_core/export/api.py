@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core.errors import ModelError
+from memnet_core.errors import ModelError, SettingRef, UsageError
 from memnet_core.export.bioimage_io import sample_input, validated, write_package
 from memnet_core.export.module import (
     ExportableMemNet,
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from memnet_core.model.card import Card
     from memnet_core.model.network import MemNet
 
-    Run = Callable[[Path, NDArray[np.float32]], NDArray[np.float32] | None]
+    Planes = NDArray[np.float32]
+    Ours = Callable[..., Planes]
+    Run = Callable[..., Planes | None]
+    """Runs a file on an image, and on a level if it takes one."""
 
 __all__ = ["FORMATS", "TOLERANCE", "export"]
 
@@ -60,7 +64,8 @@ def export(
     path : Path
         Where to write; what is there is replaced.
     level : float, optional
-        The level of degradation, for a network that has to be told.
+        Level of degradation that becomes a part of the function. Without it a network
+        with a level map takes the level plane as its second input.
     authors : sequence of str
         Who made the model, for a package of the BioImage Model Zoo.
 
@@ -72,7 +77,8 @@ def export(
     Raises
     ------
     UsageError
-        If a package is missing, or the level is missing or too much.
+        If a package is missing, a level is given to a network that takes none, or is
+        missing for a package of the BioImage Model Zoo.
     LevelError
         If there is no such level.
     ModelError
@@ -83,13 +89,21 @@ def export(
         task.check(level)
     plane = None if level is None else task.level_map_value(level)
     network = ExportableMemNet(model, plane)
+    if kind == "bioimageio" and card.architecture.level_map and level is None:
+        asked = SettingRef("level")
+        raise UsageError(
+            f"A package has one input; fix the level of this model with {asked}, in a "
+            "package for each level.",
+            settings=[asked],
+        )
     about = {"memnet": card.model_dump_json()}
     if level is not None:
         about["level"] = f"{level:g}"
 
-    def ours(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        return _restored(model, plane, x)
+    def ours(x: Planes, given: Planes | None = None) -> Planes:
+        return _restored(model, x, plane if given is None else given)
 
+    compared = partial(_compared, card=card, ours=ours, takes_level=network.takes_level)
     try:
         # What was there before stays until the new file has passed.
         with replaced_when_complete(path) as temporary:
@@ -98,19 +112,15 @@ def export(
                 return validated(temporary)
             if kind == "onnx":
                 write_onnx(network, temporary, about)
-                return _compared("ONNX Runtime", run_onnx, temporary, card, ours)
+                return compared("ONNX Runtime", run_onnx, temporary)
             write_torchscript(network, temporary, about)
-            return _compared("TorchScript", run_torchscript, temporary, card, ours)
+            return compared("TorchScript", run_torchscript, temporary)
     except OSError as error:
         raise ModelError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def _compared(
-    program: str,
-    run: Run,
-    path: Path,
-    card: Card,
-    ours: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    program: str, run: Run, path: Path, *, card: Card, ours: Ours, takes_level: bool
 ) -> str:
     """Compare the output of another runtime with ours, for images of two sizes."""
     worst = 0.0
@@ -118,10 +128,11 @@ def _compared(
     for height, width in ((48, 80), (36, 24)):
         x = sample_input(card, (height * unshuffle, width * unshuffle))
         x /= np.float32(255)
-        found = run(path, x)
+        inputs = [x, *([_level_ramp(card, x)] if takes_level else [])]
+        found = run(path, *inputs)
         if found is None:
             return f"Not compared with ours: {program} is not installed."
-        worst = max(worst, float(np.abs(np.subtract(found, ours(x))).max()))
+        worst = max(worst, float(np.abs(np.subtract(found, ours(*inputs))).max()))
     if not worst <= TOLERANCE:
         raise ModelError(
             f"What {program} computes differs from our network by {worst:.1e} of the "
@@ -130,13 +141,24 @@ def _compared(
     return f"{program} differs from our network by {worst:.1e} of the range at most."
 
 
-def _restored(
-    model: MemNet, plane: float | None, x: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _level_ramp(card: Card, x: Planes) -> Planes:
+    """Return a level plane for an image, from the weakest to the strongest level."""
+    task, (weakest, *_, strongest) = find_task(card.task), card.levels.values
+    ramp = np.linspace(
+        task.level_map_value(weakest),
+        task.level_map_value(strongest),
+        x.shape[3],
+        dtype=np.float32,
+    )
+    return np.tile(ramp, (1, 1, x.shape[2], 1))
+
+
+def _restored(model: MemNet, x: Planes, level: Planes | float | None) -> Planes:
     """Run our training form of the network on planes in [0, 1]."""
     planes = torch.from_numpy(x)
-    if plane is not None:
-        planes = torch.cat([planes, torch.full_like(planes[:, :1], plane)], 1)
+    if level is not None:
+        plane = torch.as_tensor(level).expand_as(planes[:, :1])
+        planes = torch.cat([planes, plane], 1)
     with torch.inference_mode():
-        restored: NDArray[np.float32] = model(planes).output.numpy()
+        restored: Planes = model(planes).output.numpy()
     return restored

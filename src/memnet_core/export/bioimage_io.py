@@ -150,11 +150,13 @@ def validated(path: Path) -> str:
         text=True,
         check=False,
     )
-    told = run.stdout.splitlines()[-1:]
-    if run.returncode or told != ["passed"]:
-        why = (told or run.stderr.splitlines()[-1:] or ["it says nothing"])[0]
+    verdict = run.stdout.splitlines()[-1:]
+    if not verdict:  # as with a pydantic that is newer than it knows
+        why = (run.stderr.splitlines() or [f"exit code {run.returncode}"])[-1]
+        return f"Not validated: bioimageio.core failed ({why[:200]})."
+    if verdict != ["passed"]:
         raise ModelError(
-            f"bioimageio.core does not accept the package ({why}); nothing was "
+            f"bioimageio.core does not accept the package ({verdict[0]}); nothing was "
             "exported."
         )
     return "bioimageio.core validated the package and ran both kinds of weights."

@@ -45,25 +45,25 @@ class ExportableMemNet(nn.Module):
     model : MemNet
         The trained network; it is not changed.
     plane : float, optional
-        What the plane of the level holds, for a network that has one; it becomes a
-        part of the function.
+        Value of the level plane, to be fixed. Without it a network with a level map
+        takes the level as its second input.
+
+    Attributes
+    ----------
+    takes_level : bool
+        Whether the level is the second input.
 
     Raises
     ------
     UsageError
-        If the network has a level map and there is no value for it, or the reverse.
+        If there is a value for a level plane that the network does not have.
     """
 
     def __init__(self, model: MemNet, plane: float | None = None) -> None:
         super().__init__()
         self.architecture = model.architecture
         asked = SettingRef("level")
-        if self.architecture.level_map and plane is None:
-            raise UsageError(
-                f"This model has to be told the level; fix it with {asked}, in a file "
-                "for each level.",
-                settings=[asked],
-            )
+        self.takes_level = self.architecture.level_map and plane is None
         if plane is not None and not self.architecture.level_map:
             raise UsageError(
                 f"This model finds the level itself; leave out {asked}.",
@@ -73,13 +73,16 @@ class ExportableMemNet(nn.Module):
         self.weights = FusedWeights(model)
         self.eval()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
         """Restore a batch of images.
 
         Parameters
         ----------
         x : Tensor
             Shape (N, C, H, W), values in [0, 1]; H and W are multiples of u.
+        level : Tensor, optional
+            Values of the level plane, shape (N, 1, H, W) or (N, 1, 1, 1), if
+            `takes_level`.
 
         Returns
         -------
@@ -89,7 +92,9 @@ class ExportableMemNet(nn.Module):
         weights, unshuffle = self.weights, self.architecture.unshuffle
         planes = x
         if self.plane is not None:
-            planes = torch.cat([x, torch.full_like(x[:, :1], self.plane)], 1)
+            level = torch.full_like(x[:, :1], self.plane)
+        if level is not None:
+            planes = torch.cat([x, level.expand_as(x[:, :1])], 1)
         if unshuffle > 1:
             planes = F.pixel_unshuffle(planes, unshuffle)
         if weights.fenet_norm is not None:
@@ -170,7 +175,8 @@ def write_torchscript(
         If it cannot be written.
     """
     side = 8 * network.architecture.unshuffle
-    example = torch.zeros(1, network.architecture.image_channels, side, side)
+    image = torch.zeros(1, network.architecture.image_channels, side, side)
+    example = (image, image[:, :1, :1, :1]) if network.takes_level else image
     buffer = io.BytesIO()  # else its folders would be called as the temporary file is
     with _without_warnings(), torch.inference_mode():
         traced = torch.jit.trace(network, example)  # type: ignore[no-untyped-call]
@@ -180,11 +186,12 @@ def write_torchscript(
     path.write_bytes(buffer.getvalue())
 
 
-def run_torchscript(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Run a TorchScript file on planes by PyTorch."""
+def run_torchscript(path: Path, *inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a TorchScript file on the image, and the level if it takes one."""
     with _without_warnings(), torch.inference_mode():
         network = torch.jit.load(path)  # type: ignore[no-untyped-call]
-        restored: NDArray[np.float32] = network(torch.from_numpy(x)).numpy()
+        tensors = map(torch.from_numpy, inputs)
+        restored: NDArray[np.float32] = network(*tensors).numpy()
     return restored
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from memnet_core.errors import UsageError
-from memnet_core.model.fused import Rectifier
+from memnet_core.model.fused import Affine, Convolution, Rectifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from memnet_core.export.module import ExportableMemNet
-    from memnet_core.model.fused import Activation, Convolution, FusedBlock, GateTerm
+    from memnet_core.model.fused import Activation, FusedBlock, GateTerm
 
 __all__ = ["OPSET", "run_onnx", "write_onnx"]
 
@@ -38,6 +38,8 @@ def write_onnx(
     """Write a network as ONNX with free height and width.
 
     The input ``image`` and the output ``restored`` are float32 of shape (N, C, H, W).
+    A network that takes the level has a second input ``level`` of shape (N, 1, H, W),
+    or (N, 1, 1, 1) where it is the same everywhere.
 
     Parameters
     ----------
@@ -63,11 +65,17 @@ def write_onnx(
     graph = _Graph()
     result = _restored(graph, network)
     shape = ["N", network.architecture.image_channels, "H", "W"]
+    shapes: dict[str, list[Any]] = {"image": shape}
+    if network.takes_level:
+        shapes["level"] = ["N", 1, "level_H", "level_W"]
     model = helper.make_model(
         helper.make_graph(
             [*graph.nodes, helper.make_node("Identity", [result], ["restored"])],
             "memnet",
-            [helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, shape)],
+            [
+                helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sizes)
+                for name, sizes in shapes.items()
+            ],
             [helper.make_tensor_value_info("restored", onnx.TensorProto.FLOAT, shape)],
             graph.constants,
         ),
@@ -80,8 +88,11 @@ def write_onnx(
     path.write_bytes(model.SerializeToString())
 
 
-def run_onnx(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Run an ONNX file on planes; return None if ONNX Runtime is not installed."""
+def run_onnx(path: Path, *inputs: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Run an ONNX file on the image, and the level if it takes one.
+
+    Returns None if ONNX Runtime is not installed.
+    """
     try:
         import onnxruntime
     except ImportError:
@@ -91,7 +102,7 @@ def run_onnx(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32] | None:
     session = onnxruntime.InferenceSession(
         path, options, providers=["CPUExecutionProvider"]
     )
-    [restored] = session.run(None, {"image": x})
+    [restored] = session.run(None, dict(zip(("image", "level"), inputs, strict=False)))
     return np.asarray(restored, np.float32)
 
 
@@ -147,10 +158,7 @@ class _Graph:
 def _restored(graph: _Graph, network: ExportableMemNet) -> str:
     """Add a whole network and return the name of its result."""
     weights = network.weights
-    planes = _planes(graph, network)
-    if weights.fenet_norm is not None:
-        planes = graph.activated(weights.fenet_norm, planes)
-    memories = [graph.convolved(weights.fenet, planes)]
+    memories = [_features(graph, network)]
     terms = []
     for block, norm, share in zip(
         weights.blocks, weights.recon_norms, weights.fusion, strict=True
@@ -167,29 +175,39 @@ def _restored(graph: _Graph, network: ExportableMemNet) -> str:
     return graph.add("Add", graph.add("Mul", "image", whole), residual)
 
 
-def _planes(graph: _Graph, network: ExportableMemNet) -> str:
-    """Add the planes that FENet sees: the image and the level's, pixel-unshuffled."""
-    architecture, planes = network.architecture, "image"
+def _features(graph: _Graph, network: ExportableMemNet) -> str:
+    """Add FENet, on the image and the level plane, and return the name of B_0."""
+    planes, weights = "image", network.weights
+    if network.architecture.level_map:
+        planes = graph.add("Concat", planes, _level(graph, network), axis=1)
+    size = network.architecture.unshuffle
+    order: Any = slice(None)
+    if size > 1:
+        planes = graph.add("SpaceToDepth", planes, blocksize=size)
+        # Its channels vary fastest, those of pixel_unshuffle slowest. The weights are
+        # put in its order: OpenVINO computes garbage from a Gather behind it.
+        order = np.arange(network.architecture.input_channels * size**2)
+        order = order.reshape(-1, size**2).T.ravel()
+    if (norm := weights.fenet_norm) is not None:
+        shuffled = Affine(*(part.flatten()[order] for part in (norm.scale, norm.shift)))
+        planes = graph.activated(shuffled, planes)
+    fenet = Convolution(weights.fenet.weight[:, order], weights.fenet.bias)
+    return graph.convolved(fenet, planes)
+
+
+def _level(graph: _Graph, network: ExportableMemNet) -> str:
+    """Add the level plane, of the size of the image."""
+    level = "level"
     if network.plane is not None:
-        value = graph.constant(np.full((1, 1, 1, 1), network.plane, np.float32))
-        size_of = graph.add("Shape", "image")
-        batch, height, width = (
-            graph.add("Gather", size_of, graph.constant(np.array([axis])), axis=0)
-            for axis in (0, 2, 3)
-        )
-        one = graph.constant(np.array([1]))
-        shape = graph.add("Concat", batch, one, height, width, axis=0)
-        level = graph.add("Expand", value, shape)
-        planes = graph.add("Concat", planes, level, axis=1)
-    if (size := architecture.unshuffle) == 1:
-        return planes
-    # SpaceToDepth has the cells outside and the channels inside; PyTorch the reverse.
-    channels = architecture.input_channels
-    order = np.arange(size**2 * channels).reshape(size**2, channels).T.ravel()
-    cells = graph.add("SpaceToDepth", planes, blocksize=size)
-    if channels == 1:
-        return cells
-    return graph.add("Gather", cells, graph.constant(order), axis=1)
+        level = graph.constant(np.full((1, 1, 1, 1), network.plane, np.float32))
+    size_of = graph.add("Shape", "image")
+    batch, height, width = (
+        graph.add("Gather", size_of, graph.constant(np.array([axis])), axis=0)
+        for axis in (0, 2, 3)
+    )
+    one = graph.constant(np.array([1]))
+    shape = graph.add("Concat", batch, one, height, width, axis=0)
+    return graph.add("Expand", level, shape)
 
 
 def _block(graph: _Graph, block: FusedBlock, memories: list[str]) -> str:

@@ -148,7 +148,7 @@ class Convolution(nn.Module):
 
     def add_to(self, total: Tensor, x: Tensor) -> None:
         """Add the result for `x` to a map of its size."""
-        if _by_onednn(x) and _adds_in_place():
+        if _adds_in_place(x.device.type, x.dtype):
             _add_convolution(_batch(total), _batch(x), self.weight, self.bias)
         else:
             total.add_(self(x))
@@ -199,9 +199,11 @@ def _add_convolution(
 
 
 @cache
-def _adds_in_place() -> bool:
+def _adds_in_place(device: str, dtype: torch.dtype) -> bool:
     """Whether the operator is as PyTorch's own compiler uses it: it is undocumented."""
-    one = torch.ones(1, 1, 1, 1)
+    if device != "cpu" or dtype not in (torch.float32, torch.bfloat16):
+        return False
+    one = torch.ones(1, 1, 1, 1, dtype=dtype)
     total = one.clone()
     try:
         _add_convolution(total, one, one, None)

@@ -76,8 +76,36 @@ def portable(network: MemNet) -> ExportableMemNet:
     return ExportableMemNet(network, PLANE if network.architecture.level_map else None)
 
 
+def run_openvino(path: Path, *inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    openvino = pytest.importorskip("openvino", reason="OpenVINO reads the file")
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}  # else it takes bfloat16 where it can
+    model = openvino.Core().compile_model(path, "CPU", exact)
+    restored: NDArray[np.float32] = model([*inputs])[0]
+    return restored
+
+
+def write_and_run(
+    kind: str, network: ExportableMemNet, path: Path, *inputs: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Write a file and run it by the program that is meant to read it."""
+    if kind == "torchscript":
+        write_torchscript(network, path)
+        return run_torchscript(path, *inputs)
+    pytest.importorskip("onnx", reason="onnx writes the file")
+    write_onnx(network, path)
+    if kind == "OpenVINO":
+        return run_openvino(path, *inputs)
+    restored = run_onnx(path, *inputs)
+    if restored is None:
+        pytest.skip("ONNX Runtime reads the file")
+    return restored
+
+
+KINDS = ["ONNX Runtime", "OpenVINO", "torchscript"]
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_files_compute_what_our_network_does_at_any_size(
     random_network: Network,
     random_planes: Callable[..., Tensor],
@@ -86,19 +114,37 @@ def test_files_compute_what_our_network_does_at_any_size(
     kind: str,
 ) -> None:
     network = random_network(**SHAPE, **shape)
-    path = tmp_path / "model"
-    if kind == "onnx":
-        pytest.importorskip("onnx", reason="onnx writes the file")
-        pytest.importorskip("onnxruntime", reason="ONNX Runtime reads the file")
-        write_onnx(portable(network), path)
-    else:
-        write_torchscript(portable(network), path)
-    run: Any = run_onnx if kind == "onnx" else run_torchscript
     for size in ((1, 12, 18), (3, 20, 8)):
         images, height, width = size
         x = random_planes(images, network.architecture.image_channels, height, width)
-        found = run(path, x.numpy())
+        path = tmp_path / "model.onnx"
+        found = write_and_run(kind, portable(network), path, x.numpy())
         assert found == pytest.approx(expected(network, x), abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("side", [1, 12], ids=["number", "map"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_level_that_is_not_fixed_is_a_second_input(
+    random_network: Network,
+    random_planes: Callable[..., Tensor],
+    tmp_path: Path,
+    kind: str,
+    side: int,
+) -> None:
+    network = random_network(
+        **SHAPE, unshuffle=2, image_channels=3, level_map=True, batch_norm=False
+    )
+    x, level = random_planes(2, 3, 12, 12), random_planes(2, 1, side, side)
+    found = write_and_run(
+        kind,
+        ExportableMemNet(network),
+        tmp_path / "model.onnx",
+        x.numpy(),
+        level.numpy(),
+    )
+    with torch.inference_mode():
+        ours = network(torch.cat([x, level.expand(2, 1, 12, 12)], 1)).output.numpy()
+    assert found == pytest.approx(ours, abs=TOLERANCE)
 
 
 def test_onnx_names_its_axes_and_tells_of_its_model(
@@ -136,17 +182,28 @@ def test_torchscript_tells_of_its_model(
     assert Card.model_validate_json(about["memnet"]).sha256 == "0" * 64
 
 
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_export_compares_files_that_take_the_level(
+    random_network: Network, tmp_path: Path, kind: str
+) -> None:
+    pytest.importorskip("onnx", reason="onnx writes the file")
+    network = random_network(**SHAPE, level_map=True)
+    told = export(network, card(network.architecture), kind, tmp_path / "model")
+    assert "differs from our network by" in told or "is not installed" in told
+
+
 @pytest.mark.parametrize(
-    ("level_map", "level", "error", "told"),
+    ("kind", "level_map", "level", "error", "told"),
     [
-        (True, None, UsageError, "fix it with level="),
-        (False, 20, UsageError, "leave out level="),
-        (True, 500, LevelError, "is no noise"),
+        ("bioimageio", True, None, UsageError, "fix the level of this model with"),
+        ("torchscript", False, 20, UsageError, "leave out level="),
+        ("torchscript", True, 500, LevelError, "is no noise"),
     ],
 )
-def test_level_is_fixed_where_it_has_to_be_told_and_only_there(
+def test_level_that_does_not_suit_writes_nothing(
     random_network: Network,
     tmp_path: Path,
+    kind: str,
     level_map: bool,
     level: float | None,
     error: type[Exception],
@@ -155,7 +212,7 @@ def test_level_is_fixed_where_it_has_to_be_told_and_only_there(
     network = random_network(**SHAPE, level_map=level_map)
     described = card(network.architecture)
     with pytest.raises(error, match=told):
-        export(network, described, "torchscript", tmp_path / "m.pt", level=level)
+        export(network, described, kind, tmp_path / "m", level=level)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -280,6 +337,18 @@ def test_package_that_the_zoo_does_not_accept_is_refused(
     monkeypatch.setattr("memnet_core.export.bioimage_io._VALIDATION", script)
     with pytest.raises(ModelError, match=r"accept the package \(onnx: failed: no axes"):
         validated(path)
+
+
+def test_crash_of_the_zoos_program_is_told_and_the_package_kept(
+    package: tuple[Path, MemNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("bioimageio.core", reason="it is found first")
+    path, _ = package
+    script = "raise TypeError('a newer pydantic')"
+    monkeypatch.setattr("memnet_core.export.bioimage_io._VALIDATION", script)
+    assert validated(path) == (
+        "Not validated: bioimageio.core failed (TypeError: a newer pydantic)."
+    )
 
 
 def test_package_names_who_made_it(random_network: Network, tmp_path: Path) -> None:
