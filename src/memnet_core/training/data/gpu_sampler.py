@@ -189,7 +189,7 @@ class DevicePatches(RandomPatches):
         if self._teachers and any(taught):
             teacher = self._teachers[self._task.scale(levels[0])]
             these = to_device_async(np.flatnonzero(taught), self._device)
-            answer = _answered(teacher, region[these], seen[these], maps[these, :1])
+            answer = _answered(teacher, region[these], seen[these], maps[these])
             if teacher.scale > 1:
                 answer = windows(answer, at[these], (patch, patch))
             clean[these] = clean[these].lerp(answer, self._share)
