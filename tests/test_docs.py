@@ -40,6 +40,17 @@ CHEAP = {"batch", "restore", "info"}
 """Commands that are run on small inputs; of the others the arguments are parsed."""
 ELSEWHERE = {"--workers", "--scheduler"}
 PLACEHOLDERS = {"...", "…"}
+SHORT = [
+    "README.md",
+    "docs/architecture.md",
+    "docs/evaluate.md",
+    "docs/folders.md",
+    "docs/performance.md",
+    "docs/python.md",
+    "docs/stacks.md",
+    "docs/train.md",
+]
+"""Documents in which no sentence has more than 25 words."""
 
 
 @dataclass(frozen=True)
@@ -271,6 +282,7 @@ def test_python_has_types_that_mypy_knows(block: Block, tmp_path: Path) -> None:
     [
         ("architecture.svg", "make_architecture.picture()"),
         ("models.md", "make_models.page()"),
+        ("command.md", "make_command.page()"),
     ],
 )
 def test_document_is_what_its_script_makes(document: str, made: str) -> None:
@@ -298,3 +310,21 @@ def test_figures_are_of_the_models_that_ship() -> None:
         drawn = {*str(picture.info["Models"]).split()}
     assert measured == drawn
     assert measured <= shipped
+
+
+def test_readme_is_one_page() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 700
+
+
+@pytest.mark.parametrize("document", SHORT, ids=str)
+def test_sentences_are_short(document: str) -> None:
+    text = re.sub(
+        r"```.*?```|^[|#!].*?$", "", (ROOT / document).read_text(), flags=re.S | re.M
+    )
+    text = re.sub(r"\]\([^)]*\)", "]", text)
+    sentences = [
+        " ".join(sentence.split())
+        for paragraph in re.split(r"\n\n|\n- ", text)
+        for sentence in re.split(r"(?<=[.:;!?])\s", paragraph)
+    ]
+    assert not [sentence for sentence in sentences if len(sentence.split()) > 25]
