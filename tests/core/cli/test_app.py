@@ -44,8 +44,7 @@ def imported(arguments: Sequence[str], *modules: str) -> list[str]:
     )
     command = [sys.executable, "-c", script, *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout
-    return ended.stderr.split()
+    return ended.stderr.splitlines()[-1].split()
 
 
 @pytest.mark.parametrize(
@@ -59,7 +58,6 @@ def test_help_imports_nothing_heavy(arguments: str) -> None:
     "arguments",
     [
         "models list",
-        "models info denoise",
         "info in.png",
         "batch --task denoise --sigma 30 in.png out",
     ],
@@ -68,7 +66,8 @@ def test_commands_that_compute_nothing_do_without_pytorch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(np.full((16, 16), 90, np.uint8)).save("in.png")
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
+    Image.fromarray(pixels).save("in.png")
     if arguments.startswith("batch"):  # its second run only skips
         assert imported(arguments.split(), "torch") == ["torch"]
     assert imported(arguments.split(), *HEAVY) == []
