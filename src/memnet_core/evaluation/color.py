@@ -1,4 +1,4 @@
-"""Evaluation on color images, restored with the defaults of `memnet_core.restore`."""
+"""Evaluation on color images, restored as `memnet_core.restore` does by default."""
 
 from __future__ import annotations
 
@@ -36,13 +36,7 @@ __all__ = ["color_sample", "evaluate_colors", "has_colors", "restored_colors"]
 
 
 def has_colors(folder: Path) -> bool:
-    """Whether any clean image of a folder is more than gray.
-
-    Raises
-    ------
-    UsageError, ImageError
-        As `memnet_core.training.data.clean_images.read_clean_images`.
-    """
+    """Whether any clean image of a folder has colors; raises as `read_clean_images`."""
     planes = read_clean_images(folder, full_range=True, colors=True)
     return any(bool(np.any(plane[..., :1] != plane)) for _, plane in planes)
 
@@ -56,37 +50,35 @@ def evaluate_colors(
     device: str = "auto",
     seed: int = 0,
 ) -> Iterator[Evaluation]:
-    """Score a model on colors, restored as `memnet batch` restores files.
+    """Score a model on color images, restored as `memnet batch` restores files.
 
-    Pictures become JPEG files with 4:2:0 chroma, of which the result contradicts
-    nothing, or get noise on all three channels, or are shrunk in color.
+    Images are degraded by JPEG with 4:2:0 chroma, by noise on all three channels, or
+    by bicubic downscaling.
 
     Parameters
     ----------
     entry : Entry
-        The model, as `memnet_core.model.registry.find_model` gives it.
+        The model, from `memnet_core.model.registry.find_model`.
     folder : Path
         Clean images; gray ones count as three equal channels.
     levels : sequence of float, optional
-        Those of `memnet_core.evaluation.run.default_levels` by default.
-    channels : str, optional
-        What of colors is restored; see `RestoreOptions`.
-    device : str
-        See `RestoreOptions`.
+        Levels to score; by default `memnet_core.evaluation.run.default_levels`.
+    channels, device : str, optional
+        See `memnet_core.inference.settings.RestoreOptions`.
     seed : int
-        Determines the noise.
+        Seed of the noise.
 
     Yields
     ------
     Evaluation
-        For each level.
+        Scores at one level.
 
     Raises
     ------
     LevelError, ImageError, EvaluationError
         As `memnet_core.evaluation.run.evaluate`.
     UsageError
-        If the model does not restore such channels.
+        If the model does not restore these channels.
     """
     settings = RestoreOptions(
         task=entry.card.task,
@@ -100,12 +92,12 @@ def evaluate_colors(
 
 @dataclass(frozen=True)
 class _Colors:
-    """Scores of all three channels, and of luminance."""
+    """Score all three channels, and luminance."""
 
     task: Task
     settings: RestoreOptions
     seed: int
-    colors: bool = True
+    colors = True
 
     def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
         return color_sample(plane, self.task, level, seed=self.seed, number=number)
@@ -122,21 +114,21 @@ class _Colors:
 def color_sample(
     plane: NDArray[Any], task: Task, level: float, *, seed: int, number: int
 ) -> Sample:
-    """Degrade a colored picture as people's files are.
+    """Degrade a color image.
 
     Parameters
     ----------
     plane : ndarray, shape (H, W, 3)
         Clean pixels in [0, 255].
     task, level
-        How they are degraded.
+        Kind and level of the degradation.
     seed, number : int
-        Determine the noise; see `memnet_core.evaluation.protocol.noise`.
+        Seed of the noise; see `memnet_core.evaluation.protocol.noise`.
 
     Returns
     -------
     Sample
-        With a source: of 8 bits with all that a JPEG file says, or of float32 that may
+        Its source holds a JPEG file (uint8, with its coding), or float32 that may
         leave [0, 255].
     """
     clean = reference(plane, task, level)
@@ -154,21 +146,21 @@ def color_sample(
 def restored_colors(
     sample: Sample, settings: RestoreOptions
 ) -> tuple[NDArray[np.float64], str]:
-    """Restore what a file holds, as every door of the product does.
+    """Restore the source of a sample as every entry point does.
 
     Parameters
     ----------
     sample : Sample
-        With a source.
+        Sample with a source.
     settings : RestoreOptions
-        How; black and white are 0 and 255.
+        Settings; the range is 0 to 255.
 
     Returns
     -------
-    ndarray, shape (H, W, 3)
+    ndarray of float64, shape (H, W, 3)
         Pixels in [0, 255]: whole numbers of a JPEG, else neither clipped nor rounded.
     str
-        How its colors were restored.
+        Mode in which colors were restored, see `RestorePlan.colors`.
 
     Raises
     ------
@@ -188,7 +180,7 @@ def restored_colors(
 
 
 def _jpeg_source(clean: NDArray[Any], quality: int) -> ArraySource:
-    """Write a JPEG file with 4:2:0 chroma and read it as any other."""
+    """Write a JPEG file with 4:2:0 chroma and read it back, with its coding."""
     pixels = np.clip(np.rint(clean), 0, 255).astype(np.uint8)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -201,6 +193,6 @@ def _jpeg_source(clean: NDArray[Any], quality: int) -> ArraySource:
     except OSError as error:
         raise EvaluationError(
             f"A JPEG of {pixels.shape[0]}×{pixels.shape[1]} px cannot be written to "
-            f"the temporary folder ({error}); make room there, or name another one in "
-            "TMPDIR."
+            f"the temporary folder ({error}); make room there, or point TMPDIR "
+            "elsewhere."
         ) from error

@@ -50,11 +50,11 @@ class Sample:
     Attributes
     ----------
     clean : ndarray, shape (H, W) or (H, W, 3)
-        A reference, in [0, 255].
-    degraded : ndarray of float, of the same shape
-        What is scored beside the result; it may leave [0, 255].
+        Reference in [0, 255].
+    degraded : ndarray of float64, of the same shape
+        Baseline on the same scale, not clipped; for super-resolution, enlarged.
     source : ArraySource, optional
-        What a file holds of it, for colors.
+        Color input of the restoration, as a file holds it.
     """
 
     clean: NDArray[Any]
@@ -67,39 +67,39 @@ class Scoring(Protocol):
 
     @property
     def task(self) -> Task:
-        """The degraded image."""
+        """Task of the model."""
 
     @property
     def colors(self) -> bool:
         """Whether planes are read and scored in color."""
 
     def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
-        """Degrade the clean plane of a number."""
+        """Degrade a clean plane; `number` seeds its noise."""
 
     def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
-        """Return pixels in [0, 255], and how colors were restored."""
+        """Return pixels in [0, 255], and the mode in which colors were restored."""
 
     def scores(
         self, clean: NDArray[Any], image: NDArray[Any], level: float
     ) -> tuple[tuple[float, float], ...]:
-        """Return PSNR and SSIM; of colors a second time, for their luminance."""
+        """Return PSNR and SSIM; for colors, a second pair for their luminance."""
 
 
 @dataclass(frozen=True)
 class _Gray:
-    """Gray planes by the paper's protocol: the network's output as it is."""
+    """Score gray planes by the paper's protocol: the plain output of the network."""
 
     task: Task
     engine: Engine
     seed: int
-    colors: bool = False
+    colors = False
 
     def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
         clean = reference(plane, self.task, level)
-        return Sample(
-            clean,
-            degraded_input(clean, self.task, level, seed=self.seed, number=number),
+        degraded = degraded_input(
+            clean, self.task, level, seed=self.seed, number=number
         )
+        return Sample(clean, degraded)
 
     def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
         value = self.task.level_map_value(level)
@@ -114,7 +114,7 @@ class _Gray:
 def default_levels(
     card: Card, folder: Path, *, colors: bool = False
 ) -> tuple[float, ...]:
-    """Return the levels to score a model at: published, standard, or its own."""
+    """Return the levels to score: published ones, the task's standard, or all."""
     task = find_task(card.task)
     tables = _published(folder, task, colors)
     for levels in (tuple(tables), task.standard_levels):
@@ -138,18 +138,18 @@ def evaluate(
     engine : Engine
         The model on a device.
     card : Card
-        What the model says of itself.
+        Card of the model.
     folder : Path
         Clean images.
     levels : sequence of float, optional
-        Those of `default_levels` by default.
+        Levels to score; by default `default_levels`.
     seed : int
-        Determines the noise.
+        Seed of the noise.
 
     Yields
     ------
     Evaluation
-        For each level.
+        Scores at one level.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def evaluate(
     ImageError
         If an image cannot be read, or is too small to be scored.
     EvaluationError
-        If a known set is not the published one; nothing is restored then.
+        If a known set is not the published one; raised before anything is restored.
     """
     yield from scored(_Gray(find_task(card.task), engine, seed), card, folder, levels)
 
@@ -166,7 +166,7 @@ def evaluate(
 def scored(
     scoring: Scoring, card: Card, folder: Path, levels: Sequence[float] | None
 ) -> Iterator[Evaluation]:
-    """Score a model in some way; see `evaluate`."""
+    """Score a model in gray or in color; see `evaluate`."""
     folder = Path(os.path.abspath(folder))
     task, colors = scoring.task, scoring.colors
     tables = _published(folder, task, colors)
@@ -186,8 +186,8 @@ def scored(
         for level in {*levels, *checked}
     }
     for level in checked:
-        found = [first for first, *_ in baselines[level]]
-        _check_baseline(folder, task, level, found, expected[level])
+        measured = [first for first, *_ in baselines[level]]
+        _check_baseline(folder, task, level, measured, expected[level])
     for level in levels:
         images: list[ImageScore] = []
         modes: dict[str, None] = {}
@@ -255,16 +255,16 @@ def _samples(
 def restored_plane(
     engine: Engine, degraded: NDArray[np.float64], level: float
 ) -> NDArray[np.float32]:
-    """Restore one plane by an engine.
+    """Restore one gray plane.
 
     Parameters
     ----------
     engine : Engine
-        The model; one for color sees a gray picture.
+        The model; a color model gets the plane in all channels.
     degraded : ndarray, shape (H, W)
         Pixels in [0, 255].
     level : float
-        Value of the level's plane, see `memnet_core.tasks.Task.level_map_value`.
+        Value of the level map, see `memnet_core.tasks.Task.level_map_value`.
 
     Returns
     -------
@@ -284,11 +284,11 @@ def restored_plane(
 def _check_levels(card: Card, task: Task, levels: Iterable[float]) -> None:
     for level in levels:
         if not card.levels.covers(level):
-            asked = SettingRef("levels")
+            setting = SettingRef("levels")
             raise LevelError(
                 f"The model {card.name!r} covers {task.symbol} "
-                f"{card.levels}, not {level:g}; choose other {asked}",
-                settings=[asked],
+                f"{card.levels}, not {level:g}; choose other {setting}",
+                settings=[setting],
             )
         task.check(level)
 
@@ -299,7 +299,7 @@ def _check_sides(
     task: Task,
     levels: Iterable[float],
 ) -> None:
-    """Refuse images on which SSIM is not defined."""
+    """Raise if an image is too small for SSIM."""
     needed, level = max((smallest_side(task, level), level) for level in levels)
     for name, plane in planes:
         if min(plane.shape[:2]) < needed:
@@ -317,17 +317,20 @@ def _check_baseline(
     rows: list[tuple[float, float]],
     expected: Figures,
 ) -> None:
-    """Refuse a known set whose degraded images do not score as they have to."""
+    """Raise if the degraded images of a known set do not score as published.
+
+    A wrong image or a wrong protocol would make all comparisons meaningless.
+    """
     psnr, ssim = np.mean(rows, axis=0)
     differs = abs(psnr - expected[0]) > task.slack[0]
-    found, wanted = f"{psnr:.2f} dB", f"{expected[0]:.2f} dB as published"
+    measured, stated = f"{psnr:.2f} dB", f"{expected[0]:.2f} dB as published"
     if expected[1] is not None:
         differs |= abs(ssim - expected[1]) > task.slack[1]
-        found += f" (SSIM {ssim:.4f})"
-        wanted += f" (SSIM {expected[1]:.4f})"
+        measured += f" (SSIM {ssim:.4f})"
+        stated += f" (SSIM {expected[1]:.4f})"
     if differs:
         raise EvaluationError(
-            f"The degraded images of {folder} at {task.label(level)} score {found}, "
-            f"not {wanted}: these are other images; rename the folder to score it as a "
+            f"The degraded images of {folder} at {task.label(level)} score {measured}, "
+            f"not {stated}: these are other images; rename the folder to score it as a "
             "set of your own."
         )

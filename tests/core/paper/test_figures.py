@@ -14,18 +14,18 @@ from memnet_core.errors import UsageError
 from memnet_core.evaluation.run import restored_plane
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
-from memnet_core.paper.fig4_predictions import compare
-from memnet_core.paper.fig6_exits import (
+from memnet_core.paper.figures import draw_predictions
+from memnet_core.paper.gate_norms import KINDS, gate_norms, observations
+from memnet_core.paper.predictions import (
     BANDS,
     Prediction,
+    compare,
     convolution_weights,
     decibels,
     exits,
     published_psnr,
     spectrum_of,
 )
-from memnet_core.paper.figures import draw_predictions
-from memnet_core.paper.gate_norms import KINDS, gate_norms, observations
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
