@@ -1,10 +1,9 @@
-"""Convert the authors' Caffe networks to ours, by the graph they compute.
-
-Names of layers do not matter: the graph is followed back from the restored image.
-"""
+"""Convert Caffe networks of the authors' form to ours, by the graph they compute."""
 
 from __future__ import annotations
 
+import math
+import struct
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -12,19 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from memnet_core.export.caffe.graph import (
-    Activated,
-    Concatenated,
-    Convolved,
-    Data,
-    Norm,
-    Sum,
-    Value,
-    Weighted,
-    output_of,
-    read_net,
-)
-from memnet_core.export.caffe.protobuf import WireError
+from memnet_core.export.caffe.protobuf import Message, WireError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
 
@@ -36,26 +23,84 @@ if TYPE_CHECKING:
 
 __all__ = ["memnet_from_caffe"]
 
+_SOURCES = {"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData"}
+_WITHOUT_OUTPUT = {"EuclideanLoss", "Silence"}
+_EPSILON = 1e-5
+"""Epsilon of our BatchNorm, and the default of Caffe's."""
 
-_MOST_BLOCKS = 100
-"""As many as an architecture can have."""
+_MAX_BLOCKS = 100
+"""Maximum memory blocks of an `Architecture`."""
+
+
+class Value:
+    """A node of the graph; nodes are compared by identity."""
+
+
+class Data(Value):
+    """The input image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Norm(Value):
+    """BatchNorm with running statistics and the Scale behind it, each of shape (C,)."""
+
+    source: Value
+    mean: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Activated(Value):
+    """ReLU of a norm."""
+
+    norm: Norm
+
+
+@dataclass(frozen=True, eq=False)
+class Convolved(Value):
+    """A convolution that keeps the size, weights of shape (out, in, k, k)."""
+
+    source: Value
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted(Value):
+    """A value times a scalar."""
+
+    source: Value
+    factor: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sum(Value):
+    """Sum of values."""
+
+    terms: tuple[Value, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Concatenated(Value):
+    """Concatenation along the channels."""
+
+    parts: tuple[Value, ...]
 
 
 def memnet_from_caffe(data: bytes) -> MemNet:
-    """Make a network of a .caffemodel.
+    """Build a network from the content of a .caffemodel.
 
-    Parameters
-    ----------
-    data : bytes
-        Its content.
+    Layer names do not matter: the graph is followed back from the restored image.
 
     Raises
     ------
     WireError
-        If it is not well formed, or not a MemNet.
+        If the content is not well-formed, or not a MemNet.
     """
     predictions = _predictions(output_of(read_net(data)))
-    # The deepest one sees all memory blocks.
+    # The deepest prediction depends on all memory blocks.
     blocks = max((_blocks(each.source) for each in predictions), key=len)
     order = {id(block.gate): m for m, block in enumerate(blocks)}
     if any(id(each.source) not in order for each in predictions):
@@ -96,19 +141,19 @@ class _Block:
 
     Attributes
     ----------
-    given : RowConv
+    input : Convolved
         B_{m-1}.
-    recursions : tuple of (RowConv, RowConv)
-        First and second convolution of each.
+    recursions : tuple of (Convolved, Convolved)
+        First and second convolution of each recursion.
     states : tuple of Value
         H^1 … H^R.
-    gate : RowConv
+    gate : Convolved
         B_m.
     memories : tuple of Value
-        What enters the gate unit, in the order of the file.
+        Inputs of the gate unit, in the order of the file.
     """
 
-    given: Convolved
+    input: Convolved
     recursions: tuple[tuple[Convolved, Convolved], ...]
     states: tuple[Value, ...]
     gate: Convolved
@@ -125,8 +170,8 @@ def _predictions(output: Value) -> list[_Prediction]:
         if not isinstance(term, Weighted):
             raise WireError("its output is no weighted sum of predictions")
         predictions.append(_Prediction(_residual(term.source), term.factor))
-    if len(predictions) > _MOST_BLOCKS:
-        raise WireError(f"it has more than {_MOST_BLOCKS} predictions")
+    if len(predictions) > _MAX_BLOCKS:
+        raise WireError(f"it has more than {_MAX_BLOCKS} predictions")
     return predictions
 
 
@@ -140,25 +185,25 @@ def _residual(value: Value) -> Convolved:
 
 
 def _blocks(value: Value) -> list[_Block]:
-    """Follow the network back from B_M, and return its memory blocks in order."""
+    """Follow the network back from B_M; return its memory blocks, the first first."""
     blocks: list[_Block] = []
     while True:
         gate = _convolution(value, "a gate unit")
         source = gate.source
-        first = isinstance(source, Data) or (
+        is_fenet = isinstance(source, Data) or (
             isinstance(source, Activated) and isinstance(source.norm.source, Data)
         )
-        if first:
+        if is_fenet:
             if not blocks:
                 raise WireError("it has no memory block")
             return blocks[::-1]
-        entered = _activation(source, "a gate unit").norm.source
-        parts = entered.parts if isinstance(entered, Concatenated) else (entered,)
+        inputs = _activation(source, "a gate unit").norm.source
+        parts = inputs.parts if isinstance(inputs, Concatenated) else (inputs,)
         block = _block(gate, parts)
         blocks.append(block)
-        if len(blocks) > _MOST_BLOCKS:
-            raise WireError(f"it has more than {_MOST_BLOCKS} memory blocks")
-        value = block.given
+        if len(blocks) > _MAX_BLOCKS:
+            raise WireError(f"it has more than {_MAX_BLOCKS} memory blocks")
+        value = block.input
 
 
 def _block(gate: Convolved, memories: tuple[Value, ...]) -> _Block:
@@ -168,15 +213,15 @@ def _block(gate: Convolved, memories: tuple[Value, ...]) -> _Block:
     while isinstance(value, Sum):
         step = _recursion(value)
         if step is None:
-            raise WireError("a residual block does not add what went into it")
+            raise WireError("a residual block does not add its input")
         states.append(value)
         before, first, second = step
         recursions.append((first, second))
         value = before
     if not states:
-        raise WireError("a gate unit does not see the last recursion behind the others")
-    given = _convolution(value, "the input of a memory block")
-    return _Block(given, tuple(recursions[::-1]), tuple(states[::-1]), gate, memories)
+        raise WireError("the last input of a gate unit is not the last recursion")
+    first = _convolution(value, "the input of a memory block")
+    return _Block(first, tuple(recursions[::-1]), tuple(states[::-1]), gate, memories)
 
 
 def _recursion(value: Sum) -> tuple[Value, Convolved, Convolved] | None:
@@ -198,7 +243,7 @@ def _recursion(value: Sum) -> tuple[Value, Convolved, Convolved] | None:
 def _architecture(
     predictions: Sequence[_Prediction], blocks: Sequence[_Block]
 ) -> Architecture:
-    first = blocks[0].given
+    first = blocks[0].input
     supervised = predictions[0].weight is not None
     recursions = len(blocks[0].recursions)
     if any(len(block.recursions) != recursions for block in blocks):
@@ -227,14 +272,14 @@ def _architecture(
             for block, memories in zip(blocks, ours, strict=True)
         ):
             return architecture
-    raise WireError("its gate units see other memories than those of a MemNet")
+    raise WireError("its gate units have other inputs than those of a MemNet")
 
 
 def _memories(
     blocks: Sequence[_Block], m: int, architecture: Architecture
 ) -> list[Value]:
     """Return the inputs of a gate unit, in our order."""
-    long_term: list[Value] = [block.given for block in blocks[: m + 1]]
+    long_term: list[Value] = [block.input for block in blocks[: m + 1]]
     states = blocks[m].states
     return [
         *(long_term if architecture.long_term else []),
@@ -247,8 +292,8 @@ def _fill(
     predictions: Sequence[_Prediction],
     blocks: Sequence[_Block],
 ) -> None:
-    """Put the weights of a file into a state of ours."""
-    fenet = blocks[0].given
+    """Copy the weights of a file into a state dict of ours."""
+    fenet = blocks[0].input
     if isinstance(fenet.source, Activated):
         _put_norm(state, "fenet_norm", fenet.source.norm)
     _put_convolution(state, "fenet", fenet, 3)
@@ -277,14 +322,14 @@ def _put_gate(
     blocks: Sequence[_Block],
     m: int,
 ) -> None:
-    """Put a gate unit, whose memories may come in another order than ours."""
+    """Copy a gate unit, whose inputs may be in another order than ours."""
     places = {id(memory): place for place, memory in enumerate(block.memories)}
     ours = [
         memory
-        for memory in (*(b.given for b in blocks[: m + 1]), *block.states)
+        for memory in (*(b.input for b in blocks[: m + 1]), *block.states)
         if id(memory) in places
     ]
-    channels = blocks[0].given.weight.shape[0]
+    channels = blocks[0].input.weight.shape[0]
     order = np.concatenate(
         [np.arange(channels) + channels * places[id(memory)] for memory in ours]
     )
@@ -333,7 +378,7 @@ def _put(state: dict[str, Tensor], name: str, values: NDArray[np.float32]) -> No
 
 
 def _shared(convolutions: Sequence[Convolved], where: str) -> Convolved:
-    """Return the convolution that all are."""
+    """Return the convolution, if all are equal."""
     first, *others = convolutions
     for other in others:
         if not (
@@ -356,3 +401,204 @@ def _activation(value: Value, where: str) -> Activated:
     if not isinstance(value, Activated):
         raise WireError(f"BatchNorm and ReLU are missing before {where}")
     return value
+
+
+def output_of(net: Net) -> Value:
+    """Return the last sum of a network, which is the restored image.
+
+    Raises
+    ------
+    WireError
+        If a layer has a type or parameters that no MemNet has.
+    """
+    values: dict[str, Value] = {name: Data() for name in net.inputs}
+    result: Value | None = None
+    for layer in net.layers:
+        if layer.kind in _WITHOUT_OUTPUT:
+            continue
+        if layer.kind in _SOURCES:
+            values |= {top: Data() for top in layer.tops}
+            continue
+        missing = [name for name in layer.bottoms if name not in values]
+        if missing or not layer.bottoms or not layer.tops:
+            raise WireError(f"layer {layer.name!r} has no input {missing}")
+        sources = tuple(values[name] for name in layer.bottoms)
+        value = _value(layer, sources)
+        values |= dict.fromkeys(layer.tops, value)
+        if isinstance(value, Sum):
+            result = value
+    if result is None:
+        raise WireError("it has no sum of images")
+    return result
+
+
+def _value(layer: Layer, sources: tuple[Value, ...]) -> Value:
+    source = sources[0]
+    if layer.kind == "Split":
+        return source
+    if layer.kind == "BatchNorm":
+        return _normalized(layer, source)
+    if layer.kind == "Scale":
+        return _scaled(layer, source)
+    if layer.kind == "ReLU" and isinstance(source, Norm):
+        return Activated(source)
+    if layer.kind == "Convolution":
+        return _convolved(layer, source)
+    if layer.kind == "Eltwise":
+        options = layer.options.message(110)
+        if options.number(1, 1) != 1 or 2 in options:
+            raise WireError(f"layer {layer.name!r} does not simply add")
+        return Sum(sources)
+    if layer.kind == "Concat":
+        options = layer.options.message(104)
+        if options.number(2, 1) != 1 or options.number(1, 1) != 1:
+            raise WireError(f"layer {layer.name!r} does not put maps behind each other")
+        return Concatenated(sources)
+    raise WireError(
+        f"layer {layer.name!r} of type {layer.kind!r} has no place in a MemNet"
+    )
+
+
+def _normalized(layer: Layer, source: Value) -> Norm:
+    mean, variance, factor = (blob.ravel() for blob in _blobs(layer, 3))
+    epsilon = layer.options.message(139).data(3) or struct.pack("<f", _EPSILON)
+    if abs(struct.unpack("<f", epsilon[-4:])[0] - _EPSILON) > _EPSILON / 100:
+        raise WireError(f"layer {layer.name!r} does not use the usual epsilon of 1e-5")
+    if factor.size != 1 or mean.shape != variance.shape:
+        raise WireError(f"layer {layer.name!r} has weights of other shapes")
+    # Caffe stores sums of its moving average, and the factor to divide them by.
+    scale = np.float32(0 if factor[0] == 0 else 1 / factor[0])
+    one, zero = np.ones_like(mean), np.zeros_like(mean)
+    return Norm(source, mean * scale, variance * scale, one, zero)
+
+
+def _scaled(layer: Layer, source: Value) -> Value:
+    if isinstance(source, Norm):
+        weight, bias = (blob.ravel() for blob in _blobs(layer, 2))
+        if not weight.shape == bias.shape == source.mean.shape:
+            raise WireError(f"layer {layer.name!r} has weights of other shapes")
+        return Norm(source.source, source.mean, source.variance, weight, bias)
+    [factors] = _blobs(layer, 1)
+    if np.ptp(factors) if factors.size else True:
+        raise WireError(f"layer {layer.name!r} does not weight a prediction as a whole")
+    return Weighted(source, float(factors.flat[0]))
+
+
+def _convolved(layer: Layer, source: Value) -> Convolved:
+    options = layer.options.message(106)
+    has_bias = options.number(2, 1) != 0
+    weight, *biases = _blobs(layer, 1 + has_bias)
+    bias = biases[0].ravel() if biases else np.zeros(weight.shape[0], np.float32)
+    if weight.ndim != 4 or bias.size != weight.shape[0]:
+        raise WireError(f"layer {layer.name!r} has weights of other shapes")
+    side = weight.shape[-1]
+    pads = [number for field in (3, 9, 10) for number in options.numbers(field)] or [0]
+    ones = [number for field in (5, 6, 13, 14, 18) for number in options.numbers(field)]
+    if (
+        weight.shape[-2] != side
+        or side not in (1, 3)
+        or set(pads) != {side // 2}
+        or set(ones) - {1}
+    ):
+        raise WireError(f"layer {layer.name!r} is none of a MemNet's convolutions")
+    return Convolved(source, weight, bias)
+
+
+def _blobs(layer: Layer, count: int) -> tuple[NDArray[np.float32], ...]:
+    if len(layer.blobs) != count:
+        raise WireError(
+            f"layer {layer.name!r} has {len(layer.blobs)} blobs of weights, not {count}"
+        )
+    return layer.blobs
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of the file.
+
+    Attributes
+    ----------
+    name, kind : str
+        Name, and type, such as ``Convolution``.
+    bottoms, tops : tuple of str
+        Names of inputs and outputs.
+    blobs : tuple of ndarray of float32
+        Weights. Those shared with an earlier layer by name may be missing in the file;
+        they are filled in.
+    options : Message
+        Parameters by field number of caffe.proto.
+    """
+
+    name: str
+    kind: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    blobs: tuple[NDArray[np.float32], ...]
+    options: Message
+
+
+@dataclass(frozen=True)
+class Net:
+    """Layers in the order of the file, and the names of inputs outside of layers."""
+
+    name: str
+    inputs: tuple[str, ...]
+    layers: tuple[Layer, ...]
+
+
+def read_net(data: bytes) -> Net:
+    """Parse the content of a .caffemodel, layers and weights.
+
+    Raises
+    ------
+    WireError
+        If it is not well-formed.
+    """
+    net = Message(data)
+    if 2 in net and 100 not in net:
+        raise WireError(
+            "its layers have the format before 2014; convert them by Caffe's "
+            "upgrade_net_proto_binary"
+        )
+    shared: dict[str, NDArray[np.float32]] = {}
+    layers = tuple(_layer(message, shared) for message in net.messages(100))
+    return Net(net.text(1), tuple(net.texts(3)), layers)
+
+
+def _layer(message: Message, shared: dict[str, NDArray[np.float32]]) -> Layer:
+    name = message.text(1)
+    blobs = [_blob(blob, name) for blob in message.messages(7)]
+    names = [spec.text(1) for spec in message.messages(6)]
+    for number, shared_name in enumerate(names):
+        if not shared_name:
+            continue
+        if number < len(blobs):
+            shared.setdefault(shared_name, blobs[number])
+        elif number == len(blobs) and shared_name in shared:
+            blobs.append(shared[shared_name])
+    return Layer(
+        name,
+        message.text(2),
+        tuple(message.texts(3)),
+        tuple(message.texts(4)),
+        tuple(blobs),
+        message,
+    )
+
+
+def _blob(message: Message, layer: str) -> NDArray[np.float32]:
+    data, kind = (message.data(5), "<f4") if 5 in message else (message.data(8), "<f8")
+    size = np.dtype(kind).itemsize
+    if len(data) % size:
+        raise WireError(f"the weights of layer {layer!r} end within a number")
+    values = np.frombuffer(data, kind)
+    if 7 in message:
+        shape = message.message(7).numbers(1)
+    else:
+        shape = [message.number(field, 1) for field in (1, 2, 3, 4)]
+    if math.prod(shape) != values.size:
+        raise WireError(
+            f"layer {layer!r} has {values.size} weights, not the "
+            f"{'×'.join(map(str, shape)) or 'one'} that it states"
+        )
+    return values.reshape(shape).astype(np.float32)
