@@ -36,8 +36,7 @@ from inputs import BENCHMARKS
 from pareto import Panel, Point, draw
 from peers import PEERS, System
 
-from memnet_core.evaluation.color import restored_colors
-from memnet_core.evaluation.run import restored_plane
+from memnet_core.evaluation.run import restored_colors, restored_plane
 from memnet_core.inference.engine import Engine
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.model.card import Score

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.adaptation.holdout import HeldOutClip
+    from memnet_core.adaptation.holdout import HeldOutClip, Motion
     from memnet_core.adaptation.loop import LoopResult
     from memnet_core.adaptation.objectives import Objective
     from memnet_core.adaptation.result import Event
@@ -69,11 +69,6 @@ def adapt(
     out: Path | str | None = None,
     axes: str = "",
     scene: int | str | None = None,
-    objective: Objective = "noise2noise",
-    overwrite: bool = False,
-    despite_motion: bool = False,
-    seed: int = 0,
-    command: str = "",
     on_event: Callable[[Event], object] | None = None,
     **settings: Any,
 ) -> AdaptResult:
@@ -94,22 +89,13 @@ def adapt(
         Model file to write; by default one in the folder of your models.
     axes, scene
         As for `memnet_core.restore`.
-    objective : str
-        ``noise2noise`` between frames, or ``noise2void`` for a single image, which
-        gains little.
-    overwrite : bool
-        Whether to replace an existing model file.
-    despite_motion : bool
-        Whether the held-out loss alone decides, even if frames move.
-    seed : int
-        Seed of all random choices.
-    command : str
-        Command to record in the model card.
     on_event : callable, optional
         Called with every event.
     **settings
-        Further fields of `memnet_core.inference.settings.RestoreOptions` that apply
-        to denoising, such as ``model``, ``noise`` and ``device``.
+        Other fields of `memnet_core.adaptation.result.AdaptOptions`: ``objective``,
+        ``overwrite``, ``despite_motion``, ``seed``; and those of
+        `memnet_core.inference.settings.RestoreOptions` that apply to denoising, such
+        as ``model``, ``noise`` and ``device``.
 
     Returns
     -------
@@ -121,19 +107,17 @@ def adapt(
     MemnetError
         If the frames, the model or the output file cannot be used.
     """
+    names = settings.keys() & {field.name for field in fields(AdaptOptions)}
+    own = {name: settings.pop(name) for name in names}
     file = Path(out) if out is not None else None
     with opened(what, axes, scene) as source:
         options = AdaptOptions(
-            objective=objective,
             minutes=1.0 if minutes is None and steps is None else minutes,
             steps=steps,
-            seed=seed,
             name=name or (file.stem if file else model_name(source.path.stem)),
             data=source.path.name,
             out=file,
-            overwrite=overwrite,
-            despite_motion=despite_motion,
-            command=command,
+            **own,
         )
         restoring = RestoreOptions(task="denoise", **settings)
         series = _frames_along(source, axis)
@@ -169,7 +153,9 @@ def run_adaptation(
     settings: RestoreOptions,
     options: AdaptOptions,
 ) -> Generator[Event, None, AdaptResult]:
-    """Adapt a model to a source; closing the generator cancels without writing.
+    """Adapt a model to a source, and write it if it is better; yield events.
+
+    Closing the generator cancels without writing.
 
     Parameters
     ----------
@@ -181,16 +167,6 @@ def run_adaptation(
         Model, noise and device, as frames will be restored.
     options : AdaptOptions
         Objective, length and output file.
-
-    Yields
-    ------
-    ReadProgress, Notice, TrainingProgress, StepDone, HoldoutRetest
-        Progress of reading, then of the training loop.
-
-    Returns
-    -------
-    AdaptResult
-        Losses before and after. A file is written if the adapted model is better.
 
     Raises
     ------
@@ -217,17 +193,11 @@ def run_adaptation(
     kind = CORRELATED if card.grain == "correlated" else find_task(card.task)
     adapted = remove_fixed_pattern(run.model, kind, levels).to(device)
     loss_drop = LossDrop.between(run.before, held_out_losses(adapted, pairs, device))
-    # Between frames that move, and within one, the loss rewards blur; Stein's estimate
-    # does not, but holds for white noise only.
-    is_white = all(channel.grain == "white" for channel in plan.channels)
-    is_single = all(len(clip.frames) == 1 for clip in held_out)
-    is_misled = is_single or (moves.is_significant and not options.despite_motion)
     sure_drop = None
-    if is_misled and is_white:
+    if _needs_sure(plan, held_out, moves, options):
         sure_drop = LossDrop.between(
             *(sure_loss(m, pairs, device, options.seed) for m in (model, adapted))
         )
-    examples = _examples(model, adapted, pairs, device)
     path = None
     if is_better(loss_drop, sure_drop, moves, despite_motion=options.despite_motion):
         path = _write(adapted, card, levels, options, run, device)
@@ -237,7 +207,7 @@ def run_adaptation(
         motion=moves,
         base=card.name,
         curve=run.curve,
-        examples=examples,
+        examples=_examples(model, adapted, pairs, device),
         path=path,
     )
 
@@ -292,6 +262,19 @@ def _check_size(clips: Sequence[Clip], held_out: Sequence[Clip], card: Card) -> 
         raise TrainingError(
             "The frames are too small; give frames of at least 48 × 48 pixels."
         )
+
+
+def _needs_sure(
+    plan: RestorePlan, held_out: Sequence[Clip], moves: Motion, options: AdaptOptions
+) -> bool:
+    """Whether Stein's estimate has to decide, and can.
+
+    Between frames that move, and within a single one, the held-out loss rewards blur.
+    Stein's estimate does not, but holds for white noise only.
+    """
+    is_single = all(len(clip.frames) == 1 for clip in held_out)
+    is_misled = is_single or (moves.is_significant and not options.despite_motion)
+    return is_misled and all(channel.grain == "white" for channel in plan.channels)
 
 
 def _covering(levels: Levels, found: list[float]) -> Levels:

@@ -109,10 +109,8 @@ def fine_tune(
     ----------
     model : MemNet
         The initial network; it is not changed.
-    clips : sequence of Clip
-        Training clips, large enough for `patch_side`.
-    held_out : sequence of HeldOutClip
-        Clips for validation.
+    clips, held_out : sequence
+        Clips for training, large enough for `patch_side`, and for validation.
     options : AdaptOptions
         Objective, length and seed. `minutes` include validation.
     device : torch.device

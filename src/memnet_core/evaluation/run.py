@@ -1,17 +1,20 @@
-"""Evaluate a model on a folder: baselines first, then restored images."""
+"""Evaluate a model on a folder, in gray or in color: baselines first, then results."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memnet_core.errors import EvaluationError, ImageError, LevelError, SettingRef
 from memnet_core.evaluation.protocol import (
+    color_scores,
     degraded_input,
+    noise,
     reference,
     scores,
     smallest_side,
@@ -19,7 +22,13 @@ from memnet_core.evaluation.protocol import (
 from memnet_core.evaluation.published import input_scores, known_set, published
 from memnet_core.evaluation.report import Evaluation, ImageScore, Luminance
 from memnet_core.image_ops.resize import imresize
+from memnet_core.inference.engine import prepare
+from memnet_core.inference.runner import restore
+from memnet_core.inference.settings import RestoreOptions
+from memnet_core.io import open_image
+from memnet_core.sources.protocols import ArraySink, ArraySource
 from memnet_core.tasks import find_task
+from memnet_core.tasks.deblock import jpeg_file
 from memnet_core.training.data.clean_images import read_clean_images
 
 if TYPE_CHECKING:
@@ -29,17 +38,20 @@ if TYPE_CHECKING:
 
     from memnet_core.evaluation.published import Figures
     from memnet_core.inference.engine import Engine
+    from memnet_core.inference.settings import Channels
     from memnet_core.model.card import Card
-    from memnet_core.sources.protocols import ArraySource
+    from memnet_core.model.registry import Entry
     from memnet_core.tasks import Task
 
 __all__ = [
     "Sample",
-    "Scoring",
+    "color_sample",
     "default_levels",
     "evaluate",
+    "evaluate_colors",
+    "has_colors",
+    "restored_colors",
     "restored_plane",
-    "scored",
 ]
 
 
@@ -62,29 +74,6 @@ class Sample:
     source: ArraySource | None = None
 
 
-class Scoring(Protocol):
-    """How images are degraded, restored and scored: as gray planes or in color."""
-
-    @property
-    def task(self) -> Task:
-        """Task of the model."""
-
-    @property
-    def colors(self) -> bool:
-        """Whether planes are read and scored in color."""
-
-    def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
-        """Degrade a clean plane; `number` seeds its noise."""
-
-    def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
-        """Return pixels in [0, 255], and the mode in which colors were restored."""
-
-    def scores(
-        self, clean: NDArray[Any], image: NDArray[Any], level: float
-    ) -> tuple[tuple[float, float], ...]:
-        """Return PSNR and SSIM; for colors, a second pair for their luminance."""
-
-
 @dataclass(frozen=True)
 class _Gray:
     """Score gray planes by the paper's protocol: the plain output of the network."""
@@ -95,6 +84,7 @@ class _Gray:
     colors = False
 
     def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
+        """Degrade a clean plane; `number` seeds its noise."""
         clean = reference(plane, self.task, level)
         degraded = degraded_input(
             clean, self.task, level, seed=self.seed, number=number
@@ -102,13 +92,36 @@ class _Gray:
         return Sample(clean, degraded)
 
     def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
+        """Return pixels in [0, 255], and the mode in which colors were restored."""
         value = self.task.level_map_value(level)
         return restored_plane(self.engine, sample.degraded, value), ""
 
     def scores(
         self, clean: NDArray[Any], image: NDArray[Any], level: float
     ) -> tuple[tuple[float, float], ...]:
+        """Return PSNR and SSIM; for colors, a second pair for their luminance."""
         return (scores(clean, image, self.task, level),)
+
+
+@dataclass(frozen=True)
+class _Colors:
+    """Score all three channels, and luminance; methods are as in `_Gray`."""
+
+    task: Task
+    settings: RestoreOptions
+    seed: int
+    colors = True
+
+    def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
+        return color_sample(plane, self.task, level, seed=self.seed, number=number)
+
+    def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
+        return restored_colors(sample, replace(self.settings, level=level))
+
+    def scores(
+        self, clean: NDArray[Any], image: NDArray[Any], level: float
+    ) -> tuple[tuple[float, float], ...]:
+        return color_scores(clean, image, self.task, level)
 
 
 def default_levels(
@@ -160,11 +173,66 @@ def evaluate(
     EvaluationError
         If a known set is not the published one; raised before anything is restored.
     """
-    yield from scored(_Gray(find_task(card.task), engine, seed), card, folder, levels)
+    yield from _scored(_Gray(find_task(card.task), engine, seed), card, folder, levels)
 
 
-def scored(
-    scoring: Scoring, card: Card, folder: Path, levels: Sequence[float] | None
+def has_colors(folder: Path) -> bool:
+    """Whether any clean image of a folder has colors; raises as `read_clean_images`."""
+    planes = read_clean_images(folder, full_range=True, colors=True)
+    return any(bool(np.any(plane[..., :1] != plane)) for _, plane in planes)
+
+
+def evaluate_colors(
+    entry: Entry,
+    folder: Path,
+    levels: Sequence[float] | None = None,
+    *,
+    channels: Channels | None = None,
+    device: str = "auto",
+    seed: int = 0,
+) -> Iterator[Evaluation]:
+    """Score a model on color images, restored as `memnet batch` restores files.
+
+    Images are degraded by JPEG with 4:2:0 chroma, by noise on all three channels, or
+    by bicubic downscaling.
+
+    Parameters
+    ----------
+    entry : Entry
+        The model, from `memnet_core.model.registry.find_model`.
+    folder : Path
+        Clean images; gray ones count as three equal channels.
+    levels : sequence of float, optional
+        Levels to score; by default `default_levels`.
+    channels, device : str, optional
+        See `memnet_core.inference.settings.RestoreOptions`.
+    seed : int
+        Seed of the noise.
+
+    Yields
+    ------
+    Evaluation
+        Scores at one level.
+
+    Raises
+    ------
+    LevelError, ImageError, EvaluationError
+        As `evaluate`.
+    UsageError
+        If the model does not restore these channels.
+    """
+    settings = RestoreOptions(
+        task=entry.card.task,
+        model=str(entry.path.absolute()),
+        channels=channels,
+        device=device,
+    )
+    scoring = _Colors(find_task(settings.task), settings, seed)
+    yield from _scored(scoring, entry.card, folder, levels)
+
+
+def _scored(
+    scoring: _Gray | _Colors, card: Card, folder: Path, levels: Sequence[float] | None
 ) -> Iterator[Evaluation]:
     """Score a model in gray or in color; see `evaluate`."""
     folder = Path(os.path.abspath(folder))
@@ -246,7 +314,7 @@ def _halved(plane: NDArray[Any]) -> NDArray[Any]:
 
 
 def _samples(
-    scoring: Scoring, planes: list[tuple[str, NDArray[Any]]], level: float
+    scoring: _Gray | _Colors, planes: list[tuple[str, NDArray[Any]]], level: float
 ) -> Iterator[Sample]:
     for number, (_, plane) in enumerate(planes):
         yield scoring.sample(plane, level, number)
@@ -279,6 +347,93 @@ def restored_plane(
     parts = list(engine.stream(strips, height, level))
     restored: NDArray[np.float32] = 255 * np.concatenate(parts, axis=2)[0].mean(0)
     return restored
+
+
+def color_sample(
+    plane: NDArray[Any], task: Task, level: float, *, seed: int, number: int
+) -> Sample:
+    """Degrade a color image.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (H, W, 3)
+        Clean pixels in [0, 255].
+    task, level
+        Kind and level of the degradation.
+    seed, number : int
+        Seed of the noise; see `memnet_core.evaluation.protocol.noise`.
+
+    Returns
+    -------
+    Sample
+        Its source holds a JPEG file (uint8, with its coding), or float32 that may
+        leave [0, 255].
+    """
+    clean = reference(plane, task, level)
+    if task.undoes_jpeg:
+        source = _jpeg_source(clean, round(level))
+    else:
+        pixels = task.ground_truth(clean, level, noise(level, seed=seed, number=number))
+        source = ArraySource(pixels[None].astype(np.float32))
+    degraded = source.stack[0].astype(np.float64)
+    if task.scale(level) > 1:
+        degraded = imresize(degraded, clean.shape[:2])
+    return Sample(clean, degraded, source)
+
+
+def restored_colors(
+    sample: Sample, settings: RestoreOptions
+) -> tuple[NDArray[np.float64], str]:
+    """Restore the source of a sample as every entry point does.
+
+    Parameters
+    ----------
+    sample : Sample
+        Sample with a source.
+    settings : RestoreOptions
+        Settings; the range is 0 to 255.
+
+    Returns
+    -------
+    ndarray of float64, shape (H, W, 3)
+        Pixels in [0, 255]: whole numbers of a JPEG, else neither clipped nor rounded.
+    str
+        Mode in which colors were restored, see `RestorePlan.colors`.
+
+    Raises
+    ------
+    ValueError
+        If the sample has no source.
+    MemnetError
+        If it cannot be restored.
+    """
+    if sample.source is None:
+        raise ValueError("The sample has no source.")
+    prepared = prepare(sample.source, replace(settings, value_range=(0.0, 255.0)))
+    shape = prepared.result_shape(sample.source.shape)
+    result = np.empty(shape, sample.source.dtype)
+    for _ in restore(sample.source, ArraySink(result), prepared):
+        pass
+    return result[0].astype(np.float64), prepared.decision.colors
+
+
+def _jpeg_source(clean: NDArray[Any], quality: int) -> ArraySource:
+    """Write a JPEG file with 4:2:0 chroma and read it back, with its coding."""
+    pixels = np.clip(np.rint(clean), 0, 255).astype(np.uint8)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "degraded.jpg"
+            path.write_bytes(jpeg_file(pixels, quality))
+            with open_image(path) as image:
+                rows, columns = (slice(0, side) for side in image.shape[1:3])
+                stack = np.array(image.read(0, rows, columns))[None]
+                return ArraySource(stack, image.jpeg_tables, image.jpeg_coding)
+    except OSError as error:
+        raise EvaluationError(
+            f"A JPEG of {pixels.shape[0]}×{pixels.shape[1]} px cannot be written to "
+            f"the temporary folder ({error}); make room there, or point TMPDIR "
+            "elsewhere."
+        ) from error
 
 
 def _check_levels(card: Card, task: Task, levels: Iterable[float]) -> None:

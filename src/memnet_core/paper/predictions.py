@@ -201,20 +201,14 @@ def compare(
     Parameters
     ----------
     models : mapping of str to MemNet
-        Networks by name.
-    task_name : str
-        Task of the networks.
+        Networks by name, all for the task.
     plane : ndarray, shape (H, W)
-        Clean pixels in [0, 255].
-    level : float
-        Level of the degradation.
+        Clean pixels in [0, 255], to be degraded at the level.
     names : sequence of str
         Names of predictions; by default those at two thirds of the blocks and at the
         last one, as the paper shows the fourth and the sixth.
     crop : (int, int, int), optional
         Top, left and side of the crop in pixels; by default 96 in the middle.
-    device : str
-        Device to compute on.
     seed : int
         Seed of the noise.
 
@@ -238,8 +232,6 @@ def compare(
     original = picture("clean", clean, scored=False)
     rows: dict[str, tuple[Picture, ...]] = {}
     spectra = {("", "degraded"): inputs.spectrum, ("", "clean"): original.spectrum}
-    pairs: list[tuple[str, Spectrum, Spectrum]] = []
-    outputs: list[tuple[str, Spectrum]] = []
     for name, model in models.items():
         row: dict[str, Picture] = {}
         for each in _chosen(name, model.architecture, names):
@@ -248,15 +240,29 @@ def compare(
             row[each.name] = picture(each.name, restored)
             spectra[name, each.name] = row[each.name].spectrum
         rows[name] = tuple(row.values())
-        first, *_, last = [*row, *row]
-        if first != last:
-            a, b = row[last].spectrum, row[first].spectrum
-            pairs.append((f"{name} {last} against {first}", a, b))
-        outputs.append((f"{name} {last}", row[last].spectrum))
-    (base, power), *others = outputs
-    pairs += [(f"{title} against {base}", other, power) for title, other in others]
-    pairs.append((f"clean against {base}", original.spectrum, power))
-    return Comparison((inputs, original), rows, tuple(pairs), spectra)
+    return Comparison((inputs, original), rows, tuple(_pairs(spectra)), spectra)
+
+
+def _pairs(
+    spectra: Mapping[tuple[str, str], Spectrum],
+) -> Iterator[tuple[str, Spectrum, Spectrum]]:
+    """Pair each network's last prediction with its first, and with a common base.
+
+    The base, the last prediction of the first network, is paired with the clean image.
+    """
+    shown: dict[str, list[str]] = {}
+    for name, image in spectra:
+        if name:
+            shown.setdefault(name, []).append(image)
+    for name, (first, *others) in shown.items():
+        if others:
+            last = spectra[name, others[-1]]
+            yield f"{name} {others[-1]} against {first}", last, spectra[name, first]
+    outputs = [(name, images[-1]) for name, images in shown.items()]
+    base, power = " ".join(outputs[0]), spectra[outputs[0]]
+    for output in outputs[1:]:
+        yield f"{' '.join(output)} against {base}", spectra[output], power
+    yield f"clean against {base}", spectra["", "clean"], power
 
 
 def _chosen(name: str, architecture: Architecture, names: Sequence[str]) -> list[Exit]:
