@@ -144,7 +144,7 @@ LIVE1 20 28.06 29.88 30.11
 LIVE1 40 30.28 32.05 32.34
 """,
         input="JPEG",
-    ),
+    )
 }
 """PSNR over RGB of JPEGs with 4:2:0 chroma, by the number of the gray table."""
 

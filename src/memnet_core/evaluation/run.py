@@ -267,11 +267,7 @@ def _scored(
             images.append(_image_score(name, level, before, after))
             modes[mode] = None
         yield Evaluation(
-            folder.name,
-            level,
-            tuple(images),
-            tables.get(level, {}),
-            ", ".join(modes),
+            folder.name, level, tuple(images), tables.get(level, {}), ", ".join(modes)
         )
 
 

@@ -62,8 +62,7 @@ class ExportableMemNet(nn.Module):
         self.takes_level = self.architecture.level_map and plane is None
         if plane is not None and not self.architecture.level_map:
             raise UsageError(
-                f"This model takes no level; leave out {setting}.",
-                settings=[setting],
+                f"This model takes no level; leave out {setting}.", settings=[setting]
             )
         self.plane = plane
         self.weights = FusedWeights(model)

@@ -170,9 +170,7 @@ def draw_spectra(comparison: Comparison) -> Figure:
 
 
 def draw_predictions(
-    found: Mapping[str, Sequence[Prediction]],
-    title: str,
-    systems: Mapping[str, float],
+    found: Mapping[str, Sequence[Prediction]], title: str, systems: Mapping[str, float]
 ) -> Figure:
     """Draw PSNR against weights and multiply-adds, colored by seconds (Fig. 6).
 

@@ -24,13 +24,7 @@ if TYPE_CHECKING:
     from memnet_core.paper.plan import Network, ReproductionPlan, Table
     from memnet_core.training.events import Row
 
-__all__ = [
-    "Outcome",
-    "Training",
-    "as_markdown",
-    "order",
-    "write_tables",
-]
+__all__ = ["Outcome", "Training", "as_markdown", "order", "write_tables"]
 
 _DEGRADED = "degraded"
 """Our column of the unrestored images."""

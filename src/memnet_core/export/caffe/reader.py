@@ -316,11 +316,7 @@ def _fill(
 
 
 def _put_gate(
-    state: dict[str, Tensor],
-    name: str,
-    block: _Block,
-    blocks: Sequence[_Block],
-    m: int,
+    state: dict[str, Tensor], name: str, block: _Block, blocks: Sequence[_Block], m: int
 ) -> None:
     """Copy a gate unit, whose inputs may be in another order than ours."""
     places = {id(memory): place for place, memory in enumerate(block.memories)}
