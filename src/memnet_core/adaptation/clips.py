@@ -21,15 +21,7 @@ if TYPE_CHECKING:
     from memnet_core.inference.plan import RestorePlan
     from memnet_core.sources.protocols import PixelSource
 
-__all__ = [
-    "Clip",
-    "FrameSplit",
-    "FrameWindow",
-    "append_level",
-    "read_clips",
-    "series_along",
-    "split_frames",
-]
+__all__ = ["Clip", "append_level", "read_clips", "series_along", "split_frames"]
 
 _MIN_FRAMES = 4
 """Frames from which whole frames are held out; below, a quarter of the area is."""

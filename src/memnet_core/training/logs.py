@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from memnet_core.training.events import Event, Example
 
-__all__ = ["RunLog", "draw_curves", "draw_examples", "read_log"]
+__all__ = ["RunLog", "read_log"]
 
 _LOG = "log.csv"
 _HEADER = ["step", "minutes", "quantity", "value"]
@@ -134,8 +134,10 @@ class RunLog:
                 self._write(event, f"PSNR/{level}", value)
             for quantity, value in event.watch.items():
                 self._write(event, quantity, value)
-            draw_curves(read_log(self._out), event.input_psnr, self._out / "curves.png")
-            draw_examples(event.examples, self._out / "patches.png")
+            _draw_curves(
+                read_log(self._out), event.input_psnr, self._out / "curves.png"
+            )
+            _draw_examples(event.examples, self._out / "patches.png")
 
     def _write(
         self, event: TrainingProgress | Validated, quantity: str, value: float
@@ -146,20 +148,11 @@ class RunLog:
             self._board.add(quantity, value, event.step)
 
 
-def draw_curves(rows: list[Row], input_psnr: dict[str, float], path: Path) -> None:
-    """Plot the curves of a run over its minutes.
+def _draw_curves(rows: list[Row], input_psnr: dict[str, float], path: Path) -> None:
+    """Plot a log over its minutes; `input_psnr` is in dB, by level.
 
-    Four panels: losses, gain in PSNR, gain of each intermediate prediction, and the
+    Four panels: losses, gain in PSNR, PSNR of each intermediate prediction, and the
     size of the weights of each layer.
-
-    Parameters
-    ----------
-    rows : list of Row
-        Log of the run.
-    input_psnr : dict of str to float
-        PSNR of the degraded images in dB, by level.
-    path : Path
-        PNG file to write.
     """
     from matplotlib.figure import Figure
 
@@ -195,7 +188,7 @@ def draw_curves(rows: list[Row], input_psnr: dict[str, float], path: Path) -> No
     _save(figure, path)
 
 
-def draw_examples(examples: tuple[Example, ...], path: Path) -> None:
+def _draw_examples(examples: tuple[Example, ...], path: Path) -> None:
     """Draw degraded, restored and clean patches side by side, an example per row."""
     from matplotlib.figure import Figure
 

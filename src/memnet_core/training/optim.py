@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Muon",
-    "Optimization",
     "clip_gradients",
     "diverged",
     "ema_update",
@@ -35,43 +34,28 @@ With BatchNorm these include the first and last convolution: at the full rate Re
 grows, and the units before it die if the residual to learn is small."""
 
 
-class Optimization(Protocol):
+class _Settings(Protocol):
     """Settings of the optimizer; see `memnet_core.training.config.TrainingConfig`."""
 
     @property
-    def optimizer(self) -> str:
-        """``muon``, ``adamw`` or ``sgd``."""
-
+    def optimizer(self) -> str: ...
     @property
-    def learning_rate(self) -> float:
-        """Peak learning rate of the schedule."""
-
+    def learning_rate(self) -> float: ...
     @property
-    def weight_decay(self) -> float:
-        """Decay of convolution weights."""
-
+    def weight_decay(self) -> float: ...
     @property
-    def schedule(self) -> str:
-        """``cosine``, ``linear`` or ``steps``."""
-
+    def schedule(self) -> str: ...
     @property
-    def decay_epochs(self) -> int:
-        """Epochs between two decays of the ``steps`` schedule."""
-
+    def decay_epochs(self) -> int: ...
     @property
-    def warmup_steps(self) -> int:
-        """Steps of linear warm-up."""
-
+    def warmup_steps(self) -> int: ...
     @property
-    def clip_norm(self) -> float | None:
-        """Maximum norm of the gradients, if any."""
-
+    def clip_norm(self) -> float | None: ...
     @property
-    def clip_theta(self) -> float | None:
-        """Bound θ of adjustable clipping (gradient times rate), if any."""
+    def clip_theta(self) -> float | None: ...
 
 
-def make_optimizer(config: Optimization, model: MemNet) -> torch.optim.Optimizer:
+def make_optimizer(config: _Settings, model: MemNet) -> torch.optim.Optimizer:
     """Build the optimizer; only convolution weights decay.
 
     The ``share`` of a parameter group multiplies its learning rate. Muon updates the
@@ -104,14 +88,12 @@ def make_optimizer(config: Optimization, model: MemNet) -> torch.optim.Optimizer
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99))
 
 
-def learning_rate(
-    config: Optimization, step: int, fraction: float, epoch: int
-) -> float:
+def learning_rate(config: _Settings, step: int, fraction: float, epoch: int) -> float:
     """Return the learning rate of a step.
 
     Parameters
     ----------
-    config : Optimization
+    config : TrainingConfig
         Schedule and warm-up.
     step, epoch : int
         Index of the step and of its epoch, from 0.
@@ -129,7 +111,7 @@ def learning_rate(
     return config.learning_rate * warmup * decay
 
 
-def clip_gradients(config: Optimization, model: nn.Module, rate: float) -> None:
+def clip_gradients(config: _Settings, model: nn.Module, rate: float) -> None:
     """Clip the gradients by their norm, or each to ±θ/rate (adjustable clipping).
 
     Raises
