@@ -175,6 +175,7 @@ def run_adaptation(
     """
     options.check(series.shape[1])
     device = select_device(settings.device)
+    # The nearest model is a start, even if it does not cover the noise.
     plan = plan_restore(source, replace(settings, nearest=True))
     _check_noise(plan, options.objective)
     model, card = load_model(plan.entry().path)
@@ -191,6 +192,7 @@ def run_adaptation(
     run = loop.result
     levels = _covering(card.levels, [channel.level for channel in plan.channels])
     kind = CORRELATED if card.grain == "correlated" else find_task(card.task)
+    # Compared as it will be written, without a pattern on flat areas.
     adapted = remove_fixed_pattern(run.model, kind, levels).to(device)
     loss_drop = LossDrop.between(run.before, held_out_losses(adapted, pairs, device))
     sure_drop = None

@@ -152,6 +152,7 @@ def fine_tune(
             yield HoldoutRetest(trainee.steps, curve[-1], is_best=loss < lowest)
             if loss < lowest:
                 lowest, best = loss, copy.deepcopy(trainee.model)
+            # Validation does not count as training time of the next step.
             since, clock = RunningMean(), time.monotonic()
         if reported.seconds >= _REPORT_EVERY:
             yield _progress(reported, trainee, minute, min(fraction, 1.0))

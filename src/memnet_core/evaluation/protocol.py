@@ -53,6 +53,7 @@ def degraded_input(
 
 def noise(level: float, *, seed: int, number: int) -> np.random.Generator:
     """Return the generator of an image's noise, given its number and level."""
+    # Seeds are integers; levels may have decimals.
     return np.random.default_rng([seed, number, round(1000 * level)])
 
 
@@ -91,7 +92,7 @@ def _scored_window(
     clean: NDArray[Any], image: NDArray[Any], task: Task, level: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Round a plane and shave its border, as the task requires for scoring."""
-    if task.rounded:
+    if task.rounded:  # as MATLAB's uint8, halves up
         image = np.clip(np.floor(np.asarray(image) + 0.5), 0, 255)
     if shave := task.shave(level):
         window = np.s_[shave:-shave, shave:-shave]

@@ -246,6 +246,8 @@ def _scored(
     known = known_set(folder.name)
     expected = input_scores(task.table, known.name, colors=colors) if known else {}
     checked = [level for level in levels if level in expected] or [*expected][:1]
+    # Baselines come first: a set that is not the published one is refused before
+    # minutes are spent on restoring it. Noise is drawn again, to save memory.
     baselines = {
         level: [
             scoring.scores(sample.clean, sample.degraded, level)
@@ -304,6 +306,7 @@ def _planes(folder: Path, task: Task, colors: bool) -> list[tuple[str, NDArray[A
 
 
 def _halved(plane: NDArray[Any]) -> NDArray[Any]:
+    # BSD200 is scored at half its size in the paper.
     height, width = plane.shape
     half = imresize(plane.astype(np.float64), ((height + 1) // 2, (width + 1) // 2))
     return np.clip(np.floor(half + 0.5), 0, 255).astype(np.uint8)

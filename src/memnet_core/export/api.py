@@ -125,6 +125,7 @@ def _compared(
     """Compare the output of another runtime with ours, for images of two sizes."""
     worst = 0.0
     unshuffle = card.architecture.unshuffle
+    # The traced graph must not have the size of its example, nor be square.
     for height, width in ((48, 80), (36, 24)):
         x = sample_input(card, (height * unshuffle, width * unshuffle))
         x /= np.float32(255)

@@ -19,8 +19,8 @@ import torch
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core._version import __version__
 from memnet_core.errors import ModelError, SettingRef, UsageError
-from memnet_core.export.caffe.protobuf import WireError
-from memnet_core.export.caffe.reader import memnet_from_caffe
+from memnet_core.export.caffe import memnet_from_caffe
+from memnet_core.export.protobuf import WireError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.checkpoint import load_model, read_header, save_model
 from memnet_core.model.network import MemNet

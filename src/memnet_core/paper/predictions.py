@@ -49,7 +49,7 @@ BANDS = {"low": (0, 1 / 6), "middle": (1 / 6, 1 / 3), "high": (1 / 3, 0.5)}
 """Thirds of the frequencies, in cycles per pixel."""
 
 SIDE = 288
-"""Side of the square image that the paper times (section 5)."""
+"""Side of the square image that the paper times for Fig. 6."""
 
 _RUNS = 3
 """Number of timings; the shortest counts, as other processes only add to it."""

@@ -111,6 +111,7 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         """Normalize (N, C, H, W); in training mode all processes take part."""
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(x)
+        # Sums over a whole batch overflow float16 and lose digits in bfloat16.
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         count = x.numel() // x.shape[1] * torch.distributed.get_world_size()
         mean = _sum_over_processes(x.sum((0, 2, 3))) / count
@@ -131,6 +132,7 @@ class SyncedBatchNorm(nn.BatchNorm2d):
 
 
 class _SumOverProcesses(torch.autograd.Function):
+    # torch.distributed.nn.functional.all_reduce does the same, but is deprecated.
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return _all_reduced(x)

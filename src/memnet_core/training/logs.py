@@ -143,7 +143,7 @@ class RunLog:
         self, event: TrainingProgress | Validated, quantity: str, value: float
     ) -> None:
         self._writer.writerow([event.step, f"{event.minutes:.3f}", quantity, value])
-        self._file.flush()
+        self._file.flush()  # the rows of a killed run are kept
         if self._board:
             self._board.add(quantity, value, event.step)
 

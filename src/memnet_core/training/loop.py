@@ -180,6 +180,7 @@ class Trainer:
         reported, validated = RunningMean(), RunningMean()
         saved = clock = time.monotonic()
         try:
+            # The next batch is sampled while the network trains on this one.
             with ThreadPoolExecutor(1, thread_name_prefix="memnet-sampler") as pool:
                 ahead = pool.submit(self._batch, self._step)
                 while True:
@@ -258,6 +259,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
         clean = clean.to(self._device)
+        # The last phase is in float32: small steps would be lost to rounding.
         reduced = self._is_reduced and not self._norm_frozen
         with torch.autocast(self._device.type, torch.bfloat16, enabled=reduced):
             prediction = self._forward(degraded.to(self._device))
@@ -274,6 +276,7 @@ class Trainer:
         self._step += 1
         self._pixels += clean[:, 0].numel() * distributed.world()
         self._updating = False
+        # The log keeps one error function, so that its curve has no step.
         if error is self._logged_error:
             return float(loss.detach())
         with torch.no_grad():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from memnet_core.export.caffe.protobuf import Message, WireError
+from memnet_core.export.protobuf import Message, WireError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
 
