@@ -259,7 +259,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["share"]
         clean = clean.to(self._device)
-        # The last phase is in float32: small steps would be lost to rounding.
+        # Frozen statistics were taken in float32, and do not follow bfloat16 features.
         reduced = self._is_reduced and not self._norm_frozen
         with torch.autocast(self._device.type, torch.bfloat16, enabled=reduced):
             prediction = self._forward(degraded.to(self._device))
