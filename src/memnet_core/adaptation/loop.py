@@ -19,8 +19,8 @@ from memnet_core.adaptation.result import HoldoutRetest, LossPoint
 from memnet_core.training.events import StepDone, TrainingProgress
 from memnet_core.training.losses import RunningMean, memnet_loss
 from memnet_core.training.optim import (
+    backpropagate,
     clip_gradients,
-    diverged,
     learning_rate,
     make_optimizer,
 )
@@ -220,13 +220,8 @@ class _Trainee:
             return (weight * errors).sum() / weight.sum()
 
         loss = memnet_loss(prediction, target, weighted_mse)
-        if not math.isfinite(float(loss.detach())):
-            raise diverged(f"The loss is no longer finite at step {self.steps}")
         self.rate = learning_rate(self._recipe, self.steps, fraction, 0)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.rate * group["share"]
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        backpropagate(self._optimizer, loss, self.rate, self.steps)
         clip_gradients(self._recipe, self.model, self.rate)
         self._optimizer.step()
         self.steps += 1

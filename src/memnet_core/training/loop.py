@@ -46,6 +46,7 @@ from memnet_core.training.losses import (
     memnet_loss,
 )
 from memnet_core.training.optim import (
+    backpropagate,
     clip_gradients,
     diverged,
     ema_update,
@@ -256,8 +257,6 @@ class Trainer:
                 norm.eval()
         epoch = self._step // self._steps_per_epoch
         rate = learning_rate(self.config, self._step, fraction, epoch)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["share"]
         clean = clean.to(self._device)
         # Frozen statistics were taken in float32, and do not follow bfloat16 features.
         reduced = self._is_reduced and not self._norm_frozen
@@ -265,10 +264,7 @@ class Trainer:
             prediction = self._forward(degraded.to(self._device))
         error = self._error(fraction)
         loss = self._loss(prediction, clean, error)
-        if not math.isfinite(float(loss.detach())):
-            raise diverged(f"The loss is no longer finite at step {self._step}")
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        backpropagate(self._optimizer, loss, rate, self._step)
         clip_gradients(self.config, self._model, rate)
         self._updating = True
         self._optimizer.step()

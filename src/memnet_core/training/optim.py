@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Muon",
+    "backpropagate",
     "clip_gradients",
     "diverged",
     "ema_update",
@@ -109,6 +110,24 @@ def learning_rate(config: _Settings, step: int, fraction: float, epoch: int) -> 
     else:
         decay = 0.5 * (1 + math.cos(math.pi * fraction))
     return config.learning_rate * warmup * decay
+
+
+def backpropagate(
+    optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, step: int
+) -> None:
+    """Set the learning rate of a step, and compute the gradients of its loss.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not finite.
+    """
+    if not math.isfinite(float(loss.detach())):
+        raise diverged(f"The loss is no longer finite at step {step}")
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["share"]
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
 
 
 def clip_gradients(config: _Settings, model: nn.Module, rate: float) -> None:
