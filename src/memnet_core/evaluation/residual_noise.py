@@ -99,8 +99,8 @@ def residual_of(before: NDArray[Any], after: NDArray[Any]) -> Residual:
     else:
         low, high = np.percentile(first, (0.1, 99.9))
         spread = max(high - low, 1e-9)
-        seen = ((first - low) / spread).astype(np.float32)
-        sigma = max(estimate_correlation([seen]).sigma / 255 * spread, 1e-9)
+        scaled = ((first - low) / spread).astype(np.float32)
+        sigma = max(estimate_correlation([scaled]).sigma / 255 * spread, 1e-9)
         deviation, noise = np.full_like(last, sigma), f"σ {sigma:.3g} everywhere"
     relative = np.clip(removed / deviation, -_CLIP, _CLIP)
     relative -= relative.mean()

@@ -92,7 +92,7 @@ def _raw(model: MemNet) -> Iterator[tuple[tuple[str, ...], NDArray[np.float64]]]
         yield names, norms.numpy().reshape(len(names), -1)
 
 
-Verdict = Literal["holds", "holds in part", "does not hold", "cannot be told"]
+Verdict = Literal["holds", "holds in part", "does not hold", "undecided"]
 
 _CRITICAL = 1.628
 """Two samples differ at 1 % if D exceeds this times sqrt(1/n + 1/m) (Kolmogorov)."""
@@ -140,7 +140,7 @@ def _tasks_differ(
     pairs = [(a, b) for a, b in combinations(norms, 2) if tasks[a] != tasks[b]]
     if not pairs:
         return Observation(
-            statement, "cannot be told", "Name models of two tasks to compare them."
+            statement, "undecided", "Name models of two tasks to compare them."
         )
     sentences, differing, compared = [], 0, 0
     for a, b in pairs:
@@ -181,7 +181,7 @@ def _shrinking(gates: Sequence[GateNorms]) -> Observation:
         f"{_row(initial)}.)"
     )
     if len(gates) < 2:
-        return Observation(statement, "cannot be told", "There is one block.")
+        return Observation(statement, "undecided", "There is one block.")
     falling = [
         later < earlier
         for row in (means, variances)
@@ -201,7 +201,7 @@ def _contributions(gates: Sequence[GateNorms]) -> list[Observation]:
     ) -> Observation:
         if not blocks:
             reason = "The network lacks memories that could be compared."
-            return Observation(statement, "cannot be told", reason)
+            return Observation(statement, "undecided", reason)
         fitting = [m for m in blocks if holds(m)]
         verdict = _verdict(len(fitting), len(blocks))
         where = f"{_numbers(fitting)} of blocks {_numbers(blocks)}"

@@ -174,11 +174,11 @@ def _scored(
     engine: Engine | None = None
     for folder, levels in plan.tests(network).items():
         known = found["scores"].setdefault(folder.name, {})
-        wanted = [level for level in levels if f"{level:g}" not in known]
-        if not wanted:
+        missing = [level for level in levels if f"{level:g}" not in known]
+        if not missing:
             continue
         engine = engine or Engine(model, device=device)
-        known |= _measured(engine, card, folder, wanted, plan.seed)
+        known |= _measured(engine, card, folder, missing, plan.seed)
         _write(config.out / _SCORES, found)
     scores: dict[str, dict[str, list[float]]] = found["scores"]
     return scores

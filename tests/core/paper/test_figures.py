@@ -89,7 +89,7 @@ def test_ablated_networks_have_the_memories_that_are_left(
 def test_observations_hold_where_the_norms_are_as_the_paper_says() -> None:
     gates = gate_norms(network_with_norms(FADING))
     tasks, *found = observations({"one": gates}, {"one": "sr"})
-    assert tasks.verdict == "cannot be told"
+    assert tasks.verdict == "undecided"
     assert [each.verdict for each in found] == ["holds"] * 3
     assert "Means 0.75, 0.50, 0.38" in found[0].figures
 
