@@ -142,9 +142,9 @@ def _print_fog(
         draw = np.asarray(ink)
         near = np.zeros_like(white)
         for y, x in np.argwhere(draw > 0):
-            near[max(y - _NEAR, 0) : y + _NEAR + 1, max(x - _NEAR, 0) : x + _NEAR + 1] = (
-                True
-            )
+            near[
+                max(y - _NEAR, 0) : y + _NEAR + 1, max(x - _NEAR, 0) : x + _NEAR + 1
+            ] = True
         seen = white & near
         results = compressed_and_restored(clean, quality, "4:2:0", systems)
         shares.append([(r[seen].min(axis=-1) >= _WHITE).mean() for r in results])

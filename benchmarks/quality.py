@@ -44,8 +44,7 @@ from pareto import Panel, Point, draw
 from peers import PEERS, System
 
 from memnet_core.errors import UsageError
-from memnet_core.evaluation.color import restored_colors
-from memnet_core.evaluation.run import restored_plane
+from memnet_core.evaluation.run import restored_colors, restored_plane
 from memnet_core.export.module import ExportableMemNet
 from memnet_core.export.onnx import write_onnx
 from memnet_core.inference.engine import Engine
