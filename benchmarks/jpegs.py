@@ -21,7 +21,7 @@ import click
 import numpy as np
 from inputs import BENCH
 from peer_networks import SHARED
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 import memnet_core
 from memnet_core.evaluation.run import evaluate
@@ -139,12 +139,7 @@ def _print_fog(
     for clean in pictures:
         white = (clean == 255).all(axis=-1)
         ink = Image.fromarray(255 * (~white).astype(np.uint8))
-        draw = np.asarray(ink)
-        near = np.zeros_like(white)
-        for y, x in np.argwhere(draw > 0):
-            near[max(y - _NEAR, 0) : y + _NEAR + 1, max(x - _NEAR, 0) : x + _NEAR + 1] = (
-                True
-            )
+        near = np.asarray(ink.filter(ImageFilter.MaxFilter(2 * _NEAR + 1))) > 0
         seen = white & near
         results = compressed_and_restored(clean, quality, "4:2:0", systems)
         shares.append([(r[seen].min(axis=-1) >= _WHITE).mean() for r in results])

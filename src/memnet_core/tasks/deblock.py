@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.jpeg.traces import EarlierJpeg
     from memnet_core.tasks.base import Tables
 
 __all__ = ["Deblock", "draw_whole_chroma", "jpeg", "jpeg_file"]
@@ -83,9 +84,14 @@ class Deblock(Task):
         return 50 / factor if factor > 1 else 50 * (2 - factor)
 
     def estimate(
-        self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
+        self,
+        planes: Sequence[NDArray[np.float32]],
+        jpeg_tables: Tables = (),
+        earlier: EarlierJpeg | None = None,
     ) -> LevelFound:
-        """Find the quality by the quantization table; see `Task.estimate`."""
+        """Find the quality of the coarsest compression; see `Task.estimate`."""
+        if earlier and not jpeg_tables:
+            return LevelFound(earlier.quality, str(earlier))
         if not jpeg_tables:
             raise LevelError(
                 "There are no JPEG quantization tables to read the quality from; "
@@ -95,6 +101,8 @@ class Deblock(Task):
         remark = f"q {found.quality} by its quantization table"
         if found.misfit > _WELL_FITTING:
             remark += f" (nearest: steps differ by {found.misfit:.0%})"
+        if earlier and earlier.quality < found.quality:
+            return LevelFound(earlier.quality, f"{earlier}, then {remark}")
         return LevelFound(found.quality, remark)
 
     def degrade(
