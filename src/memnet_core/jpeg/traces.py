@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LEAST_SIDE", "EarlierJpeg", "find_earlier_jpeg"]
 
-LEAST_SIDE = 64
-"""Pixels that both sides need: smaller pictures have too few blocks to tell."""
+LEAST_SIDE = 71
+"""Pixels that both sides need, for eight whole blocks on each grid: fewer do not tell."""
 
 _WINDOWS = 2
 _SIDE = 160

@@ -91,4 +91,4 @@ def test_clean_photographs_are_not_called_jpegs() -> None:
 
 
 def test_small_pictures_do_not_tell() -> None:
-    assert found(jpeg(photograph(), 10)[:63]) is None
+    assert found(jpeg(photograph(), 10)[:70]) is None
