@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["LEAST_SIDE", "EarlierJpeg", "find_earlier_jpeg"]
 
 LEAST_SIDE = 71
-"""Pixels that both sides need, for eight whole blocks on each grid: fewer do not tell."""
+"""Pixels that both sides need: eight whole blocks on each grid."""
 
 _WINDOWS = 2
 _SIDE = 160
