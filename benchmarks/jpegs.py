@@ -95,9 +95,16 @@ SAMPLINGS = {"Set5": ("4:2:0", "4:2:2", "4:4:4"), "CID22": ("4:2:0", "4:4:4")}
 @click.argument("models", nargs=-1)
 @click.option("--set", "sets", multiple=True)
 @click.option("--only-first", type=int, default=1000)
-def main(models: tuple[str, ...], sets: tuple[str, ...], only_first: int) -> None:
+@click.option("--ends", is_flag=True, help="Set5 beyond the levels of models only.")
+def main(
+    models: tuple[str, ...], sets: tuple[str, ...], only_first: int, ends: bool
+) -> None:
     """Print tables."""
     systems: list[str | None] = [*models] or [None]
+    if ends:
+        for quality in (1, 2, 3, 4, 99, 100):
+            _print_gains("Set5", SETS["Set5"](), quality, "4:2:0", systems)
+        return
     for name, pictures in SETS.items():
         if sets and name not in sets:
             continue

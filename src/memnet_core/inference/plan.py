@@ -289,7 +289,8 @@ def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -
     least = min(served, key=task.level_map_value)
     if photons:
         least = lowest_useful_sigma(least)
-    if task.level_map_value(level) < task.level_map_value(least):
+    is_milder = task.level_map_value(level) < task.level_map_value(least)
+    if is_milder and not task.accepts_nearest(level, least):
         nearest = SettingRef("nearest", True)
         raise NothingToDo(
             f"needs none: {task.symbol} {level:g} is milder than {task.symbol} "

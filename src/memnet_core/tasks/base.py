@@ -237,6 +237,10 @@ class Task(ABC):
         """
         return strength * level
 
+    def accepts_nearest(self, level: float, nearest: float) -> bool:
+        """Whether a model's nearest level serves another one without being asked."""
+        return False
+
     def clip_margin(self, level: float) -> float:
         """Return how far degraded values leave [0, 1] in training, as fractions."""
         return 0.25
