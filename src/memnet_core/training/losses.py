@@ -42,14 +42,14 @@ def charbonnier(y: Tensor, clean: Tensor) -> Tensor:
     return ((y - clean).square() + 1e-6).sqrt().mean()
 
 
-def log_squared_error(y: Tensor, clean: Tensor) -> Tensor:
+def log_squared_error(y: Tensor, clean: Tensor, floor: float = 1e-6) -> Tensor:
     """Return ln((x̃ − y)² + ε), the square averaged over each patch, in [0, 1]².
 
     The gradient depends on the relative error of a patch, so weak noise counts as much
-    as strong noise, and the loss is linear in PSNR (dB). ε = 1e-6 corresponds to an
-    error of a quarter of a gray level.
+    as strong noise, and the loss is linear in PSNR (dB). The floor ε = 1e-6 corresponds
+    to an error of a quarter of a gray level.
     """
-    return ((y - clean).square().flatten(1).mean(1) + 1e-6).log().mean()
+    return ((y - clean).square().flatten(1).mean(1) + floor).log().mean()
 
 
 def memnet_loss(
