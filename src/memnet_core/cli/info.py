@@ -213,7 +213,7 @@ def _planned(source: ImageFile, settings: RestoreOptions) -> Iterator[tuple[str,
 
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
-    from memnet_core.errors import LevelError, MemnetError
+    from memnet_core.errors import LevelError, MemnetError, NothingToDo
     from memnet_core.inference.analysis import analyze
     from memnet_core.inference.plan import plan_restore
     from memnet_core.inference.settings import RestoreOptions
@@ -221,7 +221,7 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     settings = RestoreOptions(task=task.name)
     try:
         judged = analyze(source, settings)
-    except LevelError:
+    except (LevelError, NothingToDo):
         return
     except MemnetError as error:
         yield task.quantity, f"unknown: {error.spelled(as_option)}"

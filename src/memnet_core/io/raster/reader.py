@@ -171,7 +171,7 @@ def _picture(path: Path, image: PillowFile, dropped: list[str]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class JpegFrame:
-    """A frame of a movie that is a JPEG of its own.
+    """A JPEG inside a file: a frame of a movie, a tile of a TIFF.
 
     Attributes
     ----------
