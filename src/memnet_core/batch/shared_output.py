@@ -282,6 +282,8 @@ def remove_leftovers(output: Path) -> None:
     A power cut can undo the removal; a run that is at it finds that another one did.
     """
     folder = work_folder(output)
+    if folder.is_symlink():
+        return
     if os.path.exists(folder) and not os.path.exists(folder / "image"):
         (folder / _PLAN).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
@@ -297,6 +299,10 @@ def join_or_create(job: Job, settings: RestoreOptions) -> SharedResult:
         or an unfinished result of another request is in the way.
     """
     folder = work_folder(job.output)
+    if folder.is_symlink():
+        raise ImageError(
+            f"{folder} is a link, where a result would be made; delete it.", path=folder
+        )
     with ExitStack() as opened:
         with wrap_read_errors(job.source):
             file = opened.enter_context(OpenedFile(job.source))

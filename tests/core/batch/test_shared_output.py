@@ -301,6 +301,19 @@ def test_a_run_that_another_one_overtakes_leaves_the_result_of_that(
     assert os.listdir(tmp_path / "out") == ["a.ome.zarr"]
 
 
+def test_planted_link_in_place_of_the_work_folder_is_refused(
+    stack: Path, tmp_path: Path
+) -> None:
+    target, outside = tmp_path / "a.ome.zarr", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "plan.json").write_text("{}")
+    work_folder(target).symlink_to(outside)
+    run = run_of(stack, target)
+    list(run.events())
+    assert "is a link" in run.outcomes[0].message
+    assert contents(outside) == {"plan.json": b"{}"}
+
+
 def test_overwriting_replaces_the_whole_image(stack: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.ome.zarr"
     only_outcome(run_of(stack, target))
