@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import tifffile
 
 from memnet_core.io.core.calibration import Calibration, unit_name, unit_symbol
+from memnet_core.io.core.limits import parsed_xml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ __all__ = [
     "updated_ome_xml",
 ]
 
+_WHAT = "its OME-XML"
 _STORAGE = ("TiffData", "BinData", "MetadataOnly")
 _NAMESPACE = re.compile(r"\{(.*)\}")
 _PLACED = {"T": "TimeIncrement"} | {axis: f"PhysicalSize{axis}" for axis in "ZYX"}
@@ -91,7 +93,7 @@ def updated_ome_xml(
     bool
         Whether regions of interest were left out, which no longer fit.
     """
-    root = ElementTree.fromstring(xml)
+    root = parsed_xml(xml, _WHAT)
     prefix = _prefix_of(root)
     root.attrib.pop("UUID", None)
     pages = 0
@@ -131,7 +133,7 @@ def metadata_only(xml: str, scale: int, images: Sequence[int] | None = None) -> 
     images : sequence of int, optional
         Which of them; all by default.
     """
-    root = ElementTree.fromstring(xml)
+    root = parsed_xml(xml, _WHAT)
     prefix = _prefix_of(root)
     root.attrib.pop("UUID", None)
     gone = set()
@@ -238,7 +240,7 @@ def _add(xml: tifffile.OmeXml, image: OmeImage) -> None:
 @lru_cache(maxsize=1)
 def _parsed(xml: str) -> ElementTree.Element:
     """Return XML to be read only; large files are asked for image after image."""
-    return ElementTree.fromstring(xml)
+    return parsed_xml(xml, _WHAT)
 
 
 def _images(root: ElementTree.Element) -> list[ElementTree.Element]:

@@ -5,18 +5,20 @@ The tags of a damaged file can be of any type, whatever tifffile makes of them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
 from memnet_core.io.core.errors import wrap_parse_errors
 from memnet_core.io.core.image import FormatMetadata, Metadata
-from memnet_core.io.core.limits import check_compression_ratio
+from memnet_core.io.core.limits import check_compression_ratio, parsed_xml
 from memnet_core.io.core.orientation import stored_orientation, upright_xmp
 from memnet_core.io.tiff.color import CMYK, LAB, PALETTE, RGB, YCBCR, photometric_of
 from memnet_core.io.tiff.tags import calibration_of_vendor, check_developed, tags_of
@@ -71,7 +73,25 @@ def open_tiff_checked(
         _check_chain(source)
         source.seek(0)  # where tifffile takes the file to begin
     # The index of Micro-Manager names other files wherever they lie.
-    return tifffile.TiffFile(source, omexml=omexml, is_mmstack=False, is_ndtiff=False)
+    file = tifffile.TiffFile(source, omexml=omexml, is_mmstack=False, is_ndtiff=False)
+    try:
+        _check_vendor_xml(file)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check_vendor_xml(file: tifffile.TiffFile) -> None:
+    """Check XML that tifffile parses itself; OME-XML is parsed within its bounds."""
+    page: Any = file.pages.first if len(file.pages) else None
+    if page is None or file.is_ome:
+        return
+    for text in (page.description, page.tags.valueof(_XMP)):
+        plain = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        if isinstance(plain, str) and plain.lstrip()[:1] == "<":
+            with contextlib.suppress(ElementTree.ParseError):
+                parsed_xml(plain)
 
 
 def _check_chain(file: BinaryIO) -> None:
