@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 
     from memnet_core.io.core.image import Metadata
 
-__all__ = ["XMP_KEYWORD", "carried_chunks", "encode", "with_metadata", "without_text"]
+__all__ = [
+    "XMP_KEYWORD",
+    "carried_chunks",
+    "check_pixel_checksums",
+    "encode",
+    "with_metadata",
+    "without_text",
+]
 
 
 _SIGNATURE = 8
+_STEP = 2**20
 _ELSEWHERE = (b"XML:com.adobe.xmp", b"Raw profile type exif", b"memnet")
 """Keywords of what is carried in another way, or made anew."""
 
@@ -44,6 +52,29 @@ def carried_chunks(path: Path) -> tuple[tuple[bytes, bytes], ...]:
             (kind, data) for kind, data in _chunks(file) if _is_carried(kind, data)
         ]
     return tuple(found)
+
+
+def check_pixel_checksums(file: BinaryIO) -> None:
+    """Check the chunks of pixels against their CRC, as libpng does and Pillow does not.
+
+    Raises
+    ------
+    ValueError
+        If one is damaged; where chunks end too early is left to the decoder.
+    """
+    file.seek(_SIGNATURE)
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind not in (b"IDAT", b"fdAT"):
+            file.seek(length + 4, io.SEEK_CUR)
+            continue
+        check = zlib.crc32(kind)
+        while length and (data := file.read(min(length, _STEP))):
+            check = zlib.crc32(data, check)
+            length -= len(data)
+        stored = file.read(4)
+        if len(stored) == 4 and check != int.from_bytes(stored, "big"):
+            raise ValueError("the file is damaged: the checksum of its pixels is wrong")
 
 
 def without_text(path: Path) -> io.BytesIO:

@@ -32,7 +32,12 @@ from memnet_core.io.core.orientation import (
 from memnet_core.io.raster.animation import number_of_frames, read_animation, with_times
 from memnet_core.io.raster.comments import read_comments
 from memnet_core.io.raster.exif import secondary_images, xmp_without_them
-from memnet_core.io.raster.png import XMP_KEYWORD, carried_chunks, without_text
+from memnet_core.io.raster.png import (
+    XMP_KEYWORD,
+    carried_chunks,
+    check_pixel_checksums,
+    without_text,
+)
 from memnet_core.io.raster.uncommon import (
     alpha_of_bmp16,
     frame_of,
@@ -116,6 +121,8 @@ def _open(opened: OpenedFile, axes: str, *, kind: str) -> ImageFile:
 
 def _read(opened: OpenedFile, kind: str) -> Image:
     path = opened.path
+    if kind == "png":
+        check_pixel_checksums(opened.rewound())
     with _opened(opened, kind) as image:
         dropped = _further_pictures(image)
         animation = None
@@ -242,6 +249,8 @@ def _opened(opened: OpenedFile, kind: str) -> PillowFile:
         raise ValueError(f"it is no intact {_TITLES[kind]}") from error
     try:
         check_pixels(image.width * image.height, "it")
+        if kind == "png" and not image.tile:
+            raise ValueError("it is a PNG without pixels")
     except BaseException:
         image.close()
         raise
