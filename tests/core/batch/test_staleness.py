@@ -498,13 +498,9 @@ def test_result_that_cannot_be_read_for_any_reason_is_redone(
 ) -> None:
     output = tmp_path / "out" / "a.png"
     output.parent.mkdir()
-    signature, end = b"\x89PNG\r\n\x1a\n", "0000000049454e44ae426082"
-    header = "0000000d494844520000000800000008080000000038b8a6e3"
-    output.write_bytes(
-        signature + bytes.fromhex(header.replace("38b8a6e3", "e164e157"))
-    )
-    with output.open("ab") as file:
-        file.write(bytes.fromhex(end))
+    header = bytes.fromhex("0000000d4948445200000008000000080800000000e164e157")
+    end = bytes.fromhex("0000000049454e44ae426082")
+    output.write_bytes(b"\x89PNG\r\n\x1a\n" + header + end)
     if error:
         monkeypatch.setattr(
             "memnet_core.batch.staleness.provenance_of", _raising(error("bug"))

@@ -15,7 +15,7 @@ from memnet_core.io.core.image import _COLORS, _TEXTS
 from memnet_core.io.core.orientation import EXIF_MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -27,6 +27,7 @@ __all__ = [
     "XMP_KEYWORD",
     "carried_chunks",
     "check_pixel_checksums",
+    "decoded",
     "encode",
     "with_metadata",
     "without_text",
@@ -35,6 +36,7 @@ __all__ = [
 
 _SIGNATURE = 8
 _STEP = 2**20
+_OF_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _ELSEWHERE = (b"XML:com.adobe.xmp", b"Raw profile type exif", b"memnet")
 """Keywords of what is carried in another way, or made anew."""
 
@@ -79,18 +81,34 @@ def check_pixel_checksums(file: BinaryIO) -> None:
 
 def without_text(path: Path) -> io.BytesIO:
     """Return a PNG without the text that is carried: Pillow refuses what is long."""
-    with path.open("rb") as file:
-        data = file.read()
+    kept = _filtered(
+        path.read_bytes(),
+        lambda kind, data: kind not in _TEXTS or not _is_carried(kind, data),
+    )
+    return io.BytesIO(kept)
+
+
+def decoded(path: Path) -> NDArray[Any]:
+    """Decode a PNG of any depth; its color key becomes alpha.
+
+    libpng prints warnings of chunks that do not matter here: it is given none.
+    """
+    plain = _filtered(path.read_bytes(), lambda kind, _: kind in _OF_PIXELS)
+    pixels: NDArray[Any] = imagecodecs.png_decode(plain)
+    return pixels
+
+
+def _filtered(data: bytes, keeps: Callable[[bytes, bytes], bool]) -> bytes:
+    """Return a PNG with those chunks, of a kind and content, that are kept."""
     parts, position = [data[:_SIGNATURE]], _SIGNATURE
     while position + 8 <= len(data):
-        (length,) = struct.unpack_from(">I", data, position)
+        length, kind = struct.unpack_from(">I4s", data, position)
         end = position + length + 12
-        kind = data[position + 4 : position + 8]
-        if kind not in _TEXTS or not _is_carried(kind, data[position + 8 : end - 4]):
+        if keeps(kind, data[position + 8 : end - 4]):
             parts.append(data[position:end])
         position = end
     parts.append(data[position:])
-    return io.BytesIO(b"".join(parts))
+    return b"".join(parts)
 
 
 def _is_carried(kind: bytes, data: bytes) -> bool:

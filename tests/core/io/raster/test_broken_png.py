@@ -69,6 +69,7 @@ def test_what_is_broken_here_is_read_whole(tmp_path: Path) -> None:
         assert image.image().pixels[3, 4] == 7
 
 
+@pytest.mark.filterwarnings("ignore:Invalid APNG")
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_png_is_one_sentence(name: str, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
@@ -76,12 +77,9 @@ def test_broken_png_is_one_sentence(name: str, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot be read: ") as caught:
         whole(path)
     assert str(caught.value).count(". ") == 0
-    try:
-        probe(path)  # a header can be right
-    except ImageError as error:
-        assert "\n" not in str(error)
 
 
+@pytest.mark.filterwarnings("ignore:Invalid APNG")
 @pytest.mark.parametrize("read", [whole, probe])
 @pytest.mark.parametrize("name", ["xdtn0g01", "animation of no frames"])
 def test_png_without_pixels_is_told_as_one(
@@ -91,3 +89,15 @@ def test_png_without_pixels_is_told_as_one(
     path.write_bytes(BROKEN[name])
     with pytest.raises(ImageError, match="it is a PNG without pixels"):
         read(path)
+
+
+def test_libraries_print_nothing_about_odd_chunks(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    odd = chunk(b"gAMA", bytes(4)) + chunk(b"sBIT", b"\xff\xff") + chunk(b"bKGD", b"1")
+    path = tmp_path / "a.png"
+    pixels = chunk(b"IDAT", zlib.compress(32 * (b"\0" + 64 * b"\1")))
+    path.write_bytes(SIGNATURE + header(depth=16) + odd + pixels + END)
+    with open_image(path) as image:
+        assert set(image.image().pixels.flat) == {257}
+    assert capfd.readouterr() == ("", "")
