@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "VARIABLE",
     "check_compression_ratio",
+    "check_frames",
     "check_pixels",
     "check_planes",
     "check_regular_file",
@@ -33,6 +34,10 @@ _BOUND = SettingRef("max_pixels", python=VARIABLE)
 
 # RGB of so many pixels takes half a GiB; cameras have up to 150 million.
 _MOST_PIXELS = 180_000_000
+
+_RGB = 3
+_COMPOSED = 12
+"""Bytes a pixel of three pictures of RGBA: the canvas, the one before, a copy."""
 
 MOST_PLANES = 2**20
 """Planes that an image may claim on its word; a list of them takes some 16 MB."""
@@ -76,6 +81,32 @@ def check_pixels(pixels: int, what: str) -> None:
     """
     if pixels > most_pixels():
         raise TooManyPixels(f"{what} claims {_too_many(pixels)}")
+
+
+def check_frames(count: int, height: int, width: int, *, samples: int) -> None:
+    """Check an animation, whose frames are decoded as a whole.
+
+    Parameters
+    ----------
+    count, height, width : int
+        Frames, and their sides.
+    samples : int
+        Samples of a pixel, of 8 bits each.
+
+    Raises
+    ------
+    ValueError
+        If they take more memory than the RGB of `most_pixels`, with the pictures that
+        a decoder composes them from.
+    """
+    size = (count * samples + _COMPOSED) * height * width
+    most = _RGB * most_pixels()
+    if size > most:
+        raise TooManyPixels(
+            f"its {count} frames of {width} × {height} pixels take {size / 1e6:,.6g} "
+            f"MB, more than the {most / 1e6:,.6g} that are accepted unseen; {_BOUND} "
+            "raises that"
+        )
 
 
 def check_compression_ratio(
@@ -163,7 +194,7 @@ class _BoundedBuilder(ElementTree.TreeBuilder):
     def start(
         self,
         tag: str,
-        attrs: dict[str, str],  # type: ignore[override]
+        attrs: dict[str, str],
     ) -> ElementTree.Element:
         self._depth += 1
         self._count += 1

@@ -21,6 +21,7 @@ from memnet_core.io.core.image import FormatMetadata, Metadata
 from memnet_core.io.core.limits import check_compression_ratio, parsed_xml
 from memnet_core.io.core.orientation import stored_orientation, upright_xmp
 from memnet_core.io.tiff.color import CMYK, LAB, PALETTE, RGB, YCBCR, photometric_of
+from memnet_core.io.tiff.streams import guard_decoders
 from memnet_core.io.tiff.tags import calibration_of_vendor, check_developed, tags_of
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def open_tiff_checked(
         If a page is followed by one of those before it.
     """
     if isinstance(source, Path):
-        with source.open("rb") as file:
-            _check_chain(file)
+        with source.open("rb") as stored:
+            _check_chain(stored)
     else:
         source.seek(0)
         _check_chain(source)
@@ -256,7 +257,7 @@ def checked_series(series: Any) -> Any:
 def check_complete(
     file: tifffile.TiffFile, series: Any, *, may_lack: bool = False
 ) -> None:
-    """Check that what the directories promise can be in the file.
+    """Check that what the directories promise can be in the file, and no more.
 
     Parameters
     ----------
@@ -297,6 +298,7 @@ def check_complete(
             f"it promises {page.imagewidth} × {page.imagelength} pixels, "
             f"which its {size} bytes cannot hold"
         )
+    guard_decoders(series.pages)
     at_once = math.prod(page.chunks if page.is_tiled else page.shape)
     check_compression_ratio(
         at_once // page.samplesperpixel,

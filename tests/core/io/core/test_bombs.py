@@ -6,13 +6,20 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
+
+from memnet_core.io import open_image
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 LITTLE = 400
 """MiB; the libraries that read files take 60 to 200."""
@@ -93,3 +100,56 @@ def test_zarr_of_millions_of_planes_takes_no_memory(tmp_path: Path) -> None:
     group.attrs["multiscales"] = [image]
     group.create_array("0", shape=(20_000_000, 2, 2), chunks=(1, 2, 2), dtype="u1")
     assert "it describes 20,000,000 planes" in refusal(tmp_path / "a.zarr")
+
+
+def jpeg2000(pixels: NDArray[np.uint8]) -> bytes:
+    return bytes(imagecodecs.jpeg2k_encode(pixels))
+
+
+STREAMS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
+    "jpeg": imagecodecs.jpeg_encode,
+    "png": imagecodecs.png_encode,
+    "lerc": imagecodecs.lerc_encode,
+    "jpeg2000": jpeg2000,
+    "jpegxr": imagecodecs.jpegxr_encode,
+    "webp": lambda pixels: imagecodecs.webp_encode(np.dstack([pixels] * 3)),
+}
+
+
+def write_stream(path: Path, kind: str, side: int) -> Path:
+    """Write a TIFF of 64 × 64 px whose compressed stream says other sides."""
+    stream = STREAMS[kind](np.zeros((side, side), np.uint8))
+    is_color = kind == "webp"
+    tifffile.imwrite(
+        path,
+        iter([stream]),
+        shape=(64, 64, 3) if is_color else (64, 64),
+        dtype=np.uint8,
+        compression=kind,
+        tile=(64, 64),
+        photometric="rgb" if is_color else "minisblack",
+        metadata=None,
+    )
+    return path
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_stream_that_is_larger_than_its_page_is_refused(
+    kind: str, tmp_path: Path
+) -> None:
+    fitting = write_stream(tmp_path / "a.tif", kind, 64)
+    with open_image(fitting) as image:
+        assert image.image().pixels.max() <= 1
+    bomb = write_stream(tmp_path / "b.tif", kind, 8000)
+    assert "has 8000 × 8000 pixels of 1 samples, more than its page" in refusal(bomb)
+
+
+@pytest.mark.parametrize("kind", ["webp", "png"])
+def test_animation_is_measured_with_what_its_decoder_takes(
+    kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a.{kind}"
+    frames = [Image.new("RGBA", (8000, 3600), (0, 0, n, 99)) for n in range(3)]
+    options = {"lossless": True, "method": 0} if kind == "webp" else {}
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
+    assert "its 3 frames of 8000 × 3600 pixels take " in refusal(path)
