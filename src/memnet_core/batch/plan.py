@@ -11,6 +11,7 @@ from memnet_core._util.atomic_write import remove_abandoned
 from memnet_core._util.sanitize import join_limited
 from memnet_core.batch.expand import expand_scenes, group_ome_filesets
 from memnet_core.batch.jobs import Job
+from memnet_core.batch.shared_output import remove_leftovers
 from memnet_core.batch.staleness import StalenessChecker
 from memnet_core.errors import SettingRef, UsageError
 from memnet_core.io import probe, suffix_of_format
@@ -110,6 +111,7 @@ def _planned(job: Job, judge: StalenessChecker, update: bool, known: Survey) -> 
         skip = found.state != "missing" and not redone
         job = replace(job, skip=skip, overwrite=redone, stale=found.why)
     if job.skip:
+        remove_leftovers(job.output)
         return job
     if known.header and job.scene is None:
         return replace(job, header=known.header)
