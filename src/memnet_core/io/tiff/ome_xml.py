@@ -115,10 +115,8 @@ def updated_ome_xml(
         data = ElementTree.Element(f"{prefix}TiffData", where)
         pixels.insert(place, data)
     _without(root, lambda child: _is(child, "ImageRef") and child.get("ID") in gone)
-    return (
-        ElementTree.tostring(root, "unicode", xml_declaration=True),
-        scale > 1 and _without(root, lambda c: _is(c, "ROI") or _is(c, "ROIRef")),
-    )
+    cut = scale > 1 and _without(root, lambda c: _is(c, "ROI") or _is(c, "ROIRef"))
+    return ElementTree.tostring(root, "unicode", xml_declaration=True), cut
 
 
 def metadata_only(xml: str, scale: int, images: Sequence[int] | None = None) -> str:
