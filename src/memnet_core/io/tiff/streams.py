@@ -73,6 +73,12 @@ def _jpeg(data: bytes) -> Size:
     return frame.height, frame.width, frame.samples
 
 
+def _old_jpeg(data: bytes) -> Size:
+    if not data.startswith(b"\xff\xd8"):
+        raise ValueError("JPEG in the style of TIFF 6.0 of 1992 is not supported")
+    return _jpeg(data)
+
+
 def _png(data: bytes) -> Size:
     width, height = struct.unpack_from(">4sII", data, 12)[1:]
     return height, width, 1
@@ -141,7 +147,8 @@ def _jpeg_xl(_: bytes) -> Size:
 
 
 _MEASURES: dict[int, Callable[[bytes], Size]] = {
-    **dict.fromkeys((6, 7, 34892, 33007), _jpeg),
+    **dict.fromkeys((7, 34892, 33007), _jpeg),
+    6: _old_jpeg,
     **dict.fromkeys((33003, 33004, 33005, 34712), _jpeg2000),
     **dict.fromkeys((22610, 34934), _jpeg_xr),
     **dict.fromkeys((50002, 52546), _jpeg_xl),

@@ -153,3 +153,24 @@ def test_animation_is_measured_with_what_its_decoder_takes(
     options = {"lossless": True, "method": 0} if kind == "webp" else {}
     frames[0].save(path, save_all=True, append_images=frames[1:], **options)
     assert "its 3 frames of 8000 × 3600 pixels take " in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("compression", "reason"),
+    [(6, "in the style of TIFF 6.0"), (7, "the file is damaged"), (5, "is damaged")],
+)
+def test_stream_that_is_damaged_is_told_in_words_of_ours(
+    compression: int, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    kind = "lzw" if compression == 5 else "jpeg"
+    tifffile.imwrite(path, pixels, compression=kind, metadata=None)
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[0].dataoffsets[0]
+        tag = file.pages.first.tags[259].valueoffset
+    data = bytearray(path.read_bytes())
+    data[start : start + 300] = b"\xff" * 300
+    data[tag : tag + 2] = compression.to_bytes(2, "little")
+    path.write_bytes(data)
+    assert reason in refusal(path)

@@ -236,3 +236,28 @@ def test_codec_that_cannot_be_measured_is_refused(tmp_path: Path) -> None:
     (path / "0/.zarray").write_text(json.dumps(metadata))
     with pytest.raises(ImageError, match="its codec 'base64' is not supported"):
         probe(path)
+
+
+def renamed_level(path: Path, name: str) -> None:
+    mark = path / ".zattrs"
+    described = json.loads(mark.read_text())
+    described["multiscales"][0]["datasets"] = [{"path": name}]
+    mark.write_text(json.dumps(described))
+
+
+def test_level_is_found_with_slashes_around_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    write_image(path, 2)
+    renamed_level(path, "/0/")
+    with open_image(path) as file:
+        assert np.all(file.image().pixels == 1)
+
+
+@pytest.mark.parametrize("name", ["../secret/0", "..", "a//0", "C:0", "..\\0"])
+def test_level_outside_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    write_image(path, 2)
+    write_image(tmp_path / "secret", 2)
+    renamed_level(path, name)
+    with pytest.raises(ImageError, match="which is no folder in it"):
+        probe(path)
