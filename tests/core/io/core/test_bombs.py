@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
@@ -18,8 +18,6 @@ from memnet_core.io import open_image
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 LITTLE = 400
 """MiB; the libraries that read files take 60 to 200."""
@@ -95,22 +93,18 @@ def test_planes_that_the_file_does_not_hold_take_no_memory(
 
 def test_zarr_of_millions_of_planes_takes_no_memory(tmp_path: Path) -> None:
     axes = [{"name": name} for name in "tyx"]
-    image = {"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}
+    image: Any = {"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     group.attrs["multiscales"] = [image]
     group.create_array("0", shape=(20_000_000, 2, 2), chunks=(1, 2, 2), dtype="u1")
     assert "it describes 20,000,000 planes" in refusal(tmp_path / "a.zarr")
 
 
-def jpeg2000(pixels: NDArray[np.uint8]) -> bytes:
-    return bytes(imagecodecs.jpeg2k_encode(pixels))
-
-
-STREAMS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
+STREAMS: dict[str, Callable[..., Any]] = {
     "jpeg": imagecodecs.jpeg_encode,
     "png": imagecodecs.png_encode,
     "lerc": imagecodecs.lerc_encode,
-    "jpeg2000": jpeg2000,
+    "jpeg2000": imagecodecs.jpeg2k_encode,
     "jpegxr": imagecodecs.jpegxr_encode,
     "webp": lambda pixels: imagecodecs.webp_encode(np.dstack([pixels] * 3)),
 }
@@ -150,7 +144,7 @@ def test_animation_is_measured_with_what_its_decoder_takes(
 ) -> None:
     path = tmp_path / f"a.{kind}"
     frames = [Image.new("RGBA", (8000, 3600), (0, 0, n, 99)) for n in range(3)]
-    options = {"lossless": True, "method": 0} if kind == "webp" else {}
+    options: dict[str, Any] = {"lossless": True, "method": 0} if kind == "webp" else {}
     frames[0].save(path, save_all=True, append_images=frames[1:], **options)
     assert "its 3 frames of 8000 × 3600 pixels take " in refusal(path)
 

@@ -132,7 +132,7 @@ def test_chunks_above_the_bound_are_refused(tmp_path: Path) -> None:
 
 
 BOMB = bytes(2**27)
-RAW = {"format": lzma.FORMAT_RAW, "filters": [{"id": lzma.FILTER_LZMA2}]}
+RAW: Any = {"format": lzma.FORMAT_RAW, "filters": [{"id": lzma.FILTER_LZMA2}]}
 ZSTD = numcodecs.Zstd()
 SKIPPED = b"\x50\x2a\x4d\x18\4\0\0\0abcd"
 PACKED: dict[str, tuple[Any, bytes]] = {
@@ -200,7 +200,7 @@ def test_what_is_compressed_twice_is_refused(tmp_path: Path) -> None:
 
 
 SHARD = zarr.codecs.ShardingCodec(chunk_shape=(8, 8))
-GZIP = [zarr.codecs.BytesCodec(), zarr.codecs.GzipCodec()]
+GZIP: Any = [zarr.codecs.BytesCodec(), zarr.codecs.GzipCodec()]
 
 
 @pytest.mark.filterwarnings("ignore:Combining a")
