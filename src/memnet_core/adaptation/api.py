@@ -31,7 +31,7 @@ from memnet_core.adaptation.result import (
 from memnet_core.errors import ModelError, TrainingError, UsageError
 from memnet_core.inference.api import opened
 from memnet_core.inference.plan import plan_restore
-from memnet_core.inference.settings import RestoreOptions
+from memnet_core.inference.settings import options_from
 from memnet_core.model.card import TrainingSummary
 from memnet_core.model.checkpoint import load_model, save_model
 from memnet_core.model.flat_field import remove_fixed_pattern
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from memnet_core.adaptation.objectives import Objective
     from memnet_core.adaptation.result import Event
     from memnet_core.inference.plan import RestorePlan
+    from memnet_core.inference.settings import RestoreOptions
     from memnet_core.io import Image, ImageFile
     from memnet_core.model.card import Card
     from memnet_core.model.network import MemNet
@@ -94,8 +95,8 @@ def adapt(
     **settings
         Other fields of `memnet_core.adaptation.result.AdaptOptions`: ``objective``,
         ``overwrite``, ``despite_motion``, ``seed``; and those of
-        `memnet_core.inference.settings.RestoreOptions` that apply to denoising, such
-        as ``model``, ``noise`` and ``device``.
+        `memnet_core.restore` that apply to denoising, such as ``model``, ``noise``
+        and ``device``.
 
     Returns
     -------
@@ -119,7 +120,7 @@ def adapt(
             out=file,
             **own,
         )
-        restoring = RestoreOptions(task="denoise", **settings)
+        restoring = options_from("denoise", keywords=settings)
         series = _frames_along(source, axis)
         events = GeneratorWithResult(run_adaptation(source, series, restoring, options))
         for event in events:

@@ -197,6 +197,7 @@ def test_frames_that_move_are_told_and_judged_by_themselves(frames: Frames) -> N
         ({"name": "noisy"}, ModelError, "already a model"),
         ({"value_range": "plane"}, UsageError, "range for each plane"),
         ({"model": "none"}, ModelError, "no model 'none'"),
+        ({"banana": 1}, UsageError, "no setting 'banana'"),
     ],
 )
 def test_what_cannot_be_done_is_told_before_anything_is_learned(
