@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from memnet_core._util.sanitize import escape_control_chars, join_limited
 from memnet_core.cli._options import (
+    GroupedCommand,
     as_option,
     optional_restoration_options,
     settings_of,
@@ -42,7 +43,9 @@ _WITHOUT_TASK = {"file", "scene", "axes", "task"}
 """What also says something where no task is named."""
 
 
-@click.command()
+@click.command(
+    cls=GroupedCommand, short_help="Say what a file is and what would be done."
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--scene", help="Which image of a file with several: number or name.")
 @optional_restoration_options

@@ -25,7 +25,7 @@ from memnet_core.inference.scaling import (
 from memnet_core.jpeg.coding import JpegCoding
 from memnet_core.jpeg.traces import LEAST_SIDE, find_earlier_jpeg
 from memnet_core.noise.correlation import Grain
-from memnet_core.sources.frame_average import TemporalAverage, neighbors
+from memnet_core.sources.frame_average import TemporalAverage
 from memnet_core.sources.hot_pixels import HotPixelsRemoved, replaced
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 from memnet_core.sources.wrappers import NaNFilled
@@ -155,7 +155,7 @@ def _judged(
         blocks, hot = _without_hot_pixels(source, blocks, channel, line)
         source = HotPixelsRemoved(source, line.gain, line.constant)
     even_line, frames = line, 1.0
-    if line and photons and settings.context > 1 and neighbors(source, planes[0]):
+    if line and photons and settings.context > 1 and source.neighbors(planes[0]):
         source = TemporalAverage(source, line.gain, line.constant)
         step = -(-len(planes) // _AVERAGED)
         few = planes[step // 2 :: step]

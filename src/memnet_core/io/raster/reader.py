@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import imagecodecs
 import numpy as np
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -32,7 +32,13 @@ from memnet_core.io.core.orientation import (
 from memnet_core.io.raster.animation import number_of_frames, read_animation, with_times
 from memnet_core.io.raster.comments import read_comments
 from memnet_core.io.raster.exif import secondary_images, xmp_without_them
-from memnet_core.io.raster.png import XMP_KEYWORD, carried_chunks, without_text
+from memnet_core.io.raster.png import (
+    XMP_KEYWORD,
+    carried_chunks,
+    check_pixel_checksums,
+    decoded,
+    without_text,
+)
 from memnet_core.io.raster.uncommon import (
     alpha_of_bmp16,
     frame_of,
@@ -55,6 +61,9 @@ if TYPE_CHECKING:
     from memnet_core.io.core.opened import OpenedFile
 
 __all__ = ["BMP", "GIF", "JPEG", "PNG", "WEBP", "JpegFrame", "jpeg_of"]
+
+# Of what matters we raise; the rest would stand among the lines of the command.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _SAMPLES = {"1": 1, "I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 3}
 _TITLES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "bmp": "BMP", "gif": "GIF"}
@@ -145,6 +154,8 @@ def _with_end(data: bytes) -> BinaryIO | None:
 
 def _read_from(opened: OpenedFile, kind: str, source: BinaryIO) -> Image:
     path = opened.path
+    if kind == "png":
+        check_pixel_checksums(opened.rewound())
     with _opened_from(source, kind) as image:
         dropped = _further_pictures(image)
         animation = None
@@ -191,8 +202,7 @@ def _picture(path: Path, image: PillowFile, dropped: list[str]) -> NDArray[Any]:
     image.load()
     if image.format == "PNG" and (bits == 16 or keyed):
         # Pillow would cut 16-bit color to 8 bits, and ignore a transparent color.
-        pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
-        return pixels
+        return decoded(path)
     if keyed:
         return np.asarray(image.convert("LA" if samples == 2 else "RGBA"))
     return np.asarray(_carried(image, dropped))
@@ -275,6 +285,8 @@ def _opened_from(source: BinaryIO, kind: str) -> PillowFile:
         raise ValueError(f"it is no intact {_TITLES[kind]}") from error
     try:
         check_pixels(image.width * image.height, "it")
+        if kind == "png" and not image.tile:
+            raise ValueError("it is a PNG without pixels")
     except BaseException:
         image.close()
         raise
