@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["adapt"]
 
 
-@click.command()
+@click.command(short_help="Adapt a model to noisy data alone.")
 @click.argument("stack", metavar="STACK", type=click.Path(path_type=Path))
 @click.option(
     "--axis",

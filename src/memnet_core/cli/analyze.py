@@ -44,7 +44,7 @@ _SEED = click.option(
 )
 
 
-@click.group()
+@click.group(short_help="Draw the paper's figures for any model.")
 def analyze() -> None:
     """Draw what the paper shows of its networks, for any MODEL (a name or file).
 

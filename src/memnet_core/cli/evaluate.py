@@ -22,7 +22,7 @@ __all__ = ["evaluate"]
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Score a model by the paper's protocol.")
 @click.argument("model", metavar="MODEL")
 @click.argument(
     "folders",

@@ -10,7 +10,11 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from memnet_core._util.sanitize import escape_control_chars, escape_mathtext
+from memnet_core._util.sanitize import (
+    escape_control_chars,
+    escape_formula,
+    escape_mathtext,
+)
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
@@ -159,9 +163,9 @@ def as_csv(evaluations: Sequence[Evaluation]) -> str:
     for evaluation in evaluations:
         for row in (*evaluation.images, evaluation.mean):
             names = [
-                escape_control_chars(evaluation.dataset),
+                escape_formula(evaluation.dataset),
                 f"{row.level:g}",
-                escape_control_chars(row.image),
+                escape_formula(row.image),
             ]
             values = [getattr(row, field) for field in _FIELDS]
             luminance = [getattr(row.luminance, field, "") for field in _FIELDS]

@@ -45,14 +45,14 @@ def charbonnier(y: Tensor, clean: Tensor) -> Tensor:
     return ((y - clean).square() + 1e-6).sqrt().mean()
 
 
-def log_squared_error(y: Tensor, clean: Tensor) -> Tensor:
-    """Return ln(MSE + ε) of each patch, averaged over the patches.
+def log_squared_error(y: Tensor, clean: Tensor, floor: float = 1e-6) -> Tensor:
+    """Return ln(MSE + floor) of each patch, averaged over the patches.
 
     The gradient depends on the relative error of a patch, so weak noise counts as much
-    as strong noise, and the loss is linear in PSNR. ε = 1e-6 is the square of a quarter
-    of a gray level on a scale of [0, 1].
+    as strong noise, and the loss is linear in PSNR. A floor of 1e-6 is the square of a
+    quarter of a gray level on a scale of [0, 1].
     """
-    return ((y - clean).square().flatten(1).mean(1) + 1e-6).log().mean()
+    return ((y - clean).square().flatten(1).mean(1) + floor).log().mean()
 
 
 def memnet_loss(
