@@ -10,8 +10,7 @@ from memnet_core.batch.events import (
     ModelReady,
     Outcome,
 )
-from memnet_core.batch.expand import expand_scenes
-from memnet_core.batch.inputs import InputFile, InputListing, find_inputs
+from memnet_core.batch.inputs import InputFile, InputListing, expand_scenes, find_inputs
 from memnet_core.batch.jobs import Job
 from memnet_core.batch.plan import plan_jobs
 from memnet_core.batch.report import Run, counts_of, out_of_date, write_report

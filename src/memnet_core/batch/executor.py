@@ -24,14 +24,14 @@ from memnet_core.batch.events import (
     Outcome,
     skipped,
 )
-from memnet_core.batch.file_job import (
+from memnet_core.batch.output_dirs import make_folder
+from memnet_core.batch.restoring import (
+    ShardWorker,
     common_level,
     opened_scenes,
     prepared_parts,
     summarize,
 )
-from memnet_core.batch.output_dirs import make_folder
-from memnet_core.batch.shard_worker import ShardWorker
 from memnet_core.batch.shared_output import (
     SharedResult,
     is_being_made,

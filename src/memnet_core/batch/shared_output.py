@@ -40,9 +40,10 @@ from memnet_core.io.zarr.image import (
     ZarrLayout,
     create_ome_zarr,
     layout_for,
+    stored_bytes,
+    sync_block,
     unsupported_metadata,
 )
-from memnet_core.io.zarr.shards import stored_bytes, sync_block
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from memnet_core.errors import ImageError
 from memnet_core.inference.api import restore
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import probe
-from memnet_core.io.zarr.shards import sync_block
+from memnet_core.io.zarr.image import sync_block
 from memnet_core.progress import result_of
 
 if TYPE_CHECKING:
