@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from memnet_core.errors import ImageError, SettingRef, UsageError
+from memnet_core.errors import ImageError, NothingToDo, SettingRef, UsageError
 from memnet_core.inference.noise_choice import (
     check_noise,
     is_poisson_gaussian,
@@ -22,6 +22,8 @@ from memnet_core.inference.scaling import (
     scaling_of,
     stabilized_of,
 )
+from memnet_core.jpeg.coding import JpegCoding
+from memnet_core.jpeg.traces import LEAST_SIDE, find_earlier_jpeg
 from memnet_core.noise.correlation import Grain
 from memnet_core.sources.frame_average import TemporalAverage
 from memnet_core.sources.hot_pixels import HotPixelsRemoved, replaced
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.inference.settings import RestoreOptions
+    from memnet_core.jpeg.traces import EarlierJpeg
     from memnet_core.noise.estimation import PoissonGaussianNoise
     from memnet_core.sources.protocols import PixelSource
     from memnet_core.tasks import Task
@@ -183,7 +186,8 @@ def _judged(
     elif grain:
         found = LevelFound(round(grain.sigma, 1), f"σ estimated as {grain.sigma:.1f}")
     else:
-        found = task.estimate(seen, source.jpeg_tables)
+        earlier = _earlier_jpeg(source, planes, task)
+        found = task.estimate(seen, source.jpeg_tables, earlier)
         is_wide = source.dtype.itemsize > 1
         if line and (line.is_likely if is_wide else line.is_clear):
             found = mean_level(blocks, scaling, line)
@@ -194,6 +198,31 @@ def _judged(
         remarks.append(f"σ {found.level:g} of 255, {noise:.3g} in values of the image")
     kept = None if settings.value_range == "plane" else scaling
     return ChannelParams(level=found.level, scaling=kept, grain=kind), remarks + shared
+
+
+def _earlier_jpeg(
+    source: PixelSource, planes: list[int], task: Task
+) -> EarlierJpeg | None:
+    """Return the JPEG compression that pixels show, if that matters to a task.
+
+    Raises
+    ------
+    NothingToDo
+        If there was none.
+    """
+    if not task.undoes_jpeg or source.dtype != np.uint8:
+        return None
+    tables = source.jpeg_tables
+    last = source.jpeg_coding or (JpegCoding(tables[:1]) if tables else None)
+    earlier = find_earlier_jpeg(source, planes[len(planes) // 2], last)
+    if earlier or tables or min(source.shape[1:3]) < LEAST_SIDE:
+        return earlier
+    asked = SettingRef("level")
+    raise NothingToDo(
+        "needs none: there are no JPEG quantization tables, and the pixels show no "
+        f"earlier compression (a quality given by {asked} is applied all the same)",
+        settings=[asked],
+    )
 
 
 def _without_hot_pixels(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.jpeg.traces import EarlierJpeg
+
     Tables = Sequence[Sequence[int]]
     """Quantization tables of a JPEG, 64 steps each in natural order."""
 
@@ -235,13 +237,20 @@ class Task(ABC):
         """
         return strength * level
 
+    def accepts_nearest(self, level: float, nearest: float) -> bool:
+        """Whether a model's nearest level serves another one without being asked."""
+        return False
+
     def clip_margin(self, level: float) -> float:
         """Return how far degraded values leave [0, 1] in training, as fractions."""
         return 0.25
 
     @abstractmethod
     def estimate(
-        self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
+        self,
+        planes: Sequence[NDArray[np.float32]],
+        jpeg_tables: Tables = (),
+        earlier: EarlierJpeg | None = None,
     ) -> LevelFound:
         """Find the level of an image.
 
@@ -251,6 +260,8 @@ class Task(ABC):
             The image or a sample of it, one plane a channel, values in [0, 1].
         jpeg_tables : sequence of sequence of int
             Quantization tables of the file, luminance first, where it is a JPEG.
+        earlier : EarlierJpeg, optional
+            A JPEG compression before that, which the pixels show.
 
         Raises
         ------

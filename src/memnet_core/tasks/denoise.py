@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.jpeg.traces import EarlierJpeg
     from memnet_core.tasks.base import Tables
 
 __all__ = [
@@ -70,7 +71,10 @@ class Denoise(Task):
         return 4 * level / 255
 
     def estimate(
-        self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
+        self,
+        planes: Sequence[NDArray[np.float32]],
+        jpeg_tables: Tables = (),
+        earlier: EarlierJpeg | None = None,
     ) -> LevelFound:
         """Find the deviation, a mean over the planes; see `Task.estimate`."""
         if not planes:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.jpeg.traces import EarlierJpeg
     from memnet_core.tasks.base import Tables
 
 __all__ = ["SuperResolution"]
@@ -63,7 +64,10 @@ class SuperResolution(Task):
         return 1 - 1 / level
 
     def estimate(
-        self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
+        self,
+        planes: Sequence[NDArray[np.float32]],
+        jpeg_tables: Tables = (),
+        earlier: EarlierJpeg | None = None,
     ) -> LevelFound:
         """Raise, as a scale is a wish and nothing that an image has."""
         scale = SettingRef(self.option)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OmeImage",
     "calibration_of_ome",
+    "channel_colors_of_ome",
     "metadata_only",
     "new_ome_xml",
     "note_of_ome",
@@ -57,6 +58,18 @@ def calibration_of_ome(xml: str, image: int = 0) -> Calibration | None:
         units=units,
         channel_names=known if len(known) == len(names) else (),
     )
+
+
+def channel_colors_of_ome(xml: str, image: int = 0) -> list[bytes]:
+    """Return red, green and blue of each channel; empty unless all have a color."""
+    try:
+        pixels = _pixels(_images(_parsed(xml)), image)
+        channels = [] if pixels is None else _children(pixels, "Channel")
+        # A signed number of 32 bits: red, green, blue, alpha.
+        numbers = [int(channel.get("Color", "")) for channel in channels]
+        return [number.to_bytes(4, "big", signed=True)[:3] for number in numbers]
+    except (ElementTree.ParseError, OverflowError, ValueError):
+        return []
 
 
 def note_of_ome(xml: str, namespace: str) -> str:

@@ -21,6 +21,7 @@ from memnet_core.io.core.image import FormatMetadata, Metadata
 from memnet_core.io.core.limits import check_compression_ratio, parsed_xml
 from memnet_core.io.core.orientation import stored_orientation, upright_xmp
 from memnet_core.io.tiff.color import CMYK, LAB, PALETTE, RGB, YCBCR, photometric_of
+from memnet_core.io.tiff.jpeg import jpeg_of_pages
 from memnet_core.io.tiff.streams import guard_decoders
 from memnet_core.io.tiff.tags import calibration_of_vendor, check_developed, tags_of
 
@@ -162,7 +163,10 @@ def page_metadata(
     if resolution and orientation >= 5:
         resolution = resolution[::-1]
     xmp = bytes_of_tag(page, _XMP)
+    tables, coding = jpeg_of_pages(series, orientation)
     return Metadata(
+        jpeg_tables=tables,
+        jpeg_coding=coding,
         icc=None if photometric_of(page) in (CMYK, *LAB) else bytes_of_tag(page, _ICC),
         xmp=upright_xmp(xmp) if xmp and orientation != 1 else xmp,
         resolution=resolution,
