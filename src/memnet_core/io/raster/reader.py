@@ -121,6 +121,8 @@ def _open(opened: OpenedFile, axes: str, *, kind: str) -> ImageFile:
     frame = frame_of(opened.rewound()) if kind == "jpeg" else None
     if frame and frame.is_rare:
         return in_memory(path, read_rare(path, frame), axes)
+    if kind == "png":
+        check_pixel_checksums(opened.rewound())
     image = _read(opened, kind)
     return in_memory(path, image, axes)
 
@@ -155,8 +157,6 @@ def _with_end(data: bytes) -> BinaryIO | None:
 
 def _read_from(opened: OpenedFile, kind: str, source: BinaryIO) -> Image:
     path = opened.path
-    if kind == "png":
-        check_pixel_checksums(opened.rewound())
     with _opened_from(source, kind) as image:
         dropped = _further_pictures(image)
         animation = None
