@@ -15,16 +15,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from memnet_core._util.atomic_write import remove_abandoned
+from memnet_core._util.atomic_write import make_folder, remove_abandoned
 from memnet_core.batch.collection_metadata import write_collection_metadata
-from memnet_core.batch.events import (
+from memnet_core.batch.report import (
     FileNotice,
     FileProgress,
     ModelReady,
     Outcome,
     skipped,
 )
-from memnet_core.batch.output_dirs import make_folder
 from memnet_core.batch.restoring import (
     ShardWorker,
     common_level,
