@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 
-from memnet_core.batch import InputListing, file_job, find_inputs
+from memnet_core.batch import InputListing, find_inputs, restoring
 from memnet_core.inference import runner
 from memnet_core.inference.api import restore
 from memnet_core.io import open_image
@@ -334,7 +334,7 @@ def test_interrupt_is_reported_and_says_how_to_go_on(
             raise KeyboardInterrupt
         return working(*arguments)
 
-    monkeypatch.setattr(file_job, "restore", second_is_interrupted)
+    monkeypatch.setattr(restoring, "restore", second_is_interrupted)
     result = memnet(*DEBLOCK, "in", "out", "--report", "report.json", *options)
     assert result.exit_code == 130
     assert lines(result)[-2:] == [

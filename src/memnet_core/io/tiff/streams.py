@@ -10,7 +10,7 @@ import io
 import struct
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.io.raster.uncommon import frame_of
+from memnet_core.io.raster.codecs import frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
