@@ -41,7 +41,7 @@ def test_folder_is_restored_and_each_file_has_a_line(
     memnet: Command, install: Install, picture: Picture
 ) -> None:
     install("low", 5, 20)
-    picture("in/a.jpg", 100, 100)
+    picture("in/a.jpg", 100, 100, quality=10)
     picture("in/b.png", 100, 100)
     result = memnet(*DEBLOCK, "in", "out")
     assert lines(result) == [
