@@ -252,7 +252,7 @@ def test_dry_run_and_info_say_which_files_would_fail_or_be_skipped(
     dry = memnet("batch", "--task", "deblock", "in", "out", "--dry-run").stdout
     rows = memnet("info", "in", "--task", "deblock").stdout
     for said in (dry.splitlines(), rows.splitlines()):
-        assert [line.split("  ")[-1][:21] for line in said] == [
+        assert [line.split("  ")[-1].strip()[:21] for line in said] == [
             "deblock q 10 by low",
             "skipped: needs none: ",
         ]
