@@ -153,8 +153,7 @@ def test_folder_has_a_row_for_each_file_also_for_one_that_cannot_be_read(
     assert good.split()[:3] == ["a.jpg", "9×11", "uint8"]
     assert bad.endswith("FAILED: in/empty.png cannot be read: the file is empty.")
     Path("none").mkdir()
-    assert memnet("info", "none").stderr == "Error: No images found in none.
-"
+    assert memnet("info", "none").stderr == "Error: No images found in none.\n"
 
 
 def test_images_of_a_plate_are_listed_and_one_is_told_of(
