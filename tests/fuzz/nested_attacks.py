@@ -103,10 +103,8 @@ def packed(folder: Path, rng: random.Random, model: Path) -> Path:
         described["codecs"] = [codec.to_dict() for codec in codecs]
         (path / "0" / "zarr.json").write_text(json.dumps(described))
         return path
-    raw: Any = {
-        "format": lzma.FORMAT_RAW,
-        "filters": [{"id": lzma.FILTER_LZMA2, "preset": 0}],
-    }
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0}]
+    raw: Any = {"format": lzma.FORMAT_RAW, "filters": filters}
     zstd = numcodecs.Zstd()
     skipped = b"\x50\x2a\x4d\x18\4\0\0\0abcd"
     codec, content = rng.choice(
