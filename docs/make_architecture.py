@@ -80,7 +80,7 @@ def listed(points: list[tuple[int, int]]) -> str:
     return " ".join(f"{x},{y}" for x, y in points)
 
 
-DOORS = [
+ENTRIES = [
     Box(20, 20, 215, 66, "memnet", ("cli/",), ACCENT),
     Box(260, 20, 215, 66, "memnet_core.restore()", ("inference/api.py",), ACCENT),
     Box(500, 20, 215, 66, "napari widgets", ("napari_memnet/",), ACCENT),
@@ -92,7 +92,7 @@ SOURCE = Box(
     180,
     106,
     "PixelSource",
-    ("read(plane, rows, columns)", "file, shard, layer,", "array, enlarged"),
+    ("read(plane, rows, columns)", "file, shard, layer, array;", "wrappers add steps"),
 )
 PREPARE = Box(
     260,
@@ -101,8 +101,8 @@ PREPARE = Box(
     84,
     "prepare()  —  inference/engine.py",
     (
-        "once for each input: range, level, colors, model",
-        "a Decision (JSON) and an Engine",
+        "once per input: range, noise or quality, colors, model",
+        "returns a RestorePlan (JSON) and an Engine",
     ),
 )
 LOOP = Box(
@@ -112,8 +112,8 @@ LOOP = Box(
     106,
     "restore()  —  inference/runner.py, the one loop",
     (
-        "a window of the source  →  planes in [0, 1]",
-        "change × range, added in the unit of the pixels",
+        "reads a window, scales it to planes in [0, 1]",
+        "adds the network's change in the unit of the pixels",
         "yields Progress and Notice after every strip",
     ),
 )
@@ -125,7 +125,14 @@ SINK = Box(
     "Sink",
     ("write(plane, rows,", "columns, pixels)", "file, shard, layer, array"),
 )
-TASKS = Box(775, 120, 185, 84, "tasks/", ("levels, estimate,", "degradation, protocol"))
+TASKS = Box(
+    775,
+    120,
+    185,
+    84,
+    "tasks/, noise/, jpeg/",
+    ("levels, degradation,", "estimates, bounds"),
+)
 ENGINE = Box(
     260,
     470,
@@ -154,8 +161,19 @@ TRAINING = Box(
 
 def picture() -> str:
     """Return the SVG."""
-    boxes = [*DOORS, BATCH, SOURCE, PREPARE, LOOP, SINK, TASKS, ENGINE, MODEL, TRAINING]
-    memnet, python, plugin = DOORS
+    boxes = [
+        *ENTRIES,
+        BATCH,
+        SOURCE,
+        PREPARE,
+        LOOP,
+        SINK,
+        TASKS,
+        ENGINE,
+        MODEL,
+        TRAINING,
+    ]
+    memnet, python, plugin = ENTRIES
     arrows = [
         arrow((memnet.middle, memnet.bottom), (memnet.middle, BATCH.y)),
         arrow((BATCH.x + BATCH.width, 180), (PREPARE.x, 180)),

@@ -128,6 +128,7 @@ def install(
         unshuffle: int = 1,
         image_channels: int = 1,
         level_map: bool = False,
+        chroma_level: bool = False,
         **card: Any,
     ) -> Path:
         path = models_folder / f"{name}.safetensors"
@@ -141,6 +142,7 @@ def install(
                     unshuffle=unshuffle,
                     image_channels=image_channels,
                     level_map=level_map,
+                    chroma_level=chroma_level,
                 )
             ),
             name=name,

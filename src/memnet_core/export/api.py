@@ -142,7 +142,7 @@ def _compared(
 
 
 def _level_ramp(card: Card, x: Planes) -> Planes:
-    """Return a level plane for an image, from the weakest to the strongest level."""
+    """Return level planes for an image, from the weakest to the strongest level."""
     task, (weakest, *_, strongest) = find_task(card.task), card.levels.values
     ramp = np.linspace(
         task.level_map_value(weakest),
@@ -150,15 +150,15 @@ def _level_ramp(card: Card, x: Planes) -> Planes:
         x.shape[3],
         dtype=np.float32,
     )
-    return np.tile(ramp, (1, 1, x.shape[2], 1))
+    return np.tile(ramp, (1, card.architecture.level_planes, x.shape[2], 1))
 
 
 def _restored(model: MemNet, x: Planes, level: Planes | float | None) -> Planes:
     """Run our training form of the network on planes in [0, 1]."""
     planes = torch.from_numpy(x)
     if level is not None:
-        plane = torch.as_tensor(level).expand_as(planes[:, :1])
-        planes = torch.cat([planes, plane], 1)
+        size = len(x), model.architecture.level_planes, *x.shape[2:]
+        planes = torch.cat([planes, torch.as_tensor(level).expand(size)], 1)
     with torch.inference_mode():
         restored: Planes = model(planes).output.numpy()
     return restored

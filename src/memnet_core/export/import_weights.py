@@ -288,6 +288,7 @@ def _candidates(shapes: Shapes) -> Iterator[Architecture]:
                 fenet_norm="fenet_norm.weight" in shapes,
                 image_channels=image_channels,
                 level_map=planes > restored,
+                chroma_level=planes == restored + 2 * unshuffle**2,
                 batch_norm=norms > 0,
             )
         except ValueError:

@@ -81,8 +81,8 @@ class ExportableMemNet(nn.Module):
         x : Tensor
             Shape (N, C, H, W), values in [0, 1]; H and W are multiples of u.
         level : Tensor, optional
-            Values of the level plane, shape (N, 1, H, W) or (N, 1, 1, 1), if
-            `takes_level`.
+            Values of the P level planes, shape (N, P, H, W) or (N, P, 1, 1), if
+            `takes_level`; P is 2 for luminance and chroma, else 1.
 
         Returns
         -------
@@ -92,9 +92,10 @@ class ExportableMemNet(nn.Module):
         weights, unshuffle = self.weights, self.architecture.unshuffle
         planes = x
         if self.plane is not None:
-            level = torch.full_like(x[:, :1], self.plane)
+            level = torch.full_like(x[:, :1, :1, :1], self.plane)
         if level is not None:
-            planes = torch.cat([x, level.expand_as(x[:, :1])], 1)
+            size = x.shape[0], self.architecture.level_planes, *x.shape[2:]
+            planes = torch.cat([x, level.expand(size)], 1)
         if unshuffle > 1:
             planes = F.pixel_unshuffle(planes, unshuffle)
         if weights.fenet_norm is not None:
@@ -176,7 +177,8 @@ def write_torchscript(
     """
     side = 8 * network.architecture.unshuffle
     image = torch.zeros(1, network.architecture.image_channels, side, side)
-    example = (image, image[:, :1, :1, :1]) if network.takes_level else image
+    level = image[:, : network.architecture.level_planes, :1, :1]
+    example = (image, level) if network.takes_level else image
     buffer = io.BytesIO()  # else its folders would be called as the temporary file is
     with _without_warnings(), torch.inference_mode():
         traced = torch.jit.trace(network, example)  # type: ignore[no-untyped-call]

@@ -38,8 +38,9 @@ def write_onnx(
     """Write a network as ONNX with free height and width.
 
     The input ``image`` and the output ``restored`` are float32 of shape (N, C, H, W).
-    A network that takes the level has a second input ``level`` of shape (N, 1, H, W),
-    or (N, 1, 1, 1) where it is the same everywhere.
+    A network that takes the level has a second input ``level`` of shape (N, P, H, W),
+    or (N, P, 1, 1) where it is the same everywhere; P is 2 for luminance and chroma,
+    else 1.
 
     Parameters
     ----------
@@ -67,7 +68,8 @@ def write_onnx(
     shape = ["N", network.architecture.image_channels, "H", "W"]
     shapes: dict[str, list[Any]] = {"image": shape}
     if network.takes_level:
-        shapes["level"] = ["N", 1, "level_H", "level_W"]
+        planes = network.architecture.level_planes
+        shapes["level"] = ["N", planes, "level_H", "level_W"]
     model = helper.make_model(
         helper.make_graph(
             [*graph.nodes, helper.make_node("Identity", [result], ["restored"])],
@@ -196,7 +198,7 @@ def _features(graph: _Graph, network: ExportableMemNet) -> str:
 
 
 def _level(graph: _Graph, network: ExportableMemNet) -> str:
-    """Add the level plane, of the size of the image."""
+    """Add the level planes, of the size of the image."""
     level = "level"
     if network.plane is not None:
         level = graph.constant(np.full((1, 1, 1, 1), network.plane, np.float32))
@@ -205,8 +207,8 @@ def _level(graph: _Graph, network: ExportableMemNet) -> str:
         graph.add("Gather", size_of, graph.constant(np.array([axis])), axis=0)
         for axis in (0, 2, 3)
     )
-    one = graph.constant(np.array([1]))
-    shape = graph.add("Concat", batch, one, height, width, axis=0)
+    planes = graph.constant(np.array([network.architecture.level_planes]))
+    shape = graph.add("Concat", batch, planes, height, width, axis=0)
     return graph.add("Expand", level, shape)
 
 

@@ -96,10 +96,8 @@ class MemNetArch(Architecture[MemNet]):  # type: ignore[misc]
         )
 
     def _restored(self, model: MemNet, image: Tensor) -> Tensor:
-        planes = image
-        if model.architecture.level_map:
-            level = torch.full_like(image[:, :1], self._plane or 0.0)
-            planes = torch.cat([image, level], 1)
+        level = torch.full_like(image[:, :1], self._plane or 0.0)
+        planes = torch.cat([image, *[level] * model.architecture.level_planes], 1)
         restored: Tensor = model(planes).output
         return restored
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from memnet_core.model.checkpoint import load_model
 from memnet_core.model.streaming import EvaluationNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -69,8 +69,9 @@ class Engine:
         Side of the cells in which pixels are shuffled.
     image_channels : int
         Planes that are restored together.
-    level_map : bool
-        Whether the network wants to be told the level.
+    level_planes : int
+        Planes for levels behind those of the image: none, one, or one for luminance
+        and one for chroma.
     precision : str
         Type that the network computes in.
 
@@ -95,7 +96,7 @@ class Engine:
         self.radius = architecture.radius(exit_block)
         self.multiple = architecture.unshuffle
         self.image_channels = architecture.image_channels
-        self.level_map = architecture.level_map
+        self.level_planes = architecture.level_planes
         self.precision = precision
         self._model = model
         self._exit_block = exit_block
@@ -114,7 +115,7 @@ class Engine:
         self,
         strips: Iterable[NDArray[np.float32]],
         height: int,
-        level: float | None = None,
+        level: float | Sequence[float] | None = None,
     ) -> Iterator[NDArray[np.float32]]:
         """Restore images of one size whose rows arrive in strips.
 
@@ -124,8 +125,8 @@ class Engine:
             Consecutive rows of N images, values in [0, 1]; h may change.
         height : int
             Number of rows in all.
-        level : float, optional
-            Value of the level's plane, for a network that has one.
+        level : float or sequence of float, optional
+            Levels of luminance and of chroma; the last stands for what is not given.
 
         Yields
         ------
@@ -147,8 +148,10 @@ class Engine:
         The result does not depend on the strips, to the last bit on a CPU; on a GPU
         the libraries may choose another algorithm for another height.
         """
-        if self.level_map and level is None:
+        if self.level_planes and level is None:
             raise UsageError("This network has to be told the level of degradation.")
+        given = np.atleast_1d(0.0 if level is None else level)
+        levels = given[np.minimum(np.arange(self.level_planes), len(given) - 1)]
         rows: RowStream | None = None
         most = height
         received = 0
@@ -160,7 +163,7 @@ class Engine:
             for top in range(0, strip.shape[2], most):
                 part = strip[:, :, top : top + most]
                 received += part.shape[2]
-                restored = self._push(rows, part, level)
+                restored = self._push(rows, part, levels)
                 if restored is None:
                     raise OutOfMemory(
                         f"Rows of {width} px do not fit into the memory of "
@@ -210,7 +213,7 @@ class Engine:
         """
         height = -(-rows // self.multiple)
         maps = self._network.rows_held(height) * self._map_row(width)
-        planes = self.image_channels + self.level_map
+        planes = self.image_channels + self.level_planes
         # Its planes wait for the residual; strips are padded, shuffled, converted.
         pixels = (2 * self.radius + 8 * rows) * width * planes
         return maps + pixels * self._dtype.itemsize
@@ -221,7 +224,7 @@ class Engine:
         return -(-width // self.multiple) * channels * self._dtype.itemsize
 
     def _push(
-        self, rows: RowStream, strip: NDArray[np.float32], level: float | None
+        self, rows: RowStream, strip: NDArray[np.float32], levels: NDArray[np.float64]
     ) -> NDArray[np.float32] | None:
         """Return restored rows, or None if memory does not suffice.
 
@@ -230,9 +233,8 @@ class Engine:
         try:
             x = torch.from_numpy(np.ascontiguousarray(strip))
             x = x.to(self.device, self._dtype)
-            if self.level_map:
-                plane = torch.full_like(x[:, :1], cast("float", level))
-                x = torch.cat([x, plane], 1)
+            maps = [torch.full_like(x[:, :1], level) for level in levels]
+            x = torch.cat([x, *maps], 1)
             restored: NDArray[np.float32] = rows.push(x).float().cpu().numpy()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):

@@ -25,7 +25,7 @@ from memnet_core.inference.settings import (
     strength_in_words,
 )
 from memnet_core.jpeg.chroma import SubsampledChroma
-from memnet_core.jpeg.coding import JpegCoding
+from memnet_core.jpeg.coding import JpegCoding, chroma_table, estimate_quality
 from memnet_core.model.registry import (
     Entry,
     choose_model,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from memnet_core.inference.engine import Engine
     from memnet_core.inference.settings import RestoreOptions
+    from memnet_core.model.card import Card
     from memnet_core.sources.protocols import PixelSource
     from memnet_core.tasks import Task
 
@@ -70,6 +71,8 @@ class RestorePlan(BaseModel):
         As in `memnet_core.inference.settings.RestoreOptions`.
     coding : JpegCoding, optional
         How a JPEG codes the source, as far as it matters.
+    chroma_level : float, optional
+        Level of its chroma, where it is known to be another.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,6 +90,7 @@ class RestorePlan(BaseModel):
     precision: Precision = "float32"
     consistency: bool = True
     coding: JpegCoding | None = None
+    chroma_level: float | None = None
 
     @field_validator("task")
     @classmethod
@@ -205,6 +209,7 @@ def plan_restore(
         precision=settings.precision,
         consistency=settings.consistency,
         coding=coding if settings.consistency or mode == "chroma" else None,
+        chroma_level=_chroma_level(source, settings, card),
     )
 
 
@@ -251,6 +256,17 @@ def _coding(source: PixelSource) -> JpegCoding | None:
     if coding.has_chroma and not SubsampledChroma(source, coding).is_explained():
         return replace(coding, sampling=coding.sampling[:1])
     return coding
+
+
+def _chroma_level(
+    source: PixelSource, settings: RestoreOptions, card: Card
+) -> float | None:
+    """Return the JPEG quality of chroma by its table, unless a quality is given."""
+    tables = source.jpeg_tables[1:2]
+    if settings.level is not None or not (card.architecture.chroma_level and tables):
+        return None
+    found = estimate_quality(tables[0], chroma_table)
+    return card.levels.nearest(found.quality)
 
 
 def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -> None:

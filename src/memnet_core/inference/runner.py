@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,13 +12,10 @@ from memnet_core.errors import DeviceError, NotFinite, OutOfMemory
 from memnet_core.image_ops.color import without_alpha
 from memnet_core.image_ops.dtype import to_dtype
 from memnet_core.inference.channels import add_chroma, from_planes, select_input
-from memnet_core.inference.jpeg import ChromaRowReader, ChromaSource
+from memnet_core.inference.jpeg import ChromaRowReader, ChromaSource, JpegConstraint
 from memnet_core.inference.plan import plane_scaling
 from memnet_core.inference.scaling import AnscombeScaling
 from memnet_core.inference.tta import TURNS, average_over_dihedral
-from memnet_core.jpeg.chroma import SubsampledChroma
-from memnet_core.jpeg.coding import BLOCK
-from memnet_core.jpeg.dct_bounds import project_colors_to_bounds
 from memnet_core.progress import Notice, Progress
 from memnet_core.sources.frame_average import TemporalAverage
 from memnet_core.sources.hot_pixels import HotPixelsRemoved
@@ -30,9 +27,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.inference.channels import ColorMode
     from memnet_core.inference.engine import Engine
     from memnet_core.inference.plan import Prepared, RestorePlan
     from memnet_core.inference.scaling import Scaling
+    from memnet_core.jpeg.chroma import SubsampledChroma
     from memnet_core.sources.protocols import PixelSource, Sink
 
 __all__ = ["Preprocessing", "RowBuffer", "restore"]
@@ -142,15 +141,7 @@ def restore(
     blank, holes = 0, False
     readied = Preprocessing(source, prepared.decision)
     for plane in wanted.planes:
-        channel = prepared.decision.channels[source.channel(plane)]
-        job = _Plane(
-            prepared=prepared,
-            source=source,
-            plane=plane,
-            level=channel.level,
-            scaling=channel.scaling or plane_scaling(source, plane),
-            readied=readied.channel(source.channel(plane)),
-        )
+        job = _PlaneJob(prepared, source, plane, readied.channel(source.channel(plane)))
         before = done
         events = job.run(sink, wanted.rows, wanted.columns)
         if prepared.decision.strength == 0:
@@ -171,43 +162,194 @@ def restore(
         yield Notice("Values that are NaN or infinite stay as they are.")
 
 
-@dataclass
-class _Plane:
-    """One plane on its way through the network."""
+class ChangedRows(NamedTuple):
+    """Rows of a window after the network.
 
-    prepared: Prepared
-    source: PixelSource
+    Attributes
+    ----------
+    rows, columns : slice
+        Where they are in the plane.
+    pixels : ndarray, shape (h, w, S)
+        What was read.
+    change : ndarray of float64, shape (P, C, h, w)
+        What is to be added to the planes fed to the network.
+    """
+
+    rows: slice
+    columns: slice
+    pixels: NDArray[Any]
+    change: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PlaneRunner:
+    """Walks windows of a plane through the network.
+
+    Attributes
+    ----------
+    base : Source
+        What the network sees, at the size of the result.
+    plane : int
+        Number of the plane.
+    scaling : Scaling
+        What becomes 0 and 1.
+    levels : tuple of float
+        Values of the level planes.
+    beyond : float
+        How far values may leave [0, 1].
+    mode : str
+        Which planes of colors are restored.
+    tta : bool
+        Whether to average over flips and rotations.
+    blocks : JpegConstraint, optional
+        Blocks that have to come out whole.
+    """
+
+    base: PixelSource
     plane: int
-    level: float
     scaling: Scaling
-    readied: PixelSource | None = None
+    levels: tuple[float, ...]
+    beyond: float
+    mode: ColorMode
+    tta: bool
+    blocks: JpegConstraint | None = None
 
-    def __post_init__(self) -> None:
-        middle = (self.scaling.low + self.scaling.high) / 2
-        self.filled = NaNFilled(self.readied or self.source, middle)
-        scale = self.prepared.scale
-        self.base: PixelSource = (
-            BicubicUpsampled(self.filled, scale) if scale > 1 else self.filled
-        )
-        self.dtype = self.source.dtype
-        self.chroma: SubsampledChroma | None = None
-        decision = self.prepared.decision
-        coding = decision.coding
-        is_carried = decision.colors in ("single", "luminance")
-        if coding and coding.has_chroma and not is_carried:
-            self.chroma = SubsampledChroma(self.filled, coding)
-        task = self.prepared.task
-        self.beyond, self.level_map_value = (
-            task.clip_margin(self.level),
-            task.level_map_value(decision.applied(self.level)),
+    @property
+    def images(self) -> int:
+        """How many images of the plane the network sees at once.
+
+        Both planes of chroma are half of one, or less.
+        """
+        return {"each": 3, "chroma": 2}.get(self.mode, 1)
+
+    def bands(self, engine: Engine, columns: slice) -> list[slice]:
+        """Divide columns as the memory of the device asks for."""
+        room = engine.widest(self.images) - 2 * engine.radius
+        return split_columns(columns, max(room, _NARROWEST))
+
+    def window(self, engine: Engine, part: slice, axis: int) -> slice:
+        """Return what the network sees along an axis to restore a part of it."""
+        size = self.base.shape[1 + axis]
+        whole = self._whole(part, axis)
+        return input_window(whole, size, engine.radius, engine.multiple)
+
+    def changes(
+        self, engine: Engine, rows: slice, columns: slice
+    ) -> Iterator[tuple[float, ChangedRows | None]]:
+        """Yield how much of the work is done, and rows in order as they are known.
+
+        With `blocks` they are whole blocks around what is wanted.
+        """
+        whole, beside = self._whole(rows, 0), self._whole(columns, 1)
+        seen, across = self.window(engine, rows, 0), self.window(engine, columns, 1)
+        inner = slice(beside.start - across.start, beside.stop - across.start)
+        waiting, ready = RowBuffer(seen.start), RowBuffer(seen.start)
+        length = seen.stop - seen.start
+        passes = TURNS if self.tta else 1
+        # Nothing is computed below the last row that is wanted, but for its context.
+        effort = passes * (length if self.tta else whole.stop - seen.start)
+        top, bottom, worked = whole.start, seen.start, 0
+        for work, output in self._outputs(engine, seen, across, waiting):
+            worked += work
+            fraction = min(worked / effort, 1.0)
+            ready.put(np.moveaxis(output, 2, 0))
+            bottom += output.shape[2]
+            complete = slice(top, self._complete(bottom, whole))
+            if complete.start < complete.stop:
+                after = np.moveaxis(ready.take(top, complete.stop), 0, 2)[..., inner]
+                pixels = waiting.take(top, complete.stop)[:, inner]
+                planes = self._planes(pixels, engine)
+                change = self.scaling.inverse_difference(planes, after, self.beyond)
+                top = complete.stop
+                yield fraction, ChangedRows(complete, beside, pixels, change)
+            else:
+                yield fraction, None
+            if top >= whole.stop and not self.tta:
+                break
+
+    def _outputs(
+        self, engine: Engine, rows: slice, columns: slice, waiting: RowBuffer
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield rows of work, and rows that the network has restored."""
+        step = engine.strip_rows(columns.stop - columns.start, self.images)
+        strips = self._strips(engine, rows, columns, step, waiting)
+        length = rows.stop - rows.start
+        if self.tta:
+            return average_over_dihedral(engine, strips, length, step, self.levels)
+        outputs = engine.stream(strips, length, self.levels)
+        return ((out.shape[2], out) for out in outputs)
+
+    def _strips(
+        self,
+        engine: Engine,
+        rows: slice,
+        columns: slice,
+        step: int,
+        waiting: RowBuffer,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Read a window strip by strip, as the network sees it."""
+        for top in range(rows.start, rows.stop, step):
+            strip = slice(top, min(top + step, rows.stop))
+            pixels = self.base.read(self.plane, strip, columns)
+            waiting.put(pixels)
+            planes = self._planes(pixels, engine)
+            yield self.scaling.forward(planes, self.beyond)
+
+    def _planes(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float64]:
+        """Return the planes fed to the network."""
+        return select_input(pixels, self.mode, engine.image_channels)
+
+    def _whole(self, part: slice, axis: int) -> slice:
+        return self.blocks.aligned(part, axis) if self.blocks else part
+
+    def _complete(self, bottom: int, rows: slice) -> int:
+        """Return up to where rows can be finished if they are known to `bottom`."""
+        if self.blocks is None or bottom >= rows.stop:
+            return int(min(bottom, rows.stop))
+        return self.blocks.complete(slice(rows.start, bottom))
+
+
+class _PlaneJob:
+    """One plane of a source on its way into a sink."""
+
+    def __init__(
+        self, prepared: Prepared, source: PixelSource, plane: int, readied: PixelSource
+    ) -> None:
+        decision, task = prepared.decision, prepared.task
+        channel = decision.channels[source.channel(plane)]
+        self.prepared, self.source, self.plane = prepared, source, plane
+        scaling = channel.scaling or plane_scaling(source, plane)
+        self.gray = (scaling.low + scaling.high) / 2
+        self.filled = NaNFilled(readied, self.gray)
+        base: PixelSource = self.filled
+        if prepared.scale > 1:
+            base = BicubicUpsampled(self.filled, prepared.scale)
+        self.jpeg = None
+        if decision.coding:
+            self.jpeg = JpegConstraint(
+                self.filled,
+                decision.coding,
+                has_chroma=decision.colors not in ("single", "luminance"),
+                projects=decision.consistency,
+            )
+        found = channel.level, decision.chroma_level or channel.level
+        self.runner = PlaneRunner(
+            base=base,
+            plane=plane,
+            scaling=scaling,
+            levels=tuple(task.level_map_value(decision.applied(v)) for v in found),
+            beyond=task.clip_margin(channel.level),
+            mode=decision.colors,
+            tta=decision.tta,
+            blocks=self.jpeg,
         )
 
     def is_blank(self, rows: slice, columns: slice) -> bool:
         """Whether the plane holds one value only, judged by what is read first."""
-        engine = self.prepared.engine
-        first = self._bands(columns)[0]
-        seen, across = self._window(engine, rows, 0), self._window(engine, first, 1)
-        step = engine.strip_rows(across.stop - across.start, self._images)
+        engine, runner = self.prepared.engine, self.runner
+        first = runner.bands(engine, columns)[0]
+        seen, across = runner.window(engine, rows, 0), runner.window(engine, first, 1)
+        step = engine.strip_rows(across.stop - across.start, runner.images)
         strip = slice(seen.start, min(seen.start + step, seen.stop))
         scale = self.prepared.scale
         if scale > 1:
@@ -246,7 +388,7 @@ class _Plane:
         """Restore a part of the plane; yield how many pixels are done, and notices."""
         engine = self.prepared.engine
         finished = 0
-        parts = deque((rows, band) for band in self._bands(columns))
+        parts = deque((rows, band) for band in self.runner.bands(engine, columns))
         while parts:
             rows, columns = parts.popleft()
             width = columns.stop - columns.start
@@ -289,172 +431,60 @@ class _Plane:
                 halves = split_columns(columns, -(-width // 2))
                 parts.extendleft((rest, half) for half in reversed(halves))
 
-    @property
-    def _images(self) -> int:
-        """How many images of the plane the network sees at once.
-
-        Both planes of chroma are half of one, or less.
-        """
-        return {"each": 3, "chroma": 2}.get(self.prepared.decision.colors, 1)
-
     def _restored(
         self, engine: Engine, rows: slice, columns: slice
     ) -> Iterator[tuple[float, NDArray[Any]]]:
-        """Yield restored rows in order, and how much of the work is done."""
-        whole, beside = self._aligned(rows, 0), self._aligned(columns, 1)
-        seen, across = self._window(engine, rows, 0), self._window(engine, columns, 1)
-        inner = slice(beside.start - across.start, beside.stop - across.start)
-        waiting, ready = RowBuffer(seen.start), RowBuffer(seen.start)
-        step = engine.strip_rows(across.stop - across.start, self._images)
-        strips = self._strips(engine, seen, across, step, waiting)
-        length = seen.stop - seen.start
-        passes = TURNS if self.prepared.decision.tta else 1
-        # Nothing is computed below the last row that is wanted, but for its context.
-        effort = passes * (length if passes > 1 else whole.stop - seen.start)
-        outputs = (
-            average_over_dihedral(engine, strips, length, step, self.level_map_value)
-            if passes > 1
-            else (
-                (len(out[0, 0]), out)
-                for out in engine.stream(strips, length, self.level_map_value)
+        """Yield how much of the work is done, and restored rows in order."""
+        samples: ChromaRowReader | None = None
+        if self.jpeg and self.jpeg.chroma and self.runner.mode == "chroma":
+            samples = self._samples(engine, self.jpeg.chroma, rows, columns)
+        for fraction, changed in self.runner.changes(engine, rows, columns):
+            if changed is None:
+                yield fraction, np.empty((0, 0, 0), self.source.dtype)
+                continue
+            pixels = self._pixels(changed, samples)
+            top, left = changed.rows.start, changed.columns.start
+            kept = slice(max(rows.start - top, 0), rows.stop - top)
+            yield (
+                fraction,
+                pixels[kept, columns.start - left : columns.stop - left],
             )
-        )
-        samples = self._samples(engine, whole, beside)
-        top, bottom, worked = whole.start, seen.start, 0
-        for work, output in outputs:
-            worked += work
-            fraction = min(worked / effort, 1.0)
-            ready.put(np.moveaxis(output, 2, 0))
-            bottom += output.shape[2]
-            complete = slice(top, self._complete(bottom, whole))
-            if complete.start < complete.stop:
-                restored = np.moveaxis(ready.take(top, complete.stop), 0, 2)
-                pixels = self._pixels(
-                    waiting.take(top, complete.stop)[:, inner],
-                    restored[..., inner],
-                    complete,
-                    beside,
-                    samples,
-                )
-                top = complete.stop
-                kept = slice(
-                    max(rows.start - complete.start, 0), rows.stop - complete.start
-                )
-                first = columns.start - beside.start
-                pixels = pixels[kept, first : first + columns.stop - columns.start]
-                yield fraction, pixels
-            else:
-                yield fraction, np.empty((0, 0, 0), self.dtype)
-            if top >= whole.stop and passes == 1:
-                break
-
-    def _bands(self, columns: slice) -> list[slice]:
-        """Divide columns as the memory of the device asks for."""
-        engine = self.prepared.engine
-        room = engine.widest(self._images) - 2 * engine.radius
-        return split_columns(columns, max(room, _NARROWEST))
-
-    def _window(self, engine: Engine, part: slice, axis: int) -> slice:
-        """Return what the network sees along an axis to restore a part of it."""
-        size = self.base.shape[1 + axis]
-        whole = self._aligned(part, axis)
-        return input_window(whole, size, engine.radius, engine.multiple)
-
-    def _aligned(self, part: slice, axis: int) -> slice:
-        """Return a part of an axis, extended to whole blocks of a JPEG."""
-        coding = self.prepared.decision.coding
-        if coding is None:
-            return part
-        return coding.aligned(part, self.base.shape[1 + axis], axis, self._cell(axis))
-
-    def _cell(self, axis: int) -> int:
-        """Return how many pixels a sample of the blocks has that are restored."""
-        coding = self.prepared.decision.coding
-        return coding.cell(axis) if coding and self.chroma else 1
-
-    def _complete(self, bottom: int, rows: slice) -> int:
-        """Return up to where the blocks of some rows end above `bottom`."""
-        coding = self.prepared.decision.coding
-        if coding is None or bottom >= rows.stop:
-            return int(min(bottom, rows.stop))
-        cell = self._cell(0)
-        done = slice(rows.start, bottom)
-        lacking = coding.missing(done, self.base.shape[1], 0, cell)[1]
-        return bottom - (BLOCK * cell - lacking if lacking else 0)
 
     def _samples(
-        self, engine: Engine, rows: slice, columns: slice
-    ) -> ChromaRowReader | None:
+        self, engine: Engine, chroma: SubsampledChroma, rows: slice, columns: slice
+    ) -> ChromaRowReader:
         """Begin to restore the chroma of a part at its own resolution."""
-        if self.chroma is None or self.prepared.decision.colors != "chroma":
-            return None
-        gray = (self.scaling.low + self.scaling.high) / 2
-        cells = self.chroma.sample_window(rows, columns, 1)
-        alone = {"colors": "single", "coding": None}
-        decision = self.prepared.decision.model_copy(update=alone)
-        streams = []
-        for difference in range(2):
-            planes = ChromaSource(self.chroma, self.source.shape[0], difference, gray)
-            job = replace(
-                self,
-                prepared=replace(self.prepared, decision=decision),
-                source=planes,
-                readied=None,
-            )
-            streams.append(pixels for _, pixels in job._restored(engine, *cells))
-        return ChromaRowReader(streams, cells[0].start, gray)
-
-    def _strips(
-        self,
-        engine: Engine,
-        rows: slice,
-        columns: slice,
-        step: int,
-        waiting: RowBuffer,
-    ) -> Iterator[NDArray[np.float32]]:
-        """Read a window strip by strip, as the network sees it."""
-        for top in range(rows.start, rows.stop, step):
-            strip = slice(top, min(top + step, rows.stop))
-            pixels = self.base.read(self.plane, strip, columns)
-            waiting.put(pixels)
-            planes = self._planes(pixels, engine)
-            yield self.scaling.forward(planes, self.beyond)
-
-    def _planes(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float64]:
-        """Return the values of which the network sees something."""
-        mode = self.prepared.decision.colors
-        return select_input(pixels, mode, engine.image_channels)
+        assert self.jpeg
+        whole = self.jpeg.aligned(rows, 0), self.jpeg.aligned(columns, 1)
+        cells = chroma.sample_window(*whole, 1)
+        planes = self.source.shape[0]
+        streams = [
+            replace(
+                self.runner,
+                base=ChromaSource(chroma, planes, difference, self.gray),
+                mode="single",
+                blocks=None,
+            ).changes(engine, *cells)
+            for difference in range(2)
+        ]
+        return ChromaRowReader(streams, cells[0].start)
 
     def _pixels(
-        self,
-        before: NDArray[Any],
-        restored: NDArray[np.float32],
-        rows: slice,
-        columns: slice,
-        samples: ChromaRowReader | None,
+        self, changed: ChangedRows, samples: ChromaRowReader | None
     ) -> NDArray[Any]:
-        """Return pixels of which the network made `restored`, in the result's dtype."""
-        values = self._planes(before, self.prepared.engine)
-        change = self.scaling.inverse_difference(values, restored, self.beyond)
+        """Return restored pixels in the result's dtype."""
+        rows, columns, before, change = changed
         pixels = before.astype(np.float64)
         colors = without_alpha(pixels)
-        mode, coding = self.prepared.decision.colors, self.prepared.decision.coding
-        changed = from_planes(colors, change, mode)
-        if samples and self.chroma:
-            cells = self.chroma.sample_window(rows, columns, 1)
-            moved = samples.take(cells[0]) - self.chroma.read(self.plane, *cells)
-            moved = self.chroma.upsample(moved, rows, columns)
-            changed = add_chroma(changed, moved)
-        if coding and self.prepared.decision.consistency:
-            height, width = self.base.shape[1:3]
-            missing = coding.missing(rows, height, 0), coding.missing(columns, width, 1)
-            changed = project_colors_to_bounds(colors, changed, coding, missing)
-            if self.chroma:
-                changed = self.chroma.project_to_bounds(
-                    self.plane, changed, rows, columns
-                )
-        colors[...] = changed
-        result = to_dtype(pixels, self.dtype)
+        restored = from_planes(colors, change, self.runner.mode)
+        if self.jpeg:
+            if samples and self.jpeg.chroma:
+                cells = self.jpeg.chroma.sample_window(rows, columns, 1)
+                moved = self.jpeg.chroma.upsample(samples.take(cells[0]), rows, columns)
+                restored = add_chroma(restored, moved)
+            restored = self.jpeg.project(self.plane, colors, restored, rows, columns)
+        colors[...] = restored
+        result = to_dtype(pixels, self.source.dtype)
         if self.filled.found:
             original = self._original(rows, columns)
             result = np.where(np.isfinite(original), result, original)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ def average_over_dihedral(
     strips: Iterator[NDArray[np.float32]],
     length: int,
     step: int,
-    level: float,
+    level: float | Sequence[float],
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield the mean over eight flips and rotations, and before it empty rows.
 

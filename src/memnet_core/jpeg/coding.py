@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -156,19 +156,23 @@ def _scaled(standard: NDArray[np.int64], quality: int) -> NDArray[np.int64]:
     return np.clip((standard * scale + 50) // 100, 1, 255)
 
 
-def estimate_quality(table: Sequence[int]) -> QualityEstimate:
+def estimate_quality(
+    table: Sequence[int],
+    standard: Callable[[int], NDArray[np.int64]] = luminance_table,
+) -> QualityEstimate:
     """Estimate the JPEG quality of a quantization table.
 
     Parameters
     ----------
     table : sequence of int
-        The 64 luminance steps in natural order, which are those of the last
-        compression.
+        The 64 steps in natural order, which are those of the last compression.
+    standard : callable
+        Steps by quality: `luminance_table` or `chroma_table`.
     """
     steps = np.asarray(table, np.float64)
     misfits = [
-        float(np.mean(np.abs(steps - standard) / standard))
-        for standard in map(luminance_table, range(1, 101))
+        float(np.mean(np.abs(steps - expected) / expected))
+        for expected in map(standard, range(1, 101))
     ]
     best = int(np.argmin(misfits))
     return QualityEstimate(best + 1, misfits[best])

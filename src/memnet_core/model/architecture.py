@@ -42,6 +42,10 @@ class Architecture:
         Planes that are restored together: 1 for gray, 3 for color.
     level_map : bool
         Whether one more input plane holds the level of degradation.
+    chroma_level : bool
+        Whether a second level plane holds that of chroma, behind that of luminance, for
+        color JPEGs: their tables differ. Colors are R, G and B all the same: the first
+        and the last convolution are linear, so Y, Cb and Cr are but another basis.
     batch_norm : bool
         Whether BatchNorm precedes every ReLU, as in the paper. Without it τ is a plain
         ReLU: training and evaluation compute the same function, and the ReLU of a
@@ -51,8 +55,8 @@ class Architecture:
     ------
     ValueError
         If a count is smaller than 1, or beyond anything that can be computed, an
-        `image_channels` is neither 1 nor 3, or `fenet_norm` is set without
-        `batch_norm`.
+        `image_channels` is neither 1 nor 3, `fenet_norm` is set without `batch_norm`,
+        or `chroma_level` without three `image_channels` and a `level_map`.
     """
 
     memory_blocks: int = 6
@@ -66,6 +70,7 @@ class Architecture:
     image_channels: int = 1
     level_map: bool = False
     batch_norm: bool = True
+    chroma_level: bool = False
 
     def __post_init__(self) -> None:
         if self.fenet_norm and not self.batch_norm:
@@ -74,6 +79,8 @@ class Architecture:
             raise ValueError(
                 f"image_channels must be 1 or 3, not {self.image_channels}."
             )
+        if self.chroma_level and not (self.level_map and self.image_channels == 3):
+            raise ValueError("chroma_level needs level_map and image_channels 3.")
         for name, most in _LARGEST.items():
             if getattr(self, name) < 1:
                 raise ValueError(
@@ -90,9 +97,14 @@ class Architecture:
         return 1 + self.memory_blocks * (2 * self.recursions + 1) + 1
 
     @property
+    def level_planes(self) -> int:
+        """Number of planes that hold levels, 0 to 2."""
+        return self.level_map + self.chroma_level
+
+    @property
     def input_channels(self) -> int:
-        """Number of planes the network sees: those of the image, and the level's."""
-        return self.image_channels + self.level_map
+        """Number of planes fed to the network: those of the image, then the levels."""
+        return self.image_channels + self.level_planes
 
     @property
     def predictions(self) -> int:

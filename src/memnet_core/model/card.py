@@ -21,7 +21,12 @@ from memnet_core.tasks import TASKS, Grain, Levels
 
 __all__ = ["Card", "CurvePoint", "Score", "TrainingSummary"]
 
-_EARLIER_FILES = {"image_channels": 1, "level_map": False, "batch_norm": True}
+_EARLIER_FILES = {
+    "image_channels": 1,
+    "level_map": False,
+    "batch_norm": True,
+    "chroma_level": False,
+}
 """Defaults for files written before these fields existed."""
 Text = Annotated[str, Field(max_length=100_000)]
 Number = Annotated[int, Field(ge=0, lt=2**63)]

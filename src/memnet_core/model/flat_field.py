@@ -183,15 +183,14 @@ def _standing_for(levels: Levels) -> list[float]:
 def _flat(
     model: MemNet, brightness: Tensor, level_map_value: float, side: int | None = None
 ) -> Tensor:
-    """Return flat images, by default of one cell, with the level's plane behind."""
+    """Return flat images, by default of one cell, with the planes of levels behind."""
     architecture = model.architecture
     side = side or architecture.unshuffle
     image = brightness[:, None, None, None].expand(
         -1, architecture.image_channels, side, side
     )
-    if not architecture.level_map:
-        return image.clone()
-    level = torch.full((len(brightness), 1, side, side), level_map_value)
+    planes = architecture.level_planes
+    level = torch.full((len(brightness), planes, side, side), level_map_value)
     return torch.cat([image, level], dim=1)
 
 

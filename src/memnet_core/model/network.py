@@ -210,7 +210,8 @@ class MemNet(nn.Module):
         ----------
         x : Tensor
             Shape (N, C, H, W), values in [0, 1]: the planes of the images, and behind
-            them, for a network with a level map, that of the level.
+            them, for a network with a level map, that of the level, or those of
+            luminance and chroma.
         exit_block : int, optional
             Stop after memory block m = 1..M-1 and return y_m as the output; M, like
             None, gives y.

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from memnet_core.errors import LevelError
-from memnet_core.jpeg.coding import _WELL_FITTING, estimate_quality
+from memnet_core.jpeg.coding import (
+    _WELL_FITTING,
+    chroma_table,
+    estimate_quality,
+    luminance_table,
+)
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
 
 if TYPE_CHECKING:
@@ -120,24 +125,34 @@ def draw_whole_chroma(rng: np.random.Generator) -> bool:
 
 
 def jpeg(
-    pixels: NDArray[np.uint8], quality: int, *, subsampled: bool = True
+    pixels: NDArray[np.uint8],
+    quality: int,
+    *,
+    subsampled: bool = True,
+    chroma_quality: int | None = None,
 ) -> NDArray[np.uint8]:
     """Compress and decompress as baseline JPEG (libjpeg, islow DCT).
 
     Parameters
     ----------
-    pixels, quality, subsampled
+    pixels, quality, subsampled, chroma_quality
         As for `jpeg_file`.
     """
     from PIL import Image
 
-    file = io.BytesIO(jpeg_file(pixels, quality, subsampled=subsampled))
+    file = io.BytesIO(
+        jpeg_file(pixels, quality, subsampled=subsampled, chroma_quality=chroma_quality)
+    )
     with Image.open(file) as image:
         return np.asarray(image)
 
 
 def jpeg_file(
-    pixels: NDArray[np.uint8], quality: int, *, subsampled: bool = True
+    pixels: NDArray[np.uint8],
+    quality: int,
+    *,
+    subsampled: bool = True,
+    chroma_quality: int | None = None,
 ) -> bytes:
     """Return pixels as the content of a baseline JPEG file.
 
@@ -149,10 +164,17 @@ def jpeg_file(
         Quality 1 to 100 on the scale of libjpeg and MATLAB's ``imwrite``.
     subsampled : bool
         Whether the chroma of colors keeps one sample of 2×2 (4:2:0), as most do.
+    chroma_quality : int, optional
+        Quality of the table for chroma; `quality` by default.
     """
     from PIL import Image
 
     buffer = io.BytesIO()
     chroma = "4:2:0" if subsampled else "4:4:4"
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=chroma)
+    if chroma_quality in (None, quality):
+        settings: dict[str, Any] = {"quality": quality}
+    else:
+        tables = luminance_table(quality), chroma_table(chroma_quality)
+        settings = {"qtables": [table.tolist() for table in tables]}
+    Image.fromarray(pixels).save(buffer, "JPEG", subsampling=chroma, **settings)
     return buffer.getvalue()

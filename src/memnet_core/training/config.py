@@ -280,6 +280,13 @@ class TrainingConfig(BaseModel):
             raise ValueError("noise: all is for the task denoise and clean images")
         if self.noise == "all" and (self.grain == "correlated" or self.stride):
             raise ValueError("noise: all has no grain, and no patches on a grid")
+        if self.architecture.chroma_level and (
+            self.task != "deblock" or not self.data or self.stride
+        ):
+            raise ValueError(
+                "a chroma_level is for the task deblock, clean images, and patches "
+                "that are drawn"
+            )
         if self.history_share and (self.task != "deblock" or not self.data):
             raise ValueError("only JPEGs made of clean images have a history_share")
         shares = self.plain_share, self.dim_share, self.border_share

@@ -282,7 +282,8 @@ def _own(path: Path, config: TrainingConfig, device: torch.device) -> Teacher:
 
     def restore(planes: Tensor, values: Tensor) -> Tensor:
         if card.architecture.level_map:
-            planes = torch.cat([planes, values.expand_as(planes[:, :1])], 1)
+            maps = values[:, : card.architecture.level_planes]
+            planes = torch.cat([planes, maps.expand(-1, -1, *planes.shape[2:])], 1)
         return model(planes).output  # type: ignore[no-any-return]
 
     return Teacher(restore)

@@ -114,9 +114,9 @@ class Validation:
             values = []
             for degraded, clean, told in pairs:
                 planes = network_planes(degraded)[None]
-                if model.architecture.level_map:
-                    level = torch.full_like(planes[:, :1], told)
-                    planes = torch.cat([planes, level], 1)
+                levels = [torch.full_like(planes[:, :1], told)]
+                levels *= model.architecture.level_planes
+                planes = torch.cat([planes, *levels], 1)
                 with _memory_sizes(model) as sizes:
                     prediction = model(planes.to(self._device))
                 image = _pixels(prediction.output, clean)

@@ -48,6 +48,7 @@ def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
         recursions=architecture.recursions,
         level_map=architecture.level_map,
         image_channels=architecture.image_channels,
+        chroma_level=architecture.chroma_level,
     )
     if (
         same != architecture
@@ -55,6 +56,7 @@ def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
         or old.recursions > architecture.recursions
         or old.level_map > architecture.level_map
         or old.image_channels > architecture.image_channels
+        or old.chroma_level > architecture.chroma_level
     ):
         raise TrainingError(
             "A run starts from a model of its own architecture, or one with fewer "
@@ -89,8 +91,9 @@ def _grow_input(model: MemNet, larger: MemNet) -> None:
     contrast = torch.randn_like(shared) * weight[:, :image].std()
     contrast -= contrast.mean(1, keepdim=True)
     target[:, : colors * image] = (shared + contrast).flatten(1, 2)
-    if old.level_map:
-        target[:, -cells:] = weight[:, image:]
+    # A level of chroma comes last, and is the one that is new.
+    levels = slice(colors * image, colors * image + old.level_planes * cells)
+    target[:, levels] = weight[:, image:]
     assert model.fenet.bias is not None
     assert larger.fenet.bias is not None
     larger.fenet.bias.copy_(model.fenet.bias)
@@ -102,8 +105,7 @@ def _grow_input(model: MemNet, larger: MemNet) -> None:
             goals[name].copy_(tensor)
             continue
         goals[name][: colors * image] = tensor[:image].repeat(colors)
-        if old.level_map:
-            goals[name][-cells:] = tensor[image:]
+        goals[name][levels] = tensor[image:]
 
 
 def _repeat_output(source: nn.Conv2d, target: nn.Conv2d) -> None:
@@ -156,6 +158,7 @@ def _shape(architecture: Architecture) -> str:
             ("short_term", "short-term"),
             ("fenet_norm", "normalized FENet"),
             ("level_map", "level map"),
+            ("chroma_level", "level of chroma"),
             ("batch_norm", "BatchNorm"),
         )
         if getattr(architecture, name)

@@ -39,7 +39,7 @@ def stub_engine() -> Callable[..., Engine]:
             self,
             strips: Iterable[NDArray[np.float32]],
             height: int,
-            level: float | None = None,
+            level: Any = None,
         ) -> Iterator[NDArray[np.float32]]:
             planes = np.concatenate(list(strips), axis=2)
             assert planes.shape[2] == height

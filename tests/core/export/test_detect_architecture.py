@@ -30,6 +30,12 @@ LEVELS = Levels.listed(2, 3, 4)
     [
         {},
         {"unshuffle": 2, "image_channels": 3, "level_map": True},
+        {
+            "unshuffle": 2,
+            "image_channels": 3,
+            "level_map": True,
+            "chroma_level": True,
+        },
         {"unshuffle": 3},
         {"long_term": False, "fenet_norm": True},
         {"short_term": False, "multi_supervised": False},

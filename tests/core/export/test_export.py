@@ -48,6 +48,7 @@ SHAPES: list[dict[str, Any]] = [
     {"long_term": False, "short_term": False, "multi_supervised": False},
     {"long_term": False, "level_map": True},
     {"unshuffle": 2, "level_map": True, "batch_norm": False},
+    {"unshuffle": 2, "image_channels": 3, "level_map": True, "chroma_level": True},
 ]
 PLANE = 0.4
 
@@ -65,8 +66,8 @@ def card(architecture: Architecture, task: str = "denoise") -> Card:
 
 
 def expected(network: MemNet, x: Tensor) -> NDArray[np.float32]:
-    if network.architecture.level_map:
-        x = torch.cat([x, torch.full_like(x[:, :1], PLANE)], 1)
+    levels = [torch.full_like(x[:, :1], PLANE)] * network.architecture.level_planes
+    x = torch.cat([x, *levels], 1)
     with torch.inference_mode():
         restored: NDArray[np.float32] = network(x).output.numpy()
     return restored
@@ -122,6 +123,7 @@ def test_files_compute_what_our_network_does_at_any_size(
         assert found == pytest.approx(expected(network, x), abs=TOLERANCE)
 
 
+@pytest.mark.parametrize("chroma_level", [False, True])
 @pytest.mark.parametrize("side", [1, 12], ids=["number", "map"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_level_that_is_not_fixed_is_a_second_input(
@@ -130,11 +132,18 @@ def test_level_that_is_not_fixed_is_a_second_input(
     tmp_path: Path,
     kind: str,
     side: int,
+    chroma_level: bool,
 ) -> None:
     network = random_network(
-        **SHAPE, unshuffle=2, image_channels=3, level_map=True, batch_norm=False
+        **SHAPE,
+        unshuffle=2,
+        image_channels=3,
+        level_map=True,
+        chroma_level=chroma_level,
+        batch_norm=False,
     )
-    x, level = random_planes(2, 3, 12, 12), random_planes(2, 1, side, side)
+    planes = 1 + chroma_level
+    x, level = random_planes(2, 3, 12, 12), random_planes(2, planes, side, side)
     found = write_and_run(
         kind,
         ExportableMemNet(network),
@@ -143,7 +152,9 @@ def test_level_that_is_not_fixed_is_a_second_input(
         level.numpy(),
     )
     with torch.inference_mode():
-        ours = network(torch.cat([x, level.expand(2, 1, 12, 12)], 1)).output.numpy()
+        ours = network(
+            torch.cat([x, level.expand(2, planes, 12, 12)], 1)
+        ).output.numpy()
     assert found == pytest.approx(ours, abs=TOLERANCE)
 
 

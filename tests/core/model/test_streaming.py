@@ -35,6 +35,16 @@ ARCHITECTURES = {
     "color": Architecture(
         memory_blocks=2, recursions=1, channels=16, image_channels=3, level_map=True
     ),
+    "chroma": Architecture(
+        memory_blocks=2,
+        recursions=1,
+        channels=8,
+        unshuffle=2,
+        image_channels=3,
+        level_map=True,
+        chroma_level=True,
+        batch_norm=False,
+    ),
     "level": Architecture(
         memory_blocks=1, recursions=2, channels=4, unshuffle=3, level_map=True
     ),
@@ -117,7 +127,7 @@ def test_lines_stream(
     torch.testing.assert_close(restored, expected, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", ["color", "level"])
+@pytest.mark.parametrize("name", ["color", "chroma", "level"])
 @pytest.mark.parametrize("images", [1, 2])
 def test_planes_of_colors_and_of_the_level_are_used(
     tiny_model: Callable[[Architecture], MemNet],

@@ -10,9 +10,14 @@ import pytest
 from PIL import Image
 
 from memnet_core.errors import LevelError
-from memnet_core.jpeg.coding import QualityEstimate, estimate_quality, luminance_table
+from memnet_core.jpeg.coding import (
+    QualityEstimate,
+    chroma_table,
+    estimate_quality,
+    luminance_table,
+)
 from memnet_core.tasks import TASKS, LevelFound, Levels
-from memnet_core.tasks.deblock import jpeg
+from memnet_core.tasks.deblock import jpeg, jpeg_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +70,16 @@ def test_jpeg_keeps_shape_and_type(shape: tuple[int, int]) -> None:
     assert compressed.shape == shape
     assert compressed.dtype == np.uint8
     np.testing.assert_array_equal(plane, before)
+
+
+def test_jpeg_file_has_tables_of_both_qualities() -> None:
+    pixels = np.stack([smooth_plane(32, 32)] * 3, axis=-1)
+    for chroma_quality in (None, 90):
+        content = jpeg_file(pixels, 20, chroma_quality=chroma_quality)
+        with Image.open(io.BytesIO(content)) as image:
+            tables = image.quantization  # type: ignore[attr-defined]
+        assert list(tables[0]) == luminance_table(20).tolist()
+        assert list(tables[1]) == chroma_table(chroma_quality or 20).tolist()
 
 
 def test_jpeg_errs_less_the_higher_the_quality() -> None:

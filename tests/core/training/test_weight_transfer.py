@@ -95,6 +95,17 @@ def test_network_for_color_makes_of_gray_pictures_what_the_one_for_gray_does(
     torch.testing.assert_close(found, expected.expand_as(found), rtol=0, atol=1e-5)
 
 
+def test_level_of_chroma_that_is_new_changes_nothing_at_first(
+    random_network: Callable[..., MemNet],
+) -> None:
+    shape = replace(SMALL, unshuffle=2, image_channels=3, level_map=True)
+    model = random_network(**asdict(shape)).eval().double()
+    larger = expand_model(model, replace(shape, chroma_level=True)).eval().double()
+    x = torch.rand(2, 5, 10, 12, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(larger(x).output, model(x[:, :4]).output)
+
+
 def test_network_for_color_sees_colors_that_are_equally_bright(
     random_network: Callable[..., MemNet],
 ) -> None:

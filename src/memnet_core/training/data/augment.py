@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from memnet_core.image_ops.color import full_range_luminance
 from memnet_core.training.data.synthetic_pictures import synthetic_crop
 
 if TYPE_CHECKING:
@@ -37,17 +38,25 @@ class SyntheticAugment(NamedTuple):
         Lookup table of its gray levels.
     is_plain : bool
         Whether the patch is flat, saturated or synthetic.
+    is_gray : bool
+        Whether colors become gray, so that chroma is neutral.
     """
 
     picture: NDArray[np.uint8] | None = None
     table: NDArray[np.uint8] | None = None
     is_plain: bool = False
+    is_gray: bool = False
 
     def of(self, plane: NDArray[Any]) -> NDArray[Any]:
         """Apply the augmentation to a photograph, shape (H, W) or (H, W, 3)."""
         if self.picture is not None:
-            return self.picture
-        return plane if self.table is None else self.table[plane]
+            plane = self.picture
+        elif self.table is not None:
+            plane = self.table[plane]
+        if not self.is_gray:
+            return plane
+        gray = np.rint(full_range_luminance(plane.astype(np.float64)))
+        return np.repeat(gray[..., None], 3, axis=-1).astype(plane.dtype)
 
 
 def draw_variety(

@@ -50,6 +50,7 @@ __all__ = [
     "add_noise",
     "bicubic",
     "compress_twice",
+    "compressed",
     "correlated_noise",
     "gaussian_noise",
     "jpeg",
@@ -242,6 +243,7 @@ def jpeg(
     pixels: Tensor,
     qualities: Sequence[int],
     whole_chroma: Sequence[bool] | None = None,
+    chroma_qualities: Sequence[int] | None = None,
 ) -> Tensor:
     """Compress and decompress as baseline JPEG.
 
@@ -259,6 +261,8 @@ def jpeg(
         N qualities from 1 to 100.
     whole_chroma : sequence of bool, optional
         Which of the N keep all samples of chroma (4:4:4); by default none do (4:2:0).
+    chroma_qualities : sequence of int, optional
+        N qualities of the tables for chroma; `qualities` by default.
     """
     luminance = _steps(luminance_table, qualities, pixels.device)
     if pixels.shape[1] == 1:
@@ -269,7 +273,7 @@ def jpeg(
     y, cb, cr = (_weighted(padded, *row) for row in _TO_YCC)
     y = _coded(y, luminance)
     chroma = torch.cat([cb, cr], 1)
-    steps = _steps(chroma_table, qualities, pixels.device)
+    steps = _steps(chroma_table, chroma_qualities or qualities, pixels.device)
     whole = np.zeros(len(pixels), np.bool_) if whole_chroma is None else whole_chroma
     kinds = [np.flatnonzero(whole), np.flatnonzero(np.logical_not(whole))]
     decoded = []
@@ -446,9 +450,35 @@ def _compressed(
     rngs: Sequence[np.random.Generator],
     generator: torch.Generator,
 ) -> Tensor:
+    return compressed(pixels, levels, rngs)
+
+
+def compressed(
+    pixels: Tensor,
+    levels: Sequence[float],
+    rngs: Sequence[np.random.Generator],
+    chroma_levels: Sequence[float] | None = None,
+) -> Tensor:
+    """Compress as `jpeg`, with all samples of chroma or a quarter of them.
+
+    Parameters
+    ----------
+    pixels : Tensor
+        Clean pixels of shape (N, 1 or 3, H, W) in [0, 255].
+    levels : sequence of float
+        N qualities.
+    rngs : sequence of numpy.random.Generator
+        N, which decide on the samples of chroma.
+    chroma_levels : sequence of float, optional
+        N qualities of chroma; `levels` by default.
+    """
     whole = [pixels.shape[1] == 3 and draw_whole_chroma(rng) for rng in rngs]
-    levels_of_255 = pixels.round().clamp(0, 255)
-    return jpeg(levels_of_255, [round(level) for level in levels], whole)
+    whole_levels = pixels.round().clamp(0, 255)
+    qualities, of_chroma = (
+        None if values is None else [round(value) for value in values]
+        for values in (levels, chroma_levels)
+    )
+    return jpeg(whole_levels, qualities or [], whole, of_chroma)
 
 
 DEGRADATIONS: dict[type[Task], Degradation] = {

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from memnet_core.errors import TrainingError
+from memnet_core.jpeg.dct_bounds import TO_YCC
 from memnet_core.noise.synthesis import draw_noise
 from memnet_core.training.data.gpu_degradations import (
     DEGRADATIONS,
     add_noise,
     compress_twice,
+    compressed,
     shrunk,
     to_device_async,
     windows,
@@ -137,11 +139,11 @@ class DevicePatches(RandomPatches):
             groups.setdefault(alike, []).append(number)
         return [groups[key] for key in sorted(groups)]
 
-    def _with_levels(self, degraded: Tensor, told: Sequence[float | None]) -> Tensor:
+    def _with_levels(self, degraded: Tensor, told: Sequence[list[float]]) -> Tensor:
         """Append the level plane, if the network has one."""
         if not self._level_map:
             return degraded
-        values = [value or 0.0 for value in told]
+        values = [value[0] if value else 0.0 for value in told]
         plane = to_device_async(_column(values), self._device).expand_as(
             degraded[:, :1]
         )
@@ -162,9 +164,8 @@ class DevicePatches(RandomPatches):
         region = region[..., rows, columns]
         at = to_device_async(np.array([sample.start for sample in drawn]), self._device)
         clean = windows(region, at, (patch, patch))
-        values = to_device_async(
-            _column([*map(self._task.level_map_value, levels)]), self._device
-        )
+        values = np.array([self._level_values(s) for s in drawn], np.float32)
+        maps = to_device_async(values[..., None, None], self._device)
         taught = [not variety.is_plain for variety in varieties]
         if self._all_noise:
             noises = [*map(draw_noise, levels, rngs)]
@@ -174,16 +175,21 @@ class DevicePatches(RandomPatches):
         elif histories := [sample.history for sample in drawn if sample.history]:
             pair = compress_twice(region, [*map(round, levels)], histories)
             seen, clean = (windows(planes, at, (patch, patch)) for planes in pair)
-            told = values.expand_as(seen[:, :1])
+            told = maps.expand(-1, -1, patch, patch)
             taught = [False] * len(levels)
         else:
-            degrade = DEGRADATIONS[type(self._task)]
-            seen = windows(degrade(region, levels, rngs, generator), at, (patch, patch))
-            told = values.expand_as(seen[:, :1])
+            if self._chroma_level:
+                chroma_levels = [sample.chroma_level for sample in drawn]
+                degraded = compressed(region, levels, rngs, chroma_levels)
+            else:
+                degrade = DEGRADATIONS[type(self._task)]
+                degraded = degrade(region, levels, rngs, generator)
+            seen = windows(degraded, at, (patch, patch))
+            told = maps.expand(-1, -1, patch, patch)
         if self._teachers and any(taught):
             teacher = self._teachers[self._task.scale(levels[0])]
             these = to_device_async(np.flatnonzero(taught), self._device)
-            answer = _answered(teacher, region[these], seen[these], values[these])
+            answer = _answered(teacher, region[these], seen[these], maps[these])
             if teacher.scale > 1:
                 answer = windows(answer, at[these], (patch, patch))
             clean[these] = clean[these].lerp(answer, self._share)
@@ -260,4 +266,9 @@ def _varied(region: Tensor, varieties: Sequence[SyntheticAugment]) -> Tensor:
         tones = to_device_async(np.stack([*tables.values()]), device).float()
         old = region[numbers]
         region[numbers] = tones.gather(1, old.flatten(1).long()).view_as(old)
+    if grays := [n for n, v in enumerate(varieties) if v.is_gray]:
+        numbers = to_device_async(np.array(grays), device)
+        weights = torch.from_numpy(TO_YCC[0]).to(region)
+        gray = torch.einsum("c,nchw->nhw", weights, region[numbers]).round()
+        region[numbers] = gray[:, None].expand(-1, 3, -1, -1)
     return region

@@ -11,11 +11,13 @@ import torch
 
 from memnet_core.image_ops.resize import modcrop
 from memnet_core.noise.synthesis import add_noise, draw_noise
+from memnet_core.tasks import find_task
+from memnet_core.tasks.deblock import draw_whole_chroma, jpeg
 from memnet_core.training.data.augment import SyntheticAugment, draw_variety
 from memnet_core.training.data.jpeg_histories import compress_twice, draw_history
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
     from memnet_core.training.data.images import TrainingImages
     from memnet_core.training.data.jpeg_histories import JpegHistory
 
-    Patch = tuple[NDArray[Any], NDArray[Any], float | NDArray[Any] | None]
-    """Degraded, clean, and what the level's plane holds, if there is one: a number, or
-    one for each pixel."""
+    Patch = tuple[NDArray[Any], NDArray[Any], Sequence[float | NDArray[Any]]]
+    """Degraded, clean, and what the planes of levels hold: a number each, or one for
+    each pixel."""
 
 __all__ = [
     "GridPatches",
@@ -43,6 +45,14 @@ __all__ = [
 
 _BORDERS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
 """Sides and corners of a picture: before, at neither border, behind."""
+
+
+_GRAY_SHARE = 0.15
+"""Patches with neutral chroma for a network with chroma, which restores gray JPEGs."""
+
+_OTHER_CHROMA_SHARE = 0.2
+"""Patches whose chroma has another quality than luminance: programs with tables of
+their own differ in it by far."""
 
 
 class PatchLocation(NamedTuple):
@@ -82,6 +92,8 @@ class Sample(NamedTuple):
         all of it, unless the patch is at the border.
     start : (int, int)
         Row and column in the frame at which the patch begins.
+    chroma_level : float
+        Level of chroma, for a network that is told it.
     history : JpegHistory, optional
         Processing after the first JPEG compression.
     """
@@ -90,6 +102,7 @@ class Sample(NamedTuple):
     variety: SyntheticAugment
     frame: tuple[tuple[int, int], tuple[int, int]]
     start: tuple[int, int]
+    chroma_level: float
     history: JpegHistory | None = None
 
 
@@ -124,7 +137,7 @@ class Sampler(Protocol):
         -------
         degraded, clean : Tensor
             Each of shape (N, C, patch, patch), values in [0, 1]; for a network with a
-            level map the degraded ones have the level's plane behind their own.
+            level map the degraded ones have the planes of levels behind their own.
         """
         ...
 
@@ -171,6 +184,7 @@ class RandomPatches:
         self._seed = config.seed
         self._paired = images.degraded is not None
         self._level_map = config.architecture.level_map
+        self._chroma_level = config.architecture.chroma_level
         self._all_noise = config.noise == "all"
         self._plain_share = config.plain_share
         self._dim_share = config.dim_share
@@ -218,14 +232,24 @@ class RandomPatches:
         clean = sample.variety.of(clean)[rows, columns]
         if self._all_noise:
             degraded, deviation = add_noise(clean, draw_noise(level, rng), rng)
-            return degraded, clean, deviation / 255 if self._level_map else None
+            return degraded, clean, [deviation / 255] if self._level_map else []
         if sample.history:
             whole = compress_twice(clean, round(level), sample.history)
             window = tuple(slice(s, s + patch) for s in sample.start)
             pair = whole[0][window], whole[1][window]
+        elif self._chroma_level:
+            pair = compressed_window(
+                clean, sample.start, patch, (level, sample.chroma_level), rng
+            )
         else:
             pair = degraded_window(clean, sample.start, patch, self._task, level, rng)
-        return *pair, self._task.level_map_value(level) if self._level_map else None
+        return *pair, self._level_values(sample)
+
+    def _level_values(self, sample: Sample) -> list[float]:
+        """Return what the planes of levels hold."""
+        levels = [sample.place.level, sample.chroma_level]
+        planes = self._level_map + self._chroma_level
+        return [self._task.level_map_value(level) for level in levels[:planes]]
 
     def _place(self, patch: int, rng: np.random.Generator) -> PatchLocation:
         """Draw where a sample comes from."""
@@ -239,10 +263,10 @@ class RandomPatches:
         )
         return PatchLocation(image, level, top, left, side, int(rng.integers(8)))
 
-    def _told(self, image: int) -> float | None:
+    def _told(self, image: int) -> list[float]:
         """Return what the level's plane holds for a pair, if there is one."""
         levels = self._image_levels
-        return self._task.level_map_value(levels[image]) if levels else None
+        return [self._task.level_map_value(levels[image])] if levels else []
 
     def _variety(
         self, clean: NDArray[Any], side: int, rng: np.random.Generator
@@ -250,13 +274,15 @@ class RandomPatches:
         """Draw the augmentation of a square crop; only 8-bit images get one."""
         if clean.dtype != np.uint8:
             return SyntheticAugment()
-        return draw_variety(
+        variety = draw_variety(
             (side, side, *clean.shape[2:]),
             rng,
             plain=self._plain_share,
             dim=self._dim_share,
             studio=self._studio_share,
         )
+        is_gray = self._chroma_level and rng.random() < _GRAY_SHARE
+        return variety._replace(is_gray=is_gray)
 
     def _sample(
         self, place: PatchLocation, patch: int, rng: np.random.Generator
@@ -275,11 +301,17 @@ class RandomPatches:
                 frame[axis], begins[axis] = (start, place.side), 0
             elif border > 0 and (start + patch) % multiple == 0:
                 frame[axis] = (0, start + patch)
-        sample = Sample(place, variety, (frame[0], frame[1]), (begins[0], begins[1]))
+        chroma_level = place.level
+        if self._chroma_level and rng.random() < _OTHER_CHROMA_SHARE:
+            chroma_level = self._task.draw_level(self._levels, rng)
+        sample = Sample(
+            place, variety, (frame[0], frame[1]), (begins[0], begins[1]), chroma_level
+        )
         if self._history_share and rng.random() < self._history_share:
             is_color = self._pairs[place.image][0].ndim == 3
             history = draw_history(round(place.level), is_color, rng)
-            return sample._replace(history=history)
+            if history:
+                return sample._replace(history=history, chroma_level=place.level)
         return sample
 
     def _start(self, level: float, rng: np.random.Generator) -> tuple[int, int]:
@@ -369,7 +401,8 @@ class GridPatches:
         row, column = divmod(position, int(self._positions(turned)[1]))
         start = (row * self._stride, column * self._stride)
         pair = degraded_window(turned, start, self._patch, self._task, level, rng)
-        return *pair, self._task.level_map_value(level) if self._level_map else None
+        told = [self._task.level_map_value(level)] if self._level_map else []
+        return *pair, told
 
     def _positions(self, plane: NDArray[Any]) -> NDArray[np.int64]:
         """Return the rows and columns of the grid on what every scale leaves."""
@@ -402,14 +435,51 @@ def degraded_window(
     task, level, rng
         How it is degraded; see `memnet_core.tasks.Task.degrade`.
     """
+    region, window = _degraded_region(plane, start, patch, task, level)
+    return task.degrade(region, level, rng)[window], region[window]
+
+
+def compressed_window(
+    plane: NDArray[Any],
+    start: tuple[int, int],
+    patch: int,
+    levels: tuple[float, float],
+    rng: np.random.Generator,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return a patch of a color JPEG, and of what it was made of.
+
+    Parameters
+    ----------
+    plane, start, patch
+        As for `degraded_window`.
+    levels : (float, float)
+        Quality of luminance and of chroma.
+    rng : numpy.random.Generator
+        Decides on the sampling of chroma.
+    """
+    quality, chroma_quality = map(round, levels)
+    task = find_task("deblock")
+    region, window = _degraded_region(plane, start, patch, task, quality)
+    compressed = jpeg(
+        np.clip(np.rint(region), 0, 255).astype(np.uint8),
+        quality,
+        subsampled=not draw_whole_chroma(rng),
+        chroma_quality=chroma_quality,
+    )
+    return compressed.astype(np.float64)[window], region[window]
+
+
+def _degraded_region(
+    plane: NDArray[Any], start: tuple[int, int], patch: int, task: Task, level: float
+) -> tuple[NDArray[Any], tuple[slice, slice]]:
+    """Return the part of a plane that a patch depends on, and where the patch is."""
     period, margin = task.period(level), task.receptive_margin(level)
     whole = modcrop(plane, task.multiple(level))
     firsts = [max(0, (s - margin) // period * period) for s in start]
     ends = [-(-(s + patch + margin) // period) * period for s in start]
     region = np.ascontiguousarray(whole[firsts[0] : ends[0], firsts[1] : ends[1]])
     top, left = (s - first for s, first in zip(start, firsts, strict=True))
-    window = np.s_[top : top + patch, left : left + patch]
-    return task.degrade(region, level, rng)[window], region[window]
+    return region, (slice(top, top + patch), slice(left, left + patch))
 
 
 def _turned(plane: NDArray[Any], turn: int) -> NDArray[Any]:
@@ -421,9 +491,9 @@ def _turned(plane: NDArray[Any], turn: int) -> NDArray[Any]:
 def _stacked(patches: Iterable[Patch]) -> _Batch:
     degraded, clean, levels = zip(*patches, strict=True)
     planes = _planes(degraded)
-    if levels[0] is not None:
-        size = planes.shape[-2:]
-        maps = [np.broadcast_to(np.asarray(v, np.float32), size) for v in levels]
+    size = planes.shape[-2:]
+    for plane in zip(*levels, strict=True):
+        maps = [np.broadcast_to(np.asarray(v, np.float32), size) for v in plane]
         planes = torch.cat([planes, torch.from_numpy(np.stack(maps)[:, None])], 1)
     return planes, _planes(clean)
 

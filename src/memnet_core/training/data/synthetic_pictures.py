@@ -104,10 +104,16 @@ def _ground_and_ink(rng: np.random.Generator) -> tuple[Color, Color]:
         return white, black
     if kind < 0.55:
         return black, white
-    ground, ink = _color(rng), _color(rng)
+    ground = _color(rng)
+    return ground, _ink_on(ground, rng)
+
+
+def _ink_on(ground: Color, rng: np.random.Generator) -> Color:
+    """Return a color that differs from the ground, so that text can be read."""
+    ink = _color(rng)
     while max(abs(g - i) for g, i in zip(ground, ink, strict=True)) < 50:
         ink = _color(rng)
-    return ground, ink
+    return ink
 
 
 def _words(rng: np.random.Generator, count: int) -> str:
@@ -169,7 +175,7 @@ def _text(rng: np.random.Generator) -> NDArray[np.uint8]:
         size = int(rng.choice(_SIZES))
         height = min(SIDE - top, int(size * rng.integers(2, 7)))
         left = int(rng.integers(0, 24))
-        shown = ink if rng.random() < 0.8 else _ground_and_ink(rng)[1]
+        shown = ink if rng.random() < 0.6 else _ink_on(ground, rng)
         _write(picture, (left, top, SIDE, top + height), size, shown, rng)
         top += height + int(rng.integers(0, 16))
     return np.asarray(picture)

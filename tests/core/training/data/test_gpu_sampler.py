@@ -76,6 +76,24 @@ def test_samples_are_those_of_the_cpu(
             assert 255 * float((degraded - clean_of(clean, degraded)).std()) > 3
 
 
+@pytest.mark.parametrize("history_share", [0.0, 0.5])
+def test_samples_for_chroma_of_its_own_level_are_those_of_the_cpu(
+    make_config: Make, history_share: float
+) -> None:
+    config = make_config(
+        architecture=COLOR | {"chroma_level": True},
+        history_share=history_share,
+        phases=[{"until": 1, "patch": 32, "batch": 32}],
+    )
+    images = TrainingImages([picture(96, 120, 3), picture(128, 96, 3)])
+    one_by_one, together = both(config, images)
+    expected, clean = one_by_one.batch(0, 32, range(32))
+    degraded, same = together.batch(0, 32, range(32))
+    torch.testing.assert_close(same, clean, rtol=0, atol=1e-3)
+    assert degraded[:, 3:].equal(expected[:, 3:])
+    assert float(255 * (degraded - expected).abs().mean()) < 0.15
+
+
 def clean_of(clean: torch.Tensor, degraded: torch.Tensor) -> torch.Tensor:
     return torch.cat([clean, degraded[:, -1:]], 1)
 

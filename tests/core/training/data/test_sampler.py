@@ -296,6 +296,30 @@ def test_level_map_holds_the_value_of_the_level(
     assert without.equal(degraded[:, :1])
 
 
+def test_chroma_has_a_level_of_its_own_and_gray_pictures_none(
+    make_config: Make,
+) -> None:
+    config = make_config(
+        architecture={
+            "unshuffle": 1,
+            "level_map": True,
+            "image_channels": 3,
+            "chroma_level": True,
+        },
+        phases=[{"until": 1, "patch": 32, "batch": 8}],
+    )
+    images = TrainingImages([np.stack([noise(80, 80)] * 3, -1) // [1, 2, 3]])
+    images.clean[0] = images.clean[0].astype(np.uint8)
+    degraded, clean = make_sampler(config, images).batch(0, 32, range(200))
+    assert degraded.shape == (200, 5, 32, 32)
+    levels = degraded[:, 3:, 0, 0]
+    assert 0.1 < float((levels[:, 0] != levels[:, 1]).float().mean()) < 0.3
+    neutral = (clean[:, 0] == clean[:, 1]).all(-1).all(-1)
+    assert 0.05 < float(neutral.float().mean()) < 0.3
+    # A gray picture stays gray as a JPEG.
+    assert degraded[neutral, 0].equal(degraded[neutral, 2])
+
+
 def test_half_of_the_patches_are_in_studio_range_where_both_are_learned(
     make_config: Make,
 ) -> None:
