@@ -12,9 +12,9 @@ from memnet_core.errors import ImageError, SettingRef, UsageError
 from memnet_core.inference.noise_choice import (
     check_noise,
     is_poisson_gaussian,
-    mean_level,
     noise_of,
 )
+from memnet_core.inference.noise_map import NoiseCurve, Readings, readings_of
 from memnet_core.inference.scaling import (
     AnscombeScaling,
     LinearScaling,
@@ -22,14 +22,16 @@ from memnet_core.inference.scaling import (
     scaling_of,
     stabilized_of,
 )
-from memnet_core.noise.correlation import Grain
+from memnet_core.noise.file import shipped_noise_network
 from memnet_core.sources.frame_average import TemporalAverage, neighbors
 from memnet_core.sources.hot_pixels import HotPixelsRemoved, replaced
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 from memnet_core.sources.wrappers import NaNFilled
-from memnet_core.tasks import LevelFound, NoiseFound, estimate_correlation, find_task
+from memnet_core.tasks import LevelFound, find_task
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from memnet_core.inference.settings import RestoreOptions
@@ -45,8 +47,15 @@ _AVERAGED = 3
 _JUDGED = 1024
 """Values from which on what they spread over says something of their noise."""
 
-_ALIKE = 1.5
-"""Factor that a σ which is given and one that is found may differ by."""
+_READ_PIXELS = 1_000_000
+"""Pixels of a channel whose noise is read by the network."""
+
+_TIED, _OFTEN = 10, 2
+"""Pixels at the highest value that indicate saturation, and how many times as many as
+at the next lower one."""
+
+_VARIES = 1.3
+"""Ratio of the strongest to the weakest noise from which on both are told."""
 
 
 class ChannelParams(BaseModel):
@@ -60,8 +69,13 @@ class ChannelParams(BaseModel):
         What becomes 0 and 1; None where every plane has its own.
     frames : float
         Planes in the means that the network sees; 1 where it sees single ones.
-    grain : str
-        Whether neighboring pixels share the noise.
+    curve : NoiseCurve, optional
+        Deviation of the noise by brightness, where it was measured and is told to the
+        network as a map.
+    is_shared : bool
+        Whether neighboring pixels were found to share the noise.
+    ceiling : float, optional
+        Value at which the image is saturated; no result exceeds it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,7 +83,9 @@ class ChannelParams(BaseModel):
     level: FiniteFloat
     scaling: Scaling | None
     frames: Annotated[FiniteFloat, Field(ge=1)] = 1.0
-    grain: Grain = "white"
+    curve: NoiseCurve | None = None
+    is_shared: bool = False
+    ceiling: FiniteFloat | None = None
 
     @property
     def is_stabilized(self) -> bool:
@@ -93,9 +109,9 @@ class SourceAnalysis:
     remarks: tuple[str, ...]
 
     @property
-    def grain(self) -> Grain:
-        """Grain of the noise: ``correlated`` if a channel's is, which serves all."""
-        return max((c.grain for c in self.channels), key=["white", "correlated"].index)
+    def is_mapped(self) -> bool:
+        """Whether the noise of a channel is told as a map, be it white or shared."""
+        return any(channel.curve for channel in self.channels)
 
     def strongest(self, task: Task) -> float:
         """Return the level of the channel that needs most."""
@@ -139,61 +155,120 @@ def _judged(
     source: PixelSource, channel: int, task: Task, settings: RestoreOptions
 ) -> tuple[ChannelParams, list[str]]:
     """Return level and scaling of a channel, and how they were found."""
-    remarks: list[str] = []
-    hot: list[str] = []
     planes = sampled_planes(source, channel)
     blocks = sampled_blocks(source, planes)
+    scaling = scaling_of(blocks, source.dtype, settings.value_range)
     line = noise_of(blocks, task, settings)
-    photons = bool(line and is_poisson_gaussian(line, blocks, source, settings))
+    read = None
+    if task.noisy and settings.level is None:
+        read = readings_of(shipped_noise_network(), _seen(source, planes, scaling))
+    shared = bool(read and line and read.is_shared(_finest(line, scaling)))
+    is_counted = line and is_poisson_gaussian(line, blocks, source, settings)
+    told: list[str] = []
+    if line and is_counted and (settings.noise != "auto" or not shared):
+        found, told = _counted(source, channel, planes, line, settings)
+    else:
+        found, told = _even(source, blocks, scaling, read, task, settings)
+    update = {"is_shared": shared}
+    if task.noisy:
+        update["ceiling"] = _saturation(blocks)
+    told += ["noise shared by neighbors"] if shared else []
+    return found.model_copy(update=update), told
+
+
+def _counted(
+    source: PixelSource,
+    channel: int,
+    planes: list[int],
+    line: PoissonGaussianNoise,
+    settings: RestoreOptions,
+) -> tuple[ChannelParams, list[str]]:
+    """Return the parameters of a channel whose noise is that of photons."""
+    blocks, hot = sampled_blocks(source, planes), []
     choice = settings.value_range
-    if photons and choice == "auto":
-        choice = "percentile"
-    if line and photons and settings.hot_pixels == "auto":
-        blocks, hot = _without_hot_pixels(source, blocks, channel, line)
-        source = HotPixelsRemoved(source, line.gain, line.constant)
+    scaling = scaling_of(
+        blocks, source.dtype, "percentile" if choice == "auto" else choice
+    )
     even_line, frames = line, 1.0
-    if line and photons and settings.context > 1 and neighbors(source, planes[0]):
+    if settings.hot_pixels == "auto":
+        _, hot = _without_hot_pixels(source, blocks, channel, line)
+        source = HotPixelsRemoved(source, line.gain, line.constant)
+    if settings.context > 1 and neighbors(source, planes[0]):
         source = TemporalAverage(source, line.gain, line.constant)
         step = -(-len(planes) // _AVERAGED)
         few = planes[step // 2 :: step]
         frames = float(np.mean([source.frames(plane) for plane in few]))
-        blocks = sampled_blocks(source, few)
+        scaling = scaling_of(sampled_blocks(source, few), source.dtype, "percentile")
         even_line = replace(
             line, gain=line.gain / frames, constant=line.constant / frames
         )
         hot.append(f"means of {frames:.1f} planes")
-    scaling = scaling_of(blocks, source.dtype, choice)
-    even = stabilized_of(scaling, even_line) if even_line and photons else scaling
-    is_open = task.noisy and settings.noise_grain != "white"
-    seen = _seen(source, planes, even) if is_open or settings.level is None else []
-    grain = _noise_of_grain(seen, settings) if is_open else None
-    shared = ["noise shared by neighbors"] if grain else []
-    kind: Grain = "correlated" if grain else "white"
-    if line and isinstance(even, AnscombeScaling):
-        level = round(grain.sigma if grain else even.level, 1)
-        remarks += [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
-        channel_found = ChannelParams(
-            level=level, scaling=even, frames=frames, grain=kind
-        )
-        return channel_found, remarks + shared + hot
+    even = stabilized_of(scaling, even_line)
+    level = round(even.level, 1)
+    told = [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
+    return ChannelParams(level=level, scaling=even, frames=frames), told + hot
+
+
+def _even(
+    source: PixelSource,
+    blocks: list[NDArray[Any]],
+    scaling: LinearScaling,
+    read: Readings | None,
+    task: Task,
+    settings: RestoreOptions,
+) -> tuple[ChannelParams, list[str]]:
+    """Return the parameters of a channel whose values are scaled linearly."""
+    remarks, curve = [], None
     if settings.value_range == "plane":
         remarks.append("each plane by its own percentiles")
     if settings.level is not None:
         found = LevelFound(settings.level)
-    elif grain:
-        found = LevelFound(round(grain.sigma, 1), f"σ estimated as {grain.sigma:.1f}")
+    elif read:
+        curve = read.curve
+        level = round(read.level, 1)
+        found = LevelFound(level, f"σ estimated as {level:.1f}{_spread(curve)}")
     else:
-        found = task.estimate(seen, source.jpeg_tables)
-        is_wide = source.dtype.itemsize > 1
-        if line and (line.is_likely if is_wide else line.is_clear):
-            found = mean_level(blocks, scaling, line)
+        found = task.estimate((), source.jpeg_tables)
     remarks += [found.remark] if found.remark else []
     if task.noisy and source.dtype.itemsize > 1 and settings.value_range != "plane":
         _check_range(blocks, scaling, found.level)
         noise = found.level / 255 * (scaling.high - scaling.low)
         remarks.append(f"σ {found.level:g} of 255, {noise:.3g} in values of the image")
     kept = None if settings.value_range == "plane" else scaling
-    return ChannelParams(level=found.level, scaling=kept, grain=kind), remarks + shared
+    return ChannelParams(level=found.level, scaling=kept, curve=curve), remarks
+
+
+def _spread(curve: NoiseCurve) -> str:
+    """Say between what the noise lies at dark and at bright places."""
+    low, high = min(curve.sigmas), max(curve.sigmas)
+    if high < max(_VARIES * low, 1):
+        return ""
+    return f", {low:.1f} to {high:.1f} by brightness"
+
+
+def _finest(
+    line: PoissonGaussianNoise, scaling: LinearScaling
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Return the deviation that a line gives at a brightness, in gray levels."""
+    unit = (scaling.high - scaling.low) / 255
+
+    def deviation(means: NDArray[Any]) -> NDArray[Any]:
+        variance = line.gain * (scaling.low + unit * means) + line.constant
+        return np.asarray(np.sqrt(np.maximum(variance, 0)) / unit)
+
+    return deviation
+
+
+def _saturation(blocks: list[NDArray[Any]]) -> float | None:
+    """Return the highest value if so many pixels have it that it is a limit."""
+    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    if not values.size:
+        return None
+    top = values.max()
+    below = values[values < top]
+    often = values.size - below.size
+    lower = np.count_nonzero(below == below.max()) if below.size else often
+    return float(top) if often >= max(_TIED, _OFTEN * lower) else None
 
 
 def _without_hot_pixels(
@@ -214,31 +289,16 @@ def _without_hot_pixels(
 
 
 def _seen(
-    source: PixelSource, planes: list[int], scaling: LinearScaling | AnscombeScaling
+    source: PixelSource, planes: list[int], scaling: LinearScaling
 ) -> list[NDArray[np.float32]]:
     """Return a sample of the middle plane as the network sees it, by sample."""
     filled = NaNFilled(source, (scaling.low + scaling.high) / 2)
-    middle = sampled_blocks(filled, [planes[len(planes) // 2]])
+    middle = [planes[len(planes) // 2]]
     return [
         plane
-        for block in middle
+        for block in sampled_blocks(filled, middle, pixels=_READ_PIXELS)
         for plane in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
     ]
-
-
-def _noise_of_grain(
-    seen: list[NDArray[np.float32]], settings: RestoreOptions
-) -> NoiseFound | None:
-    """Return the noise if neighboring pixels are to be taken to share it.
-
-    Texture reads like such noise; so noise that is given has to be about as strong.
-    """
-    found = estimate_correlation(seen)
-    if settings.noise_grain == "correlated":
-        return found
-    given = settings.level
-    alike = given is None or found.sigma / _ALIKE < given < found.sigma * _ALIKE
-    return found if found.grain == "correlated" and alike else None
 
 
 def _check_range(

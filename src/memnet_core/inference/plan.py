@@ -50,6 +50,10 @@ __all__ = ["Prepared", "RestorePlan", "check_model", "plan_restore", "plane_scal
 
 _GRAY_CHECK_ROWS = 256
 
+_FAINTEST = 0.5, 0.1
+"""Measured σ in gray levels of 255 below which there is nothing to remove: of 8 bits,
+whose rounding makes 0.3, and of wider types."""
+
 
 class RestorePlan(BaseModel):
     """All that the pixels of a result depend on, besides its source; JSON both ways.
@@ -162,7 +166,8 @@ def plan_restore(
     strongest = judged.strongest(task)
     photons = any(channel.is_stabilized for channel in judged.channels)
     if settings.level is None and not settings.nearest:
-        _check_need(task, strongest, settings.model, photons=photons)
+        faintest = _FAINTEST[source.dtype.itemsize > 1] if task.noisy else 0.0
+        _check_need(task, strongest, settings.model, faintest, photons=photons)
     grayish = settings.channels != "luminance" and _is_gray(source)
     colored = settings.channels == "joint" or (
         settings.channels is None and source.shape[-1] > 2 and not grayish
@@ -171,9 +176,9 @@ def plan_restore(
         task.name,
         strongest,
         settings.model,
-        nearest=settings.nearest or photons,
+        nearest=settings.nearest or (task.noisy and settings.level is None),
         colors=colored,
-        grain=judged.grain,
+        grain="correlated" if judged.is_mapped else "white",
     )
     card = entry.card
     check_strength(settings, card)
@@ -269,7 +274,9 @@ def _chroma_level(
     return card.levels.nearest(found.quality)
 
 
-def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -> None:
+def _check_need(
+    task: Task, level: float, model: str | None, faintest: float, *, photons: bool
+) -> None:
     """Raise NothingToDo if a level is milder than models serve, or nearly serve."""
     entries = [find_model(model)] if model else general_models(task.name)
     cards = [e.card for e in entries if e.card.task == task.name]
@@ -279,6 +286,8 @@ def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -
     least = min(served, key=task.level_map_value)
     if photons:
         least = lowest_useful_sigma(least)
+    if task.noisy:
+        least = max(least, faintest)
     if task.level_map_value(level) < task.level_map_value(least):
         nearest = SettingRef("nearest", True)
         raise NothingToDo(

@@ -13,9 +13,11 @@ from memnet_core.image_ops.color import without_alpha
 from memnet_core.image_ops.dtype import to_dtype
 from memnet_core.inference.channels import add_chroma, from_planes, select_input
 from memnet_core.inference.jpeg import ChromaRowReader, ChromaSource, JpegConstraint
+from memnet_core.inference.noise_map import NoiseMap
 from memnet_core.inference.plan import plane_scaling
 from memnet_core.inference.scaling import AnscombeScaling
 from memnet_core.inference.tta import TURNS, average_over_dihedral
+from memnet_core.noise.file import shipped_noise_network
 from memnet_core.progress import Notice, Progress
 from memnet_core.sources.frame_average import TemporalAverage
 from memnet_core.sources.hot_pixels import HotPixelsRemoved
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from memnet_core.inference.channels import ColorMode
     from memnet_core.inference.engine import Engine
+    from memnet_core.inference.noise_map import NoiseCurve
     from memnet_core.inference.plan import Prepared, RestorePlan
     from memnet_core.inference.scaling import Scaling
     from memnet_core.jpeg.chroma import SubsampledChroma
@@ -203,6 +206,13 @@ class PlaneRunner:
         Whether to average over flips and rotations.
     blocks : JpegConstraint, optional
         Blocks that have to come out whole.
+    keeps_still : bool
+        Whether areas of one value stay as they are, as those that no camera saw.
+    curve : NoiseCurve, optional
+        Deviation of the noise by brightness. With one, the level plane is the map of
+        the noise, times `strength`.
+    strength : float
+        As in `memnet_core.inference.settings.RestoreOptions`.
     """
 
     base: PixelSource
@@ -213,6 +223,9 @@ class PlaneRunner:
     mode: ColorMode
     tta: bool
     blocks: JpegConstraint | None = None
+    keeps_still: bool = False
+    curve: NoiseCurve | None = None
+    strength: float = 1.0
 
     @property
     def images(self) -> int:
@@ -249,7 +262,8 @@ class PlaneRunner:
         # Nothing is computed below the last row that is wanted, but for its context.
         effort = passes * (length if self.tta else whole.stop - seen.start)
         top, bottom, worked = whole.start, seen.start, 0
-        for work, output in self._outputs(engine, seen, across, waiting):
+        noise = self._noise(engine, across)
+        for work, output in self._outputs(engine, seen, across, waiting, noise):
             worked += work
             fraction = min(worked / effort, 1.0)
             ready.put(np.moveaxis(output, 2, 0))
@@ -260,6 +274,8 @@ class PlaneRunner:
                 pixels = waiting.take(top, complete.stop)[:, inner]
                 planes = self._planes(pixels, engine)
                 change = self.scaling.inverse_difference(planes, after, self.beyond)
+                if noise:
+                    change[..., noise.still(complete, beside)] = 0
                 top = complete.stop
                 yield fraction, ChangedRows(complete, beside, pixels, change)
             else:
@@ -268,15 +284,21 @@ class PlaneRunner:
                 break
 
     def _outputs(
-        self, engine: Engine, rows: slice, columns: slice, waiting: RowBuffer
+        self,
+        engine: Engine,
+        rows: slice,
+        columns: slice,
+        waiting: RowBuffer,
+        noise: NoiseMap | None,
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield rows of work, and rows that the network has restored."""
         step = engine.strip_rows(columns.stop - columns.start, self.images)
-        strips = self._strips(engine, rows, columns, step, waiting)
+        strips = self._strips(engine, rows, columns, step, waiting, noise)
         length = rows.stop - rows.start
+        levels = () if noise and noise.is_read else self.levels
         if self.tta:
-            return average_over_dihedral(engine, strips, length, step, self.levels)
-        outputs = engine.stream(strips, length, self.levels)
+            return average_over_dihedral(engine, strips, length, step, levels)
+        outputs = engine.stream(strips, length, levels)
         return ((out.shape[2], out) for out in outputs)
 
     def _strips(
@@ -286,14 +308,40 @@ class PlaneRunner:
         columns: slice,
         step: int,
         waiting: RowBuffer,
+        noise: NoiseMap | None,
     ) -> Iterator[NDArray[np.float32]]:
         """Read a window strip by strip, as the network sees it."""
+        read = noise.seen if noise else columns
+        inside = slice(columns.start - read.start, columns.stop - read.start)
         for top in range(rows.start, rows.stop, step):
             strip = slice(top, min(top + step, rows.stop))
-            pixels = self.base.read(self.plane, strip, columns)
+            # Sources are read fastest in windows of the same columns.
+            pixels = self.base.read(self.plane, strip, read)[:, inside]
             waiting.put(pixels)
-            planes = self._planes(pixels, engine)
-            yield self.scaling.forward(planes, self.beyond)
+            planes = self.scaling.forward(self._planes(pixels, engine), self.beyond)
+            if noise and noise.is_read:
+                sigma = np.float32(self.strength / 255) * noise.sigma(strip)
+                planes = np.concatenate([planes, sigma], 1)
+            yield planes
+
+    def _noise(self, engine: Engine, columns: slice) -> NoiseMap | None:
+        """Return what is known of the noise in a window of some columns."""
+        if not self.keeps_still:
+            return None
+        is_read = self.curve is not None and engine.level_planes == 1
+        planes = slice(None if self.mode == "joint" else 1)
+
+        def read(rows: slice, columns: slice) -> NDArray[np.float32]:
+            pixels = self.base.read(self.plane, rows, columns)
+            return self.scaling.forward(self._planes(pixels, engine)[:, planes])
+
+        return NoiseMap(
+            read,
+            self.base.shape[1:3],
+            columns,
+            shipped_noise_network(str(engine.device)) if is_read else None,
+            self.curve,
+        )
 
     def _planes(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float64]:
         """Return the planes fed to the network."""
@@ -318,6 +366,7 @@ class _PlaneJob:
         decision, task = prepared.decision, prepared.task
         channel = decision.channels[source.channel(plane)]
         self.prepared, self.source, self.plane = prepared, source, plane
+        self.ceiling = channel.ceiling
         scaling = channel.scaling or plane_scaling(source, plane)
         self.gray = (scaling.low + scaling.high) / 2
         self.filled = NaNFilled(readied, self.gray)
@@ -342,6 +391,9 @@ class _PlaneJob:
             mode=decision.colors,
             tta=decision.tta,
             blocks=self.jpeg,
+            keeps_still=task.noisy,
+            curve=channel.curve,
+            strength=decision.strength,
         )
 
     def is_blank(self, rows: slice, columns: slice) -> bool:
@@ -483,6 +535,8 @@ class _PlaneJob:
                 moved = self.jpeg.chroma.upsample(samples.take(cells[0]), rows, columns)
                 restored = add_chroma(restored, moved)
             restored = self.jpeg.project(self.plane, colors, restored, rows, columns)
+        if self.ceiling is not None:
+            restored = np.minimum(restored, np.maximum(colors, self.ceiling))
         colors[...] = restored
         result = to_dtype(pixels, self.source.dtype)
         if self.filled.found:

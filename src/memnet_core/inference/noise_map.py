@@ -1,0 +1,393 @@
+"""How strong the noise is at every pixel, as the noise network reads it.
+
+What the network reads of one cell takes some texture for noise. So its readings are
+pooled twice, each time by a low quantile, which texture does not reach: over the cells
+of a sample that are about as bright, which gives deviation as a function of brightness,
+and over tiles of a plane, which gives the factor by which they differ from that.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from memnet_core.noise.estimation import brightness_classes
+from memnet_core.noise.network import CELL, RADIUS, noise_map
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from memnet_core.noise.network import NoiseNetwork
+
+    Planes = NDArray[Any]
+
+__all__ = ["NoiseCurve", "NoiseMap", "Readings", "readings_of"]
+
+_GRAYS = 255.0
+
+_QUANTILE = 0.4
+"""Share of the cells of a class, or of a tile, that read as less than what is taken.
+The median costs 0.3 dB where all is texture; less than this reads noise as too weak."""
+
+_CLASSES, _FEWEST = 12, 100
+"""Even classes of brightness, and the cells that each has at least."""
+
+_TILE = 16
+"""Cells along the side of a tile: 128 px."""
+
+_FACTORS = (-3.0, 0.7)
+"""Logarithms of the least and the greatest factor of a tile."""
+
+_ABOVE = 1.5
+"""Greatest ratio of what is taken for a cell to what was read of it alone: text in a
+picture with noise is read as clean. Readings of noise scatter by less."""
+
+_LEAST = 0.05
+"""Gray levels below which readings do not differ; rounding makes 0.3."""
+
+_CHANNELS_SHARE_FROM = 1.2
+"""Ratio of what is read to what the finest details hold from which on neighbors share
+the noise: 0.7 to 1.0 for white noise, at least 1.4 for noise blurred by 0.6 px."""
+
+
+class NoiseCurve(BaseModel):
+    """Deviation of the noise by brightness, both in gray levels of 255.
+
+    Attributes
+    ----------
+    means : tuple of float
+        Brightness of classes, rising.
+    sigmas : tuple of float
+        Their noise; between classes it is interpolated, beyond it goes on level.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    means: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
+    sigmas: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
+
+    def __call__(self, means: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the deviation at some brightness."""
+        found: NDArray[np.float64] = np.interp(means, self.means, self.sigmas)
+        return found
+
+
+class Readings(NamedTuple):
+    """What was read of the cells of a sample, those of one value left out.
+
+    Attributes
+    ----------
+    means, sigmas : ndarray, shape (n,)
+        Brightness and deviation of the noise, in gray levels of 255.
+    """
+
+    means: NDArray[np.float64]
+    sigmas: NDArray[np.float64]
+
+    @property
+    def curve(self) -> NoiseCurve:
+        """Deviation by brightness."""
+        if not self.means.size:
+            return NoiseCurve(means=(0.0,), sigmas=(0.0,))
+        order = np.argsort(self.means, kind="stable")
+        parts = brightness_classes(len(order), _CLASSES, _FEWEST) or [slice(None)]
+        return NoiseCurve(
+            means=tuple(float(self.means[order[part]].mean()) for part in parts),
+            sigmas=tuple(
+                float(np.quantile(self.sigmas[order[part]], _QUANTILE))
+                for part in parts
+            ),
+        )
+
+    @property
+    def level(self) -> float:
+        """Root of the mean variance, in gray levels of 255."""
+        if not self.means.size:
+            return 0.0
+        return float(np.sqrt(np.mean(self.curve(self.means) ** 2)))
+
+    def is_shared(self, deviation: Callable[[NDArray[Any]], NDArray[Any]]) -> bool:
+        """Whether neighbors share the noise: the finest details hold too little of it.
+
+        Parameters
+        ----------
+        deviation : callable
+            Deviation that the finest details have at some brightness, in gray levels.
+        """
+        if not self.means.size:
+            return False
+        ratio = self.sigmas / np.maximum(deviation(self.means), _LEAST)
+        strong = self.sigmas > 1
+        return bool(
+            strong.mean() > 0.25 and np.quantile(ratio, 0.25) > _CHANNELS_SHARE_FROM
+        )
+
+
+def readings_of(network: NoiseNetwork, planes: Sequence[Planes]) -> Readings:
+    """Read a sample.
+
+    Parameters
+    ----------
+    network : NoiseNetwork
+        What reads it.
+    planes : sequence of ndarray, shape (H, W)
+        Values in about [0, 1]; cells at the right and the bottom that are not whole do
+        not count.
+    """
+    means, sigmas = [], []
+    for plane in planes:
+        cells = _cells(plane)
+        noisy = np.ptp(cells, axis=(2, 3)) > 0
+        rows, columns = noisy.shape
+        sigmas.append(noise_map(network, plane)[:rows, :columns][noisy])
+        means.append(_GRAYS * cells.mean((2, 3), dtype=np.float64)[noisy])
+    if not means:
+        return Readings(np.empty(0), np.empty(0))
+    return Readings(np.concatenate(means), np.concatenate(sigmas).astype(np.float64))
+
+
+def _cells(plane: Planes) -> Planes:
+    """Return the whole cells of a plane, shape (rows, columns, 8, 8)."""
+    rows, columns = (side // CELL for side in plane.shape)
+    whole = plane[: CELL * rows, : CELL * columns]
+    return whole.reshape(rows, CELL, columns, CELL).swapaxes(1, 2)
+
+
+class _Band(NamedTuple):
+    """What is known of a row of tiles: of cells, and of tiles.
+
+    The first axis of all but `still` is that of images, and deviations are those of
+    color: the root mean square over channels.
+    """
+
+    means: NDArray[np.float64]
+    sigmas: NDArray[np.float64]
+    factors: NDArray[np.float64]
+    still: NDArray[np.bool_]
+
+
+class NoiseMap:
+    """The noise at the pixels of a window of a plane, from its top to its bottom.
+
+    Tiles of 128 px lie on a grid of the whole plane and are read one by one, so that a
+    window holds what the whole has there, to the last bit. Memory is that of the rows
+    of tiles that a strip touches.
+
+    Parameters
+    ----------
+    read : callable
+        Returns images of some rows and columns, shape (N, C, h, w), in about [0, 1].
+    shape : (int, int)
+        Height and width of the plane.
+    columns : slice
+        Those of the window.
+    network : NoiseNetwork, optional
+        Without one only `still` is known.
+    curve : NoiseCurve, optional
+        Deviation by brightness.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[slice, slice], Planes],
+        shape: tuple[int, int],
+        columns: slice,
+        network: NoiseNetwork | None = None,
+        curve: NoiseCurve | None = None,
+    ) -> None:
+        self._read = read
+        self._shape = shape
+        self._columns = columns
+        self._network = network
+        self._curve = curve
+        self._tiles = _touched(columns, shape[1])
+        self._bands: dict[int, _Band] = {}
+
+    @property
+    def is_read(self) -> bool:
+        """Whether `sigma` is known."""
+        return self._network is not None
+
+    @property
+    def seen(self) -> slice:
+        """The columns that it reads."""
+        return _around(self._tiles, self._shape[1])
+
+    def sigma(self, rows: slice) -> NDArray[np.float32]:
+        """Return the deviation in gray levels of 255, shape (N, 1, h, w)."""
+        bands, first = self._of(rows)
+        means, sigmas = (np.concatenate(parts, 1) for parts in zip(
+            *((band.means, band.sigmas) for band in bands), strict=True
+        ))  # fmt: skip
+        factors = np.stack([band.factors for band in bands], 1)
+        down = _places(np.arange(means.shape[1]), _TILE, factors.shape[1])
+        across = _places(np.arange(means.shape[2]), _TILE, factors.shape[2])
+        assert self._curve
+        common = self._curve(means) * np.exp(_bilinear(factors, down, across))
+        cells = np.minimum(common, _ABOVE * sigmas)
+        down = _places(
+            np.arange(rows.start, rows.stop) - first * _TILE * CELL, CELL, cells.shape[1]
+        )
+        across = _places(
+            np.arange(self._columns.start, self._columns.stop)
+            - self._tiles.start * _TILE * CELL,
+            CELL,
+            cells.shape[2],
+        )
+        return _bilinear(cells, down, across)[:, None].astype(np.float32)
+
+    def still(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
+        """Return which pixels lie in areas of one value, shape (h, w)."""
+        bands, first = self._of(rows)
+        cells = np.concatenate([band.still for band in bands])
+        down = np.arange(rows.start, rows.stop) // CELL - first * _TILE
+        across = np.arange(columns.start, columns.stop) // CELL
+        return cells[np.ix_(down, across - self._tiles.start * _TILE)]
+
+    def _of(self, rows: slice) -> tuple[list[_Band], int]:
+        """Return the rows of tiles that some rows touch, and the number of the first.
+
+        Those above the ones before them are forgotten.
+        """
+        touched = _touched(rows, self._shape[0])
+        for number in [n for n in self._bands if n < touched.start - 2]:
+            del self._bands[number]
+        for number in range(touched.start, touched.stop):
+            if number not in self._bands:
+                self._bands[number] = self._band(number)
+        numbers = range(touched.start, touched.stop)
+        return [self._bands[number] for number in numbers], touched.start
+
+    def _band(self, number: int) -> _Band:
+        """Read a row of tiles."""
+        height, width = self._shape
+        rows, columns = _around(slice(number, number + 1), height), self.seen
+        images = self._read(rows, columns)
+        missing = (-height % CELL * (rows.stop == height),
+                   -width % CELL * (columns.stop == width))  # fmt: skip
+        images = np.pad(
+            images, [(0, 0), (0, 0), (0, missing[0]), (0, missing[1])], mode="symmetric"
+        )
+        top, left = (part.start // CELL for part in (rows, columns))
+        inside = slice(number * _TILE - top, (number + 1) * _TILE - top)
+        beside = slice(self._tiles.start * _TILE - left, self._tiles.stop * _TILE - left)
+        still = _still(images)[inside, beside]
+        if self._network is None:
+            nothing = np.empty((0, 0, 0))
+            return _Band(nothing, nothing, nothing, still)
+        means = np.stack([
+            np.mean([_cells(plane).mean((2, 3), dtype=np.float64) for plane in image], 0)
+            for image in images
+        ])  # fmt: skip
+        means = _GRAYS * means[:, inside, beside]
+        sigmas = np.concatenate(
+            [
+                self._tile(images, inside, tile, left)
+                for tile in range(self._tiles.start, self._tiles.stop)
+            ],
+            axis=2,
+        )
+        return _Band(means, sigmas, self._factors(means, sigmas), still)
+
+    def _tile(
+        self, images: Planes, inside: slice, tile: int, left: int
+    ) -> NDArray[np.float64]:
+        """Return what is read of a tile's cells, shape (N, rows, columns)."""
+        assert self._network
+        halo = RADIUS // CELL
+        first = tile * _TILE - left
+        start = max(first - halo, 0)
+        part = images[..., CELL * start : CELL * (first + _TILE + halo)]
+        columns = slice(first - start, first - start + _TILE)
+        squares = [
+            np.mean(
+                [noise_map(self._network, plane).astype(np.float64) ** 2
+                 for plane in image], 0
+            )
+            for image in part
+        ]  # fmt: skip
+        return np.sqrt(np.stack(squares)[:, inside, columns])
+
+    def _factors(
+        self, means: NDArray[np.float64], sigmas: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the logarithm of each tile's factor, shape (N, tiles)."""
+        assert self._curve
+        usual = np.maximum(self._curve(means), _LEAST)
+        ratios = np.log(np.maximum(sigmas, _LEAST) / usual)
+        ends = [*range(0, means.shape[2], _TILE), means.shape[2]]
+        tiles = [
+            np.quantile(ratios[:, :, start:stop], _QUANTILE, axis=(1, 2))
+            for start, stop in pairwise(ends)
+        ]
+        return np.clip(np.stack(tiles, 1), *_FACTORS)
+
+
+def _touched(part: slice, size: int) -> slice:
+    """Return the tiles that the noise at some pixels depends on."""
+    side = _TILE * CELL
+    tiles = -(-size // side)
+    first = (part.start - CELL) // side if part.start else 0
+    # Factors are interpolated between the middles of tiles.
+    return slice(
+        max(min(first, (part.start - side // 2 - CELL) // side), 0),
+        min((part.stop + side // 2 + CELL) // side + 1, tiles),
+    )
+
+
+def _around(tiles: slice, size: int) -> slice:
+    """Return the pixels that are read for some tiles."""
+    side = _TILE * CELL
+    return slice(
+        max(tiles.start * side - RADIUS, 0), min(tiles.stop * side + RADIUS, size)
+    )
+
+
+def _still(images: Planes) -> NDArray[np.bool_]:
+    """Return which cells belong to areas of 3×3 cells or more that have one value."""
+    same = np.ones(tuple(side // CELL for side in images.shape[2:]), bool)
+    for plane in images.reshape(-1, *images.shape[2:]):
+        cells = _cells(plane)
+        values = np.pad(cells[:, :, 0, 0], 1, mode="edge")
+        one = np.pad(np.ptp(cells, axis=(2, 3)) == 0, 1, mode="edge")
+        rows, columns = same.shape
+        for y in range(3):
+            for x in range(3):
+                near = np.s_[y : y + rows, x : x + columns]
+                same &= one[near] & (values[near] == cells[:, :, 0, 0])
+    padded = np.pad(same, 1)
+    grown = padded[:-2] | padded[1:-1] | padded[2:]
+    still: NDArray[np.bool_] = grown[:, :-2] | grown[:, 1:-1] | grown[:, 2:]
+    return still
+
+
+class _Places(NamedTuple):
+    """Where values lie between the middles of cells: two of them, and how far."""
+
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    share: NDArray[np.float64]
+
+
+def _places(positions: NDArray[np.int64], side: int, count: int) -> _Places:
+    middle = np.clip((positions + 0.5) / side - 0.5, 0, count - 1)
+    before = middle.astype(np.int64)
+    return _Places(before, np.minimum(before + 1, count - 1), middle - before)
+
+
+def _bilinear(
+    values: NDArray[np.float64], down: _Places, across: _Places
+) -> NDArray[np.float64]:
+    """Interpolate values of shape (N, rows, columns)."""
+    share = down.share[:, None]
+    rows = values[:, down.before] * (1 - share) + values[:, down.after] * share
+    between: NDArray[np.float64] = (
+        rows[..., across.before] * (1 - across.share)
+        + rows[..., across.after] * across.share
+    )
+    return between
