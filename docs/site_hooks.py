@@ -26,7 +26,7 @@ OF_THE_ROOT = {
     "CHANGELOG.md": "changelog.md",
 }
 """Documents beside docs/, and what the site calls them."""
-INDEXES = {"docs/decisions": "architecture.md#why-it-is-so"}
+INDEXES = {"docs/decisions": "architecture.md#decisions"}
 """Where links to folders lead."""
 BESIDE = ("CITATION.cff",)
 """Files of the root that are linked to, and go along as they are."""

@@ -37,6 +37,17 @@ CHEAP = {"batch", "restore", "info"}
 """Commands that are run on small inputs; of the others the arguments are parsed."""
 ELSEWHERE = {"--workers", "--scheduler"}
 PLACEHOLDERS = {"...", "…"}
+SHORT = [
+    "README.md",
+    "docs/architecture.md",
+    "docs/evaluate.md",
+    "docs/folders.md",
+    "docs/performance.md",
+    "docs/python.md",
+    "docs/stacks.md",
+    "docs/train.md",
+]
+"""Documents in which no sentence has more than 25 words."""
 
 
 @dataclass(frozen=True)
@@ -263,13 +274,38 @@ def test_python_has_types_that_mypy_knows(block: Block, tmp_path: Path) -> None:
     assert "Any" not in revealed
 
 
-def test_picture_of_the_flow_is_what_its_script_draws() -> None:
-    script = ROOT / "docs" / "make_architecture.py"
-    drawn = subprocess.run(
-        [sys.executable, "-c", "import make_architecture as m; print(m.picture())"],
-        cwd=script.parent,
+@pytest.mark.parametrize(
+    ("document", "made"),
+    [
+        ("architecture.svg", "make_architecture.picture()"),
+        ("command.md", "make_command.page()"),
+    ],
+)
+def test_document_is_what_its_script_makes(document: str, made: str) -> None:
+    script = f"import {made.split('.')[0]}; print({made})"
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT / "docs",
         capture_output=True,
         text=True,
         check=True,
-    ).stdout
-    assert drawn.strip() == script.with_name("architecture.svg").read_text().strip()
+    )
+    assert run.stdout.strip() == (ROOT / "docs" / document).read_text().strip()
+
+
+def test_readme_is_one_page() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 700
+
+
+@pytest.mark.parametrize("document", SHORT, ids=str)
+def test_sentences_are_short(document: str) -> None:
+    text = re.sub(
+        r"```.*?```|^[|#!].*?$", "", (ROOT / document).read_text(), flags=re.S | re.M
+    )
+    text = re.sub(r"\]\([^)]*\)", "]", text)
+    sentences = [
+        " ".join(sentence.split())
+        for paragraph in re.split(r"\n\n|\n- ", text)
+        for sentence in re.split(r"(?<=[.:;!?])\s", paragraph)
+    ]
+    assert not [sentence for sentence in sentences if len(sentence.split()) > 25]

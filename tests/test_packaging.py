@@ -50,8 +50,8 @@ def test_recipe_needs_what_the_wheel_needs(recipe: Any) -> None:
     python, *run = recipe["requirements"]["run"]
     assert {*run} == declared
     assert python == "python >=${{ python_min }}"
-    assert PROJECT["build-system"]["requires"] == ["hatchling>=1.27"]
-    assert "hatchling >=1.27" in recipe["requirements"]["host"]
+    build = [need.replace(">=", " >=") for need in PROJECT["build-system"]["requires"]]
+    assert {*build} < {*recipe["requirements"]["host"]}
 
 
 def test_recipe_is_of_this_version_and_starts_the_command(recipe: Any) -> None:

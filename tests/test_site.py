@@ -33,7 +33,7 @@ def hooks() -> ModuleType:
         ("plugin.md", "https://arxiv.org/a#b", "https://arxiv.org/a#b"),
         ("tutorials/jpegs.md", "../plugin.md#compare", "../plugin.md#compare"),
         ("readme.md", "docs/gpu.md", "gpu.md"),
-        ("readme.md", "docs/decisions", "architecture.md#why-it-is-so"),
+        ("readme.md", "docs/decisions", "architecture.md#decisions"),
         ("readme.md", "CITATION.cff", "CITATION.cff"),
         (
             "architecture.md",
