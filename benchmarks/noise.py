@@ -26,12 +26,12 @@ import numpy as np
 import torch
 from inputs import BENCH
 from matplotlib.figure import Figure
+from memnet_core.noise.correlation import estimate_correlation
 from peer_networks import SHARED
 from PIL import Image
 from torch.nn import functional as F
 
 from memnet_core.image_ops.color import full_range_luminance
-from memnet_core.noise.correlation import estimate_correlation
 from memnet_core.noise.file import load_noise_network
 from memnet_core.noise.network import noise_map
 from memnet_core.training.data.noise_samples import local_deviation

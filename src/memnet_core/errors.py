@@ -37,7 +37,7 @@ class SettingRef:
     Attributes
     ----------
     name : str
-        Name of the setting, as a keyword: ``noise_grain``.
+        Name of the setting, as a keyword: ``hot_pixels``.
     value : object, optional
         The value that is meant.
     python : str

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from memnet_core.noise.correlation import estimate_sigma
 from napari.layers import Image
 
-from memnet_core.noise.correlation import estimate_sigma
 from napari_memnet import sample_data
 
 

@@ -79,7 +79,7 @@ def adapt(
         Called with every event.
     **settings
         Of the other fields of `memnet_core.inference.settings.RestoreOptions` those
-        that go with denoising: ``model``, ``noise``, ``noise_grain``, ``device``.
+        that go with denoising: ``model``, ``noise``, ``device``.
 
     Returns
     -------

@@ -102,7 +102,7 @@ def run_adaptation(
     trials = [trial_of(clip, generator) for clip in held_out]
     moves = motion(model.to(device), trials, device)
     single = all(len(clip.frames) == 1 for clip in held_out)
-    is_white = all(channel.grain == "white" for channel in decision.channels)
+    is_white = not any(channel.is_shared for channel in decision.channels)
     is_misled = (moves.is_sure and not request.despite_motion) or single
     result = GeneratorWithResult(
         learned(
@@ -170,12 +170,11 @@ def _check_noise(decision: RestorePlan, objective: Objective) -> None:
         raise UsageError("A range for each plane does not go with adapting.")
     if any(channel.level <= 0 for channel in decision.channels):
         raise TrainingError("There is no noise to be seen, so nothing to adapt to.")
-    grains = {channel.grain for channel in decision.channels}
-    if objective != "noise2noise" and "correlated" in grains:
+    shared = any(channel.is_shared for channel in decision.channels)
+    if objective != "noise2noise" and shared:
         raise UsageError(
             f"Neighboring pixels share the noise, which {objective} would take for "
-            "structure; learn from frames with noise2noise, or insist with the noise "
-            "grain 'white'."
+            "structure; learn from frames with noise2noise."
         )
 
 

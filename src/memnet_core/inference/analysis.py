@@ -14,7 +14,7 @@ from memnet_core.inference.noise_choice import (
     is_poisson_gaussian,
     noise_of,
 )
-from memnet_core.inference.noise_map import NoiseCurve, Readings, readings_of
+from memnet_core.inference.noise_map import NoiseCurve, readings_of
 from memnet_core.inference.scaling import (
     AnscombeScaling,
     LinearScaling,
@@ -86,6 +86,14 @@ class ChannelParams(BaseModel):
     curve: NoiseCurve | None = None
     is_shared: bool = False
     ceiling: FiniteFloat | None = None
+
+    def at_most(self, level: float) -> ChannelParams:
+        """Return parameters whose noise is nowhere stronger than a level."""
+        curve = self.curve
+        if curve:
+            sigmas = tuple(min(sigma, level) for sigma in curve.sigmas)
+            curve = NoiseCurve(means=curve.means, sigmas=sigmas)
+        return self.model_copy(update={"level": min(self.level, level), "curve": curve})
 
     @property
     def is_stabilized(self) -> bool:
@@ -168,10 +176,14 @@ def _judged(
     if line and is_counted and (settings.noise != "auto" or not shared):
         found, told = _counted(source, channel, planes, line, settings)
     else:
-        found, told = _even(source, blocks, scaling, read, task, settings)
-    update = {"is_shared": shared}
-    if task.noisy:
-        update["ceiling"] = _saturation(blocks)
+        curve = read.curve if read else None
+        is_wide = source.dtype.itemsize > 1
+        if line and curve and is_wide and line.is_likely and not shared:
+            curve = curve.at_least(_finest(line, scaling))
+        level = read.level(curve) if read and curve else settings.level
+        found, told = _even(source, blocks, scaling, curve, level, settings)
+    ceiling = _saturation(blocks) if task.noisy else None
+    update = {"is_shared": shared, "ceiling": ceiling}
     told += ["noise shared by neighbors"] if shared else []
     return found.model_copy(update=update), told
 
@@ -184,7 +196,8 @@ def _counted(
     settings: RestoreOptions,
 ) -> tuple[ChannelParams, list[str]]:
     """Return the parameters of a channel whose noise is that of photons."""
-    blocks, hot = sampled_blocks(source, planes), []
+    blocks = sampled_blocks(source, planes)
+    hot: list[str] = []
     choice = settings.value_range
     scaling = scaling_of(
         blocks, source.dtype, "percentile" if choice == "auto" else choice
@@ -213,22 +226,21 @@ def _even(
     source: PixelSource,
     blocks: list[NDArray[Any]],
     scaling: LinearScaling,
-    read: Readings | None,
-    task: Task,
+    curve: NoiseCurve | None,
+    level: float | None,
     settings: RestoreOptions,
 ) -> tuple[ChannelParams, list[str]]:
     """Return the parameters of a channel whose values are scaled linearly."""
-    remarks, curve = [], None
+    task, remarks = find_task(settings.task), []
     if settings.value_range == "plane":
         remarks.append("each plane by its own percentiles")
-    if settings.level is not None:
-        found = LevelFound(settings.level)
-    elif read:
-        curve = read.curve
-        level = round(read.level, 1)
-        found = LevelFound(level, f"σ estimated as {level:.1f}{_spread(curve)}")
+    if level is None:
+        found = task.estimate(source.jpeg_tables)
+    elif curve is None:
+        found = LevelFound(level)
     else:
-        found = task.estimate((), source.jpeg_tables)
+        level = round(level, 1)
+        found = LevelFound(level, f"σ estimated as {level:.1f}{_spread(curve)}")
     remarks += [found.remark] if found.remark else []
     if task.noisy and source.dtype.itemsize > 1 and settings.value_range != "plane":
         _check_range(blocks, scaling, found.level)

@@ -50,7 +50,7 @@ picture with noise is read as clean. Readings of noise scatter by less."""
 _LEAST = 0.05
 """Gray levels below which readings do not differ; rounding makes 0.3."""
 
-_CHANNELS_SHARE_FROM = 1.2
+_SHARED_FROM = 1.2
 """Ratio of what is read to what the finest details hold from which on neighbors share
 the noise: 0.7 to 1.0 for white noise, at least 1.4 for noise blurred by 0.6 px."""
 
@@ -70,6 +70,11 @@ class NoiseCurve(BaseModel):
 
     means: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
     sigmas: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
+
+    def at_least(self, deviation: Callable[[NDArray[Any]], NDArray[Any]]) -> NoiseCurve:
+        """Return a curve that is nowhere below some deviation by brightness."""
+        sigmas = np.maximum(self.sigmas, deviation(np.array(self.means)))
+        return NoiseCurve(means=self.means, sigmas=tuple(sigmas.tolist()))
 
     def __call__(self, means: NDArray[Any]) -> NDArray[np.float64]:
         """Return the deviation at some brightness."""
@@ -104,12 +109,11 @@ class Readings(NamedTuple):
             ),
         )
 
-    @property
-    def level(self) -> float:
-        """Root of the mean variance, in gray levels of 255."""
+    def level(self, curve: NoiseCurve) -> float:
+        """Return the root of the mean variance, in gray levels of 255."""
         if not self.means.size:
             return 0.0
-        return float(np.sqrt(np.mean(self.curve(self.means) ** 2)))
+        return float(np.sqrt(np.mean(curve(self.means) ** 2)))
 
     def is_shared(self, deviation: Callable[[NDArray[Any]], NDArray[Any]]) -> bool:
         """Whether neighbors share the noise: the finest details hold too little of it.
@@ -123,9 +127,7 @@ class Readings(NamedTuple):
             return False
         ratio = self.sigmas / np.maximum(deviation(self.means), _LEAST)
         strong = self.sigmas > 1
-        return bool(
-            strong.mean() > 0.25 and np.quantile(ratio, 0.25) > _CHANNELS_SHARE_FROM
-        )
+        return bool(strong.mean() > 0.25 and np.quantile(ratio, 0.25) > _SHARED_FROM)
 
 
 def readings_of(network: NoiseNetwork, planes: Sequence[Planes]) -> Readings:
@@ -221,25 +223,21 @@ class NoiseMap:
     def sigma(self, rows: slice) -> NDArray[np.float32]:
         """Return the deviation in gray levels of 255, shape (N, 1, h, w)."""
         bands, first = self._of(rows)
-        means, sigmas = (np.concatenate(parts, 1) for parts in zip(
-            *((band.means, band.sigmas) for band in bands), strict=True
-        ))  # fmt: skip
+        means, sigmas = (
+            np.concatenate(parts, 1)
+            for parts in zip(*((b.means, b.sigmas) for b in bands), strict=True)
+        )
         factors = np.stack([band.factors for band in bands], 1)
-        down = _places(np.arange(means.shape[1]), _TILE, factors.shape[1])
-        across = _places(np.arange(means.shape[2]), _TILE, factors.shape[2])
         assert self._curve
-        common = self._curve(means) * np.exp(_bilinear(factors, down, across))
-        cells = np.minimum(common, _ABOVE * sigmas)
-        down = _places(
-            np.arange(rows.start, rows.stop) - first * _TILE * CELL, CELL, cells.shape[1]
+        cells = np.minimum(
+            self._curve(means) * np.exp(_enlarged(factors, _TILE, means.shape[1:])),
+            _ABOVE * sigmas,
         )
-        across = _places(
-            np.arange(self._columns.start, self._columns.stop)
-            - self._tiles.start * _TILE * CELL,
-            CELL,
-            cells.shape[2],
+        down, across = (
+            np.arange(part.start, part.stop) - CELL * _TILE * start
+            for part, start in ((rows, first), (self._columns, self._tiles.start))
         )
-        return _bilinear(cells, down, across)[:, None].astype(np.float32)
+        return _interpolated(cells, CELL, down, across)[:, None].astype(np.float32)
 
     def still(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
         """Return which pixels lie in areas of one value, shape (h, w)."""
@@ -247,7 +245,10 @@ class NoiseMap:
         cells = np.concatenate([band.still for band in bands])
         down = np.arange(rows.start, rows.stop) // CELL - first * _TILE
         across = np.arange(columns.start, columns.stop) // CELL
-        return cells[np.ix_(down, across - self._tiles.start * _TILE)]
+        still: NDArray[np.bool_] = cells[
+            np.ix_(down, across - self._tiles.start * _TILE)
+        ]
+        return still
 
     def _of(self, rows: slice) -> tuple[list[_Band], int]:
         """Return the rows of tiles that some rows touch, and the number of the first.
@@ -273,45 +274,35 @@ class NoiseMap:
         images = np.pad(
             images, [(0, 0), (0, 0), (0, missing[0]), (0, missing[1])], mode="symmetric"
         )
-        top, left = (part.start // CELL for part in (rows, columns))
-        inside = slice(number * _TILE - top, (number + 1) * _TILE - top)
-        beside = slice(self._tiles.start * _TILE - left, self._tiles.stop * _TILE - left)
+        left = columns.start // CELL
+        inside = slice(number * _TILE - rows.start // CELL, None)
+        inside = slice(inside.start, inside.start + _TILE)
+        beside = slice(
+            *(_TILE * n - left for n in (self._tiles.start, self._tiles.stop))
+        )
         still = _still(images)[inside, beside]
         if self._network is None:
             nothing = np.empty((0, 0, 0))
             return _Band(nothing, nothing, nothing, still)
-        means = np.stack([
-            np.mean([_cells(plane).mean((2, 3), dtype=np.float64) for plane in image], 0)
-            for image in images
-        ])  # fmt: skip
-        means = _GRAYS * means[:, inside, beside]
-        sigmas = np.concatenate(
-            [
-                self._tile(images, inside, tile, left)
-                for tile in range(self._tiles.start, self._tiles.stop)
-            ],
-            axis=2,
-        )
+        means = _GRAYS * np.stack([_brightness(image) for image in images])
+        means = means[:, inside, beside]
+        numbers = range(self._tiles.start, self._tiles.stop)
+        tiles = [self._tile(images, inside, _TILE * n - left) for n in numbers]
+        sigmas = np.concatenate(tiles, axis=2)
         return _Band(means, sigmas, self._factors(means, sigmas), still)
 
-    def _tile(
-        self, images: Planes, inside: slice, tile: int, left: int
-    ) -> NDArray[np.float64]:
-        """Return what is read of a tile's cells, shape (N, rows, columns)."""
+    def _tile(self, images: Planes, inside: slice, first: int) -> NDArray[np.float64]:
+        """Return what is read of a tile, from its first cell on, (N, rows, columns)."""
         assert self._network
-        halo = RADIUS // CELL
-        first = tile * _TILE - left
-        start = max(first - halo, 0)
-        part = images[..., CELL * start : CELL * (first + _TILE + halo)]
+        start = max(first - RADIUS // CELL, 0)
+        stop = first + _TILE + RADIUS // CELL
         columns = slice(first - start, first - start + _TILE)
-        squares = [
-            np.mean(
-                [noise_map(self._network, plane).astype(np.float64) ** 2
-                 for plane in image], 0
-            )
-            for image in part
-        ]  # fmt: skip
-        return np.sqrt(np.stack(squares)[:, inside, columns])
+        variances = []
+        for image in images[..., CELL * start : CELL * stop]:
+            read = np.stack([noise_map(self._network, plane) for plane in image])
+            variances.append(np.mean(read.astype(np.float64) ** 2, axis=0))
+        deviations: NDArray[np.float64] = np.sqrt(np.stack(variances))
+        return deviations[:, inside, columns]
 
     def _factors(
         self, means: NDArray[np.float64], sigmas: NDArray[np.float64]
@@ -325,18 +316,18 @@ class NoiseMap:
             np.quantile(ratios[:, :, start:stop], _QUANTILE, axis=(1, 2))
             for start, stop in pairwise(ends)
         ]
-        return np.clip(np.stack(tiles, 1), *_FACTORS)
+        factors: NDArray[np.float64] = np.clip(np.stack(tiles, 1), *_FACTORS)
+        return factors
 
 
 def _touched(part: slice, size: int) -> slice:
     """Return the tiles that the noise at some pixels depends on."""
     side = _TILE * CELL
-    tiles = -(-size // side)
-    first = (part.start - CELL) // side if part.start else 0
-    # Factors are interpolated between the middles of tiles.
+    # Factors are interpolated between the middles of tiles, and then between cells.
+    reach = side // 2 + CELL
     return slice(
-        max(min(first, (part.start - side // 2 - CELL) // side), 0),
-        min((part.stop + side // 2 + CELL) // side + 1, tiles),
+        max(part.start - reach, 0) // side,
+        -(-min(part.stop + reach, size) // side),
     )
 
 
@@ -366,28 +357,42 @@ def _still(images: Planes) -> NDArray[np.bool_]:
     return still
 
 
-class _Places(NamedTuple):
-    """Where values lie between the middles of cells: two of them, and how far."""
-
-    before: NDArray[np.int64]
-    after: NDArray[np.int64]
-    share: NDArray[np.float64]
+def _brightness(image: Planes) -> NDArray[np.float64]:
+    """Return the mean of each cell over its pixels and over the channels."""
+    cells = [_cells(plane).mean((2, 3), dtype=np.float64) for plane in image]
+    return np.asarray(np.mean(cells, axis=0))
 
 
-def _places(positions: NDArray[np.int64], side: int, count: int) -> _Places:
-    middle = np.clip((positions + 0.5) / side - 0.5, 0, count - 1)
-    before = middle.astype(np.int64)
-    return _Places(before, np.minimum(before + 1, count - 1), middle - before)
-
-
-def _bilinear(
-    values: NDArray[np.float64], down: _Places, across: _Places
+def _enlarged(
+    values: NDArray[np.float64], side: int, shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Interpolate values of shape (N, rows, columns)."""
-    share = down.share[:, None]
-    rows = values[:, down.before] * (1 - share) + values[:, down.after] * share
-    between: NDArray[np.float64] = (
-        rows[..., across.before] * (1 - across.share)
-        + rows[..., across.after] * across.share
-    )
-    return between
+    """Interpolate values of shape (N, rows, columns) to `side` times as many."""
+    return _interpolated(values, side, *(np.arange(length) for length in shape))
+
+
+def _interpolated(
+    values: NDArray[np.float64],
+    side: int,
+    down: NDArray[np.int64],
+    across: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Interpolate linearly between the middles of squares, shape (N, rows, columns).
+
+    Parameters
+    ----------
+    values : ndarray, shape (N, h, w)
+        One for each square.
+    side : int
+        Length of its sides.
+    down, across : ndarray of int
+        Rows and columns that are wanted.
+    """
+    for axis, wanted in ((1, down), (2, across)):
+        last = values.shape[axis] - 1
+        middle = np.clip((wanted + 0.5) / side - 0.5, 0, last)
+        before = middle.astype(np.int64)
+        share = (middle - before)[:, None] if axis == 1 else middle - before
+        values = values.take(before, axis) * (1 - share) + share * values.take(
+            np.minimum(before + 1, last), axis
+        )
+    return values

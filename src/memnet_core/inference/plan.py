@@ -182,9 +182,12 @@ def plan_restore(
     )
     card = entry.card
     check_strength(settings, card)
+    channels = judged.channels
     if not card.levels.covers(strongest):
         nearest = card.levels.nearest(strongest)
         remarks.append(f"beyond {task.symbol} {nearest:g}, the nearest of the model")
+        if task.noisy and settings.level is None and strongest > nearest:
+            channels = tuple(channel.at_most(nearest) for channel in channels)
     if settings.strength != 1:
         remarks.append(strength_in_words(settings.strength, strongest, card))
     mode = color_mode(
@@ -204,7 +207,7 @@ def plan_restore(
         task=task.name,
         model=card.name if entry.is_shipped else str(Path(entry.path).absolute()),
         checksum=card.sha256,
-        channels=judged.channels,
+        channels=channels,
         colors=mode,
         remarks=tuple(remarks),
         hot_pixels=settings.hot_pixels,

@@ -205,9 +205,7 @@ def _coefficients(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]
     """Return (surrounding mean, mean, squared value, activity) of each coefficient."""
     spoiled = ~np.isfinite(plane)
     spoiled |= _saturated(plane) | _flat(plane)
-    low, high = (
-        _halved(np.where(spoiled, 0.0, plane), taps) for taps in (_LOW, _HIGH)
-    )
+    low, high = (_halved(np.where(spoiled, 0.0, plane), taps) for taps in (_LOW, _HIGH))
     mean, across = (_halved(low.T, taps).T for taps in (_LOW, _HIGH))
     down, diagonal = (_halved(high.T, taps).T for taps in (_LOW, _HIGH))
     mean = mean / 2

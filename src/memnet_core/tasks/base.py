@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
-from memnet_core.errors import LevelError
+from memnet_core.errors import LevelError, SettingRef
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     Tables = Sequence[Sequence[int]]
     """Quantization tables of a JPEG, 64 steps each in natural order."""
 
-__all__ = ["LevelField", "LevelFound", "Levels", "Task"]
+__all__ = ["Grain", "LevelField", "LevelFound", "Levels", "Task"]
+
+
+Grain = Literal["white", "correlated"]
+"""Noise that a model was trained on: white, or of any kind, which includes noise that
+neighbors share."""
 
 
 class Levels(BaseModel):
@@ -239,16 +244,11 @@ class Task(ABC):
         """Return how far degraded values leave [0, 1] in training, as fractions."""
         return 0.25
 
-    @abstractmethod
-    def estimate(
-        self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
-    ) -> LevelFound:
-        """Find the level of an image.
+    def estimate(self, jpeg_tables: Tables) -> LevelFound:
+        """Find the level of an image by what its file says.
 
         Parameters
         ----------
-        planes : sequence of ndarray of float32, shape (H, W)
-            The image or a sample of it, one plane a channel, values in [0, 1].
         jpeg_tables : sequence of sequence of int
             Quantization tables of the file, luminance first, where it is a JPEG.
 
@@ -257,6 +257,10 @@ class Task(ABC):
         LevelError
             If the level cannot be found out.
         """
+        given = SettingRef(self.option)
+        raise LevelError(
+            f"The {self.quantity} has to be given, with {given}.", settings=[given]
+        )
 
     @abstractmethod
     def degrade(

@@ -18,8 +18,6 @@ from memnet_core.jpeg.coding import (
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from memnet_core.tasks.base import Tables
@@ -82,9 +80,7 @@ class Deblock(Task):
         factor = math.pow(51, strength * self.level_map_value(level)) - 1
         return 50 / factor if factor > 1 else 50 * (2 - factor)
 
-    def estimate(
-        self, planes: Sequence[NDArray[np.float32]], jpeg_tables: Tables = ()
-    ) -> LevelFound:
+    def estimate(self, jpeg_tables: Tables) -> LevelFound:
         """Find the quality by the quantization table; see `Task.estimate`."""
         if not jpeg_tables:
             raise LevelError(

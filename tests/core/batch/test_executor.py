@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+from memnet_core.noise.correlation import estimate_sigma
 
 from memnet_core.batch import BatchRun, FileProgress, Job, ModelReady
 from memnet_core.batch.executor import Step, StepExecutor, first_step
@@ -17,7 +18,6 @@ from memnet_core.batch.shared_output import SharedResult
 from memnet_core.inference.api import restore
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import probe
-from memnet_core.noise.correlation import estimate_sigma
 from memnet_core.progress import GeneratorWithResult, result_of
 
 if TYPE_CHECKING:
