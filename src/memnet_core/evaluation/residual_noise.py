@@ -102,7 +102,7 @@ def residual_of(before: NDArray[Any], after: NDArray[Any]) -> Residual:
         spread = max(high - low, 1e-9)
         seen = ((first - low) / spread).astype(np.float32)
         read = readings_of(shipped_noise_network(), [seen])
-        sigma = max(read.level(read.curve) / 255 * spread, 1e-9)
+        sigma = max(read.level(read.curve()) / 255 * spread, 1e-9)
         deviation, noise = np.full_like(last, sigma), f"σ {sigma:.3g} everywhere"
     relative = np.clip(removed / deviation, -_MOST, _MOST)
     relative -= relative.mean()

@@ -14,7 +14,7 @@ from memnet_core.inference.noise_choice import (
     is_poisson_gaussian,
     noise_of,
 )
-from memnet_core.inference.noise_map import NoiseCurve, readings_of
+from memnet_core.inference.noise_map import NoiseCurve, Readings, readings_of
 from memnet_core.inference.scaling import (
     AnscombeScaling,
     LinearScaling,
@@ -167,20 +167,24 @@ def _judged(
     blocks = sampled_blocks(source, planes)
     scaling = scaling_of(blocks, source.dtype, settings.value_range)
     line = noise_of(blocks, task, settings)
-    read = None
+    by_sample: list[Readings] = []
     if task.noisy and settings.level is None:
-        read = readings_of(shipped_noise_network(), _seen(source, planes, scaling))
-    shared = bool(read and line and read.is_shared(_finest(line, scaling)))
+        by_sample = _read(source, planes, scaling)
+    read = Readings.joined(by_sample)
+    finest = _finest(line, scaling) if line else None
+    shared = bool(finest and read.is_shared(finest))
     is_counted = line and is_poisson_gaussian(line, blocks, source, settings)
     told: list[str] = []
     if line and is_counted and (settings.noise != "auto" or not shared):
         found, told = _counted(source, channel, planes, line, settings)
     else:
-        curve = read.curve if read else None
         is_wide = source.dtype.itemsize > 1
-        if line and curve and is_wide and line.is_likely and not shared:
-            curve = curve.at_least(_finest(line, scaling))
-        level = read.level(curve) if read and curve else settings.level
+        is_likely = line and line.is_likely and is_wide and not shared
+        floor = finest if is_likely else None
+        curve, level = None, settings.level
+        if by_sample:
+            curve = read.curve(floor)
+            level = float(np.mean([r.level(r.curve(floor)) for r in by_sample]))
         found, told = _even(source, blocks, scaling, curve, level, settings)
     ceiling = _saturation(blocks) if task.noisy else None
     update = {"is_shared": shared, "ceiling": ceiling}
@@ -198,24 +202,24 @@ def _counted(
     """Return the parameters of a channel whose noise is that of photons."""
     blocks = sampled_blocks(source, planes)
     hot: list[str] = []
-    choice = settings.value_range
-    scaling = scaling_of(
-        blocks, source.dtype, "percentile" if choice == "auto" else choice
-    )
     even_line, frames = line, 1.0
     if settings.hot_pixels == "auto":
-        _, hot = _without_hot_pixels(source, blocks, channel, line)
+        blocks, hot = _without_hot_pixels(source, blocks, channel, line)
         source = HotPixelsRemoved(source, line.gain, line.constant)
     if settings.context > 1 and neighbors(source, planes[0]):
         source = TemporalAverage(source, line.gain, line.constant)
         step = -(-len(planes) // _AVERAGED)
         few = planes[step // 2 :: step]
         frames = float(np.mean([source.frames(plane) for plane in few]))
-        scaling = scaling_of(sampled_blocks(source, few), source.dtype, "percentile")
+        blocks = sampled_blocks(source, few)
         even_line = replace(
             line, gain=line.gain / frames, constant=line.constant / frames
         )
         hot.append(f"means of {frames:.1f} planes")
+    choice = settings.value_range
+    scaling = scaling_of(
+        blocks, source.dtype, "percentile" if choice == "auto" else choice
+    )
     even = stabilized_of(scaling, even_line)
     level = round(even.level, 1)
     told = [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
@@ -300,16 +304,19 @@ def _without_hot_pixels(
     return [block for block, _ in cool], [said] if count else []
 
 
-def _seen(
+def _read(
     source: PixelSource, planes: list[int], scaling: LinearScaling
-) -> list[NDArray[np.float32]]:
-    """Return a sample of the middle plane as the network sees it, by sample."""
+) -> list[Readings]:
+    """Read the noise of a sample of the middle plane, by sample of a pixel."""
     filled = NaNFilled(source, (scaling.low + scaling.high) / 2)
     middle = [planes[len(planes) // 2]]
+    blocks = sampled_blocks(filled, middle, pixels=_READ_PIXELS)
+    network = shipped_noise_network()
     return [
-        plane
-        for block in sampled_blocks(filled, middle, pixels=_READ_PIXELS)
-        for plane in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
+        readings_of(
+            network, [scaling.forward(b[..., n].astype(np.float64)) for b in blocks]
+        )
+        for n in range(blocks[0].shape[-1])
     ]
 
 

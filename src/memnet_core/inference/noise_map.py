@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from memnet_core.noise.network import NoiseNetwork
 
     Planes = NDArray[Any]
+    Deviation = Callable[[NDArray[Any]], NDArray[Any]]
+    """Deviation of noise at some brightness, both in gray levels of 255."""
 
 __all__ = ["NoiseCurve", "NoiseMap", "Readings", "readings_of"]
 
@@ -33,6 +35,9 @@ _GRAYS = 255.0
 _QUANTILE = 0.4
 """Share of the cells of a class, or of a tile, that read as less than what is taken.
 The median costs 0.3 dB where all is texture; less than this reads noise as too weak."""
+
+_UNBIASED = 1.07
+"""Ratio of noise that is the same everywhere to the quantile of its readings."""
 
 _CLASSES, _FEWEST = 12, 100
 """Even classes of brightness, and the cells that each has at least."""
@@ -71,11 +76,6 @@ class NoiseCurve(BaseModel):
     means: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
     sigmas: Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
 
-    def at_least(self, deviation: Callable[[NDArray[Any]], NDArray[Any]]) -> NoiseCurve:
-        """Return a curve that is nowhere below some deviation by brightness."""
-        sigmas = np.maximum(self.sigmas, deviation(np.array(self.means)))
-        return NoiseCurve(means=self.means, sigmas=tuple(sigmas.tolist()))
-
     def __call__(self, means: NDArray[Any]) -> NDArray[np.float64]:
         """Return the deviation at some brightness."""
         found: NDArray[np.float64] = np.interp(means, self.means, self.sigmas)
@@ -94,28 +94,36 @@ class Readings(NamedTuple):
     means: NDArray[np.float64]
     sigmas: NDArray[np.float64]
 
-    @property
-    def curve(self) -> NoiseCurve:
-        """Deviation by brightness."""
+    @classmethod
+    def joined(cls, parts: Sequence[Readings]) -> Readings:
+        """Return the readings of several samples."""
+        nothing = np.empty(0)
+        return cls(
+            np.concatenate([nothing, *(part.means for part in parts)]),
+            np.concatenate([nothing, *(part.sigmas for part in parts)]),
+        )
+
+    def curve(self, floor: Deviation | None = None) -> NoiseCurve:
+        """Return the deviation by brightness, nowhere below `floor`."""
         if not self.means.size:
             return NoiseCurve(means=(0.0,), sigmas=(0.0,))
         order = np.argsort(self.means, kind="stable")
         parts = brightness_classes(len(order), _CLASSES, _FEWEST) or [slice(None)]
-        return NoiseCurve(
-            means=tuple(float(self.means[order[part]].mean()) for part in parts),
-            sigmas=tuple(
-                float(np.quantile(self.sigmas[order[part]], _QUANTILE))
-                for part in parts
-            ),
+        means = np.array([self.means[order[part]].mean() for part in parts])
+        sigmas = _UNBIASED * np.array(
+            [np.quantile(self.sigmas[order[part]], _QUANTILE) for part in parts]
         )
+        if floor:
+            sigmas = np.maximum(sigmas, floor(means))
+        return NoiseCurve(means=tuple(means.tolist()), sigmas=tuple(sigmas.tolist()))
 
     def level(self, curve: NoiseCurve) -> float:
-        """Return the root of the mean variance, in gray levels of 255."""
+        """Return the root of the mean variance along a curve, in gray levels of 255."""
         if not self.means.size:
             return 0.0
         return float(np.sqrt(np.mean(curve(self.means) ** 2)))
 
-    def is_shared(self, deviation: Callable[[NDArray[Any]], NDArray[Any]]) -> bool:
+    def is_shared(self, deviation: Deviation) -> bool:
         """Whether neighbors share the noise: the finest details hold too little of it.
 
         Parameters
@@ -183,7 +191,8 @@ class NoiseMap:
     Parameters
     ----------
     read : callable
-        Returns images of some rows and columns, shape (N, C, h, w), in about [0, 1].
+        Returns images of some rows and the columns `seen`, shape (N, C, h, w), in
+        about [0, 1].
     shape : (int, int)
         Height and width of the plane.
     columns : slice
@@ -196,7 +205,7 @@ class NoiseMap:
 
     def __init__(
         self,
-        read: Callable[[slice, slice], Planes],
+        read: Callable[[slice], Planes],
         shape: tuple[int, int],
         columns: slice,
         network: NoiseNetwork | None = None,
@@ -207,7 +216,7 @@ class NoiseMap:
         self._columns = columns
         self._network = network
         self._curve = curve
-        self._tiles = _touched(columns, shape[1])
+        self._tiles = self._touched(columns, shape[1])
         self._bands: dict[int, _Band] = {}
 
     @property
@@ -218,7 +227,11 @@ class NoiseMap:
     @property
     def seen(self) -> slice:
         """The columns that it reads."""
-        return _around(self._tiles, self._shape[1])
+        return self._around(self._tiles, self._shape[1])
+
+    def seen_rows(self, rows: slice) -> slice:
+        """Return the rows that it reads for some."""
+        return self._around(self._touched(rows, self._shape[0]), self._shape[0])
 
     def sigma(self, rows: slice) -> NDArray[np.float32]:
         """Return the deviation in gray levels of 255, shape (N, 1, h, w)."""
@@ -255,7 +268,7 @@ class NoiseMap:
 
         Those above the ones before them are forgotten.
         """
-        touched = _touched(rows, self._shape[0])
+        touched = self._touched(rows, self._shape[0])
         for number in [n for n in self._bands if n < touched.start - 2]:
             del self._bands[number]
         for number in range(touched.start, touched.stop):
@@ -264,11 +277,29 @@ class NoiseMap:
         numbers = range(touched.start, touched.stop)
         return [self._bands[number] for number in numbers], touched.start
 
+    def _touched(self, part: slice, size: int) -> slice:
+        """Return the tiles that what is known of some pixels depends on."""
+        side = _TILE * CELL
+        # Factors are interpolated between the middles of tiles, and then between cells.
+        reach = side // 2 + CELL if self.is_read else 0
+        return slice(
+            max(part.start - reach, 0) // side,
+            -(-min(part.stop + reach, size) // side),
+        )
+
+    def _around(self, tiles: slice, size: int) -> slice:
+        """Return the pixels that are read for some tiles."""
+        side = _TILE * CELL
+        halo = RADIUS if self.is_read else 2 * CELL  # of two cells for those at rest
+        return slice(
+            max(tiles.start * side - halo, 0), min(tiles.stop * side + halo, size)
+        )
+
     def _band(self, number: int) -> _Band:
         """Read a row of tiles."""
         height, width = self._shape
-        rows, columns = _around(slice(number, number + 1), height), self.seen
-        images = self._read(rows, columns)
+        rows, columns = self._around(slice(number, number + 1), height), self.seen
+        images = self._read(rows)
         missing = (-height % CELL * (rows.stop == height),
                    -width % CELL * (columns.stop == width))  # fmt: skip
         images = np.pad(
@@ -310,7 +341,7 @@ class NoiseMap:
         """Return the logarithm of each tile's factor, shape (N, tiles)."""
         assert self._curve
         usual = np.maximum(self._curve(means), _LEAST)
-        ratios = np.log(np.maximum(sigmas, _LEAST) / usual)
+        ratios = np.log(_UNBIASED * np.maximum(sigmas, _LEAST) / usual)
         ends = [*range(0, means.shape[2], _TILE), means.shape[2]]
         tiles = [
             np.quantile(ratios[:, :, start:stop], _QUANTILE, axis=(1, 2))
@@ -318,25 +349,6 @@ class NoiseMap:
         ]
         factors: NDArray[np.float64] = np.clip(np.stack(tiles, 1), *_FACTORS)
         return factors
-
-
-def _touched(part: slice, size: int) -> slice:
-    """Return the tiles that the noise at some pixels depends on."""
-    side = _TILE * CELL
-    # Factors are interpolated between the middles of tiles, and then between cells.
-    reach = side // 2 + CELL
-    return slice(
-        max(part.start - reach, 0) // side,
-        -(-min(part.stop + reach, size) // side),
-    )
-
-
-def _around(tiles: slice, size: int) -> slice:
-    """Return the pixels that are read for some tiles."""
-    side = _TILE * CELL
-    return slice(
-        max(tiles.start * side - RADIUS, 0), min(tiles.stop * side + RADIUS, size)
-    )
 
 
 def _still(images: Planes) -> NDArray[np.bool_]:

@@ -25,7 +25,7 @@ from memnet_core.sources.regions import PixelRegion, input_window, split_columns
 from memnet_core.sources.wrappers import BicubicUpsampled, NaNFilled, is_constant_plane
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from memnet_core.inference.plan import Prepared, RestorePlan
     from memnet_core.inference.scaling import Scaling
     from memnet_core.jpeg.chroma import SubsampledChroma
+    from memnet_core.noise.network import NoiseNetwork
     from memnet_core.sources.protocols import PixelSource, Sink
 
 __all__ = ["Preprocessing", "RowBuffer", "restore"]
@@ -62,6 +63,51 @@ class RowBuffer:
                 self._strips.appendleft(strip[used:])
             self._start += used
         return np.concatenate(found) if found else np.empty((0, 0, 1))
+
+
+class _Noise:
+    """The noise in a window of a plane, and its pixels, each read once."""
+
+    def __init__(
+        self,
+        base: PixelSource,
+        plane: int,
+        rows: slice,
+        columns: slice,
+        seen: Callable[[NDArray[Any]], NDArray[np.float32]],
+        network: NoiseNetwork | None,
+        curve: NoiseCurve | None,
+    ) -> None:
+        height, width = base.shape[1:3]
+        self.map = NoiseMap(
+            lambda rows: seen(self._read(rows)),
+            (height, width),
+            columns,
+            network,
+            curve,
+        )
+        self._base, self._plane = base, plane
+        self._start = self.map.seen_rows(rows).start
+        left = self.map.seen.start
+        self._inside = slice(columns.start - left, columns.stop - left)
+        self._rows: list[NDArray[Any]] = []
+
+    def pixels(self, rows: slice) -> NDArray[Any]:
+        """Return rows of the window, and forget those that lie above what they need."""
+        above = max(self.map.seen_rows(rows).start - self._start, 0)
+        pixels = self._read(rows)[:, self._inside]
+        self._rows = [self._rows[0][above:]]
+        self._start += above
+        return pixels
+
+    def _read(self, rows: slice) -> NDArray[Any]:
+        known = self._start + sum(map(len, self._rows))
+        if rows.stop > known:
+            more = slice(known, rows.stop)
+            self._rows.append(self._base.read(self._plane, more, self.map.seen))
+        if len(self._rows) > 1:
+            self._rows = [np.concatenate(self._rows)]
+        return self._rows[0][rows.start - self._start : rows.stop - self._start]
 
 
 class Preprocessing:
@@ -262,7 +308,7 @@ class PlaneRunner:
         # Nothing is computed below the last row that is wanted, but for its context.
         effort = passes * (length if self.tta else whole.stop - seen.start)
         top, bottom, worked = whole.start, seen.start, 0
-        noise = self._noise(engine, across)
+        noise = self._noise(engine, seen, across)
         for work, output in self._outputs(engine, seen, across, waiting, noise):
             worked += work
             fraction = min(worked / effort, 1.0)
@@ -275,7 +321,7 @@ class PlaneRunner:
                 planes = self._planes(pixels, engine)
                 change = self.scaling.inverse_difference(planes, after, self.beyond)
                 if noise:
-                    change[..., noise.still(complete, beside)] = 0
+                    change[..., noise.map.still(complete, beside)] = 0
                 top = complete.stop
                 yield fraction, ChangedRows(complete, beside, pixels, change)
             else:
@@ -289,13 +335,13 @@ class PlaneRunner:
         rows: slice,
         columns: slice,
         waiting: RowBuffer,
-        noise: NoiseMap | None,
+        noise: _Noise | None,
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield rows of work, and rows that the network has restored."""
         step = engine.strip_rows(columns.stop - columns.start, self.images)
         strips = self._strips(engine, rows, columns, step, waiting, noise)
         length = rows.stop - rows.start
-        levels = () if noise and noise.is_read else self.levels
+        levels = () if noise and noise.map.is_read else self.levels
         if self.tta:
             return average_over_dihedral(engine, strips, length, step, levels)
         outputs = engine.stream(strips, length, levels)
@@ -308,40 +354,34 @@ class PlaneRunner:
         columns: slice,
         step: int,
         waiting: RowBuffer,
-        noise: NoiseMap | None,
+        noise: _Noise | None,
     ) -> Iterator[NDArray[np.float32]]:
         """Read a window strip by strip, as the network sees it."""
-        read = noise.seen if noise else columns
-        inside = slice(columns.start - read.start, columns.stop - read.start)
         for top in range(rows.start, rows.stop, step):
             strip = slice(top, min(top + step, rows.stop))
-            # Sources are read fastest in windows of the same columns.
-            pixels = self.base.read(self.plane, strip, read)[:, inside]
+            if noise is None:
+                pixels = self.base.read(self.plane, strip, columns)
+            else:
+                pixels = noise.pixels(strip)
             waiting.put(pixels)
             planes = self.scaling.forward(self._planes(pixels, engine), self.beyond)
-            if noise and noise.is_read:
-                sigma = np.float32(self.strength / 255) * noise.sigma(strip)
+            if noise and noise.map.is_read:
+                sigma = np.float32(self.strength / 255) * noise.map.sigma(strip)
                 planes = np.concatenate([planes, sigma], 1)
             yield planes
 
-    def _noise(self, engine: Engine, columns: slice) -> NoiseMap | None:
-        """Return what is known of the noise in a window of some columns."""
+    def _noise(self, engine: Engine, rows: slice, columns: slice) -> _Noise | None:
+        """Return what is known of the noise in a window."""
         if not self.keeps_still:
             return None
         is_read = self.curve is not None and engine.level_planes == 1
         planes = slice(None if self.mode == "joint" else 1)
 
-        def read(rows: slice, columns: slice) -> NDArray[np.float32]:
-            pixels = self.base.read(self.plane, rows, columns)
+        def seen(pixels: NDArray[Any]) -> NDArray[np.float32]:
             return self.scaling.forward(self._planes(pixels, engine)[:, planes])
 
-        return NoiseMap(
-            read,
-            self.base.shape[1:3],
-            columns,
-            shipped_noise_network(str(engine.device)) if is_read else None,
-            self.curve,
-        )
+        network = shipped_noise_network(str(engine.device)) if is_read else None
+        return _Noise(self.base, self.plane, rows, columns, seen, network, self.curve)
 
     def _planes(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float64]:
         """Return the planes fed to the network."""

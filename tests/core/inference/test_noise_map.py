@@ -41,7 +41,7 @@ def noisy(sigma: float, clean: NDArray[np.float64], seed: int = 0) -> Plane:
 
 def level(*planes: Plane) -> float:
     read = readings_of(NETWORK, planes)
-    return read.level(read.curve)
+    return read.level(read.curve())
 
 
 @pytest.mark.parametrize("sigma", [3, 5, 15, 30, 50, 70])
@@ -80,7 +80,7 @@ def test_noise_of_photographs_is_read(
 def test_noise_that_grows_is_a_curve_that_rises() -> None:
     clean = np.tile(np.linspace(0.1, 0.9, 512), (512, 1))
     noise = np.random.default_rng(0).normal(0, 0.1 * clean)
-    curve = readings_of(NETWORK, [(clean + noise).astype(np.float32)]).curve
+    curve = readings_of(NETWORK, [(clean + noise).astype(np.float32)]).curve()
     means = np.array([50.0, 100.0, 200.0])
     np.testing.assert_allclose(curve(means), 0.1 * means, rtol=0.2)
     assert NoiseCurve.model_validate_json(curve.model_dump_json()) == curve
@@ -89,7 +89,8 @@ def test_noise_that_grows_is_a_curve_that_rises() -> None:
 @pytest.mark.parametrize(("blur", "shared"), [(0.0, False), (0.6, True)])
 def test_shared_noise_is_told_by_its_finest_details(blur: float, shared: bool) -> None:
     noise = np.random.default_rng(0).normal(0, 1, (256, 256))
-    spread = gaussian(noise, blur, mode="wrap") if blur else noise
+    blurred = gaussian(noise, blur, mode="wrap")  # type: ignore[no-untyped-call]
+    spread = blurred if blur else noise
     plane = (smooth() + 10 / 255 * spread / spread.std()).astype(np.float32)
     diagonal = plane[::2, ::2] - plane[::2, 1::2] - plane[1::2, ::2] + plane[1::2, 1::2]
     finest = 255 * float(diagonal.std()) / 2
@@ -99,14 +100,16 @@ def test_shared_noise_is_told_by_its_finest_details(blur: float, shared: bool) -
 
 
 def mapped(plane: Plane, columns: slice | None = None) -> NoiseMap:
-    read = readings_of(NETWORK, [plane])
-    return NoiseMap(
-        lambda rows, across: plane[None, None, rows, across],
-        (plane.shape[0], plane.shape[1]),
-        columns or slice(0, plane.shape[1]),
+    height, width = plane.shape
+    curve = readings_of(NETWORK, [plane]).curve()
+    found = NoiseMap(
+        lambda rows: plane[None, None, rows, found.seen],
+        (height, width),
+        columns or slice(0, width),
         NETWORK,
-        read.curve,
+        curve,
     )
+    return found
 
 
 def test_noise_is_where_it_is() -> None:

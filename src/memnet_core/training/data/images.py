@@ -322,7 +322,7 @@ def _is_clean(partner: PixelSource, channel: int, found: _Found) -> bool:
     middle = sampled_blocks(partner, [planes[len(planes) // 2]])
     seen = [scaling.forward(block[..., 0].astype(np.float64)) for block in middle]
     read = readings_of(shipped_noise_network(), seen)
-    return read.level(read.curve) < _CLEAN * scaling.level
+    return read.level(read.curve()) < _CLEAN * scaling.level
 
 
 def _unpaired_error(name: str, low: Path, high: Path) -> TrainingError:
