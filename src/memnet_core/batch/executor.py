@@ -11,6 +11,7 @@ import os
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -38,7 +39,6 @@ from memnet_core.batch.shared_output import (
 )
 from memnet_core.batch.staleness import StalenessChecker
 from memnet_core.errors import ImageError
-from memnet_core.inference.engine import EngineCache
 from memnet_core.inference.provenance import provenance
 from memnet_core.io import create_scenes
 from memnet_core.io.api import scenes_of
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from memnet_core.batch.jobs import Job
+    from memnet_core.inference.engine import EngineCache
     from memnet_core.inference.plan import Prepared
     from memnet_core.inference.settings import RestoreOptions
     from memnet_core.model.registry import Entry
@@ -123,16 +124,20 @@ class StepExecutor:
     ----------
     settings : RestoreOptions
         How files are restored.
-    models : EngineCache
-        Engines that are loaded.
     entries : dict
         The models that were used, by name.
     """
 
     settings: RestoreOptions
-    models: EngineCache = field(default_factory=EngineCache)
     entries: dict[str, Entry] = field(default_factory=dict)
     _maker: ShardWorker | None = None
+
+    @cached_property
+    def models(self) -> EngineCache:
+        """Engines that are loaded; a run that only skips does not import PyTorch."""
+        from memnet_core.inference.engine import EngineCache
+
+        return EngineCache()
 
     def close(self) -> None:
         """Close the source that is open."""

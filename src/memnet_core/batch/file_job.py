@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from memnet_core._util.sanitize import join_limited
 from memnet_core.errors import ImageError, NothingToDo
-from memnet_core.inference.engine import prepare
 from memnet_core.inference.runner import restore
 from memnet_core.progress import Notice, Progress
 from memnet_core.sources.prefetch import prefetched
@@ -126,6 +125,8 @@ def prepared_parts(
     MemnetError
         As `prepare`; `NothingToDo` only if no image needs anything.
     """
+    from memnet_core.inference.engine import prepare  # imports PyTorch
+
     parts, idle = [], []
     for label, source in opened:
         try:

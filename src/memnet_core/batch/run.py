@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from memnet_core._util.atomic_write import remove_abandoned
-from memnet_core._util.devices import select_device
 from memnet_core.batch.events import (
     Event,
     FileFinished,
@@ -106,9 +105,11 @@ class BatchRun:
         MemnetError
             If no file could be restored: the model or the device does not serve.
         """
-        select_device(self.settings.device)
         todo = [job for job in self.jobs if not job.skip]
         if todo:
+            from memnet_core._util.devices import select_device  # imports PyTorch
+
+            select_device(self.settings.device)
             check_model(self.settings)
         for folder in {job.output.parent for job in todo}:
             remove_abandoned(folder)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.inference.engine import bind_engine
 from memnet_core.inference.runner import restore
 from memnet_core.io import open_image
 from memnet_core.io.core.errors import wrap_write_errors
@@ -50,6 +49,8 @@ class ShardWorker:
     def __init__(
         self, work: SharedResult, job: Job, device: str, models: EngineCache
     ) -> None:
+        from memnet_core.inference.engine import bind_engine  # imports PyTorch
+
         self.work = work
         with ExitStack() as opened:
             self._source = opened.enter_context(

@@ -17,7 +17,6 @@ from pydantic import (
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ModelError
 from memnet_core.model.card import Card
-from memnet_core.model.network import MemNet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from memnet_core.model.architecture import Architecture
+    from memnet_core.model.network import MemNet
 
 __all__ = [
     "CARD_KEY",
@@ -171,6 +171,8 @@ def load_model(path: Path | str) -> tuple[MemNet, Card]:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
+
+    from memnet_core.model.network import MemNet
 
     path = Path(path)
     header = read_header(path)

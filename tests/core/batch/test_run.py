@@ -272,10 +272,10 @@ def test_lack_of_memory_fails_a_file_only(
 @pytest.mark.parametrize(
     "step",
     [
-        "executor.scenes_of",
-        "file_job.prepare",
-        "file_job.restore",
-        "executor.create_scenes",
+        "batch.executor.scenes_of",
+        "inference.engine.prepare",
+        "batch.file_job.restore",
+        "batch.executor.create_scenes",
     ],
 )
 def test_bug_fails_a_file_only_and_asks_for_a_report(
@@ -287,7 +287,7 @@ def test_bug_fails_a_file_only_and_asks_for_a_report(
 ) -> None:
     install("low", 5, 20)
     sources = [picture("a.png"), picture("b.png")]
-    fail_once(monkeypatch, f"memnet_core.batch.{step}", KeyError("a key"))
+    fail_once(monkeypatch, f"memnet_core.{step}", KeyError("a key"))
     run = run_of(sources, out)
     assert statuses(run) == {"a.png": "failed", "b.png": "done"}
     assert run.outcomes[0].message == (
