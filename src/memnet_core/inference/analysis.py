@@ -50,6 +50,10 @@ _JUDGED = 1024
 _READ_PIXELS = 1_000_000
 """Pixels of a channel whose noise is read by the network."""
 
+_APART = 3
+"""Deviations of the noise in the dark by which a value that is none lies below others;
+where noise is cut off, there is no gap at all."""
+
 _TIED, _OFTEN = 10, 2
 """Pixels at the highest value that indicate saturation, and how many times as many as
 at the next lower one."""
@@ -76,6 +80,9 @@ class ChannelParams(BaseModel):
         Whether neighboring pixels were found to share the noise.
     ceiling : float, optional
         Value at which the image is saturated; no result exceeds it.
+    padding : float, optional
+        Lowest value, where it lies so far below the others that it stands for no
+        light, as beside the tiles of a mosaic; such pixels stay.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,6 +93,7 @@ class ChannelParams(BaseModel):
     curve: NoiseCurve | None = None
     is_shared: bool = False
     ceiling: FiniteFloat | None = None
+    padding: FiniteFloat | None = None
 
     def at_most(self, level: float) -> ChannelParams:
         """Return parameters whose noise is nowhere stronger than a level."""
@@ -186,8 +194,16 @@ def _judged(
             curve = read.curve(floor)
             level = float(np.mean([r.level(r.curve(floor)) for r in by_sample]))
         found, told = _even(source, blocks, scaling, curve, level, settings)
-    ceiling = _saturation(blocks) if task.noisy else None
-    update = {"is_shared": shared, "ceiling": ceiling}
+    update: dict[str, Any] = {"is_shared": shared}
+    if task.noisy:
+        dark = line.deviation(line.dark) if line else None
+        noise = (
+            found.level / 255 * (scaling.high - scaling.low) if dark is None else dark
+        )
+        update |= {
+            "ceiling": _saturation(blocks),
+            "padding": _padding(blocks, _APART * noise),
+        }
     told += ["noise shared by neighbors"] if shared else []
     return found.model_copy(update=update), told
 
@@ -273,6 +289,18 @@ def _finest(
         return np.asarray(np.sqrt(np.maximum(variance, 0)) / unit)
 
     return deviation
+
+
+def _padding(blocks: list[NDArray[Any]], apart: float) -> float | None:
+    """Return the lowest value if many pixels have it and no other comes near it."""
+    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    if not values.size:
+        return None
+    lowest = float(values.min())
+    others = values[values > lowest]
+    if values.size - others.size < _TIED or not others.size:
+        return None
+    return lowest if others.min() - lowest > apart else None
 
 
 def _saturation(blocks: list[NDArray[Any]]) -> float | None:

@@ -255,11 +255,11 @@ class NoiseMap:
     def still(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
         """Return which pixels lie in areas of one value, shape (h, w)."""
         bands, first = self._of(rows)
-        cells = np.concatenate([band.still for band in bands])
-        down = np.arange(rows.start, rows.stop) // CELL - first * _TILE
-        across = np.arange(columns.start, columns.stop) // CELL
-        still: NDArray[np.bool_] = cells[
-            np.ix_(down, across - self._tiles.start * _TILE)
+        pixels = np.concatenate([band.still for band in bands])
+        top, left = (CELL * _TILE * n for n in (first, self._tiles.start))
+        still: NDArray[np.bool_] = pixels[
+            rows.start - top : rows.stop - top,
+            columns.start - left : columns.stop - left,
         ]
         return still
 
@@ -290,7 +290,7 @@ class NoiseMap:
     def _around(self, tiles: slice, size: int) -> slice:
         """Return the pixels that are read for some tiles."""
         side = _TILE * CELL
-        halo = RADIUS if self.is_read else 2 * CELL  # of two cells for those at rest
+        halo = RADIUS if self.is_read else 3 * CELL  # cells on which `still` depends
         return slice(
             max(tiles.start * side - halo, 0), min(tiles.stop * side + halo, size)
         )
@@ -311,7 +311,10 @@ class NoiseMap:
         beside = slice(
             *(_TILE * n - left for n in (self._tiles.start, self._tiles.stop))
         )
-        still = _still(images)[inside, beside]
+        still = _still(images)[
+            CELL * inside.start : CELL * inside.stop,
+            CELL * beside.start : CELL * beside.stop,
+        ]
         if self._network is None:
             nothing = np.empty((0, 0, 0))
             return _Band(nothing, nothing, nothing, still)
@@ -352,21 +355,31 @@ class NoiseMap:
 
 
 def _still(images: Planes) -> NDArray[np.bool_]:
-    """Return which cells belong to areas of 3×3 cells or more that have one value."""
-    same = np.ones(tuple(side // CELL for side in images.shape[2:]), bool)
+    """Return which pixels belong to areas of one value, of 3×3 cells or more.
+
+    To an area belongs what has its value in the cells around it, too.
+    """
+    still = np.ones(images.shape[2:], bool)
     for plane in images.reshape(-1, *images.shape[2:]):
         cells = _cells(plane)
-        values = np.pad(cells[:, :, 0, 0], 1, mode="edge")
-        one = np.pad(np.ptp(cells, axis=(2, 3)) == 0, 1, mode="edge")
-        rows, columns = same.shape
-        for y in range(3):
-            for x in range(3):
-                near = np.s_[y : y + rows, x : x + columns]
-                same &= one[near] & (values[near] == cells[:, :, 0, 0])
-    padded = np.pad(same, 1)
-    grown = padded[:-2] | padded[1:-1] | padded[2:]
-    still: NDArray[np.bool_] = grown[:, :-2] | grown[:, 1:-1] | grown[:, 2:]
+        rows, columns = cells.shape[:2]
+        values = np.where(np.ptp(cells, axis=(2, 3)) == 0, cells[..., 0, 0], np.nan)
+        same = _around_each(np.pad(values, 1, mode="edge"))
+        inside = np.all(same == values, axis=0)
+        middles = np.where(inside, values, np.nan)
+        beside = middles
+        for _ in range(2):  # the whole area, and the cells beside it
+            padded = np.pad(beside, 1, constant_values=np.nan)
+            beside = np.fmax.reduce(_around_each(padded))
+        alike = cells == beside[..., None, None]
+        still &= alike.swapaxes(1, 2).reshape(CELL * rows, CELL * columns)
     return still
+
+
+def _around_each(padded: Planes) -> Planes:
+    """Return the 3×3 values around each, shape (9, rows, columns)."""
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
+    return np.moveaxis(windows.reshape(*windows.shape[:2], 9), -1, 0)
 
 
 def _brightness(image: Planes) -> NDArray[np.float64]:

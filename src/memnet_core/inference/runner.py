@@ -397,6 +397,17 @@ class PlaneRunner:
         return self.blocks.complete(slice(rows.start, bottom))
 
 
+def _spread_rounding(rows: slice, columns: slice) -> NDArray[np.float64]:
+    """Return what to add before rounding so that sums of few counts are kept.
+
+    It lies between -0.5 and 0.5, evenly within every small neighborhood (interleaved
+    gradient noise, Jimenez 2014), and follows from the place alone, shape (h, w, 1).
+    """
+    y, x = np.mgrid[rows, columns]
+    spread: NDArray[np.float64] = 52.9829189 * ((0.06711056 * x + 0.00583715 * y) % 1)
+    return (spread % 1 - 0.5)[..., None]
+
+
 class _PlaneJob:
     """One plane of a source on its way into a sink."""
 
@@ -406,7 +417,8 @@ class _PlaneJob:
         decision, task = prepared.decision, prepared.task
         channel = decision.channels[source.channel(plane)]
         self.prepared, self.source, self.plane = prepared, source, plane
-        self.ceiling = channel.ceiling
+        self.ceiling, self.padding = channel.ceiling, channel.padding
+        self.is_counted = channel.is_stabilized
         scaling = channel.scaling or plane_scaling(source, plane)
         self.gray = (scaling.low + scaling.high) / 2
         self.filled = NaNFilled(readied, self.gray)
@@ -577,6 +589,10 @@ class _PlaneJob:
             restored = self.jpeg.project(self.plane, colors, restored, rows, columns)
         if self.ceiling is not None:
             restored = np.minimum(restored, np.maximum(colors, self.ceiling))
+        if self.is_counted and self.source.dtype.kind in "ui":
+            restored = restored + _spread_rounding(rows, columns)
+        if self.padding is not None:
+            restored = np.where(colors == self.padding, colors, restored)
         colors[...] = restored
         result = to_dtype(pixels, self.source.dtype)
         if self.filled.found:
