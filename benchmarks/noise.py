@@ -9,8 +9,8 @@ train on, those left out that are measured here.
 
 The noise of a picture is one number here: the root mean square of its local standard
 deviation, in gray levels of 255: as the network reads it, cell by cell, and as
-`--sigma auto` takes it, by brightness. Its truth is that of noisy less clean picture; behind
-JPEG and demosaicing the clean picture went through them, too. "Off by" is
+`--sigma auto` takes it, by brightness. Its truth is that of noisy less clean picture;
+behind JPEG and demosaicing the clean picture went through them, too. "Off by" is
 exp(mean |log σ̂/σ|), of pictures and, for the network's map, of cells.
 """
 
@@ -303,7 +303,7 @@ def table(found: list[Reading]) -> Iterator[str]:
             shown = " | ".join(f"{value:.2f}" for value in np.exp(values))
             yield f"| {name} | {len(some)} | {shown} |"
     yield ""
-    yield "| clean, σ read | pictures | network, median | most | by brightness, median | most |"
+    yield "| clean, σ read | pictures | network | most | by brightness | most |"
     yield "|---|---|---|---|---|---|"
     for kind in dict.fromkeys(r.kind for r in found if r.truth <= CLEAN):
         some = [r for r in found if r.kind == kind]

@@ -102,7 +102,9 @@ def residual_of(before: NDArray[Any], after: NDArray[Any]) -> Residual:
         spread = max(high - low, 1e-9)
         seen = ((first - low) / spread).astype(np.float32)
         read = readings_of(shipped_noise_network(), [seen])
-        sigma = max(read.level(read.curve()) / 255 * spread, 1e-9)
+        white = line.deviation(float(first.mean())) if line else 0.0
+        # What neighbors share, the finest details do not hold.
+        sigma = max(read.level(read.curve()) / 255 * spread, white, 1e-9)
         deviation, noise = np.full_like(last, sigma), f"σ {sigma:.3g} everywhere"
     relative = np.clip(removed / deviation, -_MOST, _MOST)
     relative -= relative.mean()

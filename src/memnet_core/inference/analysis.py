@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from memnet_core.errors import ImageError, SettingRef, UsageError
 from memnet_core.inference.noise_choice import (
@@ -86,6 +86,14 @@ class ChannelParams(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_grain(cls, value: Any) -> Any:
+        """Read plans of earlier versions, which chose by the grain of the noise."""
+        if isinstance(value, dict):
+            return {name: v for name, v in value.items() if name != "grain"}
+        return value
 
     level: FiniteFloat
     scaling: Scaling | None
