@@ -189,7 +189,9 @@ def _judged(
     read = Readings.joined(by_sample)
     finest = _finest(line, scaling) if line else None
     shared = bool(finest and read.is_shared(finest))
-    is_counted = line and is_poisson_gaussian(line, blocks, source, settings)
+    is_counted = line and is_poisson_gaussian(
+        line, blocks, source, settings, is_read=bool(finest and read.holds(finest))
+    )
     told: list[str] = []
     if line and is_counted and (settings.noise != "auto" or not shared):
         found, told = _counted(source, channel, planes, line, settings)

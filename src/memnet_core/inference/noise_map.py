@@ -55,6 +55,12 @@ picture with noise is read as clean. Readings of noise scatter by less."""
 _LEAST = 0.05
 """Gray levels below which readings do not differ; rounding makes 0.3."""
 
+_QUIET = 0.25
+"""Share of the cells of a sample that are taken for quiet ones."""
+
+_HELD_FROM = 0.3
+"""Ratio from which on fine details count as noise: 0.4 to 1.0 in simulated cameras."""
+
 _SHARED_FROM = 1.2
 """Ratio of what is read to what the finest details hold from which on neighbors share
 the noise: 0.7 to 1.0 for white noise, at least 1.4 for noise blurred by 0.6 px."""
@@ -131,11 +137,24 @@ class Readings(NamedTuple):
         deviation : callable
             Deviation that the finest details have at some brightness, in gray levels.
         """
-        if not self.means.size:
-            return False
-        ratio = self.sigmas / np.maximum(deviation(self.means), _LEAST)
         strong = self.sigmas > 1
-        return bool(strong.mean() > 0.25 and np.quantile(ratio, 0.25) > _SHARED_FROM)
+        is_strong = strong.size > 0 and strong.mean() > _QUIET
+        return bool(is_strong and self._share(deviation) > _SHARED_FROM)
+
+    def holds(self, deviation: Deviation) -> bool:
+        """Whether the finest details are mostly noise, and no texture of clean images.
+
+        Parameters
+        ----------
+        deviation : callable
+            As for `is_shared`.
+        """
+        return self.means.size > 0 and self._share(deviation) > _HELD_FROM
+
+    def _share(self, deviation: Deviation) -> float:
+        """Return what is read in quiet cells, of what the finest details hold."""
+        found = np.maximum(deviation(self.means), _LEAST)
+        return float(np.quantile(self.sigmas / found, _QUIET))
 
 
 def readings_of(network: NoiseNetwork, planes: Sequence[Planes]) -> Readings:
