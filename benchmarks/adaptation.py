@@ -104,13 +104,13 @@ def measured(case: Case, steps: int, out: Path) -> dict[str, str]:
     if case.scene == _SHOWN:
         draw(adapted, out / "adaptation.png")
     noise = "shared by neighbors" if case.is_blurred else "white"
-    fall = adapted.fall
+    drop = adapted.loss_drop
     return {
         "scene": case.scene,
         "noise": f"{case.electrons:g} e⁻, {noise}",
         "objective": case.objective,
         "from": adapted.base,
-        "held-out loss": f"{fall.before:.4f} → {fall.after:.4f}",
+        "held-out loss": f"{drop.before:.4f} → {drop.after:.4f}",
         "noisy, dB": f"{noisy:.2f}",
         "before, dB": f"{before:.2f}",
         "after, dB": f"{after:.2f}" if adapted.path else "not written",

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from peer_networks import SHARED
 
-from memnet_core.evaluation.color import color_sample
 from memnet_core.evaluation.protocol import (
     color_scores,
     degraded_input,
     reference,
     scores,
 )
-from memnet_core.evaluation.run import Sample
+from memnet_core.evaluation.run import Sample, color_sample
 from memnet_core.image_ops.color import rgb2ycbcr_luminance
 from memnet_core.tasks import TASKS
 from memnet_core.training.data.clean_images import read_clean_images

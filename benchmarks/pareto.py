@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -47,8 +47,12 @@ class Panel(NamedTuple):
     points: Sequence[Point]
 
 
-def draw(panels: Sequence[Panel], path: Path) -> None:
-    """Draw the panels, three side by side, for 500 × 500 px each."""
+def draw(panels: Sequence[Panel], path: Path, models: Iterable[str]) -> None:
+    """Draw the panels, three side by side, for 500 × 500 px each.
+
+    The file names the checksums of the models, by which a test knows whether it is
+    out of date.
+    """
     columns = min(len(panels), COLUMNS)
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(5 * columns, 5 * rows), dpi=100, layout="constrained")
@@ -61,7 +65,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
     figure.draw_without_rendering()
     for axis, panel in zip(axes, panels, strict=True):
         draw_labels(axis, panel.points)
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Models": " ".join(sorted(models))})
 
 
 def draw_points(axis: Axes, panel: Panel) -> None:
@@ -83,7 +87,7 @@ def draw_points(axis: Axes, panel: Panel) -> None:
     axis.set_xlim(min(seconds) / 4, max(seconds) * 4)
     axis.set_ylim(min(0, *gains), max(gains) * 1.2)
     axis.set_title(panel.title, fontsize=14)
-    axis.set_xlabel("seconds per megapixel (log scale)", fontsize=12)
+    axis.set_xlabel("CPU seconds per megapixel (log scale)", fontsize=12)
     axis.set_ylabel(panel.gain_label, fontsize=12)
     axis.tick_params(labelsize=11)
     axis.grid(alpha=0.3)

@@ -56,8 +56,8 @@ class System:
     multiply_adds : float, optional
         Multiply-adds of its convolutions for one pixel; of several networks those of
         the costliest.
-    is_ours : bool
-        Whether it is a model of this project.
+    sha256 : str, optional
+        Checksum of the weights, for a model of this project.
     is_slow : bool
         Whether its speed is measured once, on a smaller image.
     """
@@ -66,7 +66,7 @@ class System:
     restore: Callable[[Sample, float], Pixels]
     levels: tuple[float, ...]
     multiply_adds: float | None = None
-    is_ours: bool = False
+    sha256: str | None = None
     is_slow: bool = False
 
 

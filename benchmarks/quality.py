@@ -6,23 +6,30 @@ Usage: python benchmarks/quality.py [MODEL ...] [--quick] [--record]
 MODEL is the name or file of a model; by default deblock, denoise, sr, deblock-color and
 denoise-color, as far as they are installed. The task of each decides on the images,
 inputs and peers; models for gray planes are scored in color, too, on luminance and on
-each channel. With --quick only the first image of each set is scored; with --record the
+each channel. Where ONNX Runtime and OpenVINO are installed, they run the exported
+denoiser. With --quick only the first image of each set is scored; with --record the
 scores of our models are written into their files: of gray planes or, for models for
 color, of RGB. Needs the images and peers of ../shared, and for BM3D and
 non-local means the packages bm3d (non-commercial) and opencv-python-headless.
 
-Seconds per megapixel are the median of three rounds, in which all systems take turns,
-on 512×512 pixels; of BM3D it is one round on 256×256. Enlarging the input of
-super-resolution is not included. Multiply-adds are those of the convolutions for a
-pixel of the result, of one network for each level those of the costliest.
+CPU seconds per megapixel, on all threads together, are the median of three rounds, in
+which all systems take turns, on 512×512 pixels; of BM3D it is one round on 256×256.
+Enlarging the input of super-resolution is not included. Multiply-adds are those of the
+convolutions for a pixel of the result, of one network for each level those of the
+costliest. docs/models.md shows what --json docs/quality.json writes.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -36,8 +43,10 @@ from inputs import BENCHMARKS
 from pareto import Panel, Point, draw
 from peers import PEERS, System
 
-from memnet_core.evaluation.color import restored_colors
-from memnet_core.evaluation.run import restored_plane
+from memnet_core.errors import UsageError
+from memnet_core.evaluation.run import restored_colors, restored_plane
+from memnet_core.export.module import ExportableMemNet
+from memnet_core.export.onnx import write_onnx
 from memnet_core.inference.engine import Engine
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.model.card import Score
@@ -46,7 +55,7 @@ from memnet_core.model.registry import find_model, installed
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from inputs import Benchmark
     from numpy.typing import NDArray
@@ -56,6 +65,7 @@ if TYPE_CHECKING:
     from memnet_core.model.registry import Entry
 
     Inputs = Mapping[int, Sequence[Sample]]
+    Run = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 
 DEFAULT_MODELS = ("deblock", "denoise", "sr", "deblock-color", "denoise-color")
 ROUNDS = 3
@@ -71,7 +81,7 @@ class Row:
     scores: dict[int, tuple[float, float]] = field(default_factory=dict)
     seconds_per_megapixel: float | None = None
     multiply_adds_per_pixel: float | None = None
-    is_ours: bool = False
+    sha256: str | None = None
     unavailable: str = ""
 
 
@@ -80,6 +90,8 @@ class Comparison:
     """All systems on one benchmark; the first row is the input itself."""
 
     benchmark: str
+    dataset: str
+    task: str
     images: int
     rows: list[Row]
 
@@ -96,8 +108,66 @@ def on_planes(entry: Entry, levels: Sequence[int]) -> System:
         ),
         levels=tuple(level for level in levels if card.levels.covers(level)),
         multiply_adds=card.architecture.multiply_adds(),
-        is_ours=True,
+        sha256=card.sha256,
     )
+
+
+def exported(entry: Entry, levels: Sequence[int]) -> list[System]:
+    """Return a model that takes the level, as other programs run its ONNX."""
+    model, card = load_model(entry.path)
+    folder = Path(tempfile.mkdtemp(prefix="memnet-onnx-"))
+    atexit.register(shutil.rmtree, folder)
+    try:
+        write_onnx(ExportableMemNet(model), folder / "model.onnx")
+        runs = programs(folder / "model.onnx")
+    except UsageError as error:  # the package onnx is missing
+        print(error)
+        return []
+    plain = on_planes(entry, levels)
+
+    def restore(run: Run, sample: Sample, level: float) -> NDArray[Any]:
+        x = np.asarray(sample.degraded, np.float32)[None, None] / np.float32(255)
+        told = np.full((1, 1, 1, 1), TASKS[card.task].level_map_value(level), x.dtype)
+        restored: NDArray[np.float32] = 255 * run(x, told)[0, 0]
+        return restored
+
+    return [
+        replace(plain, name=f"{plain.name} ({name})", restore=partial(restore, run))
+        for name, run in runs.items()
+    ]
+
+
+def programs(path: Path) -> dict[str, Run]:
+    """Return what runs an ONNX file on an image and a level, by name."""
+    threads = torch.get_num_threads()
+    runs: dict[str, Run] = {}
+    if find_spec("onnxruntime"):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
+        runs["ONNX Runtime"] = lambda x, level: session.run(
+            None, {"image": x, "level": level}
+        )[0]
+    if find_spec("openvino"):
+        import openvino
+
+        for name, hint in (("float32", "f32"), ("bfloat16", "bf16")):
+            settings = {
+                "INFERENCE_PRECISION_HINT": hint,
+                "INFERENCE_NUM_THREADS": threads,
+            }
+            compiled = openvino.Core().compile_model(path, "CPU", settings)
+            runs[f"OpenVINO, {name}"] = partial(_openvino, compiled)
+    return runs
+
+
+def _openvino(compiled: Any, *inputs: NDArray[Any]) -> NDArray[np.float32]:
+    restored: NDArray[np.float32] = compiled([*inputs])[0]
+    return restored
 
 
 def on_colors(entry: Entry, levels: Sequence[int], channels: Channels | None) -> System:
@@ -118,7 +188,7 @@ def on_colors(entry: Entry, levels: Sequence[int], channels: Channels | None) ->
         levels=tuple(level for level in levels if card.levels.covers(level)),
         multiply_adds=card.architecture.multiply_adds()
         * {"each": 3.0, None: _WITH_CHROMA}.get(channels, 1.0),
-        is_ours=True,
+        sha256=card.sha256,
     )
 
 
@@ -128,7 +198,12 @@ def ours(benchmark: Benchmark, entry: Entry) -> list[System]:
         return []
     if not benchmark.colors:
         gray = not is_for_colors(entry)
-        return [on_planes(entry, benchmark.levels)] if gray else []
+        if not gray:
+            return []
+        others = (
+            exported(entry, benchmark.levels) if entry.card.name == "denoise" else []
+        )
+        return [on_planes(entry, benchmark.levels), *others]
     ways: tuple[Channels | None, ...] = ("luminance", "each")
     if is_for_colors(entry):
         ways = ("joint",)
@@ -170,14 +245,14 @@ def mean_scores(
             for sample in samples
         ]
         psnr, ssim = np.mean(each, axis=0)
-        found[level] = float(psnr), float(ssim)
+        found[level] = round(float(psnr), 4), round(float(ssim), 5)
     return found
 
 
 def speeds(
     benchmark: Benchmark, systems: Sequence[System], plane: NDArray[Any]
 ) -> list[float]:
-    """Return seconds per megapixel of systems that take turns."""
+    """Return CPU seconds per megapixel of systems that take turns."""
     times: list[list[float]] = [[] for _ in systems]
     for system in systems:
         timed(benchmark, system, repeated(plane, 64))
@@ -187,18 +262,18 @@ def speeds(
                 taken.append(timed(benchmark, system, repeated(plane, 512)))
             elif round_ == 0:
                 taken.append(timed(benchmark, system, repeated(plane, 256)))
-    return [median(taken) for taken in times]
+    return [round(median(taken), 3) for taken in times]
 
 
 def timed(benchmark: Benchmark, system: System, plane: NDArray[Any]) -> float:
-    """Return seconds per megapixel at the middle level, or one that is served."""
+    """Return CPU seconds per megapixel at the middle level, or one that is served."""
     middle = benchmark.middle
     level = middle if middle in system.levels else int(system.levels[0])
     sample = benchmark.sample(plane, level)
     pixels: int = np.prod(sample.clean.shape[:2]).item()
-    started = time.perf_counter()
+    started = time.process_time()
     system.restore(sample, level)
-    return (time.perf_counter() - started) / (pixels / 1e6)
+    return (time.process_time() - started) / (pixels / 1e6)
 
 
 def repeated(plane: NDArray[Any], side: int) -> NDArray[Any]:
@@ -223,9 +298,17 @@ def compare(name: str, own: Sequence[System], *, quick: bool) -> Comparison:
     ):
         found = mean_scores(benchmark, inputs, system)
         rows.append(
-            Row(system.name, found, speed, system.multiply_adds, system.is_ours)
+            Row(
+                system.name,
+                found,
+                speed,
+                system.multiply_adds,
+                system.sha256,
+            )
         )
-    return Comparison(name, len(planes), rows + missing)
+    return Comparison(
+        name, benchmark.dataset, benchmark.task.name, len(planes), rows + missing
+    )
 
 
 def print_table(comparison: Comparison) -> None:
@@ -261,7 +344,7 @@ def panel(comparison: Comparison) -> Panel:
             row.name,
             row.seconds_per_megapixel,
             row.scores[level][0] - before,
-            row.is_ours,
+            row.sha256 is not None,
         )
         for row in comparison.rows
         if row.seconds_per_megapixel is not None and level in row.scores
@@ -278,7 +361,7 @@ def record(entry: Entry, comparison: Comparison) -> None:
     [after] = [
         row.scores
         for row in comparison.rows
-        if row.is_ours and row.name == f"MemNet {entry.card.name}"
+        if row.sha256 and row.name == f"MemNet {entry.card.name}"
     ]
     model, card = load_model(entry.path)
     kept = [score for score in card.scores if score.dataset != benchmark.dataset]
@@ -286,10 +369,10 @@ def record(entry: Entry, comparison: Comparison) -> None:
         Score(
             dataset=benchmark.dataset,
             level=level,
-            input_psnr=round(before[level][0], 4),
-            input_ssim=round(before[level][1], 5),
-            psnr=round(psnr, 4),
-            ssim=round(ssim, 5),
+            input_psnr=before[level][0],
+            input_ssim=before[level][1],
+            psnr=psnr,
+            ssim=ssim,
         )
         for level, (psnr, ssim) in after.items()
     ]
@@ -334,9 +417,11 @@ def main(
             if is_of_task and is_for_colors(entry) == benchmark.colors:
                 record(entry, comparison)
     if json_file:
-        json_file.write_text(json.dumps([asdict(c) for c in comparisons], indent=1))
+        text = json.dumps([asdict(c) for c in comparisons], indent=1)
+        json_file.write_text(text + "\n")
     if picture:
-        draw([panel(comparison) for comparison in comparisons], picture)
+        measured = {row.sha256 for c in comparisons for row in c.rows if row.sha256}
+        draw([panel(comparison) for comparison in comparisons], picture, measured)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
-"""Write docs/models.md from the cards of the shipped models.
+"""Write docs/models.md from the cards of the shipped models and docs/quality.json.
 
 Usage: python docs/make_models.py
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memnet_core.model.registry import installed
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from memnet_core.model.card import Card
+
+DOCS = Path(__file__).parent
 
 INTRODUCTION = """\
 # The shipped models
@@ -26,11 +29,27 @@ over all three colors. All are compact networks; the paper's full network (M6 R6
 channels, 2.89 M multiply-adds a pixel) is not shipped.
 """
 
+COMPARISON = """## Beside other systems
 
-def main() -> None:
+Measured by `python benchmarks/quality.py --json docs/quality.json --picture
+docs/pareto.png`: PSNR in dB / SSIM, and CPU seconds a megapixel. All systems take turns
+on the same inputs in one process, one thread each.
+
+![Gain in PSNR against CPU seconds per megapixel](pareto.png)
+"""
+
+
+def page() -> str:
+    """Return the text of docs/models.md."""
     cards = [entry.card for entry in installed()[0] if entry.is_shipped]
-    sections = [INTRODUCTION, *("\n".join(section(card)) for card in cards)]
-    (Path(__file__).parent / "models.md").write_text("\n".join(sections))
+    measured = json.loads((DOCS / "quality.json").read_text())
+    sections = [
+        INTRODUCTION,
+        *("\n".join(section(card)) for card in cards),
+        COMPARISON,
+        *("\n".join(table(comparison)) for comparison in measured),
+    ]
+    return "\n".join(sections)
 
 
 def section(card: Card) -> Iterator[str]:
@@ -74,5 +93,22 @@ def section(card: Card) -> Iterator[str]:
         yield ""
 
 
+def table(comparison: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a comparison of benchmarks/quality.py as a table."""
+    first, *_ = rows = [row for row in comparison["rows"] if not row["unavailable"]]
+    task = find_task(comparison["task"])
+    levels = list(first["scores"])
+    columns = [comparison["dataset"], *(task.label(float(level)) for level in levels)]
+    yield f"| {' | '.join(columns)} | CPU s/Mpx |"
+    yield "|---" * (2 + len(levels)) + "|"
+    for row in rows:
+        cells = [row["scores"].get(level) for level in levels]
+        scores = " | ".join(f"{c[0]:.2f} / {c[1]:.4f}" if c else "" for c in cells)
+        seconds = row["seconds_per_megapixel"]
+        name = f"**{row['name']}**" if row["sha256"] else row["name"]
+        yield f"| {name} | {scores} | {'' if seconds is None else f'{seconds:.1f}'} |"
+    yield ""
+
+
 if __name__ == "__main__":
-    main()
+    (DOCS / "models.md").write_text(page())

@@ -92,10 +92,10 @@ def test_scores_in_color_are_recorded_beside_those_of_gray_planes(
     path = install("mine", 5, 75, task="denoise", image_channels=3, scores=[gray, old])
     rows = [
         quality.Row("Noisy", {30: (18.59, 0.29), 50: (14.15, 0.17)}),
-        quality.Row("MemNet mine", {30: (27.46, 0.69)}, is_ours=True),
+        quality.Row("MemNet mine", {30: (27.46, 0.69)}, sha256="0" * 64),
         quality.Row("FFDNet color", {30: (31.33, 0.87)}),
     ]
-    comparison = quality.Comparison("denoise-color", 5, rows)
+    comparison = quality.Comparison("denoise-color", "Set5 (RGB)", "denoise", 5, rows)
     quality.record(Entry(path, read_card(path)), comparison)
     kept, made = read_card(path).scores
     assert kept.dataset == "Set5"

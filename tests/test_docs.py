@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -17,8 +18,10 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from memnet_core.cli import main
+from memnet_core.model.registry import installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -278,6 +281,7 @@ def test_python_has_types_that_mypy_knows(block: Block, tmp_path: Path) -> None:
     ("document", "made"),
     [
         ("architecture.svg", "make_architecture.picture()"),
+        ("models.md", "make_models.page()"),
         ("command.md", "make_command.page()"),
     ],
 )
@@ -291,6 +295,21 @@ def test_document_is_what_its_script_makes(document: str, made: str) -> None:
         check=True,
     )
     assert run.stdout.strip() == (ROOT / "docs" / document).read_text().strip()
+
+
+def test_figures_are_of_the_models_that_ship() -> None:
+    shipped = {entry.card.sha256 for entry in installed()[0] if entry.is_shipped}
+    comparisons = json.loads((ROOT / "docs" / "quality.json").read_text())
+    measured = {
+        row["sha256"]
+        for comparison in comparisons
+        for row in comparison["rows"]
+        if row["sha256"]
+    }
+    with Image.open(ROOT / "docs" / "pareto.png") as picture:
+        drawn = {*str(picture.info["Models"]).split()}
+    assert measured == drawn
+    assert measured <= shipped
 
 
 def test_readme_is_one_page() -> None:

@@ -10,9 +10,8 @@ from memnet_core._version import __version__
 if TYPE_CHECKING:
     from memnet_core.adaptation.api import adapt
     from memnet_core.errors import MemnetError
-    from memnet_core.evaluation.color import evaluate_colors
     from memnet_core.evaluation.residual_noise import Residual, residual_of
-    from memnet_core.evaluation.run import evaluate
+    from memnet_core.evaluation.run import evaluate, evaluate_colors
     from memnet_core.inference.api import restore
     from memnet_core.io import Image, open_image, save_image
     from memnet_core.model.architecture import Architecture
@@ -53,7 +52,7 @@ _HOMES = {
     "Residual": "evaluation.residual_noise",
     "adapt": "adaptation.api",
     "evaluate": "evaluation.run",
-    "evaluate_colors": "evaluation.color",
+    "evaluate_colors": "evaluation.run",
     "find_model": "model.registry",
     "load_model": "model.checkpoint",
     "open_image": "io",

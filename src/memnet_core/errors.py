@@ -1,4 +1,4 @@
-"""Errors that a user can act on: each says what was wrong, where, and what to do."""
+"""Errors for users: each message says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SettingRef:
-    """A setting that a message names; as text it is spelled as in Python.
+    """Reference to a setting in a message; `str` gives Python's spelling.
 
-    A message is written with Python's spelling and carries its references, so that
-    each entry point can put its own spelling in their place; see `spelled`.
+    Messages are written in Python's spelling and carry their references, so that each
+    entry point can substitute its own; see `spelled`.
 
     Attributes
     ----------
     name : str
-        Name of the setting, as a keyword: ``hot_pixels``.
+        Keyword of the setting, such as ``noise``.
     value : object, optional
-        The value that is meant.
+        Value that the message suggests.
     python : str
-        Spelling in Python, where the setting is no keyword there.
+        Spelling in Python, if the setting is no keyword there.
     """
 
     name: str
@@ -54,7 +54,7 @@ class SettingRef:
 
     @property
     def text(self) -> str:
-        """The value as text, empty if none is meant."""
+        """Value as text, empty if there is none."""
         if self.value is None:
             return ""
         return f"{self.value:g}" if isinstance(self.value, float) else str(self.value)
@@ -63,14 +63,14 @@ class SettingRef:
 def spelled(
     text: str, settings: Sequence[SettingRef], spelling: Callable[[SettingRef], str]
 ) -> str:
-    """Return a message with its settings as an entry point spells them.
+    """Replace the settings in a message by an entry point's spelling of them.
 
     Parameters
     ----------
     text : str
         Message in Python's spelling.
     settings : sequence of SettingRef
-        The settings that it names.
+        Settings that it names.
     spelling : callable
         Returns the entry point's spelling of a setting.
     """
@@ -81,16 +81,16 @@ def spelled(
 
 
 class MemnetError(Exception):
-    """Base of all errors whose message is meant for the user.
+    """Base of all errors with a message for users.
 
     Parameters
     ----------
     message : str
         One sentence.
     path : Path, optional
-        The file or folder that it is about, which the message names.
+        File or folder that the message names.
     settings : sequence of SettingRef
-        The settings that the message names, in Python's spelling.
+        Settings that the message names, in Python's spelling.
     """
 
     def __init__(
@@ -105,16 +105,16 @@ class MemnetError(Exception):
         self.settings = tuple(settings)
 
     def spelled(self, spelling: Callable[[SettingRef], str]) -> str:
-        """Return the message with its settings as an entry point spells them."""
+        """Return the message in an entry point's spelling; see `spelled`."""
         return spelled(str(self), self.settings, spelling)
 
 
 class DeviceError(MemnetError):
-    """A computing device is unknown or not present, or its memory does not suffice."""
+    """A computing device is unknown, missing, or out of memory."""
 
 
 class EvaluationError(MemnetError):
-    """Images are not those that figures were published for."""
+    """Images differ from those that scores were published for."""
 
 
 class ImageError(MemnetError):
@@ -126,28 +126,28 @@ class LevelError(MemnetError):
 
 
 class NotCovered(LevelError):
-    """No model covers a level, but one comes close; see `RestoreOptions.nearest`."""
+    """No model covers a level, but one is close; see `RestoreOptions.nearest`."""
 
 
 class NothingToDo(MemnetError):
-    """An image is so little degraded that it is better left as it is."""
+    """An image is degraded so little that restoring it would not improve it."""
 
 
 class ModelError(MemnetError):
-    """A model file is missing, damaged, or of a kind that is not accepted."""
+    """A model file is missing, damaged, or not supported."""
 
 
 class NotFinite(ImageError):
-    """What a network made of an image is not finite."""
+    """The output of a network is not finite."""
 
 
 class OutOfMemory(DeviceError):
-    """The memory of a device does not suffice."""
+    """A device is out of memory."""
 
 
 class UsageError(MemnetError, ValueError):
-    """A command or call asks for something that cannot be meant."""
+    """A command or call has invalid or contradictory arguments."""
 
 
 class TrainingError(MemnetError):
-    """Training data or settings do not allow a run, or the run went astray."""
+    """Training data or settings do not allow a run, or the run diverged."""

@@ -1,4 +1,4 @@
-"""What long work tells while it goes on, and the result it ends with."""
+"""Events of long-running work, and generators of events with a result."""
 
 from __future__ import annotations
 
@@ -16,42 +16,28 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True)
 class Progress:
-    """More pixels of the result are finished.
-
-    Attributes
-    ----------
-    done, total : int
-        Pixels so far and in all, over all planes.
-    """
+    """Finished pixels of a result out of the total, over all planes."""
 
     done: int
     total: int
 
     @property
     def fraction(self) -> float:
-        """What is done of the whole, in [0, 1]."""
+        """Finished fraction, in [0, 1]."""
         return self.done / self.total
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that the user should know, in one sentence; the work goes on."""
+    """A sentence for the user; the work continues."""
 
     text: str
 
 
 class GeneratorWithResult(Generic[EventT, ResultT]):
-    """The events of a generator, to loop over, and then its result.
+    """Iterate over the events of a generator, and keep its return value as `result`.
 
-    Parameters
-    ----------
-    generator : generator
-        Yields events and returns a result.
-
-    Attributes
-    ----------
-    result
-        What the generator returned; there is none before the loop has ended.
+    `result` is set when the iteration is complete.
     """
 
     result: ResultT

@@ -1,4 +1,4 @@
-"""Opening files that this plugin or ``memnet`` wrote, at the place of their source."""
+"""Open OME-TIFF and OME-Zarr with pixel sizes; results lie on their source."""
 
 from __future__ import annotations
 
@@ -12,66 +12,76 @@ from uuid import uuid4
 
 import numpy as np
 
+from memnet_core.errors import MemnetError
 from napari_memnet.layers.metadata import NAMESPACE, load_display_state
 from napari_memnet.layers.result_store import MEMORY_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari.utils.colormaps import Colormap
     from numpy.typing import NDArray
 
     from memnet_core.io import Calibration, ImageFile, Provenance
 
     LayerData = tuple[Any, dict[str, Any], str]
+    Reader = Callable[[str | list[str]], list[LayerData]]
 
 __all__ = ["get_reader"]
 
-_SOFTWARE = 305
-_TIFF = (".tif", ".tiff")
+_MOST_IMAGES = 12
+"""Images of a plate or collection that become layers at once."""
 
 
-def get_reader(
-    path: str | list[str],
-) -> Callable[[str | list[str]], list[LayerData]] | None:
-    """Return the reader for a file, or None if this plugin did not write it.
+def get_reader(path: str | list[str]) -> Reader | None:
+    """Return the reader for an OME-TIFF or OME-Zarr, or None if nothing is there.
 
     Parameters
     ----------
     path : str or list of str
-        A TIFF, or the folder of an OME-Zarr image. Only its header is read.
+        A file, the folder of an OME-Zarr, or files that napari stacks by itself.
     """
-    if not isinstance(path, str):
-        return None
-    if path.lower().endswith(_TIFF) and os.path.isfile(path):
-        return _read_tiff if _tells_of_us(Path(path)) else None
-    if os.path.isdir(path) and _zarr_tells(Path(path)):
-        return _read_zarr
+    paths = [path] if isinstance(path, str) else path
+    if all(map(os.path.exists, paths)):
+        return _read if isinstance(path, str) else _napari_reader(path)
     return None
 
 
-def _tells_of_us(path: Path) -> bool:
-    """Whether the first page of a TIFF names the plugin or ``memnet`` as its writer."""
-    import tifffile
+def _read(path: str | list[str]) -> list[LayerData]:
+    """Open a file by the readers of the core, or by napari's where these refuse it."""
+    from napari.utils.notifications import show_info
 
-    from memnet_core.io.core.provenance import provenance_in
-    from memnet_core.io.tiff.ome_xml import note_of_ome
-
+    assert isinstance(path, str)
     try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            software = str(page.tags.valueof(_SOFTWARE) or "")
-            text = str(page.description)
-    # What is damaged is no file of ours; tifffile raises whatever comes to its mind.
-    except Exception:  # noqa: BLE001
-        return False
-    return bool(provenance_in(software)) or bool(note_of_ome(text, NAMESPACE))
+        return _read_zarr(path) if os.path.isdir(path) else _read_tiff(path)
+    except MemnetError as error:
+        # napari follows the links of an OME-Zarr out of its folder.
+        read = None if _is_ome_zarr(path) else _napari_reader(path)
+        layers = read(path) if read else []
+        # None is napari's sign for no data; of damaged files there may be none.
+        if not layers or layers[0][0] is None or not np.size(layers[0][0]):
+            raise
+        show_info(f"Opened by napari, without its pixel sizes: {error}")
+        return layers
 
 
-def _read_tiff(path: str | list[str]) -> list[LayerData]:
+def _is_ome_zarr(path: str) -> bool:
+    from memnet_core.io.zarr.ngff import described_by
+
+    return os.path.isdir(path) and bool(described_by(_attributes(Path(path))))
+
+
+def _napari_reader(path: str | list[str]) -> Reader | None:
+    from napari_builtins.io import napari_get_reader
+
+    reader: Reader | None = napari_get_reader(path)
+    return reader
+
+
+def _read_tiff(path: str) -> list[LayerData]:
     """Open a TIFF: one layer per image, or per channel of an image."""
     from memnet_core.io import open_scenes, provenance_of
 
-    assert isinstance(path, str)
     made = provenance_of(Path(path))
     layers = []
     with open_scenes(Path(path)) as scenes:
@@ -87,11 +97,12 @@ def _read_tiff(path: str | list[str]) -> list[LayerData]:
 def _layer_of(
     file: ImageFile, name: str, scene: int, made: Provenance | None
 ) -> LayerData:
-    from memnet_core.io.tiff.ome_xml import note_of_ome
+    from memnet_core.io.tiff.ome_xml import channel_colors_of_ome, note_of_ome
 
     color = file.axes.endswith("S") and file.shape[-1] > 1
     shape = file.sizes[: len(file.axes) - file.axes.endswith("S")]
-    text = note_of_ome(getattr(file.metadata.native, "xml", ""), NAMESPACE)
+    xml = getattr(file.metadata.native, "xml", "")
+    text = note_of_ome(xml, NAMESPACE)
     noted = _noted_line(text)
     is_same = bool(text) and noted == (str(made) if made else "")
     data = _pixels(file, scene, color)
@@ -104,6 +115,9 @@ def _layer_of(
         shift = -(_factor(made) - 1) / 2
         begin = [shift * known.spacing.get(a, 1) if a in "YX" else 0 for a in axes]
         attributes = _described(axes, known, begin, name, shape)
+        colors = channel_colors_of_ome(xml, scene)
+        if "channel_axis" in attributes and len(colors) == len(attributes["name"]):
+            attributes["colormap"] = [_colormap(color) for color in colors]
     if not is_same:
         attributes["metadata"] = _told(made)
     attributes.setdefault("name", name)
@@ -169,22 +183,6 @@ def _plane(
     return pixels.reshape((1,) * len(counts) + pixels.shape)
 
 
-def _zarr_tells(path: Path) -> bool:
-    """Whether a folder is an OME-Zarr image written by the plugin or ``memnet``."""
-    from memnet_core.io.core.provenance import provenance_in
-    from memnet_core.io.zarr.image import TOLD
-    from memnet_core.io.zarr.ngff import described_by
-
-    try:
-        attributes = _attributes(path)
-    except Exception:  # noqa: BLE001 - as in `_tells_of_us`
-        return False
-    is_image = "multiscales" in described_by(attributes)
-    told = attributes.get(TOLD, "")
-    note = attributes.get(NAMESPACE)
-    return is_image and (bool(note) or bool(provenance_in(str(told))))
-
-
 def _attributes(path: Path) -> dict[str, Any]:
     import zarr
 
@@ -193,7 +191,27 @@ def _attributes(path: Path) -> dict[str, Any]:
     return dict(zarr.open_group(BoundedStore(path, read_only=True), mode="r").attrs)
 
 
-def _read_zarr(path: str | list[str]) -> list[LayerData]:
+def _read_zarr(path: str) -> list[LayerData]:
+    """Open an OME-Zarr: a layer per image; of a plate with many images the first."""
+    from napari.utils.notifications import show_info
+
+    from memnet_core.io import open_scenes
+
+    name = _stem(path)
+    with open_scenes(Path(path)) as scenes:
+        if not scenes.are_folders:
+            return [_zarr_layer(Path(path), name)]
+        inner = scenes.names
+    shown = inner if len(inner) <= _MOST_IMAGES else inner[:1]
+    if shown != inner:
+        show_info(
+            f"{path} holds {len(inner)} images; {inner[0]} is open. Drop the folder of "
+            "another one into the window to open it."
+        )
+    return [_zarr_layer(Path(path, part), f"{name}, {part}") for part in shown]
+
+
+def _zarr_layer(folder: Path, name: str) -> LayerData:
     """Open an OME-Zarr image with its resolution levels as lazy arrays."""
     import dask.array
 
@@ -202,8 +220,6 @@ def _read_zarr(path: str | list[str]) -> list[LayerData]:
     from memnet_core.io.zarr.image import TOLD, open_ome_zarr
     from memnet_core.io.zarr.ngff import described_by, multiscale_of
 
-    assert isinstance(path, str)
-    folder = Path(path)
     with wrap_read_errors(folder):
         attributes = _attributes(folder)
         image = multiscale_of(attributes)
@@ -224,13 +240,13 @@ def _read_zarr(path: str | list[str]) -> list[LayerData]:
     if not known:
         stored = _origin(described["multiscales"][0], image.translation)
         begin = [stored[image.axes.index(axis)] for axis in axes]
-        known = _described(axes, image.calibration, begin, _stem(path), shape)
+        known = _described(axes, image.calibration, begin, name, shape)
         known |= _display(described, known)
     if not is_same:
         known["metadata"] = _told(made)
-    known.setdefault("name", _stem(path))
+    known.setdefault("name", name)
     known |= {"multiscale": len(levels) > 1, "rgb": is_rgb}
-    return [(levels if len(levels) > 1 else levels[0], known, "image")]
+    return levels if len(levels) > 1 else levels[0], known, "image"
 
 
 def _lazy(file: ImageFile) -> Any:
@@ -317,8 +333,6 @@ def _unit(name: str) -> str:
 
 def _display(described: Any, known: dict[str, Any]) -> dict[str, Any]:
     """Return the contrast limits and colors of channels from OMERO metadata."""
-    from napari.utils.colormaps import Colormap
-
     channels = described.get("omero", {}).get("channels", [])
     if "channel_axis" not in known or len(channels) != len(known["name"]):
         return {}
@@ -331,12 +345,16 @@ def _display(described: Any, known: dict[str, Any]) -> dict[str, Any]:
             shown["contrast_limits"] = limits
         # All white says no more than that nobody chose.
         if any(color != b"\xff\xff\xff" for color in colors):
-            shown["colormap"] = [
-                Colormap([(0, 0, 0), [v / 255 for v in color]], name=color.hex())
-                for color in colors
-            ]
+            shown["colormap"] = [_colormap(color) for color in colors]
         return shown
     return {}
+
+
+def _colormap(color: bytes) -> Colormap:
+    """Return a colormap from black to a color of three bytes."""
+    from napari.utils.colormaps import Colormap
+
+    return Colormap([(0, 0, 0), [v / 255 for v in color]], name=color.hex())
 
 
 def _factor(made: Provenance | None) -> int:

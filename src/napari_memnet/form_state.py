@@ -17,6 +17,7 @@ import platformdirs
 import yaml
 
 from memnet_core._util.atomic_write import replaced_when_complete
+from memnet_core._util.safe_yaml import load_plain
 from memnet_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -175,8 +176,8 @@ def _read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         text = ""
     try:
-        values = yaml.safe_load(text) if len(text) <= _LARGEST else None
-    except (yaml.YAMLError, ValueError, RecursionError):
+        values = load_plain(text) if len(text) <= _LARGEST else None
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
         values = None
     if not isinstance(values, dict) or _MARK not in values:
         raise UsageError(f"{path.name} is no preset of MemNet; choose another file.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from endless_attacks import bomb, endless, links, looped_tiff, odd_name
 from image_attacks import animation, imagej, jpeg, ome_xml, ome_zarr, png, tiff
+from nested_attacks import broken_png, deep, existing_result, packed, stream
 from run_attacks import model_file, plan, prepare, run_file, settings_file
 from set_attacks import ome_set, plate
 
@@ -68,4 +69,9 @@ KINDS = {
     "bomb": Kind(bomb, IMAGE),
     "name": Kind(odd_name, (*FOLDER, (*FOLDER[0], "--format", "ome-zarr"))),
     "links": Kind(links, FOLDER),
+    "stream in a page": Kind(stream, IMAGE),
+    "deep tree": Kind(deep, IMAGE),
+    "packed chunk": Kind(packed, IMAGE),
+    "existing result": Kind(existing_result, FOLDER),
+    "PngSuite": Kind(broken_png, IMAGE),
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-__all__ = ["bomb", "endless", "links", "looped_tiff", "odd_name"]
+__all__ = ["bomb", "endless", "links", "looped_tiff", "odd_name", "write_zarr"]
 
 
 def _without_end(path: Path, rng: random.Random) -> None:
@@ -31,7 +31,8 @@ def _without_end(path: Path, rng: random.Random) -> None:
         path.symlink_to(rng.choice(("/dev/zero", "/dev/tty", path.name)))
 
 
-def _zarr(path: Path, **options: Any) -> None:
+def write_zarr(path: Path, **options: Any) -> None:
+    """Write an OME-Zarr image of one level."""
     axes = [{"name": name, "type": "space"} for name in "yx"]
     described: Any = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
     is_old = options.get("zarr_format") == 2
@@ -52,7 +53,7 @@ def endless(folder: Path, rng: random.Random, model: Path) -> Path:
     kind = rng.choice(("tif", "png", "safetensors", "yaml", "txt", "zarr", "folder"))
     path = folder / f"a.{kind}"
     if kind == "zarr":
-        _zarr(path, zarr_format=rng.choice((2, 3)))
+        write_zarr(path, zarr_format=rng.choice((2, 3)))
         _without_end(rng.choice([p for p in path.rglob("*") if p.is_file()]), rng)
     elif kind == "folder":
         path.mkdir()
@@ -88,7 +89,7 @@ def bomb(folder: Path, rng: random.Random, model: Path) -> Path:
     if kind in ("shape", "chunk", "gzip"):
         path = folder / "a.zarr"
         codec = numcodecs.GZip() if kind == "gzip" else None
-        _zarr(path, zarr_format=2, compressors=codec)
+        write_zarr(path, zarr_format=2, compressors=codec)
         if codec:
             packed = rng.choice((1, 600)) * gzip.compress(bytes(2**22), 1)
             (path / "0" / "0.0").write_bytes(packed)

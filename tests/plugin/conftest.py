@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,8 +25,9 @@ PATIENCE_MS = 90_000
 
 @pytest.fixture(autouse=True)
 def forgetful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let forms remember nothing of other tests or of the user."""
+    """Let forms and plans remember nothing of other tests or of the user."""
     monkeypatch.setenv("MEMNET_SETTINGS", str(tmp_path / "settings"))
+    monkeypatch.setattr("napari_memnet.jobs.restore._plans", OrderedDict())
 
 
 @pytest.fixture

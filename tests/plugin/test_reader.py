@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dask.array
 import numpy as np
@@ -23,9 +23,6 @@ from napari_memnet._writer import write_ome_tiff, write_ome_zarr, write_ome_zarr
 from napari_memnet.jobs.restore import RestoreRequest, restore_region
 from napari_memnet.layers.results import result_layer
 from napari_memnet.layers.source import LayerRegion
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -272,20 +269,73 @@ def test_no_folder_is_replaced(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.zarr"))) == 3
 
 
-def test_files_of_others_are_left_to_others(
-    microscope: Path, tmp_path: Path, write_picture: Callable[..., Path]
+def test_ome_tiffs_of_others_have_their_pixel_sizes_and_colors(tmp_path: Path) -> None:
+    path = tmp_path / "cells.ome.tif"
+    stack = noise(2, 5, 20, 24)
+    metadata = {
+        "axes": "CZYX",
+        "PhysicalSizeX": 0.1,
+        "PhysicalSizeY": 0.1,
+        "PhysicalSizeZ": 0.5,
+        "Channel": {"Name": ["DAPI", "GFP"], "Color": [65535, 16711935]},
+    }
+    tifffile.imwrite(path, stack, metadata=metadata)
+    first, second = opened(path)
+    assert (first.name, second.name) == ("cells DAPI", "cells GFP")
+    np.testing.assert_allclose(first.scale, (0.5, 0.1, 0.1))
+    assert [str(unit) for unit in first.units] == ["micrometer"] * 3
+    np.testing.assert_array_equal(second.data, stack[1])
+    np.testing.assert_allclose(first.colormap.colors[-1][:3], (0, 0, 1))
+    np.testing.assert_allclose(second.colormap.colors[-1][:3], (0, 1, 0))
+
+
+def test_zarrs_of_others_are_opened(tmp_path: Path) -> None:
+    plate = zarr.open_group(tmp_path / "plate.ome.zarr", mode="w")
+    plate.attrs["ome"] = {
+        "version": "0.5",
+        "plate": {
+            "wells": [{"path": "A/1", "rowIndex": 0, "columnIndex": 0}],
+            "rows": [{"name": "A"}],
+            "columns": [{"name": "1"}],
+        },
+    }
+    well = plate.create_group("A/1")
+    well.attrs["ome"] = {"version": "0.5", "well": {"images": [{"path": "0"}]}}
+    field = written(Image(noise(20, 24), scale=(2, 2)), tmp_path, ".ome.zarr")
+    field.rename(tmp_path / "plate.ome.zarr" / "A" / "1" / "0")
+    (layer,) = opened(tmp_path / "plate.ome.zarr")
+    assert layer.data.shape == (20, 24)
+    np.testing.assert_allclose(layer.scale, (2, 2))
+
+
+def test_what_the_core_refuses_is_left_to_napari(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert get_reader(str(microscope)) is None
-    assert get_reader(str(write_picture(tmp_path / "a.tif"))) is None
-    (tmp_path / "broken.ome.tif").write_bytes(b"II*\0broken")
-    assert get_reader(str(tmp_path / "broken.ome.tif")) is None
+    told: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_info", told.append)
+    tifffile.imwrite(tmp_path / "complex.ome.tif", np.ones((8, 8), np.complex64))
+    read = get_reader(str(tmp_path / "complex.ome.tif"))
+    assert read is not None
+    ((pixels, *_),) = read(str(tmp_path / "complex.ome.tif"))
+    assert pixels.dtype == np.complex64
+    assert told[0].startswith("Opened by napari, without its pixel sizes: ")
+
+
+def test_what_is_missing_or_damaged_is_no_layer(tmp_path: Path) -> None:
     assert get_reader(str(tmp_path / "missing.ome.tif")) is None
-    assert get_reader([str(microscope), str(microscope)]) is None
-    foreign = zarr.open_group(tmp_path / "foreign.ome.zarr", mode="w")
-    foreign.create_array("0", data=noise(20, 24))
-    assert get_reader(str(tmp_path / "foreign.ome.zarr")) is None
-    (tmp_path / "empty.ome.zarr").mkdir()
-    assert get_reader(str(tmp_path / "empty.ome.zarr")) is None
+    (tmp_path / "broken.ome.tif").write_bytes(b"II*\0broken")
+    with pytest.raises(Exception, match="broken"):
+        opened(tmp_path / "broken.ome.tif")
+
+
+def test_files_that_are_stacked_are_left_to_napari(tmp_path: Path) -> None:
+    paths = [str(tmp_path / f"{name}.ome.tif") for name in "ab"]
+    for path in paths:
+        tifffile.imwrite(path, noise(20, 24))
+    read = get_reader(paths)
+    assert read is not None
+    ((data, *_),) = read(paths)
+    assert data.shape == (2, 20, 24)
 
 
 @pytest.mark.parametrize("note", ["[1", "[]", "{}", '{"shape": 5}', '{"shape": ["a"]}'])

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -281,9 +282,18 @@ def _settle(path: Path) -> bool:
 
 
 def _settle_old(holder: Path) -> bool:
-    """Move the content of a holder back to free places, then remove the holder."""
+    """Move the entry of a holder back if its place is free, then remove the holder.
+
+    A link is removed and never entered: it can lead to anybody's folder. A folder of
+    several entries is none that `place_folder` makes, and stays.
+    """
     try:
-        for old in holder.iterdir():
+        if not _is_real_folder(holder):
+            return _remove(holder)
+        entries = [*holder.iterdir()]
+        if len(entries) > 1:
+            return False
+        for old in entries:
             place = holder.with_name(old.name)
             if not os.path.lexists(place):
                 _renamed(old, place)
@@ -292,12 +302,21 @@ def _settle_old(holder: Path) -> bool:
     return _remove(holder)
 
 
+def _is_real_folder(path: Path) -> bool:
+    """Whether a path is a folder itself, not a link or junction to one."""
+    state = path.lstat()
+    return stat.S_ISDIR(state.st_mode) and not getattr(state, "st_reparse_tag", 0)
+
+
 def _remove(path: Path) -> bool:
     """Delete if permitted, and return whether it worked."""
     try:
-        if path.is_dir() and not path.is_symlink():
+        if _is_real_folder(path):
             shutil.rmtree(path)
-        path.unlink(missing_ok=True)
+        else:
+            path.unlink()
+    except FileNotFoundError:
+        return True
     except OSError:
         return False
     return True

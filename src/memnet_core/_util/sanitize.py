@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["escape_control_chars", "escape_mathtext", "join_limited", "shown_lines"]
+__all__ = [
+    "escape_control_chars",
+    "escape_formula",
+    "escape_mathtext",
+    "join_limited",
+    "shown_lines",
+]
 
 _RAW_BYTES = range(0xDC80, 0xDD00)
 """How Python holds the bytes of a file's name that are not UTF-8."""
@@ -32,6 +38,12 @@ def join_limited(what: Sequence[str], most: int = 12) -> str:
     more = len(what) - most
     told = ", ".join(what[:most])
     return f"{told} and {more} more" if more > 0 else told
+
+
+def escape_formula(what: object) -> str:
+    """Return a text for CSV, where spreadsheets compute what begins as a formula."""
+    text = escape_control_chars(what)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def escape_mathtext(what: object) -> str:

@@ -1,1 +1,1 @@
-"""Adapting a model to noisy data of one's own, of which nothing clean is known."""
+"""Fine-tuning a denoiser on noisy data, without clean images."""

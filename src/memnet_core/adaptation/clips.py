@@ -21,51 +21,33 @@ if TYPE_CHECKING:
     from memnet_core.inference.plan import RestorePlan
     from memnet_core.sources.protocols import PixelSource
 
-__all__ = [
-    "FEWEST_HELD",
-    "Clip",
-    "FrameSplit",
-    "FrameWindow",
-    "clips_at",
-    "planned",
-    "series_along",
-    "told",
-]
+__all__ = ["Clip", "append_level", "read_clips", "series_along", "split_frames"]
 
+_MIN_FRAMES = 4
+"""Frames from which whole frames are held out; below, a quarter of the area is."""
 
-FEWEST_HELD = 4
-"""Minimum frames to hold out whole frames; with fewer, a quarter of the area is held
-out."""
+_FRAMES_PER_BLOCK = 16
+_MAX_BLOCKS = 4
+"""Held-out blocks: one for so many frames, and their maximum."""
 
-_FRAMES_OF_A_BLOCK = 16
-"""Frames per held-out block."""
+_TRAINING_VALUES = 2**24
+"""Training values to read (64 MiB): more than the patches of one minute cover."""
 
-_MOST_BLOCKS = 4
-_TRAINED = 2**24
-"""Maximum training values (64 MiB), more than the patches of one minute hold."""
+_HELD_OUT_VALUES = 2**18
+"""Held-out values to read: a validation on them takes a second or two."""
 
-_TRIED = 2**18
-"""Maximum held-out values; validation on them takes a second or two."""
+# How a stack beyond these numbers of values is sampled: clips of so many frames.
+_CLIP_FRAMES = 8
+_MAX_TRAINING_CLIPS = 64
+_MAX_HELD_OUT_CLIPS = 4
 
-_CLIP = 8
-"""Consecutive frames to read at once if the stack exceeds the maximum."""
-
-_MOST_CLIPS = 64
-_MOST_TRIALS = 4
-_APART = 8
-"""Gap in pixels between held-out and training area."""
+_GAP = 8
+"""Pixels between the held-out and the training area of a frame: correlated noise
+would tell the one from the other."""
 
 
 class FrameWindow(NamedTuple):
-    """Consecutive frames and the window to read of them.
-
-    Attributes
-    ----------
-    planes : tuple of int
-        Numbers of the planes in their source.
-    rows, columns : slice
-        Without a step.
-    """
+    """Consecutive planes of a source and the window to read of each."""
 
     planes: tuple[int, ...]
     rows: slice
@@ -80,19 +62,19 @@ class FrameSplit(NamedTuple):
 
 
 def series_along(sizes: Sequence[int], axis: int | None) -> NDArray[np.int64]:
-    """Return the indices of consecutive planes along an axis.
+    """Group the planes of a source into series of consecutive frames.
 
     Parameters
     ----------
     sizes : sequence of int
-        Of the axes before Y; planes are counted in their order.
+        Lengths of the axes before Y; planes are numbered in C order.
     axis : int, optional
-        One of them; None if every plane is alone.
+        Index of the axis of the frames; None makes every plane a series of its own.
 
     Returns
     -------
-    ndarray, shape (series, frames)
-        A row for each place along the other axes.
+    ndarray of int64, shape (series, frames)
+        Plane numbers, one row for each position along the other axes.
     """
     numbers = np.arange(math.prod(sizes)).reshape(tuple(sizes))
     if axis is None:
@@ -100,79 +82,95 @@ def series_along(sizes: Sequence[int], axis: int | None) -> NDArray[np.int64]:
     return np.moveaxis(numbers, axis, -1).reshape(-1, sizes[axis])
 
 
-def planned(
+def split_frames(
     series: NDArray[np.int64], height: int, width: int, rng: np.random.Generator
 ) -> FrameSplit:
     """Split series of frames into training and held-out windows of bounded size.
 
-    Blocks of two or three frames are held out, spread over time, and learning never
-    sees a pair of which one frame is in a block.
+    Blocks of two or three frames are held out, spread over time. No training pair
+    contains a held-out frame.
 
     Parameters
     ----------
-    series : ndarray, shape (series, frames)
-        Numbers of planes.
+    series : ndarray of int, shape (series, frames)
+        Plane numbers.
     height, width : int
-        Size of a plane.
+        Size of a plane in pixels.
     rng : numpy.random.Generator
-        Where windows of large planes lie.
+        Places windows in planes that are too large to read whole.
     """
     rows, columns = slice(0, height), slice(0, width)
-    if series.shape[1] >= FEWEST_HELD:
-        runs, blocks = _divided(series.shape[1])
-        learned, tried = rows, rows
+    if series.shape[1] >= _MIN_FRAMES:
+        runs, blocks = _split_time(series.shape[1])
+        train_rows, held_out_rows = rows, rows
     else:
         runs = blocks = [range(series.shape[1])]
         border = height - height // 4
-        learned, tried = slice(0, border - _APART), slice(border, height)
+        train_rows, held_out_rows = slice(0, border - _GAP), slice(border, height)
     return FrameSplit(
-        _spots(_taken(series, runs), (learned, columns), _TRAINED, _MOST_CLIPS, rng),
-        _spots(_taken(series, blocks), (tried, columns), _TRIED, _MOST_TRIALS, rng),
+        _windows(
+            _planes(series, runs),
+            (train_rows, columns),
+            _TRAINING_VALUES,
+            _MAX_TRAINING_CLIPS,
+            rng,
+        ),
+        _windows(
+            _planes(series, blocks),
+            (held_out_rows, columns),
+            _HELD_OUT_VALUES,
+            _MAX_HELD_OUT_CLIPS,
+            rng,
+        ),
     )
 
 
-def _divided(frames: int) -> tuple[list[range], list[range]]:
+def _split_time(frames: int) -> tuple[list[range], list[range]]:
     """Return training runs and held-out blocks; the last block is at the end."""
-    length = 3 if frames > FEWEST_HELD else 2
-    count = min(max(frames // _FRAMES_OF_A_BLOCK, 1), _MOST_BLOCKS)
+    length = 3 if frames > _MIN_FRAMES else 2
+    count = min(max(frames // _FRAMES_PER_BLOCK, 1), _MAX_BLOCKS)
     ends = [frames * n // count for n in range(count + 1)]
     blocks = [range(end - length, end) for end in ends[1:]]
     runs = [
-        range(*ends)
-        for ends in zip(ends[:-1], (block.start for block in blocks), strict=True)
+        range(start, block.start) for start, block in zip(ends, blocks, strict=False)
     ]
     return runs, blocks
 
 
-def _taken(series: NDArray[np.int64], parts: Sequence[range]) -> list[tuple[int, ...]]:
+def _planes(series: NDArray[np.int64], parts: Sequence[range]) -> list[tuple[int, ...]]:
     return [tuple(int(n) for n in row[part]) for row in series for part in parts]
 
 
-def _spots(
+def _windows(
     runs: list[tuple[int, ...]],
     area: tuple[slice, slice],
     budget: int,
-    most: int,
+    max_clips: int,
     rng: np.random.Generator,
 ) -> list[FrameWindow]:
-    """Return whole runs, or random windows of them if they exceed the maximum."""
+    """Return whole runs, or random windows of clips of them beyond the budget."""
     height, width = (part.stop - part.start for part in area)
     if sum(map(len, runs)) * height * width <= budget:
         return [FrameWindow(run, *area) for run in runs]
-    clips = [run[i : i + _CLIP] for run in runs for i in range(0, len(run), _CLIP)]
-    if len(runs[0]) > 1:
+    clips = [
+        run[i : i + _CLIP_FRAMES]
+        for run in runs
+        for i in range(0, len(run), _CLIP_FRAMES)
+    ]
+    if len(runs[0]) > 1:  # a lone frame at the end of a run makes no pair
         clips = [clip for clip in clips if len(clip) > 1]
-    if len(clips) > most:
-        clips = [clips[(2 * n + 1) * len(clips) // (2 * most)] for n in range(most)]
+    if (count := len(clips)) > max_clips:
+        clips = [
+            clips[(2 * n + 1) * count // (2 * max_clips)] for n in range(max_clips)
+        ]
     side = math.isqrt(budget // sum(map(len, clips)))
     return [
-        FrameWindow(clip, *(_window(part, side, rng) for part in area))
+        FrameWindow(clip, *(_random_slice(part, side, rng) for part in area))
         for clip in clips
     ]
 
 
-def _window(part: slice, side: int, rng: np.random.Generator) -> slice:
-    """Return a random slice of bounded length."""
+def _random_slice(part: slice, side: int, rng: np.random.Generator) -> slice:
     length = min(side, part.stop - part.start)
     start = part.start + int(rng.integers(part.stop - part.start - length + 1))
     return slice(start, start + length)
@@ -184,80 +182,69 @@ class Clip(NamedTuple):
     Attributes
     ----------
     frames : Tensor, shape (n, C, h, w)
-        Values as the network sees them, those that are not finite filled.
+        Values in network units; non-finite pixels are filled.
     level : float
-        Deviation of their noise on the same scale, which a level map holds.
+        Standard deviation of the noise in the same units, as a level map holds it.
     """
 
     frames: Tensor
     level: float
 
 
-def clips_at(
-    source: PixelSource, decision: RestorePlan, image_channels: int, spot: FrameWindow
+def read_clips(
+    source: PixelSource, plan: RestorePlan, image_channels: int, window: FrameWindow
 ) -> list[Clip]:
     """Read the clips of a window: one, or one per color channel.
 
-    Frames of one value, such as those a recording lacks, are left out, and what is
-    before and behind them are clips of their own.
+    Constant frames, such as a recording leaves for missing ones, are dropped; the
+    frames before and behind them become clips of their own.
 
     Parameters
     ----------
-    source : Source
-        Where frames are read.
-    decision : RestorePlan
-        How they are scaled; every channel has its scaling.
+    source : PixelSource
+        Source of the frames.
+    plan : RestorePlan
+        Holds the scaling and noise level of each channel.
     image_channels : int
         Planes that the model restores together.
-    spot : FrameWindow
-        Which frames, and where.
+    window : FrameWindow
+        Planes and pixels to read.
     """
-    task = find_task(decision.task)
-    channel = decision.channels[source.channel(spot.planes[0])]
+    task = find_task(plan.task)
+    channel = plan.channels[source.channel(window.planes[0])]
     assert channel.scaling is not None
     filled = NaNFilled(source, (channel.scaling.low + channel.scaling.high) / 2)
-    frames: list[NDArray[np.float32] | None] = []
-    for plane in spot.planes:
-        pixels = filled.read(plane, spot.rows, spot.columns)
-        seen = select_input(pixels, decision.colors, image_channels)
-        is_blank = pixels.min() == pixels.max()
-        spread = task.clip_margin(channel.level)
-        frames.append(None if is_blank else channel.scaling.forward(seen, spread))
+    margin = task.clip_margin(channel.level)
+    runs: list[list[NDArray[np.float32]]] = [[]]
+    for plane in window.planes:
+        pixels = filled.read(plane, window.rows, window.columns)
+        if pixels.min() == pixels.max():
+            runs.append([])
+            continue
+        planes = select_input(pixels, plan.colors, image_channels)
+        runs[-1].append(channel.scaling.forward(planes, margin))
     return [
         Clip(
             torch.from_numpy(np.stack(run)[:, color]),
             task.level_map_value(channel.level),
         )
-        for run in _unbroken(frames)
+        for run in filter(None, runs)
         for color in range(run[0].shape[0])
     ]
 
 
-def told(shown: Tensor, level: float | Tensor, *, level_map: bool) -> Tensor:
-    """Append the level plane, for a network with a level map.
+def append_level(frames: Tensor, level: float | Tensor, *, level_map: bool) -> Tensor:
+    """Append a plane of the noise level, if the network has a level map.
 
     Parameters
     ----------
-    shown : Tensor, shape (N, C, h, w)
-        What the network is shown.
+    frames : Tensor, shape (N, C, h, w)
+        Frames to restore.
     level : float or Tensor of shape (N, 1, 1, 1)
-        What the plane holds.
+        Noise level in network units.
     level_map : bool
-        Whether the network has one.
+        Whether the network takes the plane; without it, `frames` are returned.
     """
     if not level_map:
-        return shown
-    return torch.cat([shown, torch.zeros_like(shown[:, :1]) + level], 1)
-
-
-def _unbroken(
-    frames: list[NDArray[np.float32] | None],
-) -> list[list[NDArray[np.float32]]]:
-    """Return the runs of frames between those left out."""
-    runs: list[list[NDArray[np.float32]]] = [[]]
-    for frame in frames:
-        if frame is not None:
-            runs[-1].append(frame)
-        elif runs[-1]:
-            runs.append([])
-    return [run for run in runs if run]
+        return frames
+    return torch.cat([frames, torch.zeros_like(frames[:, :1]) + level], 1)

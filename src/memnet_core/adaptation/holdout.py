@@ -1,4 +1,4 @@
-"""Validation on held-out frames: losses, Stein's estimate, and motion."""
+"""Validation on held-out frames: losses, Stein's risk estimate, and motion."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from memnet_core.adaptation.clips import told
-from memnet_core.adaptation.objectives import (
-    TrainingPair,
-    noise2void,
-    noisy_pairs,
-)
+from memnet_core.adaptation.clips import append_level
+from memnet_core.adaptation.objectives import TrainingPair, noise2noise, noise2void
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,66 +26,55 @@ __all__ = [
     "LossDrop",
     "Losses",
     "Motion",
-    "losses_of",
-    "motion",
-    "restored",
+    "detect_motion",
+    "held_out_losses",
+    "pair_clip",
+    "restore_frames",
     "sure_loss",
-    "trial_of",
 ]
 
 _CELL = 16
 """Side in pixels of the cells whose scatter gives standard errors. Correlated noise
 stays within a cell."""
 
-_SURE = 2.0
-"""Standard errors by which the held-out loss must fall to be significant."""
+_SIGNIFICANT = 2.0
+"""Standard errors by which the held-out loss must fall."""
 
-_MOVES_SURELY = 3.0
-_MOVES = 0.1
-"""Minimum relative excess of differences two frames apart over consecutive ones."""
+# Motion: the differences of frames two apart exceed those of consecutive ones by so
+# many standard errors, and by this part of them.
+_MOTION_ERRORS = 3.0
+_MOTION_EXCESS = 0.1
 
-_NUDGE = 0.1
-"""Perturbation of Stein's estimate, in standard deviations of the noise."""
+_PERTURBATION = 0.1
+"""Step of the divergence in Stein's estimate, in standard deviations of the noise."""
 
 
 @dataclass(frozen=True)
 class HeldOutClip:
-    """A held-out clip with its targets.
-
-    Attributes
-    ----------
-    clip : Clip
-        Its frames.
-    lesson : TrainingPair
-        What is shown and aimed at.
-    """
+    """A held-out clip with its network inputs and targets."""
 
     clip: Clip
-    lesson: TrainingPair
+    pair: TrainingPair
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses per cell over all clips, in variances of the noise."""
+    """Losses per cell over all clips, in units of the noise variance."""
 
     cells: NDArray[np.float64]
 
     @property
     def mean(self) -> float:
-        """Mean of the losses."""
+        """Mean loss."""
         return float(self.cells.mean())
 
 
 @dataclass(frozen=True)
 class LossDrop:
-    """Change of the held-out loss.
+    """Held-out losses before and after adapting, in units of the noise variance.
 
-    Attributes
-    ----------
-    before, after : float
-        In variances of the noise, which makes 1 even where nothing else is wrong.
-    error : float
-        Standard error of the difference.
+    A noisy target alone makes a loss of 1. `error` is the standard error of the
+    difference.
     """
 
     before: float
@@ -104,72 +89,55 @@ class LossDrop:
         return cls(before.mean, after.mean, error)
 
     @property
-    def is_sure(self) -> bool:
-        """Whether the loss fell significantly."""
-        return self.before - self.after > _SURE * self.error
+    def is_significant(self) -> bool:
+        """Whether the loss fell beyond chance."""
+        return self.before - self.after > _SIGNIFICANT * self.error
 
     def __str__(self) -> str:
         return f"{self.before:.4f} -> {self.after:.4f} (± {self.error:.4f})"
 
 
-def trial_of(clip: Clip, generator: torch.Generator) -> HeldOutClip:
+def pair_clip(clip: Clip, generator: torch.Generator) -> HeldOutClip:
     """Pair held-out frames with their targets.
 
-    Several frames are paired with each other; a single frame is paired with itself by
-    blind spots (Noise2Void).
-
-    Parameters
-    ----------
-    clip : Clip
-        Held-out frames.
-    generator : torch.Generator
-        Draws the blind spots.
+    Each frame is paired with the next one, the last with the one before it. A single
+    frame is paired with itself by blind spots, which `generator` draws.
     """
     frames = clip.frames
     count = len(frames)
     if count > 1:
-        next_ones = [*range(1, count), count - 2]
-        return HeldOutClip(clip, noisy_pairs(frames, frames[next_ones]))
+        neighbors = [*range(1, count), count - 2]
+        return HeldOutClip(clip, noise2noise(frames, frames[neighbors]))
     return HeldOutClip(clip, noise2void(frames, generator))
 
 
-def losses_of(
-    model: MemNet, trials: Sequence[HeldOutClip], device: torch.device
+def held_out_losses(
+    model: MemNet, held_out: Sequence[HeldOutClip], device: torch.device
 ) -> Losses:
-    """Compute the held-out losses of a network in evaluation mode.
-
-    Parameters
-    ----------
-    model : MemNet
-        On the device.
-    trials : sequence of HeldOutClip
-        On the CPU.
-    device : torch.device
-        Where it computes.
-    """
+    """Compute the losses of a network (on `device`) on held-out clips (on the CPU)."""
     losses = []
-    for trial in trials:
-        shown, target, weight = trial.lesson
-        output = restored(model, shown, trial.clip.level, device)
-        losses.append(_cells((output - target).square(), weight, trial.clip.level))
+    for clip, pair in ((each.clip, each.pair) for each in held_out):
+        output = restore_frames(model, pair.input, clip.level, device)
+        squares = (output - pair.target).square()
+        losses.append(_cell_means(squares, pair.weight, clip.level))
     return Losses(np.concatenate(losses))
 
 
 def sure_loss(
-    model: MemNet, trials: Sequence[HeldOutClip], device: torch.device, seed: int
+    model: MemNet, held_out: Sequence[HeldOutClip], device: torch.device, seed: int
 ) -> Losses:
     """Estimate the squared error of a network by Stein's unbiased risk estimate.
 
-    Stein's unbiased estimate for white Gaussian noise, with the divergence by one
-    random direction (Ramani, Blu and Unser, IEEE TIP 17(9), 2008). It knows nothing of
-    other frames, so that motion does not mislead it.
+    Valid for white Gaussian noise; the divergence is taken along one random direction
+    (Ramani, Blu and Unser, IEEE TIP 17(9), 2008). Only the first frame of each clip
+    enters, so that motion does not mislead the estimate.
 
     Parameters
     ----------
-    model, trials, device
-        As for `losses_of`; the first frame of each clip is looked at.
+    model, held_out, device
+        As for `held_out_losses`.
     seed : int
-        Determines the directions; the same for networks that are to be compared.
+        Determines the directions. Use the same for networks that are compared.
 
     Returns
     -------
@@ -178,43 +146,38 @@ def sure_loss(
     """
     generator = torch.Generator().manual_seed(seed)
     losses = []
-    for trial in trials:
-        frame, level = trial.clip.frames[:1], trial.clip.level
+    for clip in (each.clip for each in held_out):
+        frame, level = clip.frames[:1], clip.level
         noise = level * torch.randn(frame.shape, generator=generator)
-        plain = restored(model, frame, level, device)
-        nudged = restored(model, frame + _NUDGE * noise, level, device)
-        divergence = noise * (nudged - plain) / _NUDGE
-        errors = (plain - frame).square() - level**2 + 2 * divergence
-        losses.append(_cells(errors, torch.ones_like(errors[:, :1]), level))
+        output = restore_frames(model, frame, level, device)
+        perturbed = restore_frames(model, frame + _PERTURBATION * noise, level, device)
+        divergence = noise * (perturbed - output) / _PERTURBATION
+        errors = (output - frame).square() - level**2 + 2 * divergence
+        losses.append(_cell_means(errors, torch.ones_like(errors[:, :1]), level))
     return Losses(np.concatenate(losses))
 
 
 @torch.no_grad()
-def restored(
-    model: MemNet, shown: Tensor, level: float, device: torch.device
+def restore_frames(
+    model: MemNet, frames: Tensor, level: float, device: torch.device
 ) -> Tensor:
-    """Restore frames (n, C, h, w) one by one; return them on the CPU."""
+    """Restore frames (n, C, h, w) one by one in evaluation mode; results on the CPU."""
     model.eval()
     level_map = model.architecture.level_map
     return torch.cat(
         [
-            model(told(frame, level, level_map=level_map).to(device)).output.cpu()
-            for frame in torch.split(shown, 1)
+            model(
+                append_level(frame, level, level_map=level_map).to(device)
+            ).output.cpu()
+            for frame in torch.split(frames, 1)
         ]
     )
 
 
-def _cells(errors: Tensor, weight: Tensor, level: float) -> NDArray[np.float64]:
-    """Return weighted means over cells that have a weight, in variances of the noise.
+def _cell_means(errors: Tensor, weight: Tensor, level: float) -> NDArray[np.float64]:
+    """Average squared errors (n, C, h, w) over cells, with weights (n, 1, h, w).
 
-    Parameters
-    ----------
-    errors : Tensor, shape (n, C, h, w)
-        Squared errors.
-    weight : Tensor, shape (n, 1, h, w)
-        What each counts.
-    level : float
-        Standard deviation of the noise.
+    Returns one value in noise variances for each cell that has a weight.
     """
     summed, weights = (
         F.avg_pool2d(part, _CELL, ceil_mode=True, divisor_override=1)
@@ -226,50 +189,41 @@ def _cells(errors: Tensor, weight: Tensor, level: float) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Motion:
-    """Excess difference of frames two steps apart over consecutive frames.
+    """Excess difference of restored frames two steps apart over consecutive ones.
 
-    What noise is left in restored frames makes all differ alike; what moves goes on.
+    Noise that is left makes all frames differ alike; motion accumulates.
 
     Attributes
     ----------
     amount : float
-        In variances of the noise.
-    is_sure : bool
-        Whether it is more than chance, and enough to matter.
+        Excess in units of the noise variance.
+    is_significant : bool
+        Whether it is beyond chance, and large enough to matter.
     """
 
     amount: float
-    is_sure: bool
+    is_significant: bool
 
 
-def motion(
-    model: MemNet, trials: Sequence[HeldOutClip], device: torch.device
+def detect_motion(
+    model: MemNet, held_out: Sequence[HeldOutClip], device: torch.device
 ) -> Motion:
-    """Detect motion between frames; needs at least three consecutive frames.
+    """Detect motion in clips of at least three frames, restored by the initial network.
 
-    Parameters
-    ----------
-    model : MemNet
-        The network before it is adapted.
-    trials : sequence of HeldOutClip
-        Those of three frames count.
-    device : torch.device
-        Where it computes.
+    Parameters are as for `held_out_losses`.
     """
     near, far = [np.empty(0)], [np.empty(0)]
-    for trial in trials:
-        frames, level = trial.clip.frames, trial.clip.level
-        if len(frames) >= 3:
-            frames = restored(model, frames[:3], level, device)
-            steps = (frames[1:] - frames[:-1]).square().mean(0, keepdim=True)
-            twice = (frames[2:] - frames[:1]).square()
-            weight = torch.ones_like(twice[:, :1])
-            near.append(_cells(steps, weight, level))
-            far.append(_cells(twice, weight, level))
-    nearer = np.concatenate(near)
-    more = np.concatenate(far) - nearer
-    if not more.size:
-        return Motion(0.0, is_sure=False)
-    amount, error = float(more.mean()), float(more.std() / np.sqrt(more.size))
-    moves = amount > max(_MOVES_SURELY * error, _MOVES * float(nearer.mean()))
-    return Motion(amount, is_sure=moves)
+    for clip in (each.clip for each in held_out if len(each.clip.frames) >= 3):
+        frames = restore_frames(model, clip.frames[:3], clip.level, device)
+        once = (frames[1:] - frames[:-1]).square().mean(0, keepdim=True)
+        twice = (frames[2:] - frames[:1]).square()
+        weight = torch.ones_like(twice[:, :1])
+        near.append(_cell_means(once, weight, clip.level))
+        far.append(_cell_means(twice, weight, clip.level))
+    differences = np.concatenate(near)
+    excess = np.concatenate(far) - differences
+    if not excess.size:
+        return Motion(0.0, is_significant=False)
+    amount, error = float(excess.mean()), float(excess.std() / np.sqrt(excess.size))
+    least = max(_MOTION_ERRORS * error, _MOTION_EXCESS * float(differences.mean()))
+    return Motion(amount, is_significant=amount > least)

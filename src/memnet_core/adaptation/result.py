@@ -30,28 +30,28 @@ __all__ = [
     "Event",
     "ExampleImages",
     "HoldoutRetest",
-    "Learning",
+    "LoopEvent",
     "LossPoint",
     "ReadProgress",
     "draw",
-    "drawn",
     "is_better",
     "model_name",
+    "result_figure",
 ]
 
 
 @dataclass(frozen=True)
 class ReadProgress:
-    """Progress of reading the source, in parts."""
+    """Windows of the source that are read, out of the total."""
 
     done: int
     total: int
 
 
 class LossPoint(NamedTuple):
-    """Losses at a time of training, in variances of the noise.
+    """Losses at a time of training, in units of the noise variance.
 
-    `training` is the mean since the point before, NaN for the first one.
+    `training` is the mean since the previous point, NaN for the first one.
     """
 
     minutes: float
@@ -61,16 +61,9 @@ class LossPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class HoldoutRetest:
-    """A validation on the held-out frames.
+    """A validation on the held-out frames after `step` steps.
 
-    Attributes
-    ----------
-    step : int
-        Steps taken so far.
-    point : LossPoint
-        The losses.
-    is_best : bool
-        Whether the held-out loss was never lower.
+    `is_best` says whether the held-out loss is the lowest so far.
     """
 
     step: int
@@ -78,10 +71,10 @@ class HoldoutRetest:
     is_best: bool
 
 
-Learning = TrainingProgress | StepDone | HoldoutRetest
-Event = Notice | ReadProgress | Learning
+LoopEvent = TrainingProgress | StepDone | HoldoutRetest
+Event = Notice | ReadProgress | LoopEvent
 
-_LONGEST_NAME = 60
+_MAX_NAME = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,17 +90,17 @@ class AdaptOptions:
     seed : int
         Seed of all random choices.
     name : str
-        Name of the model.
+        Name of the adapted model.
     data : str
-        What it is adapted to, for its card.
+        Name of the data, for the model card.
     out : Path, optional
-        File to write; by default one in the folder of the user's models.
+        Model file to write; by default in the folder of the user's models.
     overwrite : bool
-        Whether to replace what is there.
+        Whether to replace an existing file.
     despite_motion : bool
-        Whether the held-out loss alone decides, also where frames move.
+        Whether the held-out loss alone decides, even if frames move.
     command : str
-        How to repeat it, for its card.
+        Command for the model card.
     """
 
     objective: Objective = "noise2noise"
@@ -122,23 +115,18 @@ class AdaptOptions:
     command: str = ""
 
     def file(self) -> Path:
-        """Return the file of the model."""
+        """Return the path of the model file."""
         return self.out or user_folder() / f"{self.name}.safetensors"
 
     def check(self, frames: int) -> None:
-        """Validate the options before anything is read.
-
-        Parameters
-        ----------
-        frames : int
-            How many frames follow each other.
+        """Validate the options for series of so many frames, before any is read.
 
         Raises
         ------
         UsageError
-            If it cannot be done.
+            If options contradict each other or the data.
         ModelError
-            If there is such a model already.
+            If the model file exists and is not to be replaced.
         """
         if str(self.objective) == "neighbor2neighbor":  # which 0.1 had
             raise UsageError(
@@ -151,7 +139,9 @@ class AdaptOptions:
             )
         lengths = [n for n in (self.minutes, self.steps) if n is not None]
         if len(lengths) != 1 or not 0 < lengths[0] < 1e6:
-            raise UsageError("Give how long to learn: minutes or steps, above 0.")
+            raise UsageError(
+                "Give the length of the training: minutes or steps, above 0."
+            )
         if self.objective == "noise2noise" and frames < 2:
             raise UsageError(
                 "A single image has no other frame to learn from; give a stack and "
@@ -175,14 +165,14 @@ class AdaptOptions:
 def model_name(text: str) -> str:
     """Derive a valid model name from the name of the data."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
-    return f"{plain[:_LONGEST_NAME] or 'layer'}-adapted"
+    return f"{plain[:_MAX_NAME] or 'layer'}-adapted"
 
 
 @dataclass(frozen=True)
 class ExampleImages:
     """A held-out frame: noisy, and restored before and after adapting.
 
-    Each (h, w) or (h, w, 3), as the network sees values.
+    Each has shape (h, w) or (h, w, 3) and is in network units.
     """
 
     noisy: NDArray[np.float32]
@@ -196,116 +186,104 @@ class AdaptResult:
 
     Attributes
     ----------
-    fall : Fall
+    loss_drop : LossDrop
         Held-out losses before and after.
-    stein : Fall, optional
-        Stein's estimates of the error, where the loss may mislead and they do not:
-        white noise on frames that move, or on single images.
+    sure_drop : LossDrop, optional
+        Stein's risk estimates before and after. Given where the loss may mislead and
+        they do not: white noise on frames that move, or on single images.
     motion : Motion
-        Whether frames move.
+        Motion between frames.
     base : str
-        Name of the model that was adapted.
+        Name of the initial model.
     curve : tuple of LossPoint
-        Losses while it learned.
-    exhibit : ExampleImages
+        Losses during the training.
+    examples : ExampleImages
         A frame before and after.
     path : Path, optional
-        The file that was written; None if the old model stays.
+        The model file; None if the adapted model is not better and none was written.
     """
 
-    fall: LossDrop
-    stein: LossDrop | None
+    loss_drop: LossDrop
+    sure_drop: LossDrop | None
     motion: Motion
     base: str
     curve: tuple[LossPoint, ...]
-    exhibit: ExampleImages
+    examples: ExampleImages
     path: Path | None
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """Summary of the result, one sentence each."""
-        told = [
-            f"Held-out loss {self.fall} of the noise's variance (noise alone makes "
+        summary = [
+            f"Held-out loss {self.loss_drop} of the noise variance (noise alone makes "
             f"about 1), training loss {self.curve[-1].training:.4f}."
         ]
-        if self.motion.is_sure:
-            told.append(
-                f"The frames move, by {self.motion.amount:.2g} of the noise's variance "
+        if self.motion.is_significant:
+            summary.append(
+                f"The frames move, by {self.motion.amount:.2g} of the noise variance "
                 "from one to the next: learning one from the other may blur what "
                 "moves, and the held-out loss does not see that."
             )
-        if self.stein:
-            told.append(
-                f"Error of a frame by itself, as Stein estimates it: {self.stein} of "
-                "the noise's variance."
+        if self.sure_drop:
+            summary.append(
+                f"Error of single frames by Stein's estimate: {self.sure_drop} of the "
+                "noise variance."
             )
-        return (*told, self.verdict)
+        return (*summary, self.verdict)
 
     @property
     def verdict(self) -> str:
         """One sentence: the model was written, or why not."""
-        stays = f"so {self.base} stays and nothing is written."
         if self.path is not None:
             return f"The model {self.path.stem} is adapted to this."
-        if not self.fall.is_sure:
+        stays = f"so {self.base} stays and nothing is written."
+        if not self.loss_drop.is_significant:
             return f"The held-out loss does not fall beyond chance, {stays}"
-        if self.stein and self.stein.after > self.stein.before:
-            cause = "motion" if self.motion.is_sure else "what it learned"
+        if self.sure_drop and self.sure_drop.after > self.sure_drop.before:
+            cause = "motion" if self.motion.is_significant else "overfitting"
             return f"The model gets worse by {cause}, {stays}"
-        if self.stein:
-            return f"A frame's own error does not fall beyond chance, {stays}"
+        if self.sure_drop:
+            return f"The error of single frames does not fall beyond chance, {stays}"
         return (
-            "Neighboring pixels share the noise of frames that move, and nothing "
-            f"tells whether the model blurs them, {stays}"
+            "Neighboring pixels share the noise of frames that move, so that blur "
+            f"cannot be measured, {stays}"
         )
 
 
 def is_better(
-    fall: LossDrop,
-    stein: LossDrop | None,
+    loss_drop: LossDrop,
+    sure_drop: LossDrop | None,
     motion: Motion,
     *,
     despite_motion: bool = False,
 ) -> bool:
-    """Whether an adapted model is significantly better than the old one.
+    """Whether an adapted model is significantly better than the initial one.
 
-    Parameters
-    ----------
-    fall, stein, motion
-        As in `AdaptResult`.
-    despite_motion : bool
-        Whether motion does not matter.
+    Parameters are as in `AdaptResult` and `AdaptOptions`.
     """
-    if not fall.is_sure:
+    if not loss_drop.is_significant:
         return False
-    if stein:
-        return stein.is_sure
-    return despite_motion or not motion.is_sure
+    if sure_drop:
+        return sure_drop.is_significant
+    return despite_motion or not motion.is_significant
 
 
-_SHOWN = (0.5, 99.8)
+_DISPLAY_PERCENTILES = (0.5, 99.8)
 """Percentiles of the restored frame that map to black and white."""
 
-_MOST = 256
+_MAX_SHOWN = 256
 """Maximum rows and columns of a frame to draw."""
 
 
-def draw(adapted: AdaptResult, path: Path) -> Path:
+def draw(result: AdaptResult, path: Path) -> Path:
     """Draw the result of adapting to a PNG file, and return its path.
-
-    Parameters
-    ----------
-    adapted : AdaptResult
-        What became of it.
-    path : Path
-        PNG file to write.
 
     Raises
     ------
     ModelError
         If the file cannot be written.
     """
-    figure = drawn(adapted, (12, 3.4), (1, 4))
+    figure = result_figure(result, (12, 3.4), (1, 4))
     try:
         with replaced_when_complete(path) as temporary:
             figure.savefig(temporary, format="png", dpi=80)
@@ -314,15 +292,15 @@ def draw(adapted: AdaptResult, path: Path) -> Path:
     return path
 
 
-def drawn(
-    adapted: AdaptResult, inches: tuple[float, float], grid: tuple[int, int]
+def result_figure(
+    result: AdaptResult, inches: tuple[float, float], grid: tuple[int, int]
 ) -> Figure:
     """Build the figure: three frames and the loss curves.
 
     Parameters
     ----------
-    adapted : AdaptResult
-        What became of adapting.
+    result : AdaptResult
+        Result to draw.
     inches : (float, float)
         Width and height.
     grid : (int, int)
@@ -332,18 +310,16 @@ def drawn(
 
     figure = Figure(inches, layout="constrained")
     *frames, losses = figure.subplots(*grid).flat
-    low, high = np.percentile(adapted.exhibit.before, _SHOWN)
-    named = {
-        "held-out frame": adapted.exhibit.noisy,
-        "before": adapted.exhibit.before,
-        "after": adapted.exhibit.after,
-    }
-    for axes, (title, frame) in zip(frames, named.items(), strict=True):
-        mapped = ((frame[:_MOST, :_MOST] - low) / (high - low)).clip(0, 1)
+    examples = result.examples
+    low, high = np.percentile(examples.before, _DISPLAY_PERCENTILES)
+    titles = ("held-out frame", "before", "after")
+    images = (examples.noisy, examples.before, examples.after)
+    for axes, title, image in zip(frames, titles, images, strict=True):
+        mapped = ((image[:_MAX_SHOWN, :_MAX_SHOWN] - low) / (high - low)).clip(0, 1)
         axes.imshow(mapped, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(title, fontsize=9)
         axes.set_axis_off()
-    minutes, training, held_out = zip(*adapted.curve, strict=True)
+    minutes, training, held_out = zip(*result.curve, strict=True)
     losses.plot(minutes, held_out, "o-", label="held out")
     losses.plot(minutes, training, "o-", label="training")
     losses.set_title("loss (noise alone: 1)", fontsize=9)

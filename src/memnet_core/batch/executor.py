@@ -34,8 +34,10 @@ from memnet_core.batch.output_dirs import make_folder
 from memnet_core.batch.shard_worker import ShardWorker
 from memnet_core.batch.shared_output import (
     SharedResult,
+    is_being_made,
     join_or_create,
     remove_leftovers,
+    work_folder,
 )
 from memnet_core.batch.staleness import StalenessChecker
 from memnet_core.errors import ImageError
@@ -168,30 +170,33 @@ class StepExecutor:
             check_unchanged(step.job.source, step.job.version)
         if step.action == "file":
             return (yield from self._file(step.job))
-        if step.action == "begin":
-            return (yield from self._begin(step.job))
         try:
+            if step.action == "begin":
+                return (yield from self._begin(step.job))
             if step.action == "block":
                 return (yield from self._block(step, wait=wait))
             return self._finish(step)
         except FileNotFoundError:
-            if Path(step.folder).exists():
+            if is_being_made(step.job.output):
                 raise
-            if self._is_lost(step):
-                raise ImageError(
-                    f"{step.job.output} cannot be written: the folder {step.folder}, "
-                    "in which it was being made, has been removed.",
-                    path=step.job.output,
-                ) from None
-            done = Outcome(
-                job=step.job, status="done", remark="completed by another run"
-            )
-            return StepResult(outcome=done if step.action == "finish" else None)
+            return self._overtaken(step)
+
+    def _overtaken(self, step: Step) -> StepResult:
+        """Return what a step comes to if another run has completed the result."""
+        if self._is_lost(step):
+            raise ImageError(
+                f"{step.job.output} cannot be written: the folder "
+                f"{work_folder(step.job.output)}, in which it was being made, has been "
+                "removed.",
+                path=step.job.output,
+            ) from None
+        done = Outcome(job=step.job, status="done", remark="completed by another run")
+        return StepResult(outcome=None if step.action == "block" else done)
 
     def _is_lost(self, step: Step) -> bool:
         """Whether a result that is no longer in the making is not at its place."""
         found = StalenessChecker(self.settings).state_of(step.job).state
-        return step.action == "finish" and found != "fresh"
+        return step.action != "block" and found != "fresh"
 
     def left_over(self, stage: tuple[Step, ...]) -> Outcome | None:
         """Return what became of a job if others still make shards of a stage."""

@@ -11,6 +11,7 @@ from memnet_core._util.atomic_write import remove_abandoned
 from memnet_core._util.sanitize import join_limited
 from memnet_core.batch.expand import expand_scenes, group_ome_filesets
 from memnet_core.batch.jobs import Job
+from memnet_core.batch.shared_output import remove_leftovers
 from memnet_core.batch.staleness import StalenessChecker
 from memnet_core.errors import SettingRef, UsageError
 from memnet_core.io import probe, suffix_of_format
@@ -42,6 +43,7 @@ def plan_jobs(
 
     Stems are kept. Where two sources would share an output, those whose suffix
     changes keep it within the name: ``a.jpg`` beside ``a.png`` becomes ``a.jpg.png``.
+    Where that does not tell them apart, as by case only, they are numbered.
 
     Parameters
     ----------
@@ -64,7 +66,8 @@ def plan_jobs(
     Raises
     ------
     UsageError
-        If two sources cannot be told apart, or an output would replace a source.
+        If sources of different folders would share an output, or an output would
+        replace a source.
     """
     joined = group_ome_filesets(sources)
     sources = [source for source, _ in joined]
@@ -110,6 +113,7 @@ def _planned(job: Job, judge: StalenessChecker, update: bool, known: Survey) -> 
         skip = found.state != "missing" and not redone
         job = replace(job, skip=skip, overwrite=redone, stale=found.why)
     if job.skip:
+        remove_leftovers(job.output)
         return job
     if known.header and job.scene is None:
         return replace(job, header=known.header)
@@ -129,28 +133,51 @@ def _outputs(
         folder / _renamed(s.relative, suffix_of_format(file_format, s.relative))
         for s in sources
     ]
-    crowded = {key for key, count in _counts(plain).items() if count > 1}
-    outputs = [
-        output.with_name(source.relative.name + output.suffix)
-        if _key(output) in crowded and source.relative.suffix != output.suffix
-        else output
-        for source, output in zip(sources, plain, strict=True)
-    ]
-    counts = _counts(outputs)
-    for output in outputs:
-        if counts[_key(output)] > 1:
-            first, second, *_ = (
-                source.path
-                for source, other in zip(sources, outputs, strict=True)
-                if _key(other) == _key(output)
-            )
+    outputs = plain
+    for _ in range(2):  # a full name can be the one that another file has already
+        crowded = {key for key, count in _counts(outputs).items() if count > 1}
+        outputs = [
+            output.with_name(source.relative.name + output.suffix)
+            if _key(output) in crowded and source.relative.suffix != output.suffix
+            else output
+            for source, output in zip(sources, outputs, strict=True)
+        ]
+    return _numbered(sources, outputs)
+
+
+def _numbered(sources: Sequence[InputFile], outputs: list[Path]) -> list[Path]:
+    """Give numbers to files of one folder whose names differ only by case.
+
+    The file whose name its output has keeps it; the others follow by name, so that
+    every run gives the same numbers.
+    """
+    holders: dict[str, InputFile] = {}
+    pairs = sorted(
+        zip(sources, outputs, range(len(outputs)), strict=True),
+        key=lambda pair: (pair[1].name != pair[0].path.name, str(pair[0].path)),
+    )
+    taken = set(map(_key, outputs))
+    for source, output, place in pairs:
+        holder = holders.setdefault(_key(output), source)
+        if holder is source:
+            continue
+        if holder.path.parent != source.path.parent:
             recursive = SettingRef("recursive", True)
             raise UsageError(
-                f"{first} and {second} would both become {output}; restore them into "
-                f"different folders, or use {recursive} on a common folder.",
+                f"{holder.path} and {source.path} would both become {output}; restore "
+                f"them into different folders, or use {recursive} on a common folder.",
                 settings=[recursive],
             )
+        number = 2
+        while _key(free := _with_number(output, number)) in taken:
+            number += 1
+        taken.add(_key(free))
+        outputs[place] = free
     return outputs
+
+
+def _with_number(output: Path, number: int) -> Path:
+    return output.with_name(f"{output.stem}-{number}{output.suffix}")
 
 
 def _renamed(path: Path, suffix: str) -> Path:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memnet_core.errors import ImageError
 from memnet_core.inference.runner import restore
 from memnet_core.io import open_image
 from memnet_core.io.core.errors import wrap_write_errors
@@ -86,16 +87,28 @@ class ShardWorker:
             return True
         with work.claimed(f"{level}-{index}", wait=wait) as held:
             if held and not work.is_done(level, index):
-                block = work.plan.layout.block(level, index)
-                if level:
-                    pixels = shrink_block(open_level(work.image, level - 1), block)
-                else:
-                    pixels = yield from self._restored(block)
-                with wrap_write_errors(work.image):
-                    discard_block(work.image, level, block)
-                    open_level(work.image, level)[block] = pixels
-                    work.mark_done(level, index)
+                try:
+                    yield from self._written(level, index)
+                except (OSError, ImageError):
+                    # Another run may have completed and placed the image meanwhile.
+                    if not work.is_complete():
+                        raise
             return held or work.is_complete()
+
+    def _written(
+        self, level: int, index: int
+    ) -> Generator[Progress | Notice, None, None]:
+        """Compute a shard, write it and mark it as done."""
+        work = self.work
+        block = work.plan.layout.block(level, index)
+        if level:
+            pixels = shrink_block(open_level(work.image, level - 1), block)
+        else:
+            pixels = yield from self._restored(block)
+        with wrap_write_errors(work.image):
+            discard_block(work.image, level, block)
+            open_level(work.image, level)[block] = pixels
+            work.mark_done(level, index)
 
     def _restored(
         self, block: tuple[slice, ...]

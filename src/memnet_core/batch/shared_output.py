@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SharedPlan",
     "SharedResult",
+    "is_being_made",
     "join_or_create",
     "remove_leftovers",
     "work_folder",
@@ -153,6 +154,10 @@ class SharedResult:
 
     def is_complete(self) -> bool:
         """Whether the image is complete and at its place."""
+        return self._is_closed() or not self.image.exists()
+
+    def _is_closed(self) -> bool:
+        """Whether the run that placed the image, or another one, cleared away."""
         return not (self.folder / self.plan.token).exists()
 
     def remaining(self, level: int) -> list[int]:
@@ -239,14 +244,15 @@ class SharedResult:
             If that is not possible.
         """
         with self.claimed("finish", wait=True) as held:
-            if not held or self.is_complete():
+            if not held or self._is_closed():
                 return
             # Without an image, a run was killed after it had placed that.
             if self.image.exists() or not output.exists():
                 self._place(output, overwrite=overwrite)
-            # In this order a run that is killed in between leaves nothing to join.
-            (self.folder / _PLAN).unlink()
-            (self.folder / self.plan.token).unlink()
+            # In this order a run that is killed in between leaves nothing to join. A
+            # run that finds the image at its place clears away, too.
+            (self.folder / _PLAN).unlink(missing_ok=True)
+            (self.folder / self.plan.token).unlink(missing_ok=True)
 
     def _place(self, output: Path, *, overwrite: bool) -> None:
         """Move the image to its place, from which an older one is taken away."""
@@ -271,6 +277,11 @@ class SharedResult:
         return self.folder / "done" / str(level) / str(index // 1000) / str(index)
 
 
+def is_being_made(output: Path) -> bool:
+    """Whether there is a plan of a result, which any run can join."""
+    return (work_folder(output) / _PLAN).exists()
+
+
 def work_folder(output: Path) -> Path:
     """Return the folder in which an image is made."""
     return hidden_sibling(output, ".memnet")
@@ -282,6 +293,8 @@ def remove_leftovers(output: Path) -> None:
     A power cut can undo the removal; a run that is at it finds that another one did.
     """
     folder = work_folder(output)
+    if folder.is_symlink():
+        return
     if os.path.exists(folder) and not os.path.exists(folder / "image"):
         (folder / _PLAN).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
@@ -295,8 +308,14 @@ def join_or_create(job: Job, settings: RestoreOptions) -> SharedResult:
     MemnetError
         If the source cannot be read, no model serves, the folder cannot be written,
         or an unfinished result of another request is in the way.
+    FileNotFoundError
+        If another run completed the result meanwhile.
     """
     folder = work_folder(job.output)
+    if folder.is_symlink():
+        raise ImageError(
+            f"{folder} is a link, where a result would be made; delete it.", path=folder
+        )
     with ExitStack() as opened:
         with wrap_read_errors(job.source):
             file = opened.enter_context(OpenedFile(job.source))

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from memnet_core.errors import ImageError, MemnetError
+from memnet_core.errors import MemnetError
 from memnet_core.inference.provenance import non_default_options
 from memnet_core.io.core.fingerprint import is_same, last_change, looks_same
 from memnet_core.io.core.provenance import provenance_of
@@ -73,7 +73,7 @@ class StalenessChecker:
             return OutputState("missing")
         try:
             made = provenance_of(job.output)
-        except ImageError as error:
+        except Exception as error:  # noqa: BLE001 - one bad result never stops a batch
             if not isinstance(error.__cause__, PermissionError):
                 return OutputState("broken", f"it is not whole ({error})")
             made = None

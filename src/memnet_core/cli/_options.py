@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from memnet_core.tasks import Task
 
 __all__ = [
+    "GroupedCommand",
     "as_option",
     "max_pixels",
     "option_of",
@@ -36,6 +37,67 @@ __all__ = [
 ]
 
 AnyFunction = TypeVar("AnyFunction", bound="Callable[..., Any]")
+
+
+_GROUPS = {
+    "Task and level": ("task", "q", "sigma", "scale", "strength"),
+    "Files and results": (
+        *("recursive", "file_format", "overwrite", "update", "dry_run", "quiet"),
+        *("report", "residual"),
+    ),
+    "Model and colors": ("model", "nearest", "channels", "consistency"),
+    "Microscopy": (*("value_range", "noise", "hot_pixels", "context", "axes"),),
+    "Speed and limits": ("device", "precision", "exit_block", "tta", "max_pixels"),
+    "Many machines": ("workers", "scheduler", "share"),
+}
+"""Parameters by the heading that they stand under in the help, in this order."""
+
+_DAILY = ("Task and level", "Files and results")
+_OTHERS = "Others"
+
+
+class GroupedCommand(click.Command):
+    """A command whose help groups its options, and shows the daily ones first."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.params.append(
+            click.Option(
+                ["--help-all"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_show_all,
+                help="Show every option and exit.",
+            )
+        )
+
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the options group by group, all of them after ``--help-all``."""
+        records: dict[str, list[tuple[str, str]]] = {name: [] for name in _GROUPS}
+        headings = {name: group for group, names in _GROUPS.items() for name in names}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record and isinstance(parameter, click.Option):
+                heading = headings.get(parameter.name or "", _OTHERS)
+                records.setdefault(heading, []).append(record)
+        for heading, rows in records.items():
+            is_shown = heading in (*_DAILY, _OTHERS) or ctx.meta.get(_SHOW_ALL)
+            if rows and is_shown:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
+
+_SHOW_ALL = "memnet.show_all"
+
+
+def _show_all(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        ctx.meta[_SHOW_ALL] = True
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
 
 
 def _bound_pixels(

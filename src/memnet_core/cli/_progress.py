@@ -67,7 +67,7 @@ def shown_cause(error: BaseException | str) -> str:
     return shown_lines(error)
 
 
-def follow(run: Run, *, resumes: bool) -> int:
+def follow(run: Run, *, resumes: bool, quiet: bool = False) -> int:
     """Run to the end, or to Ctrl-C, and tell what happens; return the exit code.
 
     Parameters
@@ -76,9 +76,11 @@ def follow(run: Run, *, resumes: bool) -> int:
         What to do.
     resumes : bool
         Whether the same command, given again, skips what is done.
+    quiet : bool
+        Whether to print failures and the summary only.
     """
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
-    display = _Bar(run) if on_terminal else _Lines(run)
+    display = _Bar(run) if on_terminal and not quiet else _Lines(run, quiet=quiet)
     started = time.perf_counter()
     interrupted = False
     try:
@@ -100,10 +102,11 @@ def follow(run: Run, *, resumes: bool) -> int:
 
 
 class _Lines:
-    """One line for each file."""
+    """One line for each file, or for each that failed."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, quiet: bool) -> None:
         self._run = run
+        self._quiet = quiet
 
     def __enter__(self) -> None:
         return None
@@ -119,6 +122,8 @@ class _Lines:
             ModelReady,
         )
 
+        if self._quiet and not _has_failed(event):
+            return
         if isinstance(event, ModelReady | ClusterReady):
             click.echo(_header(event), err=True)
         if isinstance(event, FileNotice):
@@ -132,6 +137,12 @@ class _Lines:
                 click.echo(shown_cause(event.outcome.details), err=True)
             position = f"[{len(self._run.outcomes)}/{len(self._run.jobs)}]"
             click.echo(f"{position} {_line(event)}", err=True)
+
+
+def _has_failed(event: Event) -> bool:
+    from memnet_core.batch import FileFinished
+
+    return isinstance(event, FileFinished) and event.outcome.status == "failed"
 
 
 class _Bar:
@@ -155,7 +166,6 @@ class _Bar:
         self._bar = self._progress.add_task("starting", total=self._total, pace="")
         self._number = 0
         self._done: dict[Job, float] = {}
-        self._started = time.perf_counter()
 
     def __enter__(self) -> object:
         return self._progress.__enter__()
@@ -199,12 +209,13 @@ class _Bar:
         """Set how much of a job is done."""
         self._done[job] = megapixels
         done = sum(self._done.values())
-        pace = ""
-        if done:
-            rate = done / (time.perf_counter() - self._started)
-            left = timedelta(seconds=round((self._total - done) / rate))
-            pace = f"{rate:.2f} Mpx/s, {left} left"
-        self._progress.update(self._bar, completed=done, total=self._total, pace=pace)
+        self._progress.update(self._bar, completed=done, total=self._total)
+        # Of the last half minute, and from the first rows on: loading is no speed.
+        (bar,) = self._progress.tasks
+        if bar.speed and bar.time_remaining is not None:
+            left = timedelta(seconds=bar.time_remaining)
+            pace = f"{bar.speed:.2f} Mpx/s, {left} left"
+            self._progress.update(self._bar, pace=pace)
 
 
 def _header(event: ModelReady | ClusterReady) -> str:

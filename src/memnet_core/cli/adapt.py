@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["adapt"]
 
 
-@click.command()
+@click.command(short_help="Adapt a model to noisy data alone.")
 @click.argument("stack", metavar="STACK", type=click.Path(path_type=Path))
 @click.option(
     "--axis",
@@ -90,7 +90,7 @@ def adapt(*, stack: Path, axis: str | None, **options: Any) -> None:
 
     command = escape_control_chars(f"memnet {shlex.join(sys.argv[1:])}")
     adapted = adapted_to(
-        stack, axis and axis.upper(), told=_tell, command=command, **options
+        stack, axis and axis.upper(), on_event=_tell, command=command, **options
     )
     for sentence in adapted.sentences:
         click.echo(escape_control_chars(sentence))

@@ -44,7 +44,7 @@ _SEED = click.option(
 )
 
 
-@click.group()
+@click.group(short_help="Draw the paper's figures for any model.")
 def analyze() -> None:
     """Draw what the paper shows of its networks, for any MODEL (a name or file).
 
@@ -117,8 +117,8 @@ def spectra(
     Crops, spectral densities by concentric circles, and their differences between
     predictions and between networks, such as with and without long-term memories.
     """
-    from memnet_core.paper.fig4_predictions import compare
     from memnet_core.paper.figures import draw_spectra, spectra_csv
+    from memnet_core.paper.predictions import compare
 
     loaded = _load(models, level)
     task = _task(loaded)
@@ -132,8 +132,8 @@ def spectra(
         device=device,
         seed=seed,
     )
-    figure = draw_spectra(comparison.rows, comparison.common, comparison.pairs)
-    tables = {"spectra.csv": spectra_csv(comparison.spectra)}
+    figure = draw_spectra(comparison)
+    tables = {"spectra.csv": spectra_csv(comparison)}
     pictures = [
         *(("", each) for each in comparison.common),
         *((name, each) for name, row in comparison.rows.items() for each in row),
@@ -169,8 +169,8 @@ def predictions(
     Cost is weights, multiply-adds, and seconds for an image of 288×288 pixels, as they
     are measured here; another load of the machine gives other seconds.
     """
-    from memnet_core.paper.fig6_exits import published_psnr, score_predictions
     from memnet_core.paper.figures import draw_predictions, predictions_csv
+    from memnet_core.paper.predictions import published_psnr, score_predictions
 
     loaded = _load(models, level)
     task = _task(loaded)

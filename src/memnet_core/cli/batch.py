@@ -10,6 +10,7 @@ import click
 
 from memnet_core._util.sanitize import escape_control_chars
 from memnet_core.cli._options import (
+    GroupedCommand,
     as_option,
     residual,
     restoration_options,
@@ -94,6 +95,10 @@ def _share(text: str) -> tuple[int, int]:
     return index, count
 
 
+_SUFFIXES = {"jpg": "jpeg", "tif": "tiff"}
+"""Formats by the names that people type."""
+
+
 class _FormatName(_Names):
     """The name of a format; the list, which imports readers, waits until it is needed.
 
@@ -109,7 +114,9 @@ class _FormatName(_Names):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Any:
         # The default needs no list, and a command with a usage error no readers.
-        return value if value == "auto" else self._choice().convert(value, param, ctx)
+        if value == "auto":
+            return value
+        return self._choice().convert(_SUFFIXES.get(value, value), param, ctx)
 
     def _choice(self) -> click.Choice[str]:
         from memnet_core.io import FORMATS
@@ -119,8 +126,8 @@ class _FormatName(_Names):
         )
 
 
-@click.command()
-@click.argument("inputs", nargs=-1, required=True)
+@click.command(cls=GroupedCommand, short_help="Restore files and folders.")
+@click.argument("inputs", nargs=-1, metavar="INPUTS...")
 @click.argument("output", type=click.Path(path_type=Path))
 @restoration_options
 @click.option("-r", "--recursive", is_flag=True, help="Descend into subfolders.")
@@ -141,6 +148,9 @@ class _FormatName(_Names):
     "task, model or settings.",
 )
 @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Print failures and the summary only."
+)
 @click.option(
     "--workers",
     type=click.IntRange(1),
@@ -173,6 +183,7 @@ def batch(
     overwrite: bool,
     update: bool,
     dry_run: bool,
+    quiet: bool,
     workers: int | None,
     scheduler: str | None,
     share: tuple[int, int] | None,
@@ -201,6 +212,8 @@ def batch(
     )
     from memnet_core.errors import UsageError
 
+    if not inputs:  # click gives the only argument to OUTPUT
+        raise click.UsageError("Missing argument 'OUTPUT'.")
     settings = settings_of(**options)
     check_residual(settings, asked=residual)
     if overwrite and update:
@@ -243,7 +256,7 @@ def batch(
         run = ClusterRun(
             jobs, settings, workers=workers or 0, scheduler=scheduler or ""
         )
-    code = follow(run, resumes=not overwrite)
+    code = follow(run, resumes=not overwrite, quiet=quiet)
     if residual:
         code = write_residuals(run, code)
     if report:

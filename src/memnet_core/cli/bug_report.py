@@ -50,7 +50,7 @@ def _print_version(
         context.exit()
 
 
-@click.command("bug-report")
+@click.command("bug-report", short_help="Print what a maintainer asks for.")
 def bug_report() -> None:
     """Print what a maintainer asks for: versions, machine, devices, models.
 

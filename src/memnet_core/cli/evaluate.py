@@ -22,7 +22,7 @@ __all__ = ["evaluate"]
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Score a model by the paper's protocol.")
 @click.argument("model", metavar="MODEL")
 @click.argument(
     "folders",
@@ -87,9 +87,9 @@ def evaluate(
     compared with published figures; they are refused if their degraded images do not
     score as published.
     """
-    from memnet_core.evaluation.color import evaluate_colors, has_colors
     from memnet_core.evaluation.report import as_csv, as_json, as_text, draw_gains
     from memnet_core.evaluation.run import evaluate as evaluations
+    from memnet_core.evaluation.run import evaluate_colors, has_colors
     from memnet_core.inference.engine import Engine
     from memnet_core.model.checkpoint import load_model
     from memnet_core.model.registry import find_model

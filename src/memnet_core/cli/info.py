@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from memnet_core._util.sanitize import escape_control_chars, join_limited
 from memnet_core.cli._options import (
+    GroupedCommand,
     as_option,
     optional_restoration_options,
     settings_of,
@@ -42,7 +43,9 @@ _WITHOUT_TASK = {"file", "scene", "axes", "task"}
 """What also says something where no task is named."""
 
 
-@click.command()
+@click.command(
+    cls=GroupedCommand, short_help="Say what a file is and what would be done."
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--scene", help="Which image of a file with several: number or name.")
 @optional_restoration_options
@@ -213,7 +216,7 @@ def _planned(source: ImageFile, settings: RestoreOptions) -> Iterator[tuple[str,
 
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     """Yield the level of a file, and what would be done about it."""
-    from memnet_core.errors import LevelError, MemnetError
+    from memnet_core.errors import LevelError, MemnetError, NothingToDo
     from memnet_core.inference.analysis import analyze
     from memnet_core.inference.plan import plan_restore
     from memnet_core.inference.settings import RestoreOptions
@@ -221,7 +224,7 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     settings = RestoreOptions(task=task.name)
     try:
         judged = analyze(source, settings)
-    except LevelError:
+    except (LevelError, NothingToDo):
         return
     except MemnetError as error:
         yield task.quantity, f"unknown: {error.spelled(as_option)}"

@@ -141,7 +141,7 @@ def _told(entry: Entry, *, installed: bool) -> str:
     )
 
 
-@click.group()
+@click.group(short_help="List, describe, add, rename and export models.")
 def models() -> None:
     """List, describe, add, rename, delete, import and export models."""
 
@@ -152,15 +152,29 @@ def list_models() -> None:
     from memnet_core.model.registry import installed
 
     entries, problems = installed()
-    for entry in entries:
-        origin = "shipped" if entry.is_shipped else "added"
-        if entry.hides_shipped:
-            origin += ", taken instead of the shipped one"
-        click.echo(f"{entry.card.name:<20} {entry.card.serves:<24} {origin}")
+    rows = [
+        (entry.card.name, _purpose(entry.card), entry.card.serves, _origin(entry))
+        for entry in entries
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
     if not entries:
         click.echo("No model is installed; add one with 'memnet models add FILE'.")
     for problem in problems:
         click.echo(f"Unusable: {escape_control_chars(problem)}", err=True)
+
+
+def _purpose(card: Card) -> str:
+    title = TASKS[card.task].title
+    return f"{title}, in color" if card.architecture.image_channels > 1 else title
+
+
+def _origin(entry: Entry) -> str:
+    if entry.hides_shipped:
+        return "added, in place of the shipped one"
+    return "shipped" if entry.is_shipped else "added"
 
 
 @models.command("info")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["reproduce"]
 
 
-@click.command()
+@click.command(short_help="Train and score the networks of the paper's tables.")
 @click.argument(
     "tables",
     metavar="TABLE...",

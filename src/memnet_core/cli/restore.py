@@ -9,14 +9,19 @@ from typing import Any
 
 import click
 
-from memnet_core.cli._options import residual, restoration_options, settings_of
+from memnet_core.cli._options import (
+    GroupedCommand,
+    residual,
+    restoration_options,
+    settings_of,
+)
 from memnet_core.cli._progress import follow
 from memnet_core.cli.batch import check_residual, write_residuals
 
 __all__ = ["restore"]
 
 
-@click.command()
+@click.command(cls=GroupedCommand, short_help="Restore one image.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @restoration_options

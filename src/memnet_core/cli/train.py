@@ -23,7 +23,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _SHAPE = ("memory_blocks", "recursions", "channels", "unshuffle", "level_map", "color")
 
 
-@click.command()
+@click.command(short_help="Train a model on clean images or pairs.")
 @click.option(
     "--task",
     type=click.Choice(list(TASKS)),

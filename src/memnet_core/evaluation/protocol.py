@@ -1,7 +1,7 @@
-"""Evaluation protocol of one image: degrade, restore, score.
+"""Evaluation protocol of one image: crop, degrade, score.
 
-Gray planes follow the paper (section 5). Colors are scored on all three channels, and
-on luminance.
+Gray planes follow the paper's section 5. Colors are scored over all three channels,
+and on luminance.
 """
 
 from __future__ import annotations
@@ -30,23 +30,16 @@ __all__ = [
 ]
 
 _SSIM_WINDOW = 11
+"""Minimum side in pixels: the window of skimage's SSIM with a Gaussian of sigma 1.5."""
 
 
 def reference(plane: NDArray[Any], task: Task, level: float) -> NDArray[Any]:
-    """Return the part of a clean plane that counts.
-
-    Parameters
-    ----------
-    plane : ndarray, shape (H, W) or (H, W, 3)
-        Clean pixels in [0, 255].
-    task, level
-        Both sides are cropped to multiples of what they have to be.
-    """
+    """Crop a clean plane, (H, W) or (H, W, 3), to sides that the task can degrade."""
     return modcrop(plane, task.multiple(level))
 
 
 def smallest_side(task: Task, level: float) -> int:
-    """Return how many pixels each side of an image needs for `scores`."""
+    """Return the pixels that each side of an image needs for `scores`."""
     multiple = task.multiple(level)
     return multiple * math.ceil((_SSIM_WINDOW + 2 * task.shave(level)) / multiple)
 
@@ -54,83 +47,52 @@ def smallest_side(task: Task, level: float) -> int:
 def degraded_input(
     clean: NDArray[Any], task: Task, level: float, *, seed: int, number: int
 ) -> NDArray[np.float64]:
-    """Degrade a `reference`, in [0, 255].
-
-    Parameters
-    ----------
-    clean : ndarray, shape (H, W)
-        A reference.
-    task, level
-        How it is degraded.
-    seed, number : int
-        As for `noise`.
-    """
+    """Degrade a `reference` of shape (H, W) in [0, 255]; see `noise` for the seed."""
     return task.degrade(clean, level, noise(level, seed=seed, number=number))
 
 
 def noise(level: float, *, seed: int, number: int) -> np.random.Generator:
-    """Return the source of an image's noise.
-
-    Parameters
-    ----------
-    level : float
-        How the image is degraded.
-    seed, number : int
-        The seed of the evaluation and the number of the image.
-    """
+    """Return the generator of an image's noise, given its number and level."""
+    # Seeds are integers; levels may have decimals.
     return np.random.default_rng([seed, number, round(1000 * level)])
 
 
 def scores(
     clean: NDArray[Any], image: NDArray[Any], task: Task, level: float
 ) -> tuple[float, float]:
-    """Return PSNR in dB and SSIM of a degraded or restored image.
-
-    The task says whether pixels are rounded to 8 bits and shaved off each side.
+    """Compute PSNR in dB and SSIM of a degraded or restored image.
 
     Parameters
     ----------
     clean : ndarray, shape (H, W)
-        A reference.
+        Reference in [0, 255].
     image : ndarray of float, shape (H, W)
-        The same on the same scale of 0 to 255.
+        Degraded or restored pixels on the same scale.
     task, level
-        What was done.
+        Determine whether pixels are rounded to 8 bits, and how many are shaved off.
     """
-    clean, image = _counted(clean, image, task, level)
+    clean, image = _scored_window(clean, image, task, level)
     return psnr(clean, image), ssim(clean, image)
 
 
 def color_scores(
     clean: NDArray[Any], image: NDArray[Any], task: Task, level: float
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return PSNR in dB and SSIM of colors, and those of their luminance.
+    """Compute PSNR in dB and SSIM of (H, W, 3) images, and those of their luminance.
 
-    The PSNR of colors is that of the mean squared error over all three channels, their
-    SSIM the mean of the channels'. Luminance is not rounded.
-
-    Parameters
-    ----------
-    clean : ndarray, shape (H, W, 3)
-        A reference.
-    image, task, level
-        As for `scores`.
+    The PSNR of colors is over all three channels, their SSIM is the mean over channels.
+    Luminance is not rounded.
     """
-    clean, image = _counted(clean, image, task, level)
-    luminances = [
-        scored_luminance(p, full_range=task.full_range) for p in (clean, image)
-    ]
-    return (psnr(clean, image), ssim(clean, image)), (
-        psnr(*luminances),
-        ssim(*luminances),
-    )
+    clean, image = _scored_window(clean, image, task, level)
+    luma = [scored_luminance(p, full_range=task.full_range) for p in (clean, image)]
+    return (psnr(clean, image), ssim(clean, image)), (psnr(*luma), ssim(*luma))
 
 
-def _counted(
+def _scored_window(
     clean: NDArray[Any], image: NDArray[Any], task: Task, level: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Round a plane and shave its border, as the task requires for scoring."""
-    if task.rounded:
+    if task.rounded:  # as MATLAB's uint8, halves up
         image = np.clip(np.floor(np.asarray(image) + 0.5), 0, 255)
     if shave := task.shave(level):
         window = np.s_[shave:-shave, shave:-shave]

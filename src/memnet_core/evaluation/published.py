@@ -1,7 +1,6 @@
 """Published scores of other methods on the standard test sets.
 
-For gray planes these are the figures of the paper's Tables 1-6, for colors those that
-QGAC (ECCV 2020) and FBCNN (ICCV 2021) published.
+Gray planes: Tables 1 to 6 of the paper. Colors: QGAC (ECCV 2020), FBCNN (ICCV 2021).
 """
 
 from __future__ import annotations
@@ -18,21 +17,14 @@ __all__ = [
 ]
 
 Figures = tuple[float, float | None]
-"""PSNR in dB and SSIM, where it was published."""
+"""PSNR in dB, and SSIM or None if it was not published."""
 
 
 @dataclass(frozen=True)
 class KnownSet:
-    """A set of images that figures were published for.
+    """A test set with published scores.
 
-    Attributes
-    ----------
-    name : str
-        As the paper writes it.
-    images : int
-        Number of images.
-    halved : bool
-        Whether they are scored at half their size.
+    `name` is spelled as in the paper; `halved` sets are scored at half their size.
     """
 
     name: str
@@ -61,12 +53,11 @@ class _Table:
     Attributes
     ----------
     systems : tuple of str
-        Its columns.
+        Column names.
     rows : str
-        A line for each set and level: PSNR and SSIM, or PSNR alone, by column, ``-``
-        for none.
+        A line for each set and level: PSNR/SSIM, PSNR, or ``-``, by column.
     input : str
-        The column of the degraded images, if there is one.
+        Column of the degraded images, if there is one.
     """
 
     systems: tuple[str, ...]
@@ -153,9 +144,9 @@ LIVE1 20 28.06 29.88 30.11
 LIVE1 40 30.28 32.05 32.34
 """,
         input="JPEG",
-    ),
+    )
 }
-"""PSNR over RGB of JPEGs with 4:2:0 chroma; by the table of the same task for gray."""
+"""PSNR over RGB of JPEGs with 4:2:0 chroma, by the number of the gray table."""
 
 _MEASURED_INPUTS: dict[tuple[int, str], dict[float, Figures]] = {
     (3, "14 images"): {
@@ -164,19 +155,19 @@ _MEASURED_INPUTS: dict[tuple[int, str], dict[float, Figures]] = {
         70.0: (11.23, 0.1196),
     }
 }
-"""Of tables without such a column, by number and set: measured on the images that BM3D
-scores as published on (benchmarks/quality.py)."""
+"""Input scores of tables without such a column, by table and set: measured on images on
+which BM3D scores as published (benchmarks/quality.py)."""
 
 
 def known_set(folder_name: str) -> KnownSet | None:
-    """Return the set that a folder is named after, if it is known."""
+    """Return the known set that a folder is named after, if any."""
     return _SETS.get("".join(c for c in folder_name.lower() if c.isalnum()))
 
 
 def published(
     table: int, name: str, *, colors: bool = False
 ) -> dict[float, dict[str, Figures]]:
-    """Return PSNR in dB and SSIM of all systems on a set, by level.
+    """Return the published scores on a set, by level and system.
 
     Parameters
     ----------
@@ -185,12 +176,12 @@ def published(
     name : str
         Name of a `KnownSet`.
     colors : bool
-        Whether those over all three colors are wanted, of the same task.
+        Whether to return scores over RGB of the same task.
 
     Returns
     -------
     dict of float to dict of str to (float, float or None)
-        Nothing where there are no figures.
+        Empty if there are none.
     """
     tables = _COLOR_TABLES if colors else _TABLES
     if table not in tables:
@@ -211,7 +202,7 @@ def published(
 
 
 def published_sets(table: int) -> tuple[KnownSet, ...]:
-    """Return the sets that a table of the paper has figures of, in its order."""
+    """Return the sets of a table of the paper, in its order."""
     lines = _TABLES[table].rows.strip().splitlines()
     known = {each.name: each for each in _SETS.values()}
     named = dict.fromkeys(_set_and_level(line, _TABLES[table])[0] for line in lines)
@@ -221,15 +212,9 @@ def published_sets(table: int) -> tuple[KnownSet, ...]:
 def input_scores(
     table: int, name: str, *, colors: bool = False
 ) -> dict[float, Figures]:
-    """Return PSNR in dB and SSIM of the degraded images of a set, by level.
+    """Return the scores of a set's degraded images by level; see `published`.
 
-    The paper does not score noisy images: their PSNR is that of any other images, and
-    their SSIM was measured once. The images of BSD200 were not at hand.
-
-    Parameters
-    ----------
-    table, name, colors
-        As for `published`.
+    The paper does not score noisy images; those of the 14 images were measured once.
     """
     tables = _COLOR_TABLES if colors else _TABLES
     measured = {} if colors else _MEASURED_INPUTS.get((table, name), {})

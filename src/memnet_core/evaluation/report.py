@@ -10,11 +10,15 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from memnet_core._util.sanitize import escape_control_chars, escape_mathtext
+from memnet_core._util.sanitize import (
+    escape_control_chars,
+    escape_formula,
+    escape_mathtext,
+)
 from memnet_core.tasks import find_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.figure import Figure
 
@@ -29,15 +33,15 @@ __all__ = [
     "as_json",
     "as_text",
     "draw_gains",
-    "figure",
-    "gain",
-    "what_is_scored",
+    "format_score",
 ]
+
+_FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
 
 
 @dataclass(frozen=True)
 class Luminance:
-    """PSNR in dB and SSIM of the luminance of colors, degraded and restored."""
+    """PSNR in dB and SSIM of a color image's luminance, degraded and restored."""
 
     input_psnr: float
     input_ssim: float
@@ -49,8 +53,7 @@ class Luminance:
 class ImageScore:
     """PSNR in dB and SSIM of one image, degraded and restored.
 
-    They are those of a gray plane, or of all three colors. Then `luminance` has those
-    of their luminance.
+    Scores are those of a gray plane, or those over RGB, with `luminance` beside.
     """
 
     image: str
@@ -71,14 +74,13 @@ class Evaluation:
     dataset : str
         Name of the folder.
     level : float
-        Quality, deviation or scale.
+        JPEG quality, noise sigma or scale.
     images : tuple of ImageScore
-        One for each plane.
+        Scores of each image.
     published : dict of str to (float, float or None)
         PSNR and SSIM of other systems, for known sets.
     colors : str
-        How colors were restored, where they are scored, such as ``joint``; nothing for
-        gray planes.
+        Mode in which colors were restored, such as ``joint``; empty for gray planes.
     """
 
     dataset: str
@@ -89,10 +91,9 @@ class Evaluation:
 
     @property
     def counted(self) -> tuple[ImageScore, ...]:
-        """The images that means are over: those with a PSNR before and after.
+        """Images in the mean: those of finite PSNR before and after, or else all.
 
-        A blank image that is not changed at all has none; where all are like that, they
-        are counted.
+        A blank image that is not changed has an infinite PSNR.
         """
         rows = tuple(
             row
@@ -103,7 +104,7 @@ class Evaluation:
 
     @property
     def mean(self) -> ImageScore:
-        """Means over the images that are counted."""
+        """Means over the `counted` images."""
         luminances = [row.luminance for row in self.counted if row.luminance]
         return ImageScore(
             "mean",
@@ -113,19 +114,14 @@ class Evaluation:
         )
 
 
-def _means(rows: Iterable[ImageScore | Luminance]) -> tuple[float, float, float, float]:
-    values = [(row.input_psnr, row.input_ssim, row.psnr, row.ssim) for row in rows]
-    before, similarity, after, restored = (
-        sum(column) / len(column) for column in zip(*values, strict=True)
-    )
-    return before, similarity, after, restored
-
-
-_FIELDS = ("input_psnr", "input_ssim", "psnr", "ssim")
+def _means(rows: Sequence[ImageScore | Luminance]) -> tuple[float, float, float, float]:
+    columns = [[getattr(row, field) for row in rows] for field in _FIELDS]
+    a, b, c, d = (sum(column) / len(column) for column in columns)
+    return a, b, c, d
 
 
 def as_text(card: Card, evaluation: Evaluation) -> str:
-    """Return a table: each image, the mean, and the published figures."""
+    """Format a table of each image, the mean, and the published scores."""
     label = find_task(card.task).label(evaluation.level)
     title = f"{escape_control_chars(evaluation.dataset)}, {label}: {card.name}"
     width = max(
@@ -133,7 +129,7 @@ def as_text(card: Card, evaluation: Evaluation) -> str:
     )
     header = f"{'image':<{width}}{'input':<18}{'restored':<18}gain"
     if evaluation.colors:
-        title += f", {what_is_scored(evaluation)}"
+        title += f", RGB, colors restored: {evaluation.colors}"
         header += f"    {'luminance input':<18}{'restored':<18}gain"
     lines = [title, header]
     for row in (*evaluation.images, evaluation.mean):
@@ -148,33 +144,28 @@ def as_text(card: Card, evaluation: Evaluation) -> str:
         )
     for system, (psnr, ssim) in evaluation.published.items():
         name = f"{system} (published)"
-        difference = gain(psnr, evaluation.mean.input_psnr)
+        difference = _gain(psnr, evaluation.mean.input_psnr)
         lines.append(f"{name:<{width}}{'':<18}{_cell(psnr, ssim):<18}{difference}")
     return "\n".join(lines)
 
 
-def what_is_scored(evaluation: Evaluation) -> str:
-    """Describe what is scored and how colors were restored."""
-    if not evaluation.colors:
-        return "gray"
-    return f"RGB, colors restored: {evaluation.colors}"
-
-
 def as_csv(evaluations: Sequence[Evaluation]) -> str:
-    """Return one line for each image and level, and one for each mean.
+    """Format one line for each image and level, and one for each mean.
 
-    Colors have columns for their luminance, too, which are empty for gray planes.
+    The columns of luminance are empty for gray planes.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    beside = [f"luminance_{field}" for field in _FIELDS]
-    writer.writerow(["dataset", "level", "image", *_FIELDS, "colors", *beside])
+    luminance_fields = [f"luminance_{field}" for field in _FIELDS]
+    writer.writerow(
+        ["dataset", "level", "image", *_FIELDS, "colors", *luminance_fields]
+    )
     for evaluation in evaluations:
         for row in (*evaluation.images, evaluation.mean):
             names = [
-                escape_control_chars(evaluation.dataset),
+                escape_formula(evaluation.dataset),
                 f"{row.level:g}",
-                escape_control_chars(row.image),
+                escape_formula(row.image),
             ]
             values = [getattr(row, field) for field in _FIELDS]
             luminance = [getattr(row.luminance, field, "") for field in _FIELDS]
@@ -183,7 +174,7 @@ def as_csv(evaluations: Sequence[Evaluation]) -> str:
 
 
 def as_json(card: Card, evaluations: Sequence[Evaluation]) -> str:
-    """Return all scores for JSON; an infinite PSNR becomes null."""
+    """Format all scores as JSON; an infinite PSNR becomes null."""
     rows = [
         {
             "dataset": evaluation.dataset,
@@ -237,20 +228,20 @@ def draw_gains(card: Card, evaluations: Sequence[Evaluation]) -> Figure:
 
 def _columns(row: ImageScore | Luminance) -> str:
     before, after = _cell(row.input_psnr, row.input_ssim), _cell(row.psnr, row.ssim)
-    return f"{before:<18}{after:<18}{gain(row.psnr, row.input_psnr)}"
+    return f"{before:<18}{after:<18}{_gain(row.psnr, row.input_psnr)}"
 
 
 def _cell(psnr: float, ssim: float | None) -> str:
-    return f"{figure(psnr, 2)} / {figure(ssim, 4)}"
+    return f"{format_score(psnr, 2)} / {format_score(ssim, 4)}"
 
 
-def figure(value: float | None, digits: int) -> str:
-    """Return a score with its decimals, or a dash for one that was not published."""
+def format_score(value: float | None, digits: int) -> str:
+    """Format a score with so many decimals, or a dash for None."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def gain(psnr: float, before: float) -> str:
-    """Return the difference of two PSNRs in dB, in words; zero between perfect ones."""
+def _gain(psnr: float, before: float) -> str:
+    # Two perfect images gain nothing: inf - inf is NaN.
     difference = 0.0 if psnr == before else psnr - before
     return f"{round(difference, 2) + 0.0:+.2f}"
 

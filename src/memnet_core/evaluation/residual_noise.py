@@ -1,7 +1,7 @@
 """Test whether a residual is noise: of its strength, white, and without structure.
 
-Where noise is of photons, what was removed is divided by the deviation that noise has
-at the brightness of each pixel, so that bright parts do not count for more.
+For Poisson-Gaussian noise, the residual is divided by the standard deviation of the
+noise at each pixel's brightness, so that bright parts do not dominate.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["Residual", "residual_of"]
 
 _REACH = 7
-"""Pixels in each direction up to which the correlation is drawn."""
+"""Maximum shift in pixels of the autocorrelation."""
 
-_MOST = 5.0
-"""Deviations beyond which a pixel counts as these, or one hot pixel would rule."""
+_CLIP = 5.0
+"""Standard deviations to which the residual is clipped, or one hot pixel dominates."""
 
-_BROAD = 5
-"""Side in pixels of the squares whose mean is the ground that details lie on."""
+_BOX = 5
+"""Side in pixels of the box filter whose residual are the details of the result."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,17 @@ class Residual:
     Attributes
     ----------
     before, after : ndarray of float, shape (H, W)
-        In the unit of the image.
+        Pixels in the unit of the image.
     removed : ndarray of float, shape (H, W)
-        In deviations of the noise that was found.
+        Residual in standard deviations of the estimated noise.
     correlation : ndarray of float, shape (15, 15)
-        Of what was removed with itself, moved by -7 to 7 pixels; 1 in the middle.
+        Autocorrelation of `removed` at shifts of -7 to 7 pixels; 1 in the middle.
     structure : float
-        Its correlation with details of the result, in [-1, 1].
+        Correlation of `removed` with details of the result, in [-1, 1].
     chance : float
-        What a correlation of white noise stays below in 99.7 % of cases.
+        Bound that correlations of white noise keep in 99.7 % of cases.
     noise : str
-        The noise, in words.
+        Description of the estimated noise.
     """
 
     before: NDArray[np.float64]
@@ -62,16 +62,16 @@ class Residual:
 
     @property
     def across(self) -> float:
-        """Correlation of pixels that are neighbors in a row."""
+        """Correlation of horizontal neighbors."""
         return float(self.correlation[_REACH, _REACH + 1])
 
     @property
     def down(self) -> float:
-        """Correlation of pixels that are neighbors in a column."""
+        """Correlation of vertical neighbors."""
         return float(self.correlation[_REACH + 1, _REACH])
 
     def words(self) -> list[str]:
-        """Say it."""
+        """Describe the noise and the statistics of the residual, a line each."""
         strength = float(self.removed.std())
         return [
             f"noise: {self.noise}",
@@ -88,7 +88,7 @@ def residual_of(before: NDArray[Any], after: NDArray[Any]) -> Residual:
     Parameters
     ----------
     before, after : ndarray, shape (H, W)
-        Source and result, in one unit; at least 16 pixels along each side.
+        Source and result in the same unit; both sides are at least 16 pixels.
     """
     removed = difference(before, after).astype(np.float64)
     first, last = (np.nan_to_num(plane.astype(np.float64)) for plane in (before, after))
@@ -100,36 +100,38 @@ def residual_of(before: NDArray[Any], after: NDArray[Any]) -> Residual:
     else:
         low, high = np.percentile(first, (0.1, 99.9))
         spread = max(high - low, 1e-9)
-        seen = ((first - low) / spread).astype(np.float32)
-        read = readings_of(shipped_noise_network(), [seen])
+        scaled = ((first - low) / spread).astype(np.float32)
+        read = readings_of(shipped_noise_network(), [scaled])
         white = line.deviation(float(first.mean())) if line else 0.0
         # What neighbors share, the finest details do not hold.
         sigma = max(read.level(read.curve()) / 255 * spread, white, 1e-9)
         deviation, noise = np.full_like(last, sigma), f"σ {sigma:.3g} everywhere"
-    relative = np.clip(removed / deviation, -_MOST, _MOST)
+    relative = np.clip(removed / deviation, -_CLIP, _CLIP)
     relative -= relative.mean()
-    details = (last - _mean_around(last)) / deviation
+    details = (last - _box_mean(last)) / deviation
     return Residual(
         before=first,
         after=last,
         removed=relative,
-        correlation=_correlation(relative),
-        structure=_alike(relative, np.clip(details, -_MOST, _MOST)),
+        correlation=_autocorrelation(relative),
+        structure=_correlation(relative, np.clip(details, -_CLIP, _CLIP)),
         chance=3 / math.sqrt(relative.size),
         noise=noise,
     )
 
 
-def _correlation(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the correlation of a plane with itself, moved by up to 7 pixels."""
+def _autocorrelation(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlate a plane with itself at shifts of up to 7 pixels."""
     steps = range(-_REACH, _REACH + 1)
-    return np.array([[_alike(*_moved(plane, y, x)) for x in steps] for y in steps])
+    return np.array(
+        [[_correlation(*_overlap(plane, y, x)) for x in steps] for y in steps]
+    )
 
 
-def _moved(
+def _overlap(
     plane: NDArray[np.float64], down: int, across: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the overlap of a plane with a shifted copy of itself."""
+    """Return the overlap of a plane with a shifted copy of itself, from both."""
     height, width = plane.shape
     here = plane[max(0, down) : height + min(0, down)]
     there = plane[max(0, -down) : height + min(0, -down)]
@@ -139,15 +141,15 @@ def _moved(
     )
 
 
-def _alike(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return the correlation of two planes; 0 if one is of one value."""
+def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return the correlation of two planes; 0 if one is constant."""
     a, b = first - first.mean(), second - second.mean()
     power = float(np.sqrt(np.mean(a**2) * np.mean(b**2)))
     return float(np.mean(a * b)) / power if power else 0.0
 
 
-def _mean_around(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+def _box_mean(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return box means, with mirrored borders."""
-    padded = np.pad(plane, _BROAD // 2, mode="reflect")
-    sums = np.lib.stride_tricks.sliding_window_view(padded, (_BROAD, _BROAD))
-    return np.asarray(sums.mean((-2, -1)))
+    padded = np.pad(plane, _BOX // 2, mode="reflect")
+    boxes = np.lib.stride_tricks.sliding_window_view(padded, (_BOX, _BOX))
+    return np.asarray(boxes.mean((-2, -1)))

@@ -1,17 +1,20 @@
-"""Evaluate a model on a folder: baselines first, then restored images."""
+"""Evaluate a model on a folder, in gray or in color: baselines first, then results."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memnet_core.errors import EvaluationError, ImageError, LevelError, SettingRef
 from memnet_core.evaluation.protocol import (
+    color_scores,
     degraded_input,
+    noise,
     reference,
     scores,
     smallest_side,
@@ -19,7 +22,13 @@ from memnet_core.evaluation.protocol import (
 from memnet_core.evaluation.published import input_scores, known_set, published
 from memnet_core.evaluation.report import Evaluation, ImageScore, Luminance
 from memnet_core.image_ops.resize import imresize
+from memnet_core.inference.engine import prepare
+from memnet_core.inference.runner import restore
+from memnet_core.inference.settings import RestoreOptions
+from memnet_core.io import open_image
+from memnet_core.sources.protocols import ArraySink, ArraySource
 from memnet_core.tasks import find_task
+from memnet_core.tasks.deblock import jpeg_file
 from memnet_core.training.data.clean_images import read_clean_images
 
 if TYPE_CHECKING:
@@ -29,17 +38,20 @@ if TYPE_CHECKING:
 
     from memnet_core.evaluation.published import Figures
     from memnet_core.inference.engine import Engine
+    from memnet_core.inference.settings import Channels
     from memnet_core.model.card import Card
-    from memnet_core.sources.protocols import ArraySource
+    from memnet_core.model.registry import Entry
     from memnet_core.tasks import Task
 
 __all__ = [
     "Sample",
-    "Scoring",
+    "color_sample",
     "default_levels",
     "evaluate",
+    "evaluate_colors",
+    "has_colors",
+    "restored_colors",
     "restored_plane",
-    "scored",
 ]
 
 
@@ -50,11 +62,11 @@ class Sample:
     Attributes
     ----------
     clean : ndarray, shape (H, W) or (H, W, 3)
-        A reference, in [0, 255].
-    degraded : ndarray of float, of the same shape
-        What is scored beside the result; it may leave [0, 255].
+        Reference in [0, 255].
+    degraded : ndarray of float64, of the same shape
+        Baseline on the same scale, not clipped; for super-resolution, enlarged.
     source : ArraySource, optional
-        What a file holds of it, for colors.
+        Color input of the restoration, as a file holds it.
     """
 
     clean: NDArray[Any]
@@ -62,59 +74,60 @@ class Sample:
     source: ArraySource | None = None
 
 
-class Scoring(Protocol):
-    """How images are degraded, restored and scored: as gray planes or in color."""
-
-    @property
-    def task(self) -> Task:
-        """The degraded image."""
-
-    @property
-    def colors(self) -> bool:
-        """Whether planes are read and scored in color."""
-
-    def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
-        """Degrade the clean plane of a number."""
-
-    def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
-        """Return pixels in [0, 255], and how colors were restored."""
-
-    def scores(
-        self, clean: NDArray[Any], image: NDArray[Any], level: float
-    ) -> tuple[tuple[float, float], ...]:
-        """Return PSNR and SSIM; of colors a second time, for their luminance."""
-
-
 @dataclass(frozen=True)
 class _Gray:
-    """Gray planes by the paper's protocol: the network's output as it is."""
+    """Score gray planes by the paper's protocol: the plain output of the network."""
 
     task: Task
     engine: Engine
     seed: int
-    colors: bool = False
+    colors = False
 
     def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
+        """Degrade a clean plane; `number` seeds its noise."""
         clean = reference(plane, self.task, level)
-        return Sample(
-            clean,
-            degraded_input(clean, self.task, level, seed=self.seed, number=number),
+        degraded = degraded_input(
+            clean, self.task, level, seed=self.seed, number=number
         )
+        return Sample(clean, degraded)
 
     def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
+        """Return pixels in [0, 255], and the mode in which colors were restored."""
         value = self.task.level_map_value(level)
         return restored_plane(self.engine, sample.degraded, value), ""
 
     def scores(
         self, clean: NDArray[Any], image: NDArray[Any], level: float
     ) -> tuple[tuple[float, float], ...]:
+        """Return PSNR and SSIM; for colors, a second pair for their luminance."""
         return (scores(clean, image, self.task, level),)
+
+
+@dataclass(frozen=True)
+class _Colors:
+    """Score all three channels, and luminance; methods are as in `_Gray`."""
+
+    task: Task
+    settings: RestoreOptions
+    seed: int
+    colors = True
+
+    def sample(self, plane: NDArray[Any], level: float, number: int) -> Sample:
+        return color_sample(plane, self.task, level, seed=self.seed, number=number)
+
+    def restored(self, sample: Sample, level: float) -> tuple[NDArray[Any], str]:
+        return restored_colors(sample, replace(self.settings, level=level))
+
+    def scores(
+        self, clean: NDArray[Any], image: NDArray[Any], level: float
+    ) -> tuple[tuple[float, float], ...]:
+        return color_scores(clean, image, self.task, level)
 
 
 def default_levels(
     card: Card, folder: Path, *, colors: bool = False
 ) -> tuple[float, ...]:
-    """Return the levels to score a model at: published, standard, or its own."""
+    """Return the levels to score: published ones, the task's standard, or all."""
     task = find_task(card.task)
     tables = _published(folder, task, colors)
     for levels in (tuple(tables), task.standard_levels):
@@ -138,18 +151,18 @@ def evaluate(
     engine : Engine
         The model on a device.
     card : Card
-        What the model says of itself.
+        Card of the model.
     folder : Path
         Clean images.
     levels : sequence of float, optional
-        Those of `default_levels` by default.
+        Levels to score; by default `default_levels`.
     seed : int
-        Determines the noise.
+        Seed of the noise.
 
     Yields
     ------
     Evaluation
-        For each level.
+        Scores at one level.
 
     Raises
     ------
@@ -158,15 +171,70 @@ def evaluate(
     ImageError
         If an image cannot be read, or is too small to be scored.
     EvaluationError
-        If a known set is not the published one; nothing is restored then.
+        If a known set is not the published one; raised before anything is restored.
     """
-    yield from scored(_Gray(find_task(card.task), engine, seed), card, folder, levels)
+    yield from _scored(_Gray(find_task(card.task), engine, seed), card, folder, levels)
 
 
-def scored(
-    scoring: Scoring, card: Card, folder: Path, levels: Sequence[float] | None
+def has_colors(folder: Path) -> bool:
+    """Whether any clean image of a folder has colors; raises as `read_clean_images`."""
+    planes = read_clean_images(folder, full_range=True, colors=True)
+    return any(bool(np.any(plane[..., :1] != plane)) for _, plane in planes)
+
+
+def evaluate_colors(
+    entry: Entry,
+    folder: Path,
+    levels: Sequence[float] | None = None,
+    *,
+    channels: Channels | None = None,
+    device: str = "auto",
+    seed: int = 0,
 ) -> Iterator[Evaluation]:
-    """Score a model in some way; see `evaluate`."""
+    """Score a model on color images, restored as `memnet batch` restores files.
+
+    Images are degraded by JPEG with 4:2:0 chroma, by noise on all three channels, or
+    by bicubic downscaling.
+
+    Parameters
+    ----------
+    entry : Entry
+        The model, from `memnet_core.model.registry.find_model`.
+    folder : Path
+        Clean images; gray ones count as three equal channels.
+    levels : sequence of float, optional
+        Levels to score; by default `default_levels`.
+    channels, device : str, optional
+        See `memnet_core.inference.settings.RestoreOptions`.
+    seed : int
+        Seed of the noise.
+
+    Yields
+    ------
+    Evaluation
+        Scores at one level.
+
+    Raises
+    ------
+    LevelError, ImageError, EvaluationError
+        As `evaluate`.
+    UsageError
+        If the model does not restore these channels.
+    """
+    settings = RestoreOptions(
+        task=entry.card.task,
+        model=str(entry.path.absolute()),
+        channels=channels,
+        device=device,
+    )
+    scoring = _Colors(find_task(settings.task), settings, seed)
+    yield from _scored(scoring, entry.card, folder, levels)
+
+
+def _scored(
+    scoring: _Gray | _Colors, card: Card, folder: Path, levels: Sequence[float] | None
+) -> Iterator[Evaluation]:
+    """Score a model in gray or in color; see `evaluate`."""
     folder = Path(os.path.abspath(folder))
     task, colors = scoring.task, scoring.colors
     tables = _published(folder, task, colors)
@@ -178,6 +246,8 @@ def scored(
     known = known_set(folder.name)
     expected = input_scores(task.table, known.name, colors=colors) if known else {}
     checked = [level for level in levels if level in expected] or [*expected][:1]
+    # Baselines come first: a set that is not the published one is refused before
+    # minutes are spent on restoring it. Noise is drawn again, to save memory.
     baselines = {
         level: [
             scoring.scores(sample.clean, sample.degraded, level)
@@ -186,8 +256,8 @@ def scored(
         for level in {*levels, *checked}
     }
     for level in checked:
-        found = [first for first, *_ in baselines[level]]
-        _check_baseline(folder, task, level, found, expected[level])
+        measured = [first for first, *_ in baselines[level]]
+        _check_baseline(folder, task, level, measured, expected[level])
     for level in levels:
         images: list[ImageScore] = []
         modes: dict[str, None] = {}
@@ -199,11 +269,7 @@ def scored(
             images.append(_image_score(name, level, before, after))
             modes[mode] = None
         yield Evaluation(
-            folder.name,
-            level,
-            tuple(images),
-            tables.get(level, {}),
-            ", ".join(modes),
+            folder.name, level, tuple(images), tables.get(level, {}), ", ".join(modes)
         )
 
 
@@ -240,13 +306,14 @@ def _planes(folder: Path, task: Task, colors: bool) -> list[tuple[str, NDArray[A
 
 
 def _halved(plane: NDArray[Any]) -> NDArray[Any]:
+    # BSD200 is scored at half its size in the paper.
     height, width = plane.shape
     half = imresize(plane.astype(np.float64), ((height + 1) // 2, (width + 1) // 2))
     return np.clip(np.floor(half + 0.5), 0, 255).astype(np.uint8)
 
 
 def _samples(
-    scoring: Scoring, planes: list[tuple[str, NDArray[Any]]], level: float
+    scoring: _Gray | _Colors, planes: list[tuple[str, NDArray[Any]]], level: float
 ) -> Iterator[Sample]:
     for number, (_, plane) in enumerate(planes):
         yield scoring.sample(plane, level, number)
@@ -255,16 +322,16 @@ def _samples(
 def restored_plane(
     engine: Engine, degraded: NDArray[np.float64], level: float
 ) -> NDArray[np.float32]:
-    """Restore one plane by an engine.
+    """Restore one gray plane.
 
     Parameters
     ----------
     engine : Engine
-        The model; one for color sees a gray picture.
+        The model; a color model gets the plane in all channels.
     degraded : ndarray, shape (H, W)
         Pixels in [0, 255].
     level : float
-        Value of the level's plane, see `memnet_core.tasks.Task.level_map_value`.
+        Value of the level map, see `memnet_core.tasks.Task.level_map_value`.
 
     Returns
     -------
@@ -281,14 +348,101 @@ def restored_plane(
     return restored
 
 
+def color_sample(
+    plane: NDArray[Any], task: Task, level: float, *, seed: int, number: int
+) -> Sample:
+    """Degrade a color image.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (H, W, 3)
+        Clean pixels in [0, 255].
+    task, level
+        Kind and level of the degradation.
+    seed, number : int
+        Seed of the noise; see `memnet_core.evaluation.protocol.noise`.
+
+    Returns
+    -------
+    Sample
+        Its source holds a JPEG file (uint8, with its coding), or float32 that may
+        leave [0, 255].
+    """
+    clean = reference(plane, task, level)
+    if task.undoes_jpeg:
+        source = _jpeg_source(clean, round(level))
+    else:
+        pixels = task.ground_truth(clean, level, noise(level, seed=seed, number=number))
+        source = ArraySource(pixels[None].astype(np.float32))
+    degraded = source.stack[0].astype(np.float64)
+    if task.scale(level) > 1:
+        degraded = imresize(degraded, clean.shape[:2])
+    return Sample(clean, degraded, source)
+
+
+def restored_colors(
+    sample: Sample, settings: RestoreOptions
+) -> tuple[NDArray[np.float64], str]:
+    """Restore the source of a sample as every entry point does.
+
+    Parameters
+    ----------
+    sample : Sample
+        Sample with a source.
+    settings : RestoreOptions
+        Settings; the range is 0 to 255.
+
+    Returns
+    -------
+    ndarray of float64, shape (H, W, 3)
+        Pixels in [0, 255]: whole numbers of a JPEG, else neither clipped nor rounded.
+    str
+        Mode in which colors were restored, see `RestorePlan.colors`.
+
+    Raises
+    ------
+    ValueError
+        If the sample has no source.
+    MemnetError
+        If it cannot be restored.
+    """
+    if sample.source is None:
+        raise ValueError("The sample has no source.")
+    prepared = prepare(sample.source, replace(settings, value_range=(0.0, 255.0)))
+    shape = prepared.result_shape(sample.source.shape)
+    result = np.empty(shape, sample.source.dtype)
+    for _ in restore(sample.source, ArraySink(result), prepared):
+        pass
+    return result[0].astype(np.float64), prepared.decision.colors
+
+
+def _jpeg_source(clean: NDArray[Any], quality: int) -> ArraySource:
+    """Write a JPEG file with 4:2:0 chroma and read it back, with its coding."""
+    pixels = np.clip(np.rint(clean), 0, 255).astype(np.uint8)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "degraded.jpg"
+            path.write_bytes(jpeg_file(pixels, quality))
+            with open_image(path) as image:
+                rows, columns = (slice(0, side) for side in image.shape[1:3])
+                stack = np.array(image.read(0, rows, columns))[None]
+                return ArraySource(stack, image.jpeg_tables, image.jpeg_coding)
+    except OSError as error:
+        raise EvaluationError(
+            f"A JPEG of {pixels.shape[0]}×{pixels.shape[1]} px cannot be written to "
+            f"the temporary folder ({error}); make room there, or point TMPDIR "
+            "elsewhere."
+        ) from error
+
+
 def _check_levels(card: Card, task: Task, levels: Iterable[float]) -> None:
     for level in levels:
         if not card.levels.covers(level):
-            asked = SettingRef("levels")
+            setting = SettingRef("levels")
             raise LevelError(
                 f"The model {card.name!r} covers {task.symbol} "
-                f"{card.levels}, not {level:g}; choose other {asked}",
-                settings=[asked],
+                f"{card.levels}, not {level:g}; choose other {setting}",
+                settings=[setting],
             )
         task.check(level)
 
@@ -299,7 +453,7 @@ def _check_sides(
     task: Task,
     levels: Iterable[float],
 ) -> None:
-    """Refuse images on which SSIM is not defined."""
+    """Raise if an image is too small for SSIM."""
     needed, level = max((smallest_side(task, level), level) for level in levels)
     for name, plane in planes:
         if min(plane.shape[:2]) < needed:
@@ -317,17 +471,20 @@ def _check_baseline(
     rows: list[tuple[float, float]],
     expected: Figures,
 ) -> None:
-    """Refuse a known set whose degraded images do not score as they have to."""
+    """Raise if the degraded images of a known set do not score as published.
+
+    A wrong image or a wrong protocol would make all comparisons meaningless.
+    """
     psnr, ssim = np.mean(rows, axis=0)
     differs = abs(psnr - expected[0]) > task.slack[0]
-    found, wanted = f"{psnr:.2f} dB", f"{expected[0]:.2f} dB as published"
+    measured, stated = f"{psnr:.2f} dB", f"{expected[0]:.2f} dB as published"
     if expected[1] is not None:
         differs |= abs(ssim - expected[1]) > task.slack[1]
-        found += f" (SSIM {ssim:.4f})"
-        wanted += f" (SSIM {expected[1]:.4f})"
+        measured += f" (SSIM {ssim:.4f})"
+        stated += f" (SSIM {expected[1]:.4f})"
     if differs:
         raise EvaluationError(
-            f"The degraded images of {folder} at {task.label(level)} score {found}, "
-            f"not {wanted}: these are other images; rename the folder to score it as a "
+            f"The degraded images of {folder} at {task.label(level)} score {measured}, "
+            f"not {stated}: these are other images; rename the folder to score it as a "
             "set of your own."
         )

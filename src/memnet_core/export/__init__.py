@@ -1,1 +1,1 @@
-"""Models from and for other programs: import and export."""
+"""Import of weights from other programs, and export to them."""

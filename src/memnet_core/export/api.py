@@ -1,4 +1,4 @@
-"""A model for other programs: written, opened again by them, and compared with ours."""
+"""Export a model to another format, and compare its output with ours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Planes = NDArray[np.float32]
     Ours = Callable[..., Planes]
     Run = Callable[..., Planes | None]
-    """Runs a file on an image, and on a level if it takes one."""
+    """Runs a file on an image, and on a level plane if it takes one."""
 
 __all__ = ["FORMATS", "TOLERANCE", "export"]
 
@@ -39,7 +39,7 @@ FORMATS = {"onnx": ".onnx", "torchscript": ".pt", "bioimageio": ".zip"}
 """Export formats and their file suffixes."""
 
 TOLERANCE = 1e-5
-"""How far another program's result may be from ours, in values of [0, 1]."""
+"""Maximum difference of another runtime's output from ours, in values of [0, 1]."""
 
 
 def export(
@@ -51,28 +51,28 @@ def export(
     level: float | None = None,
     authors: Sequence[str] = (),
 ) -> str:
-    """Write a model for other programs, and compare it with ours where they are there.
+    """Write a model for other programs, and compare its output with ours.
 
     Parameters
     ----------
     model : MemNet
         The network.
     card : Card
-        What its file says of it.
+        Card of the model.
     kind : str
         One of `FORMATS`.
     path : Path
-        Where to write; what is there is replaced.
+        File to write; an existing one is replaced.
     level : float, optional
-        Level of degradation that becomes a part of the function. Without it a network
-        with a level map takes the level plane as its second input.
+        Level to fix. Without it, a network with a level map takes the level plane as
+        its second input.
     authors : sequence of str
-        Who made the model, for a package of the BioImage Model Zoo.
+        Authors of the model, for a package of the BioImage Model Zoo.
 
     Returns
     -------
     str
-        How the file was checked, in one sentence.
+        Result of the comparison, or why there is none, in one sentence.
 
     Raises
     ------
@@ -80,9 +80,9 @@ def export(
         If a package is missing, a level is given to a network that takes none, or is
         missing for a package of the BioImage Model Zoo.
     LevelError
-        If there is no such level.
+        If the task has no such level.
     ModelError
-        If the file cannot be written, or does not compute what our network does.
+        If the file cannot be written, or its output differs from ours.
     """
     task = find_task(card.task)
     if level is not None:
@@ -90,22 +90,22 @@ def export(
     plane = None if level is None else task.level_map_value(level)
     network = ExportableMemNet(model, plane)
     if kind == "bioimageio" and card.architecture.level_map and level is None:
-        asked = SettingRef("level")
+        setting = SettingRef("level")
         raise UsageError(
-            f"A package has one input; fix the level of this model with {asked}, in a "
-            "package for each level.",
-            settings=[asked],
+            f"A package has one input; fix the level of this model with {setting}, in "
+            "a package for each level.",
+            settings=[setting],
         )
     about = {"memnet": card.model_dump_json()}
     if level is not None:
         about["level"] = f"{level:g}"
 
-    def ours(x: Planes, given: Planes | None = None) -> Planes:
-        return _restored(model, x, plane if given is None else given)
+    def ours(x: Planes, level_plane: Planes | None = None) -> Planes:
+        return _restored(model, x, plane if level_plane is None else level_plane)
 
     compared = partial(_compared, card=card, ours=ours, takes_level=network.takes_level)
     try:
-        # What was there before stays until the new file has passed.
+        # An existing file is replaced only after the new one has passed.
         with replaced_when_complete(path) as temporary:
             if kind == "bioimageio":
                 write_package(network, card, temporary, about, ours, authors)
@@ -125,6 +125,7 @@ def _compared(
     """Compare the output of another runtime with ours, for images of two sizes."""
     worst = 0.0
     unshuffle = card.architecture.unshuffle
+    # The traced graph must not have the size of its example, nor be square.
     for height, width in ((48, 80), (36, 24)):
         x = sample_input(card, (height * unshuffle, width * unshuffle))
         x /= np.float32(255)
@@ -135,14 +136,14 @@ def _compared(
         worst = max(worst, float(np.abs(np.subtract(found, ours(*inputs))).max()))
     if not worst <= TOLERANCE:
         raise ModelError(
-            f"What {program} computes differs from our network by {worst:.1e} of the "
+            f"The output of {program} differs from our network by {worst:.1e} of the "
             f"range, more than {TOLERANCE:.0e}; nothing was exported."
         )
     return f"{program} differs from our network by {worst:.1e} of the range at most."
 
 
 def _level_ramp(card: Card, x: Planes) -> Planes:
-    """Return level planes for an image, from the weakest to the strongest level."""
+    """Return level planes for an image that run over all levels of the model."""
     task, (weakest, *_, strongest) = find_task(card.task), card.levels.values
     ramp = np.linspace(
         task.level_map_value(weakest),
@@ -154,7 +155,7 @@ def _level_ramp(card: Card, x: Planes) -> Planes:
 
 
 def _restored(model: MemNet, x: Planes, level: Planes | float | None) -> Planes:
-    """Run our training form of the network on planes in [0, 1]."""
+    """Run the training form of the network on planes in [0, 1]."""
     planes = torch.from_numpy(x)
     if level is not None:
         size = len(x), model.architecture.level_planes, *x.shape[2:]

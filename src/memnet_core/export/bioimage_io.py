@@ -1,4 +1,4 @@
-"""Export as a package of the BioImage Model Zoo: ilastik, deepImageJ and others."""
+"""Export as a BioImage Model Zoo package, for ilastik, deepImageJ and others."""
 
 from __future__ import annotations
 
@@ -32,19 +32,13 @@ if TYPE_CHECKING:
     from memnet_core.export.module import ExportableMemNet
     from memnet_core.model.card import Card
 
-__all__ = [
-    "drawing",
-    "sample_input",
-    "typical_level",
-    "validated",
-    "write_package",
-]
+__all__ = ["drawing", "sample_input", "validated", "write_package"]
 
 _FORMAT = "0.5.3"
 """Version of the description, of 2024: programs refuse those newer than themselves."""
 
 _TEST_MARGIN = 56
-"""Pixels of the test image that the halo leaves, at least."""
+"""Minimum side in pixels of the test image without its halo."""
 
 _VALIDATION = """
 import sys
@@ -72,42 +66,42 @@ def write_package(
     ours: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     authors: Sequence[str],
 ) -> None:
-    """Write a package.
+    """Write a package with ONNX and TorchScript weights, and test images.
 
     Parameters
     ----------
     network : ExportableMemNet
         The network.
     card : Card
-        What its file says of it.
+        Card of the model.
     path : Path
-        Where to write.
+        File to write.
     about : dict of str to str
-        What the weights tell of themselves.
+        Metadata of the weights; ``level`` is the fixed one.
     ours : callable
-        What our network makes of planes in [0, 1].
+        Runs our network on planes in [0, 1], for the test output.
     authors : sequence of str
-        Who made the model.
+        Authors of the model.
 
     Raises
     ------
     UsageError
-        If nobody made it, or the package onnx is not installed.
+        If there is no author, or the package onnx is not installed.
     OSError
         If the file cannot be written.
     """
     if not authors:
         author = SettingRef("author", "NAME")
         raise UsageError(
-            f"A package names who made it; give {author}.", settings=[author]
+            f"A package names its authors; give {author}.", settings=[author]
         )
     level = float(about["level"]) if "level" in about else None
     side = (
         2 * network.architecture.radius()
         + _TEST_MARGIN * network.architecture.unshuffle
     )
-    given = sample_input(card, (side, side), level)
-    restored = np.float32(255) * ours(given / np.float32(255))
+    degraded = sample_input(card, (side, side), level)
+    restored = np.float32(255) * ours(degraded / np.float32(255))
     with tempfile.TemporaryDirectory() as folder:
         onnx, script = Path(folder, "weights.onnx"), Path(folder, "weights.pt")
         write_onnx(network, onnx, about)
@@ -115,13 +109,13 @@ def write_package(
         files = {
             "weights.onnx": onnx.read_bytes(),
             "weights.pt": script.read_bytes(),
-            "test-input.npy": _npy(given),
+            "test-input.npy": _npy(degraded),
             "test-output.npy": _npy(restored),
-            "cover.png": _cover(given, restored),
+            "cover.png": _cover(degraded, restored),
             "README.md": _readme(card, level).encode(),
         }
-    described = _description(network, card, files, level, authors)
-    text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
+    description = _description(network, card, files, level, authors)
+    text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
         package.writestr("rdf.yaml", text)
         for name, content in files.items():
@@ -129,21 +123,21 @@ def write_package(
 
 
 def validated(path: Path) -> str:
-    """Let the zoo's own program read, run and compare a package, where it is installed.
+    """Validate a package with bioimageio.core, which runs it on its test images.
 
     Returns
     -------
     str
-        What it found, in one sentence.
+        The result, or why there is none, in one sentence.
 
     Raises
     ------
     ModelError
-        If it does not accept the package.
+        If the package is not accepted.
     """
     if find_spec("bioimageio") is None or find_spec("bioimageio.core") is None:
         return "Not validated: bioimageio.core is not installed."
-    # In a process of its own, as it leaves files open and speaks on standard output.
+    # In a process of its own: it leaves files open and writes to standard output.
     run = subprocess.run(
         [sys.executable, "-c", _VALIDATION, path],
         capture_output=True,
@@ -151,9 +145,9 @@ def validated(path: Path) -> str:
         check=False,
     )
     verdict = run.stdout.splitlines()[-1:]
-    if not verdict:  # as with a pydantic that is newer than it knows
-        why = (run.stderr.splitlines() or [f"exit code {run.returncode}"])[-1]
-        return f"Not validated: bioimageio.core failed ({why[:200]})."
+    if not verdict:  # such as with a pydantic that it does not support yet
+        reason = (run.stderr.splitlines() or [f"exit code {run.returncode}"])[-1]
+        return f"Not validated: bioimageio.core failed ({reason[:200]})."
     if verdict != ["passed"]:
         raise ModelError(
             f"bioimageio.core does not accept the package ({verdict[0]}); nothing was "
@@ -176,7 +170,7 @@ def _description(
         digest = hashlib.sha256(files[name]).hexdigest()
         return {"source": name, "sha256": digest, **more}
 
-    described: dict[str, Any] = {
+    description: dict[str, Any] = {
         "type": "model",
         "format_version": _FORMAT,
         "name": re.sub(r"[^A-Za-z0-9_ ()-]", "-", f"MemNet {card.name}"),
@@ -199,23 +193,23 @@ def _description(
         "config": {"memnet": {"card": card.model_dump(mode="json"), "level": level}},
     }
     if card.training:
-        described["training_data"] = {
+        description["training_data"] = {
             "type": "dataset",
             "format_version": "0.3.0",
             "name": f"Training images of MemNet {card.name}".replace(".", "-"),
             "description": card.training.data[:1024],
         }
-    return described
+    return description
 
 
 def _input(network: ExportableMemNet, test: dict[str, Any]) -> dict[str, Any]:
     architecture = network.architecture
     step = architecture.unshuffle
-    # A tile without its halo has to hold something.
+    # A tile without its halo must not be empty.
     size = {"min": 2 * architecture.radius() + step, "step": step}
     return {
         "id": "image",
-        "description": "Degraded image, values of 0 to 255.",
+        "description": "Degraded image, values in [0, 255].",
         "axes": [
             {"type": "batch"},
             _channels(network),
@@ -260,23 +254,23 @@ def _channels(network: ExportableMemNet) -> dict[str, Any]:
 
 def _summary(card: Card, level: float | None) -> str:
     task = find_task(card.task)
-    served = task.label(level) if level is not None else f"{task.symbol} {card.levels}"
-    return f"{task.title} ({served}) with MemNet. {card.description}".strip()[:1024]
+    levels = task.label(level) if level is not None else f"{task.symbol} {card.levels}"
+    return f"{task.title} ({levels}) with MemNet. {card.description}".strip()[:1024]
 
 
 def _readme(card: Card, level: float | None) -> str:
-    """Return the documentation of a package."""
+    """Write the documentation of a package."""
     task = find_task(card.task)
     architecture = card.architecture
     planes = (
         "the three colors together"
         if architecture.image_channels == 3
-        else ("one gray plane; of colors give the luminance, or each channel by itself")
+        else "one gray plane; for colors the luminance, or each channel by itself"
     )
     enlarged = (
         " The input is the small image, already enlarged to its final size by bicubic "
         "interpolation."
-        if task.scale(typical_level(card)) > 1
+        if task.scale(_typical_level(card)) > 1
         else ""
     )
     lines = [
@@ -284,13 +278,13 @@ def _readme(card: Card, level: float | None) -> str:
         "",
         _summary(card, level),
         "",
-        f"- Input and output: {planes}, float32, values of 0 to 255. Bring other types "
+        f"- Input and output: {planes}, float32, values in [0, 255]. Scale other types "
         f"to that range first, and back afterwards.{enlarged}",
-        f"- Sides are multiples of {architecture.unshuffle}; a pixel sees "
-        f"{architecture.radius()} pixels around it, which is the halo of tiles.",
+        f"- Sides are multiples of {architecture.unshuffle}; the receptive field has a "
+        f"radius of {architecture.radius()} pixels, which is the halo of tiles.",
         f"- Network: {architecture.memory_blocks} memory blocks of "
         f"{architecture.recursions} recursions, {architecture.channels} channels, "
-        f"{architecture.multiply_adds() / 1e3:.0f} K multiply-adds a pixel.",
+        f"{architecture.multiply_adds() / 1e3:.0f} K multiply-adds per pixel.",
         f"- SHA-256 of the weights as tensors: {card.sha256}; license {card.license}.",
         "",
         "## Training",
@@ -303,14 +297,13 @@ def _readme(card: Card, level: float | None) -> str:
         )
         lines += ["", f"`{training.command}`"] if training.command else []
     else:
-        lines.append("Not told.")
+        lines.append("Not documented.")
     lines += [
         "",
         "## Validation",
         "",
-        "Degrade clean images in the way the model is for, restore them, and compare "
-        "PSNR and SSIM before and after; `memnet evaluate` does that by the paper's "
-        "protocol.",
+        "Degrade clean images, restore them, and compare PSNR and SSIM before and "
+        "after; `memnet evaluate` does that by the paper's protocol.",
         "",
     ]
     for score in card.scores:
@@ -328,11 +321,11 @@ def _npy(array: NDArray[np.float32]) -> bytes:
     return buffer.getvalue()
 
 
-def _cover(given: NDArray[np.float32], restored: NDArray[np.float32]) -> bytes:
+def _cover(degraded: NDArray[np.float32], restored: NDArray[np.float32]) -> bytes:
     """Draw the test image and its restoration side by side, at twice the size."""
     from PIL import Image
 
-    pair = np.concatenate([given[0], restored[0]], axis=2).transpose(1, 2, 0)
+    pair = np.concatenate([degraded[0], restored[0]], axis=2).transpose(1, 2, 0)
     pixels = np.clip(np.rint(pair), 0, 255).astype(np.uint8).squeeze()
     image = Image.fromarray(pixels)
     image = image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST)
@@ -342,17 +335,11 @@ def _cover(given: NDArray[np.float32], restored: NDArray[np.float32]) -> bytes:
 
 
 def drawing(height: int, width: int) -> NDArray[np.uint8]:
-    """Draw rings that get finer outwards, discs and stripes.
-
-    Parameters
-    ----------
-    height, width : int
-        Size in pixels.
-    """
+    """Draw rings that get finer outwards, discs and stripes."""
     y, x = np.mgrid[:height, :width].astype(np.float64)
     side = min(height, width)
     radius2 = (y - height / 2) ** 2 + (x - width / 2) ** 2
-    # At half a side from the middle a ring is four pixels wide.
+    # At half a side from the center a ring is four pixels wide.
     pixels = 120 + 70 * np.cos(np.pi * radius2 / (4 * side))
     for row, column, size, value in (
         (0.2, 0.2, 0.12, 235),
@@ -364,12 +351,11 @@ def drawing(height: int, width: int) -> NDArray[np.uint8]:
         pixels[disc] = value
     stripes = (y > 0.45 * height) & (y < 0.55 * height) & (x > 0.65 * width)
     pixels[stripes] = np.where((x[stripes] // 3) % 2, 220, 60)
-    drawn: NDArray[np.uint8] = np.rint(pixels).astype(np.uint8)
-    return drawn
+    return np.asarray(np.rint(pixels), np.uint8)
 
 
-def typical_level(card: Card) -> float:
-    """Return a usual level that a model serves."""
+def _typical_level(card: Card) -> float:
+    """Return the level of a model nearest to the middle of the standard levels."""
     task = find_task(card.task)
     middle = task.standard_levels[len(task.standard_levels) // 2]
     return card.levels.nearest(middle)
@@ -378,24 +364,24 @@ def typical_level(card: Card) -> float:
 def sample_input(
     card: Card, shape: tuple[int, int], level: float | None = None
 ) -> NDArray[np.float32]:
-    """Return the drawing as a model gets it: degraded, pixels of 0 to 255.
+    """Draw a test image and degrade it for a model.
 
     Parameters
     ----------
     card : Card
-        Of the model.
+        Card of the model.
     shape : (int, int)
         Height and width in pixels.
     level : float, optional
-        How strongly; the `typical_level` by default.
+        Level of the degradation; by default a standard one.
 
     Returns
     -------
     ndarray of float32, shape (1, C, H, W)
-        The same plane for each color.
+        Pixels in [0, 255], the same plane for each color.
     """
     task = find_task(card.task)
-    chosen = typical_level(card) if level is None else level
+    chosen = _typical_level(card) if level is None else level
     multiple = task.multiple(chosen)
     height, width = (-(-side // multiple) * multiple for side in shape)
     clean: NDArray[Any] = modcrop(drawing(height, width), multiple)

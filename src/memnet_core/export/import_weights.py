@@ -19,8 +19,8 @@ import torch
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core._version import __version__
 from memnet_core.errors import ModelError, SettingRef, UsageError
-from memnet_core.export.caffe.protobuf import WireError
-from memnet_core.export.caffe.reader import memnet_from_caffe
+from memnet_core.export.caffe import memnet_from_caffe
+from memnet_core.export.protobuf import WireError
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.checkpoint import load_model, read_header, save_model
 from memnet_core.model.network import MemNet
@@ -33,17 +33,12 @@ if TYPE_CHECKING:
 
     Shapes = Mapping[str, Sequence[int]]
 
-__all__ = [
-    "PORT",
-    "architecture_of",
-    "import_file",
-    "is_port",
-]
+__all__ = ["architecture_of", "import_file"]
 
-_LARGEST = 2**28
-"""Bytes of a file; the authors' largest network has some 40 MB."""
+_MAX_BYTES = 2**28
+"""Maximum size of a file; the authors' largest network has some 40 MB."""
 
-_LARGEST_PICKLE = 2**24
+_MAX_PICKLE_BYTES = 2**24
 _SAFETENSORS = ".safetensors"
 
 
@@ -56,39 +51,39 @@ def import_file(
     name: str | None = None,
     license: str = "not stated",
 ) -> Entry:
-    """Make a model of foreign weights, and install it or write it to a file.
+    """Convert foreign weights to a model, and install it or write it to a file.
 
     Parameters
     ----------
     file : Path
         A .caffemodel, or a safetensors file without a card.
     out : Path, optional
-        Where to write the model; it is installed by default.
+        Model file to write; by default the model is installed.
     task : str
-        What it was trained for.
+        Task that it was trained for.
     levels : Levels
-        What levels it was trained for.
+        Levels that it was trained for.
     name : str, optional
-        What it is called; as the file by default.
+        Name of the model; by default that of the file.
     license : str
-        Under which it may be used.
+        License of the model.
 
     Raises
     ------
     ModelError
         If the file cannot be read, or does not hold a MemNet.
     UsageError
-        If there is a file `out` already.
+        If `out` exists.
     """
     if out is not None and os.path.lexists(out):
         raise UsageError(f"{out} exists already; name another file.")
     network, origin = _read(file)
     title = name or re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("._-") or "model"
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, f"model{_SAFETENSORS}")
+        model = Path(folder, f"model{_SAFETENSORS}")
         try:
             card = save_model(
-                made,
+                model,
                 network,
                 name=title,
                 task=task,
@@ -105,11 +100,11 @@ def import_file(
                 settings=others,
             ) from error
         if out is None:
-            return add_model(made)
-        load_model(made)
+            return add_model(model)
+        load_model(model)
         try:
             with replaced_when_complete(out) as temporary:
-                shutil.copyfile(made, temporary)
+                shutil.copyfile(model, temporary)
         except OSError as error:
             raise ModelError(f"Cannot write {out}: {error.strerror}.") from error
     return Entry(out, card)
@@ -121,7 +116,7 @@ def _read(file: Path) -> tuple[MemNet, str]:
         return _from_tensors(file), f"the tensors in {file.name}"
     data = _content(file)
     if zipfile.is_zipfile(file) or data[:1] == b"\x80":
-        raise ModelError(f"{file} {_pickled(file)}.")
+        raise ModelError(f"{file} {_pickle_refusal(file)}.")
     try:
         return memnet_from_caffe(data), f"the Caffe model {file.name}"
     except WireError as error:
@@ -133,9 +128,9 @@ def _read(file: Path) -> tuple[MemNet, str]:
 def _content(file: Path) -> bytes:
     try:
         state = file.stat()
-        if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(state.st_mode):  # reading a pipe would block
             raise ModelError(f"{file} is not a regular file; give a .caffemodel.")
-        if state.st_size > _LARGEST:
+        if state.st_size > _MAX_BYTES:
             raise ModelError(f"{file} is too large for a MemNet; give a .caffemodel.")
         return file.read_bytes()
     except OSError as error:
@@ -165,6 +160,7 @@ def _from_tensors(file: Path) -> MemNet:
             f"{file} is damaged ({error}); get a fresh copy of the file."
         ) from error
     network = MemNet(architecture)
+    # num_batches_tracked, the only scalar, may be missing and means nothing here.
     complete = {
         name: tensor if tensor.ndim else torch.zeros_like(tensor)
         for name, tensor in network.state_dict().items()
@@ -173,66 +169,66 @@ def _from_tensors(file: Path) -> MemNet:
     return network.eval()
 
 
-def _pickled(file: Path) -> str:
-    """Return why a pickle is refused: by its words, which are read but not run."""
-    if is_port(_words(file)):
-        return PORT
+def _pickle_refusal(file: Path) -> str:
+    """Explain why a pickle is refused; its strings are read, but nothing is run."""
+    if _is_port(_pickle_strings(file)):
+        return _PORT
     return (
         "looks like a Python pickle, which can run code when it is opened; save its "
         "tensors as safetensors, and import that"
     )
 
 
-def _words(file: Path) -> set[str]:
-    """Return the texts in a pickle of PyTorch, as far as they can be read."""
-    words = set()
+def _pickle_strings(file: Path) -> set[str]:
+    """Return the strings in a pickle of PyTorch, as far as they can be read."""
+    strings = set()
     try:
         with zipfile.ZipFile(file) as archive:
             [name] = [n for n in archive.namelist() if n.endswith("data.pkl")]
-            if archive.getinfo(name).file_size > _LARGEST_PICKLE:
+            if archive.getinfo(name).file_size > _MAX_PICKLE_BYTES:
                 return set()
             content = archive.read(name)
         for _, argument, _ in pickletools.genops(content):
             if isinstance(argument, str):
-                words.add(argument)
+                strings.add(argument)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return words
-    return words
+        return strings
+    return strings
 
 
-PORT = (
+_PORT = (
     "holds a public PyTorch port of MemNet: its residual blocks have convolutions of "
     "their own, where the paper's recursions share two, and it makes a single "
     "prediction, so it is another network and cannot become a model here"
 )
-"""Why the ports that people copied from each other since 2017 are refused."""
+"""Reason to refuse the ports that were copied from each other since 2017."""
 
-_OF_PORTS = ("feature_extractor.", "dense_memory.", "reconstructor.")
+_PORT_PREFIXES = ("feature_extractor.", "dense_memory.", "reconstructor.")
 
 
-def is_port(names: Iterable[str]) -> bool:
-    """Whether tensors are named as those of the public PyTorch ports."""
+def _is_port(names: Iterable[str]) -> bool:
+    """Whether tensors have the names of the public PyTorch ports."""
     plain = [name.removeprefix("module.") for name in names]
-    return any(name.startswith(_OF_PORTS) for name in plain)
+    return any(name.startswith(_PORT_PREFIXES) for name in plain)
 
 
 def architecture_of(shapes: Shapes) -> Architecture:
-    """Return the one architecture whose tensors have exactly these names and shapes.
+    """Find the architecture whose tensors have exactly these names and shapes.
 
     Parameters
     ----------
     shapes : mapping of str to sequence of int
-        Shape of each tensor, by its name; BatchNorm's ``num_batches_tracked`` may be
+        Shape of each tensor by name; BatchNorm's ``num_batches_tracked`` may be
         missing.
 
     Raises
     ------
     ModelError
-        If there is none, or more than one that computes differently; the message lacks
-        its subject, the file.
+        If there is none, or several that compute different functions. The message
+        lacks its subject, the file.
     """
-    if is_port(shapes):
-        raise ModelError(PORT)
+    if _is_port(shapes):
+        raise ModelError(_PORT)
     found = [each for each in _candidates(shapes) if _expected(each) == _known(shapes)]
     if not found:
         raise ModelError(
@@ -241,19 +237,19 @@ def architecture_of(shapes: Shapes) -> Architecture:
         )
     if len({each.long_term for each in found}) > 1:
         raise ModelError(
-            "fits networks with and without long-term memories alike; what it was "
-            "cannot be told by its tensors"
+            "fits networks with and without long-term memories alike; its tensors do "
+            "not tell which it was"
         )
     if not found[0].batch_norm and found[0].recursions == 1:
         raise ModelError(
-            "fits networks of any number of recursions that use only the last; what it "
-            "was cannot be told by its tensors"
+            "fits networks of any number of recursions that use only the last; its "
+            "tensors do not tell which it was"
         )
     return found[0]
 
 
 def _candidates(shapes: Shapes) -> Iterator[Architecture]:
-    """Yield candidate architectures, given the first tensors."""
+    """Yield the architectures that fit the shapes of a few tensors."""
     try:
         channels, planes, *_ = shapes["fenet.weight"]
         restored, *_ = shapes["reconnet.conv.weight"]
@@ -273,8 +269,8 @@ def _candidates(shapes: Shapes) -> Iterator[Architecture]:
         if image_channels * unshuffle**2 != restored:
             continue
         if not norms and not short_term:
-            continue  # nothing tells the number of recursions
-        # Without BatchNorm the first gate tells it: B_0, if long-term, and H^1 ... H^R.
+            continue  # the number of recursions is unknown
+        # Without BatchNorm the first gate shows it: B_0, if long-term, and H^1 ... H^R.
         recursions = norms or gate - long_term
         try:
             yield Architecture(

@@ -1,8 +1,8 @@
-"""A trained network as one function of plain operators, for other programs.
+"""A trained network as one module of plain operators, and its TorchScript.
 
-It computes what `memnet_core.model.network` does in evaluation mode, from the folded
-weights of `memnet_core.model.fused`, on whole images of shape (N, C, H, W) whose sides
-are multiples of the pixel-unshuffle: other programs cut and pad images by themselves.
+It is equivalent to `memnet_core.model.network` in evaluation mode, with the folded
+weights of `memnet_core.model.fused`. Images of shape (N, C, H, W) must have sides that
+are multiples of the pixel-unshuffle: other programs tile and pad on their own.
 """
 
 from __future__ import annotations
@@ -30,11 +30,7 @@ if TYPE_CHECKING:
     from memnet_core.model.fused import Activation, Convolution, FusedBlock, GateTerm
     from memnet_core.model.network import MemNet
 
-__all__ = [
-    "ExportableMemNet",
-    "run_torchscript",
-    "write_torchscript",
-]
+__all__ = ["ExportableMemNet", "run_torchscript", "write_torchscript"]
 
 
 class ExportableMemNet(nn.Module):
@@ -45,8 +41,8 @@ class ExportableMemNet(nn.Module):
     model : MemNet
         The trained network; it is not changed.
     plane : float, optional
-        Value of the level plane, to be fixed. Without it a network with a level map
-        takes the level as its second input.
+        Value of the level map to fix. Without it, a network with a level map takes
+        the level as its second input.
 
     Attributes
     ----------
@@ -56,18 +52,17 @@ class ExportableMemNet(nn.Module):
     Raises
     ------
     UsageError
-        If there is a value for a level plane that the network does not have.
+        If a value is given for a level map that the network does not have.
     """
 
     def __init__(self, model: MemNet, plane: float | None = None) -> None:
         super().__init__()
         self.architecture = model.architecture
-        asked = SettingRef("level")
+        setting = SettingRef("level")
         self.takes_level = self.architecture.level_map and plane is None
         if plane is not None and not self.architecture.level_map:
             raise UsageError(
-                f"This model finds the level itself; leave out {asked}.",
-                settings=[asked],
+                f"This model takes no level; leave out {setting}.", settings=[setting]
             )
         self.plane = plane
         self.weights = FusedWeights(model)
@@ -78,16 +73,15 @@ class ExportableMemNet(nn.Module):
 
         Parameters
         ----------
-        x : Tensor
-            Shape (N, C, H, W), values in [0, 1]; H and W are multiples of u.
-        level : Tensor, optional
-            Values of the P level planes, shape (N, P, H, W) or (N, P, 1, 1), if
-            `takes_level`; P is 2 for luminance and chroma, else 1.
+        x : Tensor, shape (N, C, H, W)
+            Values in [0, 1]; H and W are multiples of the pixel-unshuffle.
+        level : Tensor, shape (N, P, H, W) or (N, P, 1, 1), optional
+            The level planes, if `takes_level`; P is 2 for luminance and chroma, else 1.
 
         Returns
         -------
-        Tensor
-            Of the same shape, not clipped.
+        Tensor, shape (N, C, H, W)
+            Restored images, not clipped.
         """
         weights, unshuffle = self.weights, self.architecture.unshuffle
         planes = x
@@ -159,27 +153,18 @@ def _added(terms: list[Tensor]) -> Tensor:
 def write_torchscript(
     network: ExportableMemNet, path: Path, about: dict[str, str] | None = None
 ) -> None:
-    """Write a network as TorchScript.
-
-    Parameters
-    ----------
-    network : ExportableMemNet
-        The network.
-    path : Path
-        Where to write.
-    about : dict of str to str, optional
-        What the file tells of itself, under ``memnet.json`` among its extra files.
+    """Write a network as TorchScript, with metadata in its extra file ``memnet.json``.
 
     Raises
     ------
     OSError
-        If it cannot be written.
+        If the file cannot be written.
     """
     side = 8 * network.architecture.unshuffle
     image = torch.zeros(1, network.architecture.image_channels, side, side)
     level = image[:, : network.architecture.level_planes, :1, :1]
     example = (image, level) if network.takes_level else image
-    buffer = io.BytesIO()  # else its folders would be called as the temporary file is
+    buffer = io.BytesIO()  # given a path, its folders have the temporary file's name
     with _without_warnings(), torch.inference_mode():
         traced = torch.jit.trace(network, example)  # type: ignore[no-untyped-call]
         torch.jit.save(
@@ -199,9 +184,9 @@ def run_torchscript(path: Path, *inputs: NDArray[np.float32]) -> NDArray[np.floa
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Keep quiet that TorchScript is deprecated in favor of torch.export.
+    """Silence the deprecation of TorchScript in favor of torch.export.
 
-    The programs that these files are for (ilastik, deepImageJ, C++) do not read others.
+    Programs that read these files (ilastik, deepImageJ, C++) read no others.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit", category=Warning)

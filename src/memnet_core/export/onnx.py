@@ -1,4 +1,4 @@
-"""Export as ONNX: the graph of the folded network, written operator by operator."""
+"""Export as ONNX: build the graph of the folded network operator by operator."""
 
 from __future__ import annotations
 
@@ -21,15 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["OPSET", "run_onnx", "write_onnx"]
 
 OPSET = 13
-"""Operators of ONNX 1.8, of 2020: whatever reads ONNX today reads these."""
+"""Operator set of ONNX 1.8 (2020), which every current runtime reads."""
 
 _IR_VERSION = 7
-"""Format of files of the same release."""
-
-_MISSING = (
-    "To export as ONNX, install what writes and checks it: "
-    "pip install 'napari-memnet[export]'."
-)
+"""File format of the same release."""
 
 
 def write_onnx(
@@ -38,18 +33,9 @@ def write_onnx(
     """Write a network as ONNX with free height and width.
 
     The input ``image`` and the output ``restored`` are float32 of shape (N, C, H, W).
-    A network that takes the level has a second input ``level`` of shape (N, P, H, W),
-    or (N, P, 1, 1) where it is the same everywhere; P is 2 for luminance and chroma,
-    else 1.
-
-    Parameters
-    ----------
-    network : ExportableMemNet
-        The network.
-    path : Path
-        Where to write.
-    about : dict of str to str, optional
-        Metadata of the file.
+    A network that takes the level has a second input ``level`` of shape (N, P, H, W)
+    or (N, P, 1, 1); P is 2 for luminance and chroma, else 1. `about` becomes the
+    metadata of the file.
 
     Raises
     ------
@@ -62,7 +48,10 @@ def write_onnx(
         import onnx
         from onnx import helper
     except ImportError as error:
-        raise UsageError(_MISSING) from error
+        raise UsageError(
+            "Export as ONNX needs further packages; install them by "
+            "pip install 'napari-memnet[export]'."
+        ) from error
     graph = _Graph()
     result = _restored(graph, network)
     shape = ["N", network.architecture.image_channels, "H", "W"]
@@ -91,7 +80,7 @@ def write_onnx(
 
 
 def run_onnx(path: Path, *inputs: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Run an ONNX file on the image, and the level if it takes one.
+    """Run an ONNX file on an image, and a level if it takes one.
 
     Returns None if ONNX Runtime is not installed.
     """
@@ -109,7 +98,7 @@ def run_onnx(path: Path, *inputs: NDArray[np.float32]) -> NDArray[np.float32] | 
 
 
 class _Graph:
-    """Nodes and constants of a graph that grows."""
+    """Builder of a graph: its nodes and constants so far."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -117,7 +106,7 @@ class _Graph:
         self._names: dict[bytes, str] = {}
 
     def constant(self, values: NDArray[Any] | Tensor) -> str:
-        """Add a constant, or find it again, and return its name."""
+        """Add a constant unless it exists, and return its name."""
         from onnx import numpy_helper
 
         array = np.ascontiguousarray(values)
@@ -128,7 +117,7 @@ class _Graph:
         return self._names[key]
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add an operator and return the name of its result."""
+        """Add an operator and return the name of its output."""
         from onnx import helper
 
         name = f"x{len(self.nodes)}"
@@ -136,7 +125,7 @@ class _Graph:
         return name
 
     def activated(self, norm: Activation, x: str) -> str:
-        """Add max(0, s·x + t), or max(0, x) without BatchNorm."""
+        """Add ReLU(s·x + t), or ReLU(x) without BatchNorm."""
         if isinstance(norm, Rectifier):
             return self.add("Relu", x)
         scale, shift = (
@@ -145,7 +134,7 @@ class _Graph:
         return self.add("Relu", self.add("Add", self.add("Mul", x, scale), shift))
 
     def convolved(self, convolution: Convolution, x: str) -> str:
-        """Add a convolution that pads by zeros."""
+        """Add a convolution with zero padding."""
         weight, bias = convolution.weight, convolution.bias
         parts = [self.constant(weight)]
         if bias is not None:
@@ -153,12 +142,12 @@ class _Graph:
         return self.add("Conv", x, *parts, pads=[weight.shape[-1] // 2] * 4)
 
     def total(self, terms: list[str]) -> str:
-        """Add the sum of maps."""
+        """Add the sum of feature maps."""
         return terms[0] if len(terms) == 1 else self.add("Sum", *terms)
 
 
 def _restored(graph: _Graph, network: ExportableMemNet) -> str:
-    """Add a whole network and return the name of its result."""
+    """Add a whole network and return the name of its output."""
     weights = network.weights
     memories = [_features(graph, network)]
     terms = []
@@ -178,7 +167,7 @@ def _restored(graph: _Graph, network: ExportableMemNet) -> str:
 
 
 def _features(graph: _Graph, network: ExportableMemNet) -> str:
-    """Add FENet, on the image and the level plane, and return the name of B_0."""
+    """Add FENet on the image and the level map, and return the name of B_0."""
     planes, weights = "image", network.weights
     if network.architecture.level_map:
         planes = graph.add("Concat", planes, _level(graph, network), axis=1)
@@ -186,8 +175,8 @@ def _features(graph: _Graph, network: ExportableMemNet) -> str:
     order: Any = slice(None)
     if size > 1:
         planes = graph.add("SpaceToDepth", planes, blocksize=size)
-        # Its channels vary fastest, those of pixel_unshuffle slowest. The weights are
-        # put in its order: OpenVINO computes garbage from a Gather behind it.
+        # Its channels vary fastest, those of pixel_unshuffle slowest. Permute the
+        # weights: OpenVINO computes garbage from a Gather behind it.
         order = np.arange(network.architecture.input_channels * size**2)
         order = order.reshape(-1, size**2).T.ravel()
     if (norm := weights.fenet_norm) is not None:
@@ -198,7 +187,7 @@ def _features(graph: _Graph, network: ExportableMemNet) -> str:
 
 
 def _level(graph: _Graph, network: ExportableMemNet) -> str:
-    """Add the level planes, of the size of the image."""
+    """Add the level planes, expanded to the size of the image."""
     level = "level"
     if network.plane is not None:
         level = graph.constant(np.full((1, 1, 1, 1), network.plane, np.float32))

@@ -1,8 +1,7 @@
-"""Our model files for programs that load models with spandrel.
+"""Registration of MemNet with spandrel, for programs that load models with it.
 
-spandrel (pip install spandrel) finds out the architecture of a file by its tensors and
-gives back a descriptor. It passes on tensors alone: what a card says, such as the
-levels, is not known to it.
+spandrel (pip install spandrel) detects the architecture of a file from its tensors and
+returns a descriptor. The card of a model, and so its levels, is not passed on.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ class MemNetArch(Architecture[MemNet]):  # type: ignore[misc]
     Parameters
     ----------
     plane : float, optional
-        What the plane of the level holds, for networks that have one: of noise σ/255,
-        see `memnet_core.tasks.Task.level_map_value`.
+        Value of the level map, for networks with one: σ/255 for noise, see
+        `memnet_core.tasks.Task.level_map_value`.
     """
 
     def __init__(self, plane: float | None = None) -> None:
@@ -59,22 +58,22 @@ class MemNetArch(Architecture[MemNet]):  # type: ignore[misc]
     def load(self, state_dict: Mapping[str, Tensor]) -> ImageModelDescriptor[MemNet]:
         """Return the descriptor of a network.
 
-        Its scale is 1 in any case: super-resolution restores what bicubic interpolation
-        has enlarged.
+        Its scale is always 1: super-resolution networks take an image that is already
+        enlarged by bicubic interpolation.
 
         Raises
         ------
         ModelError
             If the tensors are not exactly those of one architecture.
         UsageError
-            If the network has to be told the level, and it is not known.
+            If the network has a level map, and no value was given.
         """
         shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
         shape = architecture_of(shapes)
         if shape.level_map and self._plane is None:
             raise UsageError(
-                "This model has to be told the level; register MemNetArch(plane=...), "
-                "for noise σ/255."
+                "This model needs the level; register MemNetArch(plane=...), which is "
+                "σ/255 for noise."
             )
         return ImageModelDescriptor(
             MemNet(shape),
@@ -103,14 +102,14 @@ class MemNetArch(Architecture[MemNet]):  # type: ignore[misc]
 
 
 def register(plane: float | None = None, registry: Any = MAIN_REGISTRY) -> None:
-    """Let spandrel know MemNet, so that its ModelLoader opens our files.
+    """Register MemNet with spandrel, so that its ModelLoader opens our files.
 
     Parameters
     ----------
     plane : float, optional
         As for `MemNetArch`.
     registry : spandrel.ArchRegistry
-        Where to add it; adding it a second time changes nothing.
+        Registry to extend; a second registration changes nothing.
     """
     support = ArchSupport.from_architecture(MemNetArch(plane))
     registry.add(support, ignore_duplicates=True)
@@ -122,16 +121,16 @@ def described(path: Path, level: float | None = None) -> ImageModelDescriptor[Me
     Parameters
     ----------
     path : Path
-        A model file.
+        Model file.
     level : float, optional
-        Of degradation, for a model with a level map.
+        Level of the degradation, for a model with a level map.
 
     Raises
     ------
     ModelError
-        As `memnet_core.load_model`.
+        If the file cannot be loaded, see `memnet_core.load_model`.
     LevelError
-        If there is no such level.
+        If the task has no such level.
     UsageError
         If the model needs a level.
     """

@@ -1,7 +1,4 @@
-"""Pixels as numbers: types, luminance and chroma, alpha.
-
-Luminance is MATLAB's for the protocol, JPEG's for restoration.
-"""
+"""Luminance of color pixels: MATLAB's for the protocol, JPEG's for restoration."""
 
 from __future__ import annotations
 
@@ -29,10 +26,10 @@ FloatT = TypeVar("FloatT", bound="np.floating[Any]")
 
 
 def rgb2ycbcr_luminance(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the luminance that MATLAB's ``rgb2ycbcr`` gives, rounded to 8 bits.
+    """Compute the luminance of MATLAB's ``rgb2ycbcr``, rounded to 8 bits.
 
-    Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255: what the published figures for
-    deblocking and super-resolution are measured on.
+    Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255. Published scores of deblocking
+    and super-resolution are measured on it.
 
     Parameters
     ----------
@@ -44,15 +41,13 @@ def rgb2ycbcr_luminance(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ndarray of uint8, shape (...)
         Studio-range luminance in [16, 235].
     """
-    y = scored_luminance(rgb, full_range=False)
-    rounded: NDArray[np.uint8] = np.floor(y + 0.5).astype(np.uint8)
-    return rounded
+    return _rounded(scored_luminance(rgb, full_range=False))
 
 
 def rgb2gray(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the full-range gray that MATLAB's ``rgb2gray`` gives, in 8 bits.
+    """Compute the full-range gray of MATLAB's ``rgb2gray``, rounded to 8 bits.
 
-    It is what the published denoising figures are measured on.
+    Published scores of denoising are measured on it.
 
     Parameters
     ----------
@@ -64,32 +59,30 @@ def rgb2gray(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ndarray of uint8, shape (...)
         Gray levels in [0, 255].
     """
-    gray = scored_luminance(rgb, full_range=True)
-    rounded: NDArray[np.uint8] = np.floor(gray + 0.5).astype(np.uint8)
-    return rounded
+    return _rounded(scored_luminance(rgb, full_range=True))
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    # Halves are rounded up, as MATLAB does; np.rint rounds them to even.
+    return np.asarray(np.floor(values + 0.5), np.uint8)
 
 
 def scored_luminance(rgb: NDArray[Any], *, full_range: bool) -> NDArray[np.float64]:
-    """Return the luminance that the protocol scores, before rounding.
+    """Compute the luminance that the protocol scores, before rounding.
 
     Parameters
     ----------
     rgb : ndarray, shape (..., 3)
         Colors in about [0, 255].
     full_range : bool
-        Whether as MATLAB's ``rgb2gray`` gives it, else as its ``rgb2ycbcr``, from 16 to
-        235.
+        True for MATLAB's ``rgb2gray``; False for its ``rgb2ycbcr``, in [16, 235].
     """
-    colors = rgb.astype(np.float64)
-    if full_range:
-        gray: NDArray[np.float64] = colors @ np.array(_MATLAB_GRAY)
-        return gray
-    y: NDArray[np.float64] = 16 + colors @ np.array(_MATLAB_YCBCR)
-    return y
+    black, weights = (0, _MATLAB_GRAY) if full_range else (16, _MATLAB_YCBCR)
+    return np.asarray(black + rgb.astype(np.float64) @ np.array(weights))
 
 
 def full_range_luminance(rgb: NDArray[FloatT]) -> NDArray[FloatT]:
-    """Return the luminance plane that JPEG codes (ITU-R BT.601, full range).
+    """Compute the luminance that JPEG codes (ITU-R BT.601, full range).
 
     Parameters
     ----------
@@ -99,7 +92,7 @@ def full_range_luminance(rgb: NDArray[FloatT]) -> NDArray[FloatT]:
     Returns
     -------
     ndarray, shape (...)
-        Luminance on the same scale; equal to R where R = G = B, up to rounding.
+        Luminance on the same scale; equals R where R = G = B, up to rounding.
     """
     luminance: NDArray[FloatT] = rgb @ np.array([0.299, 0.587, 0.114], rgb.dtype)
     return luminance
@@ -108,7 +101,7 @@ def full_range_luminance(rgb: NDArray[FloatT]) -> NDArray[FloatT]:
 def add_luminance(rgb: NDArray[FloatT], difference: NDArray[FloatT]) -> NDArray[FloatT]:
     """Change the luminance of colors and keep their chroma.
 
-    In YCbCr with fixed Cb and Cr every one of R, G and B moves as Y does.
+    In YCbCr with fixed Cb and Cr, each of R, G and B changes by as much as Y.
 
     Parameters
     ----------
@@ -120,7 +113,7 @@ def add_luminance(rgb: NDArray[FloatT], difference: NDArray[FloatT]) -> NDArray[
     Returns
     -------
     ndarray, shape (..., 3)
-        The new colors; gray stays gray.
+        New colors; gray stays gray.
     """
     return rgb + difference[..., None]
 

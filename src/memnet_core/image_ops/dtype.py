@@ -15,7 +15,7 @@ __all__ = ["check_finite", "to_dtype"]
 
 
 def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return values in a dtype: integers rounded and clipped, bool from one half.
+    """Cast values to a dtype: integers are rounded and clipped, bool is >= 0.5.
 
     Integers of 64 bits are exact up to 2**53.
     """
@@ -25,19 +25,13 @@ def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
         return values.astype(dtype)
     limits = np.iinfo(dtype)
     high = float(limits.max)
-    if high > limits.max:
+    if high > limits.max:  # 2**64 - 1 becomes 2**64 in float64
         high = float(np.nextafter(high, 0))
     return np.clip(np.rint(values), float(limits.min), high).astype(dtype)
 
 
 def check_finite(pixels: NDArray[Any]) -> None:
-    """Check that no value is NaN or infinite.
-
-    Raises
-    ------
-    ImageError
-        If one is; the message counts them.
-    """
+    """Raise ImageError with their number if pixels are NaN or infinite."""
     bad = pixels.size - int(np.isfinite(pixels).sum())
     if bad:
         raise ImageError(

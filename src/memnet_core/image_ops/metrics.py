@@ -1,4 +1,4 @@
-"""PSNR and SSIM as the field's tables report them."""
+"""PSNR and SSIM for a peak of 255, as published tables report them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ __all__ = ["psnr", "ssim"]
 
 
 def psnr(reference: ArrayLike, image: ArrayLike) -> float:
-    """Return the peak signal-to-noise ratio in dB, for a peak of 255.
+    """Compute the peak signal-to-noise ratio in dB; infinity for equal images.
 
     Parameters
     ----------
     reference, image : array_like
-        Pixels of one shape, on a scale of 0 to 255; the error of colors is the mean of
-        all their samples'. Equal images give infinity.
+        Pixels of the same shape in [0, 255]; the mean is over all samples.
 
     Raises
     ------
@@ -35,13 +34,12 @@ def psnr(reference: ArrayLike, image: ArrayLike) -> float:
 
 
 def ssim(reference: ArrayLike, image: ArrayLike) -> float:
-    """Return the structural similarity of Wang et al. 2004 (11×11 Gaussian, σ 1.5).
+    """Compute the structural similarity of Wang et al. 2004 (11×11 Gaussian, σ 1.5).
 
     Parameters
     ----------
     reference, image : array_like, shape (H, W) or (H, W, C)
-        Pixels on a scale of 0 to 255, at least 11×11; the similarity of colors is the
-        mean of their channels'.
+        Pixels in [0, 255], at least 11×11; the result is the mean over channels.
     """
     from skimage.metrics import structural_similarity
 

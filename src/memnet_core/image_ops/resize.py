@@ -1,4 +1,4 @@
-"""Bicubic resizing as MATLAB does it."""
+"""Bicubic resizing equal to MATLAB's ``imresize``."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["imresize", "modcrop", "resize_matrix", "resized_window"]
 
 
 def modcrop(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Crop (H, W, ...) pixels at the lower right until `scale` divides both sides."""
+    """Crop (H, W, ...) pixels at the lower right so that `scale` divides both sides."""
     height, width = (side - side % scale for side in image.shape[:2])
     return image[:height, :width]
 
 
 def imresize(image: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Resize as MATLAB's ``imresize(..., 'bicubic')`` does.
+    """Resize an image like MATLAB's ``imresize(..., 'bicubic')``.
 
-    Cubic convolution with a = -0.5, widened against aliasing when shrinking, and a
-    border extended by symmetric reflection.
+    Cubic convolution with a = -0.5, widened against aliasing when shrinking; borders
+    are extended by symmetric reflection.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def resized_window(
     Parameters
     ----------
     read : callable
-        Gives pixels of shape (h, w) or (h, w, C) for rows and columns of the original;
-        it is called once.
+        Takes row and column slices of the original and returns their pixels, of shape
+        (h, w) or (h, w, C). It is called once.
     old, new : (int, int)
-        Height and width of the original and of the whole result.
+        Height and width of the original and of the whole output.
     rows, columns : slice
-        Part of the result, without a step.
+        Window of the output, without steps.
     """
     parts = [
         _contributions(before, after, part)
@@ -70,6 +70,7 @@ def resized_window(
     needed = [slice(int(i.min()), int(i.max()) + 1) for i, _ in parts]
     image = np.asarray(read(*needed), np.float64)
     scales = [after / before for before, after in zip(old, new, strict=True)]
+    # MATLAB begins with the axis that shrinks most, which matters to rounding only.
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):
         indices, weights = parts[axis]
         image = _combined(image, axis, indices - needed[axis].start, weights)
@@ -90,6 +91,7 @@ def _combined(
     indices: NDArray[np.intp],
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
+    """Sum weighted samples along an axis; indices and weights are (out, taps)."""
     moved = np.moveaxis(image, axis, 0)
     resized = sum(
         weight.reshape(-1, *[1] * (moved.ndim - 1)) * moved[index]
@@ -101,7 +103,7 @@ def _combined(
 def _contributions(
     old: int, new: int, part: slice
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return indices and weights of the input samples for a part of the output."""
+    """Return indices and weights (out, taps) of the inputs of a part of the output."""
     scale = new / old
     stretch = min(scale, 1.0)
     width = 4 / stretch
@@ -110,6 +112,7 @@ def _contributions(
     taps = first[:, None] + np.arange(math.ceil(width) + 1)
     weights = _cubic(stretch * (center[:, None] - taps))
     weights /= weights.sum(1, keepdims=True)
+    # Symmetric reflection has a period of 2 * old: abc|cba|abc.
     folded = taps % (2 * old)
     return np.where(folded < old, folded, 2 * old - 1 - folded), weights
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from memnet_core.errors import ImageError, SettingRef, UsageError
+from memnet_core.errors import ImageError, NothingToDo, SettingRef, UsageError
 from memnet_core.inference.noise_choice import (
     check_noise,
     is_poisson_gaussian,
@@ -22,8 +22,10 @@ from memnet_core.inference.scaling import (
     scaling_of,
     stabilized_of,
 )
+from memnet_core.jpeg.coding import JpegCoding
+from memnet_core.jpeg.traces import LEAST_SIDE, find_earlier_jpeg
 from memnet_core.noise.file import shipped_noise_network
-from memnet_core.sources.frame_average import TemporalAverage, neighbors
+from memnet_core.sources.frame_average import TemporalAverage
 from memnet_core.sources.hot_pixels import HotPixelsRemoved, replaced
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 from memnet_core.sources.wrappers import NaNFilled
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from memnet_core.inference.settings import RestoreOptions
+    from memnet_core.jpeg.traces import EarlierJpeg
     from memnet_core.noise.estimation import PoissonGaussianNoise
     from memnet_core.sources.protocols import PixelSource
     from memnet_core.tasks import Task
@@ -203,7 +206,7 @@ def _judged(
         if by_sample:
             curve = read.curve(floor)
             level = float(np.mean([r.level(r.curve(floor)) for r in by_sample]))
-        found, told = _even(source, blocks, scaling, curve, level, settings)
+        found, told = _even(source, planes, blocks, scaling, curve, level, settings)
     update: dict[str, Any] = {"is_shared": shared}
     if task.noisy:
         dark = line.deviation(line.dark) if line else None
@@ -232,7 +235,7 @@ def _counted(
     if settings.hot_pixels == "auto":
         blocks, hot = _without_hot_pixels(source, blocks, channel, line)
         source = HotPixelsRemoved(source, line.gain, line.constant)
-    if settings.context > 1 and neighbors(source, planes[0]):
+    if settings.context > 1 and source.neighbors(planes[0]):
         source = TemporalAverage(source, line.gain, line.constant)
         step = -(-len(planes) // _AVERAGED)
         few = planes[step // 2 :: step]
@@ -254,6 +257,7 @@ def _counted(
 
 def _even(
     source: PixelSource,
+    planes: list[int],
     blocks: list[NDArray[Any]],
     scaling: LinearScaling,
     curve: NoiseCurve | None,
@@ -265,7 +269,8 @@ def _even(
     if settings.value_range == "plane":
         remarks.append("each plane by its own percentiles")
     if level is None:
-        found = task.estimate(source.jpeg_tables)
+        earlier = _earlier_jpeg(source, planes, task)
+        found = task.estimate(source.jpeg_tables, earlier)
     elif curve is None:
         found = LevelFound(level)
     else:
@@ -323,6 +328,31 @@ def _saturation(blocks: list[NDArray[Any]]) -> float | None:
     often = values.size - below.size
     lower = np.count_nonzero(below == below.max()) if below.size else often
     return float(top) if often >= max(_TIED, _OFTEN * lower) else None
+
+
+def _earlier_jpeg(
+    source: PixelSource, planes: list[int], task: Task
+) -> EarlierJpeg | None:
+    """Return the JPEG compression that pixels show, if that matters to a task.
+
+    Raises
+    ------
+    NothingToDo
+        If there was none.
+    """
+    if not task.undoes_jpeg or source.dtype != np.uint8:
+        return None
+    tables = source.jpeg_tables
+    last = source.jpeg_coding or (JpegCoding(tables[:1]) if tables else None)
+    earlier = find_earlier_jpeg(source, planes[len(planes) // 2], last)
+    if earlier or tables or min(source.shape[1:3]) < LEAST_SIDE:
+        return earlier
+    asked = SettingRef("level")
+    raise NothingToDo(
+        "needs none: there are no JPEG quantization tables, and the pixels show no "
+        f"earlier compression (a quality given by {asked} is applied all the same)",
+        settings=[asked],
+    )
 
 
 def _without_hot_pixels(

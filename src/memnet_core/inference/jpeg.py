@@ -122,6 +122,7 @@ class ChromaSource:
     channels = 1
     jpeg_tables = ()
     jpeg_coding = None
+    missing_planes: frozenset[int] = frozenset()
     dtype = np.dtype(np.float64)
 
     def __init__(
@@ -135,6 +136,10 @@ class ChromaSource:
     def channel(self, plane: int) -> int:
         """Return 0: there is one range."""
         return 0
+
+    def neighbors(self, plane: int) -> list[int]:
+        """Return none: a JPEG is no stack."""
+        return []
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Return samples of shape (h, w, 1)."""

@@ -54,6 +54,10 @@ _FAINTEST = 0.5, 0.1
 """Measured σ in gray levels of 255 below which there is nothing to remove: of 8 bits,
 whose rounding makes 0.3, and of wider types."""
 
+_OLDER = 0.05
+"""Difference of level map values from which on a level is not that of a file's table
+but of an earlier compression: 5 to 15 points of quality."""
+
 
 class RestorePlan(BaseModel):
     """All that the pixels of a result depend on, besides its source; JSON both ways.
@@ -199,6 +203,12 @@ def plan_restore(
     if mode in ("each", "joint") and grayish:
         mode = "single"
     coding = _coding(source) if task.undoes_jpeg else None
+    is_last = not coding or task.level_map_value(strongest) <= _OLDER + (
+        task.level_map_value(estimate_quality(coding.tables[0]).quality)
+    )
+    consistency = settings.consistency and is_last
+    if settings.consistency and not is_last:
+        remarks.append("not held to the last compression, which is not the coarsest")
     is_open = settings.channels is None and mode == "luminance" and not grayish
     if is_open and coding and coding.has_chroma:
         mode = "chroma"
@@ -215,9 +225,9 @@ def plan_restore(
         exit_block=settings.exit_block,
         tta=settings.tta,
         precision=settings.precision,
-        consistency=settings.consistency,
-        coding=coding if settings.consistency or mode == "chroma" else None,
-        chroma_level=_chroma_level(source, settings, card),
+        consistency=consistency,
+        coding=coding if consistency or mode == "chroma" else None,
+        chroma_level=_chroma_level(source, settings, card) if is_last else None,
     )
 
 
@@ -291,7 +301,8 @@ def _check_need(
         least = lowest_useful_sigma(least)
     if task.noisy:
         least = max(least, faintest)
-    if task.level_map_value(level) < task.level_map_value(least):
+    is_milder = task.level_map_value(level) < task.level_map_value(least)
+    if is_milder and not task.accepts_nearest(level, least):
         nearest = SettingRef("nearest", True)
         raise NothingToDo(
             f"needs none: {task.symbol} {level:g} is milder than {task.symbol} "

@@ -191,7 +191,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _rising(low: float, high: float) -> bool:
-    return low < high and math.isfinite(high - low)
+    # Values are divided by the span in float32.
+    return float(np.finfo(np.float32).tiny) < high - low < math.inf
 
 
 def _growing(gain: float, constant: float) -> bool:

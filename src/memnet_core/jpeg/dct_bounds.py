@@ -20,6 +20,7 @@ __all__ = [
     "FROM_YCC",
     "TO_YCC",
     "dct_basis",
+    "dct_rows",
     "estimate_dct_bounds",
     "project_chroma_to_bounds",
     "project_colors_to_bounds",
@@ -51,10 +52,15 @@ FROM_YCC = np.linalg.inv(TO_YCC).T
 
 def dct_basis() -> NDArray[np.float64]:
     """Return the orthonormal DCT of a block, (64, 64): coefficients from pixels."""
+    return np.asarray(np.kron(dct_rows(), dct_rows()), np.float64)
+
+
+def dct_rows() -> NDArray[np.float64]:
+    """Return the orthonormal DCT of a row of eight, (8, 8)."""
     k, x = np.mgrid[:BLOCK, :BLOCK]
     rows = np.cos(np.pi * (2 * x + 1) * k / (2 * BLOCK)) / 2
     rows[0] /= np.sqrt(2)
-    return np.kron(rows, rows)
+    return np.asarray(rows, np.float64)
 
 
 _DCT = dct_basis()

@@ -207,7 +207,7 @@ def best_model(
             _is_color(e) != colors,
         ),
     )
-    if nearest:
+    if nearest or _is_accepted(best.card, level):
         return best
     raise NotCovered(
         f"No model for {task} covers {symbol} {level:g}; the nearest "
@@ -251,7 +251,8 @@ def choose_model(
         raise LevelError(
             f"The model {entry.card.name!r} is for {entry.card.task}, not for {task}."
         )
-    if not (nearest or entry.card.levels.covers(level)):
+    covers = entry.card.levels.covers(level)
+    if not (nearest or covers or _is_accepted(entry.card, level)):
         raise NotCovered(
             f"The model {entry.card.name!r} covers {find_task(task).symbol} "
             f"{entry.card.levels}, not {level:g}. Accept it with "
@@ -308,6 +309,12 @@ def _try(file: Path, model: MemNet) -> None:
         raise ModelError(
             f"What {file} makes of a gray picture is not finite; train the model again."
         )
+
+
+def _is_accepted(card: Card, level: float) -> bool:
+    """Whether the nearest level of a model serves without being asked."""
+    nearest = card.levels.nearest(level)
+    return find_task(card.task).accepts_nearest(level, nearest)
 
 
 def _is_color(entry: Entry) -> bool:

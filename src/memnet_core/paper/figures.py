@@ -1,19 +1,19 @@
-"""Figures of `memnet analyze`, as PNG and SVG."""
+"""Figures and CSV files of `memnet analyze`."""
 
 from __future__ import annotations
 
 import csv
 import io
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import astuple, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core._util.sanitize import escape_control_chars, escape_mathtext
-from memnet_core.paper.fig6_exits import SIDE, Prediction, decibels
 from memnet_core.paper.gate_norms import KINDS
+from memnet_core.paper.predictions import SIDE, Prediction, decibels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
     from memnet_core.evaluation.residual_noise import Residual
-    from memnet_core.paper.fig6_exits import Spectrum
     from memnet_core.paper.gate_norms import GateNorms
+    from memnet_core.paper.predictions import Comparison
 
 __all__ = [
-    "Picture",
     "bars_csv",
     "draw_gates",
     "draw_predictions",
@@ -44,25 +42,10 @@ __all__ = [
 _COLORS = dict(zip(KINDS, ("tab:blue", "tab:orange", "tab:red"), strict=True))
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An image at some stage: its title, a crop to look at, and its spectrum.
-
-    `crop` holds pixels of 0 to 255, of shape (H, W).
-    """
-
-    title: str
-    crop: NDArray[Any]
-    spectrum: Spectrum
-
-
 def draw_gates(norms: Mapping[str, Sequence[GateNorms]]) -> Figure:
-    """Draw norms against feature maps, and bars: a row for each network (Fig. 5).
+    """Draw norms of feature maps, and bars: a row for each network (Fig. 5).
 
-    Parameters
-    ----------
-    norms : mapping of str to sequence of GateNorms
-        Gate units of each network, by its title.
+    `norms` maps titles of networks to their gate units.
     """
     from matplotlib.figure import Figure
 
@@ -134,24 +117,11 @@ def draw_residuals(rows: Mapping[str, Residual]) -> Figure:
     return figure
 
 
-def draw_spectra(
-    rows: Mapping[str, Sequence[Picture]],
-    common: Sequence[Picture],
-    pairs: Sequence[tuple[str, Spectrum, Spectrum]],
-) -> Figure:
-    """Draw crops, a row for each network, spectral densities and differences (Fig. 4).
-
-    Parameters
-    ----------
-    rows : mapping of str to sequence of Picture
-        Predictions of each network, by its name.
-    common : sequence of Picture
-        What all have in common: the degraded and the clean image.
-    pairs : sequence of (str, Spectrum, Spectrum)
-        What to compare: how it is called, and two spectra.
-    """
+def draw_spectra(comparison: Comparison) -> Figure:
+    """Draw crops (a row for each network), spectra and their differences (Fig. 4)."""
     from matplotlib.figure import Figure
 
+    rows, common = comparison.rows, comparison.common
     columns = max(len(pictures) for pictures in rows.values()) + len(common)
     height = 2.6 * len(rows) + 3.8
     figure = Figure((max(2.5 * columns, 9), height), layout="constrained")
@@ -175,24 +145,23 @@ def draw_spectra(
         for name, pictures in rows.items()
         for picture in pictures
     ]
+    # Without the first circle, which holds the mean alone.
     for label, spectrum in named:
-        ring = spectrum.frequency > 0
         densities.semilogy(
-            spectrum.frequency[ring],
-            spectrum.power[ring],
+            spectrum.frequency[1:],
+            spectrum.power[1:],
             label=escape_mathtext(label),
             linewidth=1,
         )
-    for label, first, second in pairs:
-        ring = first.frequency > 0
+    for label, first, second in comparison.pairs:
         differences.plot(
-            first.frequency[ring],
-            decibels(first.power, second.power)[ring],
+            first.frequency[1:],
+            decibels(first.power, second.power)[1:],
             label=escape_mathtext(label),
             linewidth=1,
         )
-    densities.set(xlabel="cycles a pixel", ylabel="power on the circle")
-    differences.set(xlabel="cycles a pixel", ylabel="difference (dB)")
+    densities.set(xlabel="cycles per pixel", ylabel="power on the circle")
+    differences.set(xlabel="cycles per pixel", ylabel="difference (dB)")
     differences.axhline(0, color="black", linewidth=0.5)
     for axes in (densities, differences):
         axes.grid(alpha=0.3)
@@ -201,9 +170,7 @@ def draw_spectra(
 
 
 def draw_predictions(
-    found: Mapping[str, Sequence[Prediction]],
-    what: str,
-    systems: Mapping[str, float],
+    found: Mapping[str, Sequence[Prediction]], title: str, systems: Mapping[str, float]
 ) -> Figure:
     """Draw PSNR against weights and multiply-adds, colored by seconds (Fig. 6).
 
@@ -211,8 +178,8 @@ def draw_predictions(
     ----------
     found : mapping of str to sequence of Prediction
         Predictions of each network, by its name.
-    what : str
-        Images and level.
+    title : str
+        Names the images and the level.
     systems : mapping of str to float
         Published PSNR in dB of other systems, drawn as lines.
     """
@@ -225,8 +192,8 @@ def draw_predictions(
     for axes, (label, factor, cost) in zip(
         panels,
         (
-            ("thousand weights of convolutions", 1e3, "weights"),
-            ("thousand multiply-adds a pixel", 1e3, "multiply_adds"),
+            ("thousand convolution weights", 1e3, "weights"),
+            ("thousand multiply-adds per pixel", 1e3, "multiply_adds"),
         ),
         strict=True,
     ):
@@ -250,7 +217,7 @@ def draw_predictions(
         axes.margins(0.12)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("PSNR (dB)")
-    figure.suptitle(escape_mathtext(what))
+    figure.suptitle(escape_mathtext(title))
     figure.colorbar(points, ax=panels, label=f"seconds for {SIDE}×{SIDE} pixels")
     return figure
 
@@ -287,15 +254,7 @@ def _name_points(
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a drawing as ``.png`` and ``.svg``, both or none.
-
-    Parameters
-    ----------
-    figure : Figure
-        The drawing.
-    stem : Path
-        Where to write, without suffix.
-    """
+    """Write a figure to `stem` with ``.png`` and ``.svg`` appended, both or none."""
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
     with ExitStack() as stack:
         for path in paths:
@@ -305,7 +264,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def gates_csv(norms: Mapping[str, Sequence[GateNorms]]) -> str:
-    """Return a line for each feature map of each gate unit."""
+    """Format a line for each feature map of each gate unit."""
     return _csv(
         ("model", "block", "map", "memory", "kind", "norm", "normalized"),
         (
@@ -329,7 +288,7 @@ def gates_csv(norms: Mapping[str, Sequence[GateNorms]]) -> str:
 
 
 def bars_csv(norms: Mapping[str, Sequence[GateNorms]]) -> str:
-    """Return a line for each gate unit: mean normalized norms by kind, and of all."""
+    """Format a line for each gate unit: mean normalized norms by kind, and of all."""
     return _csv(
         ("model", "block", *KINDS, "mean", "variance"),
         (
@@ -346,13 +305,13 @@ def bars_csv(norms: Mapping[str, Sequence[GateNorms]]) -> str:
     )
 
 
-def spectra_csv(spectra: Mapping[tuple[str, str], Spectrum]) -> str:
-    """Return a line for each circle of each image, which network and image name."""
+def spectra_csv(comparison: Comparison) -> str:
+    """Format a line for each circle of each image."""
     return _csv(
         ("model", "image", "frequency", "power"),
         (
             (model, image, frequency, power)
-            for (model, image), spectrum in spectra.items()
+            for (model, image), spectrum in comparison.spectra.items()
             for frequency, power in zip(
                 spectrum.frequency.tolist(), spectrum.power.tolist(), strict=True
             )
@@ -361,7 +320,7 @@ def spectra_csv(spectra: Mapping[tuple[str, str], Spectrum]) -> str:
 
 
 def predictions_csv(found: Mapping[str, Sequence[Prediction]]) -> str:
-    """Return a line for each prediction of each network."""
+    """Format a line for each prediction of each network."""
     return _csv(
         ("model", *(field.name for field in fields(Prediction))),
         (

@@ -1,4 +1,4 @@
-"""How much each memory contributes to the gate units (Fig. 5 of the paper)."""
+"""Contribution of each memory to the gate units (Fig. 5 of the paper)."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class GateNorms:
     block : int
         Memory block m = 1..M.
     memories : tuple of str
-        What enters the gate unit, in order: ``B0`` …, ``H1`` ….
+        Inputs of the gate unit, in order: ``B0`` …, ``H1`` ….
     norms : ndarray of float, shape (memories, channels)
         v_m^l = sqrt(Σ_i W(1, 1, l, i)²) of every feature map l, in [0, 1].
     scale : float
-        What they were divided by.
+        The network's largest norm.
     """
 
     block: int
@@ -47,7 +47,7 @@ class GateNorms:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Which of `KINDS` each memory is of."""
+        """The one of `KINDS` of each memory."""
         long_term, short_term, last = KINDS
         recursions = [
             long_term if name.startswith("B") else short_term for name in self.memories
@@ -55,13 +55,13 @@ class GateNorms:
         return (*recursions[:-1], last)
 
     def of_kind(self, kind: str) -> NDArray[np.float64]:
-        """Return the norms of all feature maps of one of `KINDS`; there may be none."""
+        """Return the norms of all feature maps of one of `KINDS`, possibly none."""
         chosen = np.array([each == kind for each in self.kinds])
         norms: NDArray[np.float64] = self.norms[chosen].ravel()
         return norms
 
     def bar(self, kind: str) -> float:
-        """Return the mean norm of one of `KINDS`, or NaN where there is no such map."""
+        """Return the mean norm of one of `KINDS`, or NaN without such maps."""
         norms = self.of_kind(kind)
         return float(norms.mean()) if norms.size else float("nan")
 
@@ -69,13 +69,6 @@ class GateNorms:
 def gate_norms(model: MemNet) -> list[GateNorms]:
     """Return the norms of the weights of all gate units, block by block.
 
-    Parameters
-    ----------
-    model : MemNet
-        The trained network.
-
-    Notes
-    -----
     The paper normalizes the norms to [0, 1] without saying by what; here it is by the
     largest norm of the network, so that blocks can be compared with each other.
     """
@@ -99,7 +92,7 @@ def _raw(model: MemNet) -> Iterator[tuple[tuple[str, ...], NDArray[np.float64]]]
         yield names, norms.numpy().reshape(len(names), -1)
 
 
-Verdict = Literal["holds", "holds in part", "does not hold", "cannot be told"]
+Verdict = Literal["holds", "holds in part", "does not hold", "undecided"]
 
 _CRITICAL = 1.628
 """Two samples differ at 1 % if D exceeds this times sqrt(1/n + 1/m) (Kolmogorov)."""
@@ -107,17 +100,7 @@ _CRITICAL = 1.628
 
 @dataclass(frozen=True)
 class Observation:
-    """Whether a statement of the paper holds, and by which figures.
-
-    Attributes
-    ----------
-    statement : str
-        What the paper says.
-    verdict : str
-        ``holds``, ``holds in part``, ``does not hold`` or ``cannot be told``.
-    figures : str
-        What that rests on.
-    """
+    """A statement of the paper, whether it holds, and the figures for that."""
 
     statement: str
     verdict: Verdict
@@ -137,7 +120,7 @@ def observations(
     norms : mapping of str to sequence of GateNorms
         Gate units of each network, by its name.
     tasks : mapping of str to str
-        What each network was trained for.
+        Task of each network.
     """
     found = [_tasks_differ(norms, tasks)]
     for name, gates in norms.items():
@@ -157,20 +140,21 @@ def _tasks_differ(
     pairs = [(a, b) for a, b in combinations(norms, 2) if tasks[a] != tasks[b]]
     if not pairs:
         return Observation(
-            statement, "cannot be told", "Name models of two tasks to compare them."
+            statement, "undecided", "Name models of two tasks to compare them."
         )
-    told, differing, compared = [], 0, 0
+    sentences, differing, compared = [], 0, 0
     for a, b in pairs:
         gates = list(zip(norms[a], norms[b], strict=False))
         distances = [_distance(x.norms.ravel(), y.norms.ravel()) for x, y in gates]
         beyond = [d > limit for d, limit in distances]
         differing += sum(beyond)
         compared += len(beyond)
-        told.append(
+        sentences.append(
             f"{a} and {b} differ at 1 % (Kolmogorov-Smirnov) in {sum(beyond)} of "
             f"{len(beyond)} blocks, by D = {_row([d for d, _ in distances])}"
         )
-    return Observation(statement, _verdict(differing, compared), "; ".join(told) + ".")
+    figures = "; ".join(sentences) + "."
+    return Observation(statement, _verdict(differing, compared), figures)
 
 
 def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
@@ -188,16 +172,16 @@ def _shrinking(gates: Sequence[GateNorms]) -> Observation:
     statement = "Mean and variance of the norms shrink with the number of the block"
     means = [float(gate.norms.mean()) for gate in gates]
     variances = [float(gate.norms.var()) for gate in gates]
-    drawn = [
+    initial = [
         means[0] * (gates[0].norms.size / gate.norms.size) ** 0.5 for gate in gates
     ]
     figures = (
         f"Means {_row(means)}; variances {_row(variances, 4)}. (He initialization "
         "alone gives means that fall with the root of the number of maps, here "
-        f"{_row(drawn)}.)"
+        f"{_row(initial)}.)"
     )
     if len(gates) < 2:
-        return Observation(statement, "cannot be told", "There is one block.")
+        return Observation(statement, "undecided", "There is one block.")
     falling = [
         later < earlier
         for row in (means, variances)
@@ -216,8 +200,8 @@ def _contributions(gates: Sequence[GateNorms]) -> list[Observation]:
         statement: str, holds: Callable[[int], bool], blocks: Sequence[int]
     ) -> Observation:
         if not blocks:
-            told = "The network lacks memories that could be compared."
-            return Observation(statement, "cannot be told", told)
+            reason = "The network lacks memories that could be compared."
+            return Observation(statement, "undecided", reason)
         fitting = [m for m in blocks if holds(m)]
         verdict = _verdict(len(fitting), len(blocks))
         where = f"{_numbers(fitting)} of blocks {_numbers(blocks)}"
@@ -228,19 +212,11 @@ def _contributions(gates: Sequence[GateNorms]) -> list[Observation]:
         return all(bars[last][m] > bar for bar in others if np.isfinite(bar))
 
     blocks = range(len(gates))
-    both = [
-        m
-        for m in blocks
-        if np.isfinite(bars[long_term][m]) and np.isfinite(bars[short_term][m])
-    ]
-    others = [
-        m
-        for m in blocks
-        if np.isfinite(bars[long_term][m]) or np.isfinite(bars[short_term][m])
-    ]
-    late = [m for m in both if m >= len(gates) / 2]
+    finite = np.isfinite([bars[long_term], bars[short_term]])
+    some = [m for m in blocks if finite[:, m].any()]
+    late = [m for m in blocks if finite[:, m].all() and m >= len(gates) / 2]
     return [
-        compare("The last recursion contributes most", largest, others),
+        compare("The last recursion contributes most", largest, some),
         compare(
             "Long-term memories matter more in late blocks than the first recursions",
             lambda m: bars[long_term][m] > bars[short_term][m],

@@ -24,23 +24,23 @@ SETS_OF_IMAGES = {
     291: ("T91", "BSDS500_train"),
     300: ("BSDS500_train", "BSDS500_val"),
 }
-"""Folders of the training images, by how many they are together."""
+"""Folders of training images, by their total number of images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network that is trained.
+    """A network to train.
 
     Attributes
     ----------
     name : str
-        Of its folder and model.
+        Name of its folder and model.
     task : str
-        What it learns, at the levels of the paper.
+        Task, trained at the levels of the paper.
     images : int
-        How many images it is trained on, see `SETS_OF_IMAGES`.
+        Number of training images, a key of `SETS_OF_IMAGES`.
     architecture : Architecture
-        At the paper's size.
+        Architecture at the paper's size.
     """
 
     name: str
@@ -51,24 +51,14 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table of the paper.
-
-    Attributes
-    ----------
-    number : int
-        In the paper.
-    title : str
-        What it compares.
-    networks : dict of str to Network
-        Those that are trained, by what the table calls them.
-    """
+    """A table of the paper; `networks` maps its column names to networks to train."""
 
     number: int
     title: str
     networks: dict[str, Network]
 
 
-def _enlarging(name: str, images: int = 291, **shape: int | bool) -> Network:
+def _sr_network(name: str, images: int = 291, **shape: int | bool) -> Network:
     return Network(
         name=f"sr-{name}-{images}",
         task="sr",
@@ -77,7 +67,7 @@ def _enlarging(name: str, images: int = 291, **shape: int | bool) -> Network:
     )
 
 
-_FULL = _enlarging("M6R6")
+_FULL = _sr_network("M6R6")
 
 TABLES = {
     table.number: table
@@ -86,8 +76,8 @@ TABLES = {
             number=1,
             title="ablation: without long-term, and without short-term connections",
             networks={
-                "MemNet_NL": _enlarging("M6R6-NL", long_term=False),
-                "MemNet_NS": _enlarging("M6R6-NS", short_term=False),
+                "MemNet_NL": _sr_network("M6R6-NL", long_term=False),
+                "MemNet_NS": _sr_network("M6R6-NS", short_term=False),
                 "MemNet": _FULL,
             },
         ),
@@ -95,10 +85,10 @@ TABLES = {
             number=2,
             title="training images and multi-supervision",
             networks={
-                "MemNet, 91 images, one output": _enlarging(
+                "MemNet, 91 images, one output": _sr_network(
                     "M6R6-one-output", 91, multi_supervised=False
                 ),
-                "MemNet, 91 images": _enlarging("M6R6", 91),
+                "MemNet, 91 images": _sr_network("M6R6", 91),
                 "MemNet, 291 images": _FULL,
             },
         ),
@@ -121,10 +111,10 @@ TABLES = {
             number=6,
             title="depth",
             networks={
-                "M4R6": _enlarging("M4R6", memory_blocks=4),
+                "M4R6": _sr_network("M4R6", memory_blocks=4),
                 "M6R6": _FULL,
-                "M6R8": _enlarging("M6R8", recursions=8),
-                "M10R10": _enlarging("M10R10", memory_blocks=10, recursions=10),
+                "M6R8": _sr_network("M6R8", recursions=8),
+                "M10R10": _sr_network("M10R10", memory_blocks=10, recursions=10),
             },
         ),
     )
@@ -134,10 +124,12 @@ TABLES = {
 _FILTERS = 64
 _PATCHES = 64
 _STEPS = 1_600_000
-"""Of the recipe ``paper`` on 291 images: 60 epochs of all patches, turns and scales."""
+"""Steps of the recipe ``paper`` on 291 images: 60 epochs of all patches, flips,
+rotations and scales."""
 
 _VALIDATIONS = 4
-"""Of short runs: enough for a curve, as each restores eight images at every level."""
+"""Validations of short runs: enough for a curve, as each restores eight images at
+every level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,16 +141,16 @@ class ReproductionPlan:
     tables : tuple of int
         Numbers of the paper's tables.
     data : Path
-        Folder that holds those of the images, or folders of such folders.
+        Folder of the image folders, which may lie one folder deeper.
     out : Path
-        Where runs and tables go.
+        Output folder of runs and tables.
     factor : int
-        1 for the paper's size; F for 64/F filters, 64/F patches a step, and 1/F⁴ of
+        1 for the paper's size; F for 64/F filters, 64/F patches per step, and 1/F⁴ of
         the steps.
     steps : int, optional
-        How long to train instead.
+        Number of training steps to use instead.
     seed : int
-        Determines weights, samples and noise.
+        Seed of weights, samples and noise.
     """
 
     tables: tuple[int, ...]
@@ -169,13 +161,13 @@ class ReproductionPlan:
     seed: int = 0
 
     def networks(self) -> list[Network]:
-        """Return the networks of all tables, each once, at their size."""
-        wanted = {
+        """Return the networks of all tables, each once, scaled by the factor."""
+        networks = {
             network.name: self.scaled(network)
             for table in self.tables
             for network in TABLES[table].networks.values()
         }
-        return list(wanted.values())
+        return list(networks.values())
 
     def scaled(self, network: Network) -> Network:
         """Return a network with fewer filters."""
@@ -186,9 +178,9 @@ class ReproductionPlan:
     def settings(self, network: Network) -> dict[str, Any]:
         """Return the settings for `memnet_core.training.runner.train`.
 
-        At the paper's size that is its recipe. With fewer steps its learning rate,
-        which falls every 20 epochs, would never fall: then it is the recipe ``fast``,
-        with the paper's patches and luminance.
+        At the paper's size that is the recipe ``paper``. Its learning rate falls every
+        20 epochs, which smaller runs do not reach: they take the recipe ``fast`` with
+        the paper's patches and luminance.
         """
         settings: dict[str, Any] = {
             "recipe": "paper",
@@ -212,7 +204,7 @@ class ReproductionPlan:
         return settings | ({"steps": self.steps} if self.steps else {})
 
     def training_folders(self, network: Network) -> list[Path]:
-        """Return the folders of the images that a network is trained on.
+        """Return the folders of a network's training images.
 
         Raises
         ------
@@ -229,7 +221,7 @@ class ReproductionPlan:
         return [folders[_plain(name)] for name in names]
 
     def tested(self, table: Table) -> dict[str, Path]:
-        """Return the folders of a table's sets that are there, by the set's name."""
+        """Return the folders of a table's test sets that exist, by name of the set."""
         known = {
             found.name: folder
             for folder in self._folders().values()
@@ -239,28 +231,28 @@ class ReproductionPlan:
         return {each.name: known[each.name] for each in sets if each.name in known}
 
     def missing(self, table: Table) -> list[KnownSet]:
-        """Return the sets of a table that are not there."""
-        there = self.tested(table)
-        return [each for each in published_sets(table.number) if each.name not in there]
+        """Return the test sets of a table that do not exist."""
+        found = self.tested(table)
+        return [each for each in published_sets(table.number) if each.name not in found]
 
     def tests(self, network: Network) -> dict[Path, list[float]]:
-        """Return the folders that a network is scored on, and the levels."""
-        wanted: dict[Path, set[float]] = {}
+        """Return the folders to score a network on, and the levels of each."""
+        tests: dict[Path, set[float]] = {}
         for number in self.tables:
             table = TABLES[number]
             if network.name not in {each.name for each in table.networks.values()}:
                 continue
             for name, folder in self.tested(table).items():
-                wanted.setdefault(folder, set()).update(published(number, name))
-        return {folder: sorted(levels) for folder, levels in wanted.items()}
+                tests.setdefault(folder, set()).update(published(number, name))
+        return {folder: sorted(levels) for folder, levels in tests.items()}
 
     def _folders(self) -> dict[str, Path]:
-        """Return folders in the folder of the data, and in these, by their plain name.
+        """Return the folders within the data folder, two deep, by their plain name.
 
         Raises
         ------
         UsageError
-            If it cannot be listed.
+            If a folder cannot be listed.
         """
         try:
             outer = [path for path in sorted(self.data.iterdir()) if path.is_dir()]

@@ -12,7 +12,7 @@ from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core._util.sanitize import escape_control_chars, escape_mathtext
 from memnet_core.errors import UsageError
 from memnet_core.evaluation.published import known_set, published, published_sets
-from memnet_core.evaluation.report import figure
+from memnet_core.evaluation.report import format_score
 from memnet_core.paper.plan import TABLES
 from memnet_core.tasks import find_task
 
@@ -23,57 +23,11 @@ if TYPE_CHECKING:
     from memnet_core.evaluation.published import Figures
     from memnet_core.paper.plan import Network, ReproductionPlan, Table
     from memnet_core.training.events import Row
-    from memnet_core.training.events import Row as LogRow
 
-__all__ = [
-    "Outcome",
-    "Training",
-    "as_csv",
-    "as_markdown",
-    "draw_curves",
-    "mean_psnr",
-    "order",
-    "write_tables",
-]
-
-
-_QUANTITY = "PSNR/"
-
-
-def mean_psnr(log: list[Row]) -> dict[int, float]:
-    """Return the PSNR of the validations in a log, the mean over levels, by step."""
-    found: dict[int, list[float]] = {}
-    for step, _, quantity, value in log:
-        if quantity.startswith(_QUANTITY):
-            found.setdefault(step, []).append(value)
-    return {step: sum(values) / len(values) for step, values in found.items()}
-
-
-def draw_curves(logs: Mapping[str, list[Row]], path: Path) -> None:
-    """Draw the PSNR of validations against steps, a line for each network.
-
-    Parameters
-    ----------
-    logs : mapping of str to list of Row
-        The log of each network's run.
-    path : Path
-        PNG file to write.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure((7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for title, log in logs.items():
-        curve = mean_psnr(log)
-        axes.plot([*curve], [*curve.values()], "o-", label=escape_mathtext(title))
-    axes.set(xlabel="steps", ylabel="mean PSNR on training images (dB)")
-    axes.legend()
-    axes.grid(alpha=0.3)
-    with replaced_when_complete(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
-
+__all__ = ["Outcome", "Training", "as_markdown", "order", "write_tables"]
 
 _DEGRADED = "degraded"
+"""Our column of the unrestored images."""
 
 
 @dataclass(frozen=True)
@@ -93,23 +47,23 @@ class Outcome:
     Attributes
     ----------
     network : Network
-        At the size that was trained.
+        Network at the size that was trained.
     training : Training
-        What it took.
+        Cost of the training.
     scores : dict of str to dict of str to list of float
         By folder and level: PSNR in dB and SSIM of the degraded, then of the restored
         images.
-    log : list
-        Rows of its log.
+    log : list of Row
+        Log of the run.
     """
 
     network: Network
     training: Training
     scores: Mapping[str, Mapping[str, Sequence[float]]]
-    log: list[LogRow]
+    log: list[Row]
 
     def score(self, name: str, level: float) -> Sequence[float] | None:
-        """Return the scores on a set that the paper names so, if there are any."""
+        """Return the scores on a set by its name in the paper, if there are any."""
         for folder, levels in self.scores.items():
             known = known_set(folder)
             if known and known.name == name:
@@ -118,7 +72,7 @@ class Outcome:
 
 
 class _Line(NamedTuple):
-    """A set and a level, with the figures of the paper's columns and of ours."""
+    """A set and a level, with the scores of the paper's columns and of ours."""
 
     name: str
     level: float
@@ -127,7 +81,7 @@ class _Line(NamedTuple):
 
 
 def write_tables(plan: ReproductionPlan, outcomes: Mapping[str, Outcome]) -> list[Path]:
-    """Write each table as far as its networks are known; return the files.
+    """Write the tables of finished networks and their curves; return the files.
 
     Raises
     ------
@@ -137,20 +91,19 @@ def write_tables(plan: ReproductionPlan, outcomes: Mapping[str, Outcome]) -> lis
     written: list[Path] = []
     for number in plan.tables:
         table = TABLES[number]
-        known = _of(table, outcomes)
-        if not known:
+        finished = _of(table, outcomes)
+        if not finished:
             continue
         stem = f"table-{number}"
         texts = {
             f"{stem}.md": as_markdown(table, outcomes, plan),
-            f"{stem}.csv": as_csv(table, outcomes),
+            f"{stem}.csv": _as_csv(table, outcomes),
         }
         try:
             for name, text in texts.items():
                 with replaced_when_complete(plan.out / name) as temporary:
                     temporary.write_text(text, encoding="utf-8")
-            logs = {title: outcome.log for title, outcome in known.items()}
-            draw_curves(logs, plan.out / f"{stem}-curves.png")
+            _draw_curves(finished, plan.out / f"{stem}-curves.png")
         except OSError as error:
             raise UsageError(
                 f"The tables cannot be written to {plan.out}: {error.strerror}; make "
@@ -163,7 +116,7 @@ def write_tables(plan: ReproductionPlan, outcomes: Mapping[str, Outcome]) -> lis
 def as_markdown(
     table: Table, outcomes: Mapping[str, Outcome], plan: ReproductionPlan
 ) -> str:
-    """Return a section: the paper's table with ours, the ranking, and the networks."""
+    """Format a section: the paper's table with ours, the ranking, and the networks."""
     lines = _lines(table, outcomes)
     task = find_task(next(iter(table.networks.values())).task)
     paper = list(dict.fromkeys(system for line in lines for system in line.paper))
@@ -186,7 +139,7 @@ def as_markdown(
         _grid(
             [
                 "network",
-                *("depth", "filters", "multiply-adds a pixel", "training images"),
+                *("depth", "filters", "multiply-adds per pixel", "training images"),
                 *("steps", "megapixels", "minutes"),
             ],
             [_described(title, each) for title, each in _of(table, outcomes).items()],
@@ -195,21 +148,41 @@ def as_markdown(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def as_csv(table: Table, outcomes: Mapping[str, Outcome]) -> str:
-    """Return one line for each figure: whose it is, PSNR and SSIM."""
+def _as_csv(table: Table, outcomes: Mapping[str, Outcome]) -> str:
+    """Format a line for each score."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["table", "set", "level", "source", "system", "psnr", "ssim"])
     for line in _lines(table, outcomes):
         for source, figures in (("paper", line.paper), ("ours", line.ours)):
             for system, (psnr, ssim) in figures.items():
-                what = [table.number, line.name, f"{line.level:g}", source, system]
-                writer.writerow([*what, psnr, "" if ssim is None else ssim])
+                labels = [table.number, line.name, f"{line.level:g}", source, system]
+                writer.writerow([*labels, psnr, "" if ssim is None else ssim])
     return text.getvalue()
 
 
+def _draw_curves(outcomes: Mapping[str, Outcome], path: Path) -> None:
+    """Draw the PSNR of validations against steps, a line for each network."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for title, outcome in outcomes.items():
+        by_step: dict[int, list[float]] = {}
+        for step, _, quantity, value in outcome.log:
+            if quantity.startswith("PSNR/"):  # one for each level
+                by_step.setdefault(step, []).append(value)
+        means = [sum(values) / len(values) for values in by_step.values()]
+        axes.plot([*by_step], means, "o-", label=escape_mathtext(title))
+    axes.set(xlabel="steps", ylabel="mean PSNR on training images (dB)")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    with replaced_when_complete(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
+
 def order(table: Table, outcomes: Mapping[str, Outcome]) -> Iterator[str]:
-    """Say for each row with several networks whether they are ordered as published."""
+    """State for each row with several networks whether they rank as published."""
     task = find_task(next(iter(table.networks.values())).task)
     for line in _lines(table, outcomes):
         ours = {name: psnr for name, (psnr, _) in line.ours.items()}
@@ -252,7 +225,7 @@ def _size(plan: ReproductionPlan) -> str:
         return "At the paper's size."
     return (
         f"Scaled down by {plan.factor}: 1/{plan.factor} of the paper's 64 filters and "
-        f"64 patches a step, seed {plan.seed}; steps and megapixels below."
+        f"64 patches per step, seed {plan.seed}; steps and megapixels below."
     )
 
 
@@ -274,7 +247,11 @@ def _cell(figures: Figures | None) -> str:
     if figures is None:
         return "-"
     psnr, ssim = figures
-    return figure(psnr, 2) if ssim is None else f"{figure(psnr, 2)}/{figure(ssim, 4)}"
+    return (
+        format_score(psnr, 2)
+        if ssim is None
+        else f"{format_score(psnr, 2)}/{format_score(ssim, 4)}"
+    )
 
 
 def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

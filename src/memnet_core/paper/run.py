@@ -1,4 +1,4 @@
-"""Training and scoring the networks of tables, one after the other, resumably."""
+"""Train and score the networks of the paper's tables, one by one, resumably."""
 
 from __future__ import annotations
 
@@ -34,23 +34,17 @@ if TYPE_CHECKING:
 __all__ = ["Started", "reproduce"]
 
 _FINISHED = "finished.json"
+_SCORES = "scores.json"
+
 _RENAMED = {"licence": "license"}
 """Settings that earlier versions wrote under another name."""
-_SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
 class Started:
-    """A network is trained next, or goes on being trained.
+    """The training of a network starts, or resumes at a step above 0.
 
-    Attributes
-    ----------
-    network : str
-        Its name.
-    number, total : int
-        Which one it is, from 1, of how many.
-    step : int
-        Where it goes on.
+    `number` counts the networks from 1 to `total`.
     """
 
     network: str
@@ -64,28 +58,28 @@ def reproduce(
 ) -> Generator[Started | Event, None, list[Path]]:
     """Train and score the networks of the tables, and write the tables.
 
-    What is finished is not done again, and what was interrupted goes on. Tables are
-    written after every network, as far as they are known.
+    Finished networks are skipped, and interrupted ones resume. Tables are written
+    after every network.
 
     Parameters
     ----------
-    plan : Plan
-        What to reproduce.
+    plan : ReproductionPlan
+        Tables, data and scale.
     device : str
         ``auto`` or one of `memnet_core._util.devices.available_devices`.
     command : str
-        How to repeat it, for the models' cards.
+        Command for the model cards.
 
     Yields
     ------
     Started, Event
-        Which network it is, and what its training tells. Closing the generator saves
-        the run.
+        Start of each network, and the events of its training. Closing the generator
+        saves the run.
 
     Returns
     -------
     list of Path
-        The files of the tables.
+        Files of the tables.
 
     Raises
     ------
@@ -113,20 +107,20 @@ def reproduce(
 
 
 def _notices(plan: ReproductionPlan) -> Generator[Notice, None, None]:
-    """Tell which sets are missing, or raise if a table has none."""
+    """Yield notices of missing test sets; raise if a table has none at all."""
     for number in plan.tables:
         missing = [each.name for each in plan.missing(TABLES[number])]
         if not missing:
             continue
         images = f"test images {join_limited(missing)} of Table {number}"
-        what = f"{plan.data} lacks the {images}"
+        lack = f"{plan.data} lacks the {images}"
         if not plan.tested(TABLES[number]):
-            raise UsageError(f"{what}; put some into a folder of that name there.")
-        yield Notice(f"{what}, whose rows stay empty.")
+            raise UsageError(f"{lack}; put some into a folder of that name there.")
+        yield Notice(f"{lack}, whose rows stay empty.")
 
 
 def _trained(trainer: Trainer, command: str) -> Generator[Event, None, Training]:
-    """Train to the end of the schedule; return and store the training cost."""
+    """Train to the end of the schedule; store and return the training cost."""
     config = trainer.config
     with closing(train_session(trainer, command=command)) as events:
         for event in events:
@@ -141,12 +135,12 @@ def _trained(trainer: Trainer, command: str) -> Generator[Event, None, Training]
 
 
 def _finished(config: TrainingConfig) -> Training | None:
-    """Return the training cost of a finished run.
+    """Return the training cost of a finished run, or None.
 
     Raises
     ------
     TrainingError
-        If it was one of other settings.
+        If its settings were different.
     """
     found = _read(config.out / _FINISHED)
     if found is None or not model_file(config).exists():
@@ -171,7 +165,7 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
 def _scored(
     network: Network, plan: ReproductionPlan, config: TrainingConfig, device: str
 ) -> dict[str, dict[str, list[float]]]:
-    """Return scores of a network by set and level; compute missing ones."""
+    """Return the scores of a network by set and level; compute missing ones."""
     path = model_file(config)
     model, card = load_model(path)
     found = _read(config.out / _SCORES)
@@ -180,11 +174,11 @@ def _scored(
     engine: Engine | None = None
     for folder, levels in plan.tests(network).items():
         known = found["scores"].setdefault(folder.name, {})
-        wanted = [level for level in levels if f"{level:g}" not in known]
-        if not wanted:
+        missing = [level for level in levels if f"{level:g}" not in known]
+        if not missing:
             continue
         engine = engine or Engine(model, device=device)
-        known |= _measured(engine, card, folder, wanted, plan.seed)
+        known |= _measured(engine, card, folder, missing, plan.seed)
         _write(config.out / _SCORES, found)
     scores: dict[str, dict[str, list[float]]] = found["scores"]
     return scores
@@ -193,7 +187,7 @@ def _scored(
 def _measured(
     engine: Engine, card: Card, folder: Path, levels: list[float], seed: int
 ) -> dict[str, list[float]]:
-    """Return PSNR and SSIM, of the degraded and the restored images, by level."""
+    """Compute PSNR and SSIM of degraded and restored images, by level."""
     means = [e.mean for e in evaluate(engine, card, folder, levels, seed=seed)]
     return {f"{m.level:g}": [m.input_psnr, m.input_ssim, m.psnr, m.ssim] for m in means}
 
@@ -207,10 +201,10 @@ def _read(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _write(path: Path, what: dict[str, Any]) -> None:
+def _write(path: Path, content: dict[str, Any]) -> None:
     try:
         with replaced_when_complete(path) as temporary:
-            temporary.write_text(json.dumps(what, indent=1), encoding="utf-8")
+            temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror}; make room there, and give "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from memnet_core.sources.protocols import PixelSource
 
-__all__ = ["TemporalAverage", "averaged", "neighbors"]
+__all__ = ["TemporalAverage", "averaged"]
 
 _SMOOTH = 1.5
 """Deviation in pixels of the Gaussian before registration, or noise would rule it."""
@@ -40,12 +40,6 @@ _GATE = 2
 _ALIKE, _OTHER = 1.5, 2.5
 """Mean squares of the difference, in those of noise, up to which a neighbor counts in
 full, and from which on not at all."""
-
-
-def neighbors(source: PixelSource, plane: int) -> list[int]:
-    """Return the neighbors of a plane in time or depth, of a source that knows."""
-    known: Any = getattr(source, "neighbors", None)
-    return list(known(plane)) if known else []
 
 
 class TemporalAverage(SourceWrapper):
@@ -78,7 +72,7 @@ class TemporalAverage(SourceWrapper):
 
     def _mean(self, plane: int) -> tuple[int, NDArray[Any], float]:
         if self._made is None or self._made[0] != plane:
-            near = sorted([plane, *neighbors(self._source, plane)])
+            near = sorted([plane, *self._source.neighbors(plane)])
             _, height, width, _ = self.shape
             whole = slice(0, height), slice(0, width)
             self._read = {

@@ -61,7 +61,6 @@ class HotPixelsRemoved(SourceWrapper):
     def __init__(self, source: PixelSource, gain: float, constant: float) -> None:
         super().__init__(source)
         self._noise = gain, constant
-        self.neighbors: Any = getattr(source, "neighbors", None)
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return a window without hot pixels."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memnet_core.sources.protocols import SourceWrapper
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,7 +29,7 @@ _BANDS = 4
 """Bands that make up what is read: two that a window touches, one below, one spare."""
 
 
-class _Ahead:
+class _Ahead(SourceWrapper):
     """A source that is read by bands of rows: those of a window, and the one below.
 
     What comes below is known however windows overlap; below the last band of a plane
@@ -37,14 +39,7 @@ class _Ahead:
     def __init__(
         self, source: PixelSource, reader: ThreadPoolExecutor, most_bytes: int
     ) -> None:
-        self.shape = source.shape
-        self.dtype = source.dtype
-        self.channels = source.channels
-        self.jpeg_tables = source.jpeg_tables
-        self.jpeg_coding = source.jpeg_coding
-        self.channel = source.channel
-        self.neighbors: Any = getattr(source, "neighbors", None)
-        self._source = source
+        super().__init__(source)
         self._reader = reader
         self._band_bytes = most_bytes // _BANDS
         self._columns = slice(0, 0)
@@ -146,7 +141,7 @@ def prefetched(
 
     Parameters
     ----------
-    source : Source
+    source : PixelSource
         Read in one other thread only; an error comes out when a window near it is
         asked for.
     most_bytes : int

@@ -44,8 +44,15 @@ class PixelSource(Protocol):
     def jpeg_coding(self) -> JpegCoding | None:
         """How a JPEG codes the planes; None if they are not on its grid of blocks."""
 
+    @property
+    def missing_planes(self) -> frozenset[int]:
+        """Planes that are missing and hold zeros instead; most sources have none."""
+
     def channel(self, plane: int) -> int:
         """Return the number of the channel that a plane belongs to, from 0."""
+
+    def neighbors(self, plane: int) -> list[int]:
+        """Return the planes before and after one in time, else in depth."""
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return pixels of shape (h, w, S) in the source's dtype.
@@ -87,7 +94,7 @@ class SourceWrapper:
 
     Parameters
     ----------
-    source : Source
+    source : PixelSource
         What it is made of.
     """
 
@@ -97,6 +104,8 @@ class SourceWrapper:
         self.dtype = source.dtype
         self.channels = source.channels
         self.channel = source.channel
+        self.neighbors = source.neighbors
+        self.missing_planes = source.missing_planes
         self.jpeg_tables = source.jpeg_tables
         self.jpeg_coding = source.jpeg_coding
 
@@ -133,6 +142,7 @@ class ArraySource:
     """
 
     channels = 1
+    missing_planes: frozenset[int] = frozenset()
 
     def __init__(
         self,
@@ -158,6 +168,10 @@ class ArraySource:
     def channel(self, plane: int) -> int:
         """Return 0: all planes share one range."""
         return 0
+
+    def neighbors(self, plane: int) -> list[int]:
+        """Return none: how planes follow each other is not known."""
+        return []
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return a window as a view."""

@@ -29,12 +29,10 @@ _GRID = 4
 def sampled_planes(source: PixelSource, channel: int) -> list[int]:
     """Return the planes of a channel that stand for it, evenly spaced.
 
-    A source may name planes that are ``missing_planes``: what it holds instead says
-    nothing.
+    Missing planes hold zeros, which say nothing; they are left out.
     """
     planes = [p for p in range(source.shape[0]) if source.channel(p) == channel]
-    absent: frozenset[int] = getattr(source, "missing_planes", frozenset())
-    planes = [p for p in planes if p not in absent] or planes
+    planes = [p for p in planes if p not in source.missing_planes] or planes
     most = max(1, _PLANES // source.channels)
     if len(planes) <= most:
         return planes

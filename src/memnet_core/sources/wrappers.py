@@ -23,7 +23,7 @@ class BicubicUpsampled(SourceWrapper):
 
     Parameters
     ----------
-    source : Source
+    source : PixelSource
         What is enlarged.
     scale : int
         By which factor.
@@ -61,7 +61,7 @@ class NaNFilled(SourceWrapper):
 
     Parameters
     ----------
-    source : Source
+    source : PixelSource
         What to fill.
     value : float
         What stands deep inside large holes, in the unit of the pixels.
@@ -110,7 +110,7 @@ def is_constant_plane(source: PixelSource, plane: int, seen: NDArray[Any]) -> bo
 
     Parameters
     ----------
-    source : Source
+    source : PixelSource
         What holds the plane.
     plane : int
         Which one.

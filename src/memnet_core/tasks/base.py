@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from memnet_core.jpeg.traces import EarlierJpeg
+
     Tables = Sequence[Sequence[int]]
     """Quantization tables of a JPEG, 64 steps each in natural order."""
 
@@ -240,17 +242,25 @@ class Task(ABC):
         """
         return strength * level
 
+    def accepts_nearest(self, level: float, nearest: float) -> bool:
+        """Whether a model's nearest level serves another one without being asked."""
+        return False
+
     def clip_margin(self, level: float) -> float:
         """Return how far degraded values leave [0, 1] in training, as fractions."""
         return 0.25
 
-    def estimate(self, jpeg_tables: Tables) -> LevelFound:
-        """Find the level of an image by what its file says.
+    def estimate(
+        self, jpeg_tables: Tables, earlier: EarlierJpeg | None = None
+    ) -> LevelFound:
+        """Find the level of an image by how it was compressed.
 
         Parameters
         ----------
         jpeg_tables : sequence of sequence of int
             Quantization tables of the file, luminance first, where it is a JPEG.
+        earlier : EarlierJpeg, optional
+            A JPEG compression before that, which the pixels show.
 
         Raises
         ------

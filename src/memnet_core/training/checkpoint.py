@@ -1,4 +1,4 @@
-"""Training state of a run: what is saved, and read on resume."""
+"""Training state of a run: write it, read it, and check it on resume."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STATE_FILE = "last.pt"
 _LENGTHS = ("minutes", "steps", "epochs")
 
 _LONGER = (
-    "The run is longer than it was: it goes on as if it had been from the beginning, "
+    "The run was extended: it continues as if it had been longer from the beginning, "
     "with larger steps than the last ones, which at first make it worse. "
 )
 
@@ -49,7 +49,7 @@ class RunIdentity:
         self._images = {each.use: each.digest for each in images}
 
     def as_state(self) -> dict[str, Any]:
-        """Return the part of the state that `check` compares on resume."""
+        """Return the entries of the state that `check` compares on resume."""
         return {
             "config": self._config.model_dump_json(exclude={"out"}),
             "images": self._images,
@@ -62,7 +62,7 @@ class RunIdentity:
         Returns
         -------
         str
-            A remark on why weights may not be reproduced bit by bit, or nothing.
+            Why weights may not be reproduced bit by bit; may be empty.
 
         Raises
         ------
@@ -92,8 +92,8 @@ class RunIdentity:
         for use, digest in state["images"].items():
             if digest != self._images.get(use):
                 raise TrainingError(
-                    f"The images to {use} on are not those of the run in {out} so far; "
-                    "put these back, or choose another output folder."
+                    f"The images to {use} on are not those of the run in {out}; put "
+                    "the old ones back, or choose another output folder."
                 )
         now = torch.get_num_threads()
         before = state["threads"]
@@ -107,7 +107,7 @@ class RunIdentity:
 
 
 def _is_longer(saved: TrainingConfig, now: TrainingConfig) -> bool:
-    """Whether the length has the same unit as before and has grown."""
+    """Whether the length of the run has the same unit and has grown."""
     pairs = [(getattr(saved, name), getattr(now, name)) for name in _LENGTHS]
     return any(before and after and after > before for before, after in pairs)
 
@@ -133,7 +133,7 @@ class _CheckpointSchema(BaseModel):
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a state and its hash, whole or not at all.
+    """Write a state with its SHA-256, whole or not at all.
 
     Raises
     ------
@@ -149,18 +149,18 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
             file.write(data)
     except OSError as error:
         raise TrainingError(
-            f"Cannot save the run in {path}: {error.strerror}; what was saved before "
-            "is kept."
+            f"Cannot save the run in {path}: {error.strerror}; the previous state is "
+            "kept."
         ) from error
 
 
 def read_state(path: Path, device: torch.device) -> dict[str, Any]:
-    """Read a state.
+    """Read and validate a state, with its tensors on a device.
 
     Raises
     ------
     TrainingError
-        If the file is none, or damaged.
+        If the file is no state, or damaged.
     """
     try:
         if not path.is_file():  # reading a pipe would block
@@ -187,7 +187,7 @@ def read_state(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def _checked(content: bytes) -> memoryview | bytes:
-    """Return the bytes that `torch.save` wrote; raise ValueError if they changed."""
+    """Verify the hash; return the bytes of `torch.save`, or raise ValueError."""
     head = len(_MAGIC) + 64 + 1
     data = memoryview(content)[head:]
     digest = hashlib.sha256(data).hexdigest().encode()

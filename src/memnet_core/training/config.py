@@ -178,6 +178,10 @@ class TrainingConfig(BaseModel):
         eq. 12, summed over the pixels of a patch. ``charbonnier``: Charbonnier's
         smooth absolute error, and squared error from the fraction
         `squared_error_from` of the run on, averaged over pixels.
+    loss_floor : float
+        What ``log`` adds to the mean squared error of a patch. Where patches are left
+        as they are by a degradation, as flat ones by JPEG, a small one rewards doing
+        nothing so much that networks die; 1e-4 is an error of 2.5 gray levels.
     average_decay : float
         Decay of the exponential moving average of the weights; 0 for none.
     freeze_norm_from : float
@@ -246,6 +250,7 @@ class TrainingConfig(BaseModel):
     clip_theta: Positive | None
     alpha: Fraction | None
     loss: Literal["charbonnier", "euclidean", "log"]
+    loss_floor: Positive = 1e-6
     squared_error_from: Fraction = 0.7
     average_decay: Fraction
     freeze_norm_from: Fraction

@@ -1,7 +1,7 @@
-"""Networks whose answers are taught: those of others as plain functions, and our own.
+"""Teachers for distillation: our models, and other networks as plain functions.
 
 K. Zhang et al., *Beyond a Gaussian denoiser* (DnCNN), TIP 2017, and *FFDNet*, TIP 2018;
-M. Zheng et al., *SMFANet*, ECCV 2024. Weights are read from files of NumPy.
+M. Zheng et al., *SMFANet*, ECCV 2024. Their weights are read from NumPy files.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 __all__ = ["Teacher", "chain", "dncnn", "ffdnet", "read_teachers", "smfanet"]
 
 _SMFA_REACH = 16
-"""Pixels around a crop that keep its statistics close to those of the image."""
+"""Margin in pixels. SMFANet uses statistics of its whole input; with this margin those
+of a crop are close to those of the image."""
 
 _UNREADABLE = (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
-"""What NumPy raises for files that hold no arrays."""
+"""Errors that NumPy raises for files without arrays."""
 
 _SMFA_POOLED = 8
-"""Side of the cells whose maxima SMFANet looks at."""
+"""Side of SMFANet's max-pooling cells."""
 
 _TEACHER, _LEVELS = SettingRef("teacher"), SettingRef("levels")
 
@@ -51,12 +52,12 @@ class Teacher:
     Attributes
     ----------
     restore : callable
-        Makes of planes (N, C, H, W) in [0, 1], and what the plane of a level map holds
-        for each, (N, 1, 1, 1), the restored planes; with gradients switched off.
+        Takes planes (N, C, H, W) in [0, 1] and values of the level map, (N, 1, 1, 1),
+        and returns the restored planes; called without gradients.
     scale : int
-        How many times larger the answer is than what it is given.
+        Upscaling factor of the output.
     margin : int
-        Pixels around a patch that it has to be given, too, in what it is given.
+        Pixels that it needs around a patch, in its input.
     """
 
     restore: Callable[[Tensor, Tensor], Tensor]
@@ -65,20 +66,15 @@ class Teacher:
 
 
 def dncnn(weights: Weights, planes: Tensor) -> Tensor:
-    """Return what DnCNN restores: the planes less what a chain of convolutions finds.
+    """Restore planes (N, 1, H, W) in [0, 1] by DnCNN, which predicts the residual.
 
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        Weights and biases ``w0, b0, w1, b1 ...``.
-    planes : Tensor
-        Degraded planes of shape (N, 1, H, W), in [0, 1].
+    `weights` maps ``w0, b0, w1, b1 ...`` to weights and biases.
     """
     return planes - chain(weights, planes)
 
 
 def ffdnet(weights: Weights, planes: Tensor, deviations: Tensor) -> Tensor:
-    """Return what FFDNet restores.
+    """Restore planes by FFDNet.
 
     Parameters
     ----------
@@ -91,20 +87,12 @@ def ffdnet(weights: Weights, planes: Tensor, deviations: Tensor) -> Tensor:
     """
     height, width = planes.shape[2:]
     cells = F.pixel_unshuffle(pad_to_multiple(planes, 2), 2)
-    told = torch.cat([cells, deviations.expand_as(cells[:, :1])], 1)
-    return F.pixel_shuffle(chain(weights, told), 2)[..., :height, :width]
+    inputs = torch.cat([cells, deviations.expand_as(cells[:, :1])], 1)
+    return F.pixel_shuffle(chain(weights, inputs), 2)[..., :height, :width]
 
 
 def chain(weights: Weights, x: Tensor) -> Tensor:
-    """Return what convolutions with ReLU between them make of planes.
-
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        As for `dncnn`.
-    x : Tensor
-        Planes of shape (N, C, H, W).
-    """
+    """Apply convolutions with ReLU between them to (N, C, H, W); see `dncnn`."""
     count = len(weights) // 2
     for number in range(count):
         x = F.conv2d(x, weights[f"w{number}"], weights[f"b{number}"], padding="same")
@@ -114,63 +102,59 @@ def chain(weights: Weights, x: Tensor) -> Tensor:
 
 
 def smfanet(weights: Weights, colors: Tensor) -> Tensor:
-    """Return what SMFANet+ makes of small images.
+    """Upscale color images by SMFANet+.
 
     Parameters
     ----------
     weights : mapping of str to Tensor
-        As its authors name them.
+        Weights under their authors' names.
     colors : Tensor
-        Small images of shape (N, 3, H, W), in [0, 1].
+        Images of shape (N, 3, H, W), in [0, 1].
 
     Returns
     -------
     Tensor
         Images of shape (N, 3, s·H, s·W), where s follows from the weights.
     """
-    first = h = _convolved(weights, "to_feat", colors)
-    for number in range(_blocks(weights)):
+    first = h = _conv(weights, "to_feat", colors)
+    blocks = {name.split(".")[1] for name in weights if name.startswith("feats.")}
+    for number in range(len(blocks)):
         block = f"feats.{number}"
         h = h + _smfa(weights, f"{block}.smfa", F.normalize(h))
         h = h + _pcfn(weights, f"{block}.pcfn", F.normalize(h))
-    return F.pixel_shuffle(
-        _convolved(weights, "to_img.0", h + first), _smfa_scale(weights)
-    )
+    return F.pixel_shuffle(_conv(weights, "to_img.0", h + first), _smfa_scale(weights))
 
 
 def _smfa(weights: Weights, name: str, features: Tensor) -> Tensor:
     """Self-modulation: pooled maxima and variances, plus a local detail branch."""
     size = (features.shape[2], features.shape[3])
-    y, x = _convolved(weights, f"{name}.linear_0", features).chunk(2, 1)
+    y, x = _conv(weights, f"{name}.linear_0", features).chunk(2, 1)
     cells = [max(side // _SMFA_POOLED, 1) for side in size]
-    peaks = _convolved(weights, f"{name}.dw_conv", F.adaptive_max_pool2d(x, cells))
+    peaks = _conv(weights, f"{name}.dw_conv", F.adaptive_max_pool2d(x, cells))
     variance = x.var((2, 3), keepdim=True)
     mixed = peaks * weights[f"{name}.alpha"] + variance * weights[f"{name}.belt"]
-    mixed = F.gelu(_convolved(weights, f"{name}.linear_1", mixed))
+    mixed = F.gelu(_conv(weights, f"{name}.linear_1", mixed))
     modulated = x * F.interpolate(mixed, size=size, mode="nearest")
-    local = _convolved(weights, f"{name}.lde.conv_0.0", y)
-    local = F.gelu(_convolved(weights, f"{name}.lde.conv_0.1", local))
-    local = _convolved(weights, f"{name}.lde.conv_1", local)
-    return _convolved(weights, f"{name}.linear_2", modulated + local)
+    local = _conv(weights, f"{name}.lde.conv_0.0", y)
+    local = F.gelu(_conv(weights, f"{name}.lde.conv_0.1", local))
+    local = _conv(weights, f"{name}.lde.conv_1", local)
+    return _conv(weights, f"{name}.linear_2", modulated + local)
 
 
 def _pcfn(weights: Weights, name: str, features: Tensor) -> Tensor:
-    """Feed-forward layers; only the first channels pass a spatial convolution."""
-    h = F.gelu(_convolved(weights, f"{name}.conv_0", features))
+    """Feed-forward layers with a spatial convolution of the first channels only."""
+    h = F.gelu(_conv(weights, f"{name}.conv_0", features))
     part = len(weights[f"{name}.conv_1.weight"])
-    seen = F.gelu(_convolved(weights, f"{name}.conv_1", h[:, :part]))
-    return _convolved(weights, f"{name}.conv_2", torch.cat([seen, h[:, part:]], 1))
+    spatial = F.gelu(_conv(weights, f"{name}.conv_1", h[:, :part]))
+    return _conv(weights, f"{name}.conv_2", torch.cat([spatial, h[:, part:]], 1))
 
 
-def _convolved(weights: Weights, name: str, x: Tensor) -> Tensor:
+def _conv(weights: Weights, name: str, x: Tensor) -> Tensor:
+    """Convolve; the shape of the weight tells the number of groups."""
     weight = weights[f"{name}.weight"]
     groups = x.shape[1] // weight.shape[1]
     bias = weights[f"{name}.bias"]
     return F.conv2d(x, weight, bias, padding="same", groups=groups)
-
-
-def _blocks(weights: Weights) -> int:
-    return len({name.split(".")[1] for name in weights if name.startswith("feats.")})
 
 
 def _smfa_scale(weights: Weights) -> int:
@@ -178,25 +162,17 @@ def _smfa_scale(weights: Weights) -> int:
 
 
 def read_teachers(config: TrainingConfig, device: torch.device) -> dict[int, Teacher]:
-    """Read the teachers of a run.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-        The run, with at least one teacher.
-    device : torch.device
-        What they are to compute on.
+    """Read the teachers of a run, at least one, onto a device.
 
     Returns
     -------
     dict of int to Teacher
-        By the scale of the task at the levels of the run, 1 unless it enlarges.
+        Teachers by upscaling factor of the levels; 1 except for super-resolution.
 
     Raises
     ------
     MemnetError
-        If a file is none of those that are known, or does not teach what the run
-        learns.
+        If a file holds no known network, or one for another task than the run's.
     """
     task = config.kind
     scales = sorted({task.scale(level) for level in config.levels.values})
@@ -239,7 +215,7 @@ def _read(path: Path, config: TrainingConfig, device: torch.device) -> Teacher:
 
 
 def _foreign(path: Path, weights: Weights, config: TrainingConfig) -> Teacher:
-    """Return the teacher whose weights these are, by their names and shapes."""
+    """Recognize a network by the names and shapes of its weights."""
     channels = config.architecture.image_channels
     if "to_feat.weight" in weights:
         _check(path, "enlarging", config.task == "sr")
@@ -254,10 +230,10 @@ def _foreign(path: Path, weights: Weights, config: TrainingConfig) -> Teacher:
         _check(
             path, "white noise", config.task == "denoise" and config.grain == "white"
         )
-        _check(path, _seen(outputs // 4), channels == outputs // 4)
+        _check(path, _color_name(outputs // 4), channels == outputs // 4)
         return Teacher(lambda planes, values: ffdnet(weights, planes, values))
     if inputs == outputs == 1 and weights["w0"].shape[2] == 3:
-        _check(path, _seen(1), channels == 1)
+        _check(path, _color_name(1), channels == 1)
         return Teacher(lambda planes, _: dncnn(weights, planes))
     raise TrainingError(
         f"{path} holds none of the networks that can teach: FFDNet, DnCNN, SMFANet+; "
@@ -266,16 +242,16 @@ def _foreign(path: Path, weights: Weights, config: TrainingConfig) -> Teacher:
 
 
 def _in_color(weights: Weights, planes: Tensor) -> Tensor:
-    """Return enlarged planes; gray ones are seen in all three colors."""
-    answer = smfanet(weights, planes.expand(-1, 3, -1, -1))
-    return answer if planes.shape[1] == 3 else answer.mean(1, keepdim=True)
+    """Upscale color planes, or gray ones as three equal channels."""
+    colors = smfanet(weights, planes.expand(-1, 3, -1, -1))
+    return colors if planes.shape[1] == 3 else colors.mean(1, keepdim=True)
 
 
 def _own(path: Path, config: TrainingConfig, device: torch.device) -> Teacher:
     model, card = load_model(path)
     channels = card.architecture.image_channels
     _check(path, card.serves, (card.task, card.grain) == (config.task, config.grain))
-    _check(path, _seen(channels), channels == config.architecture.image_channels)
+    _check(path, _color_name(channels), channels == config.architecture.image_channels)
     ends = config.levels.values[0], config.levels.values[-1]
     _check(path, f"levels {card.levels}", all(map(card.levels.covers, ends)))
     model = model.to(device)
@@ -289,16 +265,16 @@ def _own(path: Path, config: TrainingConfig, device: torch.device) -> Teacher:
     return Teacher(restore)
 
 
-def _check(path: Path, what: str, fits: bool) -> None:
+def _check(path: Path, subject: str, fits: bool) -> None:
     if not fits:
         raise TrainingError(
-            f"{path} teaches {what}, which is not what this run learns; give another "
-            f"{_TEACHER}.",
+            f"{path} teaches {subject}, which is not what this run learns; give "
+            f"another {_TEACHER}.",
             settings=[_TEACHER],
         )
 
 
-def _seen(channels: int) -> str:
+def _color_name(channels: int) -> str:
     return "color" if channels == 3 else "gray planes"
 
 
@@ -310,8 +286,8 @@ def _read_weights(path: Path, device: torch.device) -> dict[str, Tensor]:
     except _UNREADABLE as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise TrainingError(
-            f"Cannot read the teacher {path} ({reason}); give a file of NumPy (.npz) "
-            "or a model that 'memnet train' wrote."
+            f"Cannot read the teacher {path} ({reason}); give a NumPy file (.npz) or "
+            "a model that 'memnet train' wrote."
         ) from error
     return {
         name: torch.from_numpy(array.astype(np.float32)).to(device)

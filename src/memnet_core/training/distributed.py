@@ -44,7 +44,7 @@ def joined_processes() -> Iterator[None]:
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the rank of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
@@ -59,7 +59,7 @@ def is_first() -> bool:
 
 
 def broadcast_from_first(value: float, device: torch.device) -> float:
-    """Return the first process's value in all of them."""
+    """Return the value of the first process, in every process."""
     if world() == 1:
         return value
     shared = torch.tensor(value, dtype=torch.float32, device=device)
@@ -75,7 +75,7 @@ def local_device(name: str) -> str:
 
 
 def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
-    """Return the normalizations of a network."""
+    """Return the BatchNorm layers of a network."""
     return [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
 
 
@@ -86,30 +86,32 @@ def recalibrate(model: MemNet, batches: Iterable[Tensor]) -> None:
     Running statistics lag behind in training, and belong to the current weights rather
     than the averaged ones. Does nothing for a network without BatchNorm.
     """
-    if not norms(model):
+    layers = norms(model)
+    if not layers:
         return
-    momenta = [norm.momentum for norm in norms(model)]
-    for norm in norms(model):
-        norm.reset_running_stats()
-        norm.momentum = None
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # cumulative mean instead of an exponential one
     model.train()
     for degraded in batches:
         model(degraded)
-    for norm, momentum in zip(norms(model), momenta, strict=True):
-        norm.momentum = momentum
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
 
 
 class SyncedBatchNorm(nn.BatchNorm2d):
     """BatchNorm with statistics over the batches of all processes.
 
     Unlike `torch.nn.SyncBatchNorm` it also works on CPUs. Without gradients, as in
-    `recalibrate`, every process has the whole batch, and nothing is shared.
+    `recalibrate`, every process has the whole batch and computes alone.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize; in training mode every process has to take part."""
+        """Normalize (N, C, H, W); in training mode all processes take part."""
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(x)
+        # Sums over a whole batch overflow float16 and lose digits in bfloat16.
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         count = x.numel() // x.shape[1] * torch.distributed.get_world_size()
         mean = _sum_over_processes(x.sum((0, 2, 3))) / count
@@ -130,6 +132,7 @@ class SyncedBatchNorm(nn.BatchNorm2d):
 
 
 class _SumOverProcesses(torch.autograd.Function):
+    # torch.distributed.nn.functional.all_reduce does the same, but is deprecated.
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return _all_reduced(x)
@@ -151,9 +154,9 @@ def _sum_over_processes(x: Tensor) -> Tensor:
 
 
 def synchronize(model: nn.Module) -> None:
-    """Make the normalizations of a network share statistics between processes.
+    """Make the BatchNorm layers of a network share statistics between processes.
 
-    Parameters and names stay as they are.
+    Parameters and their names stay as they are.
     """
     for norm in norms(model):
         norm.__class__ = SyncedBatchNorm

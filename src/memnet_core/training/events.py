@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class StepDone:
-    """One more step is complete; the run can be closed here without loss."""
+    """A step is complete; the run can be closed here without loss."""
 
     step: int
 
@@ -35,20 +35,8 @@ class StepDone:
 class TrainingProgress:
     """Progress of a run, with means since the last report.
 
-    Attributes
-    ----------
-    step : int
-        Steps taken so far.
-    minutes, minutes_left : float
-        Time elapsed, and estimated time left.
-    fraction : float
-        Part of the schedule that is over.
-    loss : float
-        Mean training loss; it keeps one error function even if phases change theirs.
-    learning_rate : float
-        Learning rate of the last step.
-    patches_per_second, pixels_per_second : float
-        Training speed.
+    `fraction` is the completed part of the schedule. `loss` is always measured by the
+    error function that the run starts with, even if phases change it.
     """
 
     step: int
@@ -63,7 +51,7 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class Example:
-    """A validation patch on a scale of 0 to 255: each (H, W) or (H, W, 3)."""
+    """A validation patch: planes of shape (H, W) or (H, W, 3) in [0, 255]."""
 
     name: str
     degraded: NDArray[Any]
@@ -82,23 +70,23 @@ class Validated:
     minutes, megapixels : float
         Time and training pixels so far.
     training_loss : float
-        Mean since the last validation.
+        Mean training loss since the last validation.
     evaluation_loss : float
         The same loss in evaluation mode, on patches of the validation images.
     input_psnr, psnr : dict of str to float
         Mean PSNR in dB of degraded and restored images, by level.
     examples : tuple of Example
-        Some of the patches.
+        Patches to show.
     model : MemNet
-        The network.
+        The averaged network.
     is_best : bool
-        Whether no earlier one had a higher mean PSNR.
+        Whether its mean PSNR is the highest so far.
     curve : tuple of CurvePoint
-        This and all earlier validations of the run.
+        All validations of the run so far.
     watch : dict of str to float
-        Early signs of a failing run: ``weights/LAYER``, the root mean square
-        of its weights; ``memory/m``, the mean of |B_m|; ``prediction/m``, PSNR of y_m
-        in dB at the middle level. A dead block has the PSNR of the block before it.
+        Early signs of a failing run: ``weights/LAYER``, root mean square of the
+        weights; ``memory/m``, mean of |B_m|; ``prediction/m``, PSNR of y_m in dB at
+        the middle level. A dead block has the PSNR of the block before it.
     """
 
     step: int
@@ -127,4 +115,4 @@ class Finished:
 Event = Notice | StepDone | TrainingProgress | Validated | Finished
 
 Row = tuple[int, float, str, float]
-"""Step, minutes, quantity, value."""
+"""Row of a log: step, minutes, quantity, value."""

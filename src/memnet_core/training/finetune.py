@@ -31,7 +31,7 @@ def start_card(start: str | None, task: str | None, grain: Grain = "white") -> C
     start : str, optional
         Name or file of the model; by default the shipped model for the task.
     task : str, optional
-        Task that the model has to be for.
+        Required task of the model.
     grain : str
         Noise correlation of the shipped model: ``white`` or ``correlated``.
 
@@ -48,7 +48,7 @@ def start_card(start: str | None, task: str | None, grain: Grain = "white") -> C
         if not fitting:
             init = SettingRef("init")
             raise ModelError(
-                f"No model for {task} ships, to go on from; give one with {init}",
+                f"No model for {task} ships; give one to start from with {init}",
                 settings=[init],
             )
         return fitting[0]
@@ -61,7 +61,7 @@ def start_card(start: str | None, task: str | None, grain: Grain = "white") -> C
 
 
 def is_small_dataset(folders: Iterable[Path]) -> bool:
-    """Whether the images of some folders hold too few pixels to learn from scratch.
+    """Whether the images of the folders hold too few pixels to train from scratch.
 
     Raises
     ------

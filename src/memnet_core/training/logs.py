@@ -20,14 +20,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from memnet_core.training.events import Event, Example, Row
+    from memnet_core.training.events import Event, Example
 
-__all__ = [
-    "RunLog",
-    "draw_curves",
-    "draw_examples",
-    "read_log",
-]
+__all__ = ["RunLog", "read_log"]
 
 _LOG = "log.csv"
 _HEADER = ["step", "minutes", "quantity", "value"]
@@ -56,8 +51,8 @@ def _row(line: str) -> Row | None:
 class _Board:
     """Write TensorBoard events synchronously.
 
-    tensorboardX's own writer uses a thread; a full disk ends it, and the run waits
-    for it.
+    The writer of tensorboardX is a thread. A full disk ends it, and the run would wait
+    for it forever.
     """
 
     def __init__(self, folder: Path, purge_from: int | None) -> None:
@@ -81,7 +76,7 @@ class _Board:
         self._writer.flush()
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         self._writer.close()
 
 
@@ -109,7 +104,7 @@ class RunLog:
         self._file = (out / _LOG).open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
         self._board = None
-        if importlib.util.find_spec("tensorboardX"):  # of the extra "tensorboard"
+        if importlib.util.find_spec("tensorboardX"):  # the extra "tensorboard"
             self._board = _Board(out / "tensorboard", step + 1 if rows else None)
 
     def __enter__(self) -> Self:
@@ -126,45 +121,38 @@ class RunLog:
             self._board.close()
 
     def add(self, event: Event) -> None:
-        """Log reports and validations; after a validation draw the pictures."""
+        """Log progress and validations; draw curves and patches after a validation."""
         if isinstance(event, TrainingProgress):
             self._write(event, "loss/training", event.loss)
             self._write(event, "learning rate", event.learning_rate)
             self._write(event, "pixels per second", event.pixels_per_second)
         elif isinstance(event, Validated):
-            if math.isfinite(event.training_loss):  # it is not before the first step
+            if math.isfinite(event.training_loss):  # NaN before the first step
                 self._write(event, "loss/training mean", event.training_loss)
             self._write(event, "loss/evaluation", event.evaluation_loss)
             for level, value in event.psnr.items():
                 self._write(event, f"PSNR/{level}", value)
             for quantity, value in event.watch.items():
                 self._write(event, quantity, value)
-            draw_curves(read_log(self._out), event.input_psnr, self._out / "curves.png")
-            draw_examples(event.examples, self._out / "patches.png")
+            _draw_curves(
+                read_log(self._out), event.input_psnr, self._out / "curves.png"
+            )
+            _draw_examples(event.examples, self._out / "patches.png")
 
     def _write(
         self, event: TrainingProgress | Validated, quantity: str, value: float
     ) -> None:
         self._writer.writerow([event.step, f"{event.minutes:.3f}", quantity, value])
-        self._file.flush()
+        self._file.flush()  # the rows of a killed run are kept
         if self._board:
             self._board.add(quantity, value, event.step)
 
 
-def draw_curves(rows: list[Row], input_psnr: dict[str, float], path: Path) -> None:
-    """Plot the curves of a run over its minutes.
+def _draw_curves(rows: list[Row], input_psnr: dict[str, float], path: Path) -> None:
+    """Plot a log over its minutes; `input_psnr` is in dB, by level.
 
-    Four panels: losses, gain in PSNR, gain of each intermediate prediction, and the
+    Four panels: losses, gain in PSNR, PSNR of each intermediate prediction, and the
     size of the weights of each layer.
-
-    Parameters
-    ----------
-    rows : list of Row
-        Its log.
-    input_psnr : dict of str to float
-        PSNR of the degraded images in dB, by level.
-    path : Path
-        PNG file to write.
     """
     from matplotlib.figure import Figure
 
@@ -200,8 +188,8 @@ def draw_curves(rows: list[Row], input_psnr: dict[str, float], path: Path) -> No
     _save(figure, path)
 
 
-def draw_examples(examples: tuple[Example, ...], path: Path) -> None:
-    """Draw degraded, restored and clean patches side by side, a row for each."""
+def _draw_examples(examples: tuple[Example, ...], path: Path) -> None:
+    """Draw degraded, restored and clean patches side by side, an example per row."""
     from matplotlib.figure import Figure
 
     figure = Figure((9, 3.2 * len(examples)), layout="constrained")

@@ -1,4 +1,4 @@
-"""The loss of eq. 12, its error functions, and the mean of losses over steps."""
+"""Loss of the paper's eq. 12, its error functions, and running means of losses."""
 
 from __future__ import annotations
 
@@ -38,18 +38,21 @@ def half_mse(y: Tensor, clean: Tensor) -> Tensor:
 
 
 def charbonnier(y: Tensor, clean: Tensor) -> Tensor:
-    """Return √((x̃ − y)² + ε), averaged over the pixels; converges faster at first."""
+    """Return √((x̃ − y)² + ε), averaged over the pixels.
+
+    It converges faster than squares at first, and ends slightly worse in PSNR.
+    """
     return ((y - clean).square() + 1e-6).sqrt().mean()
 
 
-def log_squared_error(y: Tensor, clean: Tensor) -> Tensor:
-    """Return ln((x̃ − y)² + ε), the square averaged over each patch, in [0, 1]².
+def log_squared_error(y: Tensor, clean: Tensor, floor: float = 1e-6) -> Tensor:
+    """Return ln(MSE + floor) of each patch, averaged over the patches.
 
     The gradient depends on the relative error of a patch, so weak noise counts as much
-    as strong noise, and the loss is linear in PSNR (dB). ε = 1e-6 corresponds to an
-    error of a quarter of a gray level.
+    as strong noise, and the loss is linear in PSNR. A floor of 1e-6 is the square of a
+    quarter of a gray level on a scale of [0, 1].
     """
-    return ((y - clean).square().flatten(1).mean(1) + 1e-6).log().mean()
+    return ((y - clean).square().flatten(1).mean(1) + floor).log().mean()
 
 
 def memnet_loss(
@@ -58,14 +61,14 @@ def memnet_loss(
     error: Callable[[Tensor, Tensor], Tensor],
     alpha: float | None = None,
 ) -> Tensor:
-    """Return α·error(y) + (1 − α)/M·Σ error(y_m), eq. 12.
+    """Return α·error(y) + (1 − α)/M·Σ error(y_m), eq. 12; without y_m, error(y).
 
     Parameters
     ----------
     prediction : Prediction
-        Predictions of shape (N, C, H, W) for the degraded planes.
+        Output and intermediate predictions, of shape (N, C, H, W).
     clean : Tensor
-        The clean planes, of the same shape.
+        Clean planes of the same shape.
     error : callable
         Error of a prediction, such as `half_mse`.
     alpha : float, optional
@@ -81,7 +84,7 @@ def memnet_loss(
 
 @dataclass
 class RunningMean:
-    """Sums over steps; patches and pixels count those of all processes."""
+    """Mean loss over steps; patches and pixels are those of all processes."""
 
     steps: int = 0
     loss_sum: float = 0.0

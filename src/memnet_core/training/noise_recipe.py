@@ -28,7 +28,7 @@ from memnet_core.training.data.clean_images import read_clean_images
 from memnet_core.training.data.noise_samples import NoiseSamples
 from memnet_core.training.events import Finished, StepDone, TrainingProgress
 from memnet_core.training.losses import RunningMean
-from memnet_core.training.optim import Muon, diverged, ema_update
+from memnet_core.training.optim import Muon, backpropagate, ema_update
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -267,20 +267,14 @@ class NoiseTrainer:
         over = self._fraction(self.step)
         warmup = max((self.step + 1) / _WARMUP, over / _LONGEST_WARMUP)
         rate = self.recipe.learning_rate * (1 - over) * min(warmup, 1)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["share"]
         read = self._network(planes.to(self._device))
         loss = noise_loss(read, maps.to(self._device))
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise diverged(f"The loss is no longer finite at step {self.step}")
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        backpropagate(self._optimizer, loss, rate, self.step)
         self._optimizer.step()
         self._average.update_parameters(self._network)
         self.step += 1
         self._pixels += planes.numel()
-        return value
+        return float(loss.detach())
 
     def _progress(self, meter: RunningMean) -> TrainingProgress:
         if self.recipe.minutes is not None:

@@ -1,10 +1,4 @@
-"""Optimizers (with Muon), learning rate, clipping and moving average of a run.
-
-Muon orthogonalizes the momentum of convolution weights: K. Jordan et al., *Muon: An
-optimizer for hidden layers in neural networks*, 2024. Its step is scaled as in J. Liu
-et al., *Muon is scalable for LLM training*, 2025, so that it shares a learning rate
-with AdamW.
-"""
+"""Optimizers (with Muon), learning rate schedule, gradient clipping, weight average."""
 
 from __future__ import annotations
 
@@ -23,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Muon",
-    "Optimization",
+    "backpropagate",
     "clip_gradients",
     "diverged",
     "ema_update",
@@ -32,8 +26,8 @@ __all__ = [
     "orthogonalized",
 ]
 
-_LONGEST_WARMUP = 0.05
-"""Maximum part of a run spent in warm-up, which shortens it in short runs."""
+_MAX_WARMUP = 0.05
+"""Maximum fraction of a run spent in warm-up."""
 
 _ADAMW_SHARE = 0.1
 """AdamW's learning rate relative to Muon's, for parameters that Muon does not update.
@@ -41,47 +35,32 @@ With BatchNorm these include the first and last convolution: at the full rate Re
 grows, and the units before it die if the residual to learn is small."""
 
 
-class Optimization(Protocol):
-    """Optimizer settings; `memnet_core.training.config` describes them."""
+class _Settings(Protocol):
+    """Settings of the optimizer; see `memnet_core.training.config.TrainingConfig`."""
 
     @property
-    def optimizer(self) -> str:
-        """``muon``, ``adamw`` or ``sgd``."""
-
+    def optimizer(self) -> str: ...
     @property
-    def learning_rate(self) -> float:
-        """Peak learning rate of the schedule."""
-
+    def learning_rate(self) -> float: ...
     @property
-    def weight_decay(self) -> float:
-        """Decay of convolution weights."""
-
+    def weight_decay(self) -> float: ...
     @property
-    def schedule(self) -> str:
-        """``cosine``, ``linear`` or ``steps``."""
-
+    def schedule(self) -> str: ...
     @property
-    def decay_epochs(self) -> int:
-        """Epochs between two decays of the ``steps`` schedule."""
-
+    def decay_epochs(self) -> int: ...
     @property
-    def warmup_steps(self) -> int:
-        """Steps of linear warm-up."""
-
+    def warmup_steps(self) -> int: ...
     @property
-    def clip_norm(self) -> float | None:
-        """Maximum norm of the gradients, if any."""
-
+    def clip_norm(self) -> float | None: ...
     @property
-    def clip_theta(self) -> float | None:
-        """Bound θ of adjustable clipping (gradient times rate), if any."""
+    def clip_theta(self) -> float | None: ...
 
 
-def make_optimizer(config: Optimization, model: MemNet) -> torch.optim.Optimizer:
+def make_optimizer(config: _Settings, model: MemNet) -> torch.optim.Optimizer:
     """Build the optimizer; only convolution weights decay.
 
-    Each parameter group has a ``share``, its factor on the learning rate. Muon updates
-    the convolutions of the memory blocks and, in a network without BatchNorm, those of
+    The ``share`` of a parameter group multiplies its learning rate. Muon updates the
+    convolutions of the memory blocks and, in a network without BatchNorm, those of
     FENet and ReconNet; AdamW updates the rest.
     """
     named = dict(model.named_parameters())
@@ -110,22 +89,20 @@ def make_optimizer(config: Optimization, model: MemNet) -> torch.optim.Optimizer
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99))
 
 
-def learning_rate(
-    config: Optimization, step: int, fraction: float, epoch: int
-) -> float:
+def learning_rate(config: _Settings, step: int, fraction: float, epoch: int) -> float:
     """Return the learning rate of a step.
 
     Parameters
     ----------
-    config : Optimization
+    config : TrainingConfig
         Schedule and warm-up.
     step, epoch : int
-        Number of the step and of its epoch, from 0.
+        Index of the step and of its epoch, from 0.
     fraction : float
-        Completed part of the run, from 0 to 1.
+        Completed fraction of the run, in [0, 1].
     """
     warmup = (step + 1) / (config.warmup_steps + 1)
-    warmup = min(max(warmup, fraction / _LONGEST_WARMUP), 1.0)
+    warmup = min(max(warmup, fraction / _MAX_WARMUP), 1.0)
     if config.schedule == "steps":
         decay: float = 0.1 ** (epoch // config.decay_epochs)
     elif config.schedule == "linear":
@@ -135,13 +112,31 @@ def learning_rate(
     return config.learning_rate * warmup * decay
 
 
-def clip_gradients(config: Optimization, model: nn.Module, rate: float) -> None:
-    """Limit the gradients, by their norm or to ±θ/rate each (adjustable clipping).
+def backpropagate(
+    optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, step: int
+) -> None:
+    """Set the learning rate of a step, and compute the gradients of its loss.
 
     Raises
     ------
     TrainingError
-        If a gradient is not finite; the weights are still valid.
+        If the loss is not finite.
+    """
+    if not math.isfinite(float(loss.detach())):
+        raise diverged(f"The loss is no longer finite at step {step}")
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["share"]
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
+def clip_gradients(config: _Settings, model: nn.Module, rate: float) -> None:
+    """Clip the gradients by their norm, or each to ±θ/rate (adjustable clipping).
+
+    Raises
+    ------
+    TrainingError
+        If a gradient is not finite. The weights are still valid then.
     """
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm(gradients)
@@ -153,19 +148,19 @@ def clip_gradients(config: Optimization, model: nn.Module, rate: float) -> None:
         nn.utils.clip_grad_value_(model.parameters(), config.clip_theta / rate)
 
 
-def diverged(what: str) -> TrainingError:
-    """Return the error that ends a run in which something is no longer finite."""
+def diverged(problem: str) -> TrainingError:
+    """Build the error that ends a run whose loss or weights are no longer finite."""
     rate = SettingRef("learning_rate")
     return TrainingError(
-        f"{what}; start again with a lower learning rate ({rate}).", settings=[rate]
+        f"{problem}; start again with a lower learning rate ({rate}).", settings=[rate]
     )
 
 
 def ema_update(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Return the update of an exponential moving average with a warm start.
+    """Return the update of an exponential moving average, for `AveragedModel`.
 
-    Without the warm start, a run not much longer than 1/(1 - decay) steps would end
-    with an average of mostly untrained weights.
+    The decay starts small: else a run not much longer than 1/(1 - decay) steps would
+    end with an average of mostly untrained weights.
     """
 
     @torch.no_grad()
@@ -178,28 +173,31 @@ def ema_update(decay: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
-# The quintic whose iteration moves all singular values of a matrix close to 1.
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Jordan's quintic, whose iteration moves all singular values close to 1."""
+
 _ITERATIONS = 5
 _UPDATE_RMS = 0.2
 """Typical root mean square of AdamW's update, to which Muon's is scaled."""
 
 
 class Muon(torch.optim.AdamW):
-    """Muon for convolutions' weights, AdamW for all other parameters.
+    """Muon for convolution weights, AdamW for all other parameters.
 
-    `torch.optim.Muon` takes matrices (2-D parameters) only, hence our own.
+    Muon orthogonalizes the momentum of a weight: K. Jordan et al., *Muon: An optimizer
+    for hidden layers in neural networks*, 2024. Its step is scaled as in J. Liu et al.,
+    *Muon is scalable for LLM training*, 2025, so that it shares a learning rate with
+    AdamW. `torch.optim.Muon` takes matrices (2-D parameters) only.
 
     Parameters
     ----------
     params : iterable
-        Parameters or groups of them; those with four axes are taken for convolutions,
-        unless their group says ``orthogonal`` False, as suits the first and the last
-        layer of a network.
+        Parameters or parameter groups. Those with four axes are updated by Muon,
+        unless ``orthogonal`` of their group is False.
     lr : float
         Learning rate of both.
     momentum : float
-        Of Muon, in Nesterov's form.
+        Nesterov momentum of Muon.
     betas, weight_decay
         As for `torch.optim.AdamW`; the decay is decoupled in both.
     """
@@ -220,7 +218,7 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Take a step; the gradients of convolutions' weights are consumed."""
+        """Take a step; the gradients of Muon's parameters are set to None."""
         for group in self.param_groups:
             for weight in group["params"] if group["orthogonal"] else ():
                 if weight.ndim == 4 and weight.grad is not None:
@@ -233,7 +231,7 @@ class Muon(torch.optim.AdamW):
         state = self.state[weight]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(weight)
-            # AdamW looks for a step count in every state that it loads.
+            # AdamW expects a step count in every state that it loads.
             state["step"] = torch.tensor(0.0)
         gradient = weight.grad
         momentum: Tensor = state["momentum"].lerp_(gradient, 1 - group["momentum"])
@@ -245,13 +243,7 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """Orthogonalize a matrix: keep singular vectors, move singular values close to 1.
-
-    Parameters
-    ----------
-    matrix : Tensor
-        Shape (rows, columns), of any scale.
-    """
+    """Move the singular values of a matrix close to 1; keep its singular vectors."""
     a, b, c = _NEWTON_SCHULZ
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if is_tall else matrix

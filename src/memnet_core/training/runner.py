@@ -1,4 +1,4 @@
-"""Train, log, and write the best model into the folder of a run."""
+"""Run a training: write logs and the best model into its folder."""
 
 from __future__ import annotations
 
@@ -24,18 +24,13 @@ if TYPE_CHECKING:
     from memnet_core.training.config import TrainingConfig
     from memnet_core.training.events import Event
 
-__all__ = [
-    "export",
-    "model_file",
-    "train",
-    "train_session",
-]
+__all__ = ["export", "model_file", "train", "train_session"]
 
 
 def train_session(
     trainer: Trainer, stop_at: int | None = None, command: str = ""
 ) -> Generator[Event, None, None]:
-    """Train, and write the logs, the pictures and the best model so far.
+    """Train, and write the logs, the plots and the best model so far.
 
     Parameters
     ----------
@@ -44,13 +39,13 @@ def train_session(
     stop_at : int, optional
         Step at which to pause.
     command : str
-        How to repeat the run, for the model's card.
+        Command for the model card.
 
     Yields
     ------
     Event
-        A notice if there is something to remark, then as `Trainer.run`; closing the
-        generator saves the run.
+        A notice if the trainer has a remark, then the events of `Trainer.run`. Closing
+        the generator saves the run.
 
     Raises
     ------
@@ -83,7 +78,7 @@ def train_session(
 def train(
     *,
     device: str = "auto",
-    told: Callable[[Event], object] | None = None,
+    on_event: Callable[[Event], object] | None = None,
     **settings: Any,
 ) -> Path:
     """Train a model to the end of its schedule, or resume a run.
@@ -92,29 +87,29 @@ def train(
     ----------
     device : str
         ``auto`` or one of `memnet_core._util.devices.available_devices`.
-    told : callable, optional
+    on_event : callable, optional
         Called with every event.
     **settings
-        As for `memnet_core.training.recipes.config_from`: at least ``task``, ``data``,
-        ``out``, and ``minutes`` or ``steps``.
+        Settings of `memnet_core.training.recipes.config_from`: at least ``task``,
+        ``data``, ``out``, and ``minutes`` or ``steps``.
 
     Returns
     -------
     Path
-        The file of the best model.
+        File of the best model.
 
     Raises
     ------
     MemnetError
-        If a setting is wrong, images do not serve, or the loss is no longer finite.
+        If a setting is wrong, images cannot be used, or the loss is no longer finite.
     """
     config = config_from(settings)
     trainer = Trainer(config, device)
     write_config(config)
     with closing(train_session(trainer)) as events:
         for event in events:
-            if told:
-                told(event)
+            if on_event:
+                on_event(event)
     return model_file(config)
 
 
@@ -124,26 +119,18 @@ def model_file(config: TrainingConfig) -> Path:
 
 
 def export(config: TrainingConfig, validated: Validated, command: str = "") -> Card:
-    """Write the validated model with a card that describes its training.
-
-    Its fixed pattern on flat areas is removed first.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-        The run.
-    validated : Validated
-        What to write.
-    command : str
-        How to repeat the run.
+    """Remove the fixed pattern of a validated model, and write it with its card.
 
     Raises
     ------
     ModelError
         If the file cannot be written.
     """
-    chosen = config.value_range
+    limits = config.value_range
     folders = config.data or config.pairs or ()
+    teachers = ", ".join(path.name for path in config.teacher)
+    if teachers:
+        teachers += f" ({config.teacher_share:g} of the target)"
     return save_model(
         model_file(config),
         remove_fixed_pattern(validated.model, config.kind, config.levels),
@@ -161,18 +148,12 @@ def export(config: TrainingConfig, validated: Validated, command: str = "") -> C
             hardware=describe_hardware(validated.model.fenet.weight.device),
             command=command,
             started_from=config.start or "",
-            teacher=_taught_by(config),
+            teacher=teachers,
             curve=validated.curve,
             value_range=(
-                chosen
-                if isinstance(chosen, str)
-                else ",".join(f"{value:g}" for value in chosen)
+                limits
+                if isinstance(limits, str)
+                else ",".join(f"{value:g}" for value in limits)
             ),
         ),
     )
-
-
-def _taught_by(config: TrainingConfig) -> str:
-    """Return the teachers of a model and their share of the target, or nothing."""
-    names = ", ".join(path.name for path in config.teacher)
-    return f"{names} ({config.teacher_share:g} of the target)" if names else ""

@@ -1,4 +1,4 @@
-"""Starting from a trained network, also a smaller one, a blind one, or one for gray."""
+"""Initialize a network with the weights of a smaller one."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ __all__ = ["expand_model"]
 
 @torch.no_grad()
 def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
-    """Return a network that computes what a smaller one does, and can learn more.
+    """Build a larger network that computes the same function.
 
-    Gate units start without the recursions that are new, and the output without the
-    predictions of new memory blocks; where short-term memories are left out, more
-    recursions do change the function. A level's plane that is new has no weight. A
-    network for color makes of gray pictures what the one for gray planes does.
+    New recursions get no weight in the gate units, new memory blocks none in the
+    output, and a new level map none in FENet. Without short-term memories, more
+    recursions do change the function. A color network computes the same for images
+    whose channels are equal.
 
     Parameters
     ----------
     model : MemNet
         The trained network; it is not changed.
     architecture : Architecture
-        The same, or with more memory blocks or recursions, with a level map or for
-        color where the trained one is not.
+        The same architecture, or one with more memory blocks or recursions, with a
+        level map, or for color.
 
     Raises
     ------
     TrainingError
-        If the architectures differ in anything else, or the network is the larger.
+        If the architectures differ in anything else, or the network is larger.
     """
     old = model.architecture
     same = replace(
@@ -76,10 +76,10 @@ def expand_model(model: MemNet, architecture: Architecture) -> MemNet:
 
 
 def _grow_input(model: MemNet, larger: MemNet) -> None:
-    """Copy FENet: colors share the weights of a gray plane, a new level has none.
+    """Copy FENet; colors share the weights of a gray plane, a new level map has none.
 
-    Differences of colors get random weights, which gray pictures do not see: without
-    any, a network that sees only the mean of the colors learns nothing else.
+    Differences of colors get random weights, which cancel for gray images. Without
+    them the network gets the mean of the colors only, and learns nothing else.
     """
     old, new = model.architecture, larger.architecture
     cells = old.unshuffle**2
@@ -109,7 +109,7 @@ def _grow_input(model: MemNet, larger: MemNet) -> None:
 
 
 def _repeat_output(source: nn.Conv2d, target: nn.Conv2d) -> None:
-    """Copy ReconNet, once for every color that stands for a gray plane."""
+    """Copy ReconNet, once for each color."""
     colors = target.out_channels // source.out_channels
     assert source.bias is not None
     assert target.bias is not None
@@ -126,7 +126,7 @@ def _grow_block(source: MemoryBlock, target: MemoryBlock) -> None:
 
 
 def _grow_gate(source: GateUnit, target: GateUnit) -> None:
-    """Copy a gate unit; the inputs that it lacks come last, and get no weight."""
+    """Copy a gate unit; new inputs come last and get no weight."""
     inputs = source.conv.in_channels
     target.conv.weight.zero_()
     target.conv.weight[:, :inputs] = source.conv.weight
@@ -143,13 +143,13 @@ def _copy(source: nn.Module, target: nn.Module) -> None:
 
 
 def _copy_list(source: nn.ModuleList, target: nn.ModuleList) -> None:
-    """Copy one by one, and the last to all that remain."""
+    """Copy modules one by one; additional targets get the last one."""
     for index, module in enumerate(target):
         _copy(source[min(index, len(source) - 1)], module)
 
 
 def _shape(architecture: Architecture) -> str:
-    """Return what a network is, such as ``M4 R4, 48 channels, unshuffle 2``."""
+    """Describe an architecture, such as ``M4 R4, 48 channels, unshuffle 2``."""
     kinds = [
         word
         for name, word in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,12 @@ from memnet_core.errors import MemnetError
 from memnet_core.progress import GeneratorWithResult, Progress
 from napari_memnet.layers.result_store import MEMORY_LIMIT, ResultStore, is_for_disk
 from napari_memnet.layers.results import RestoredRegion
-from napari_memnet.layers.source import LayerSource, jpeg_tables_of, layer_planes
+from napari_memnet.layers.source import (
+    LayerSource,
+    fingerprint,
+    jpeg_tables_of,
+    layer_planes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -113,11 +119,46 @@ class LayerFailed:
     error: MemnetError
 
 
+_plans: OrderedDict[tuple[object, ...], RestorePlan] = OrderedDict()
+"""Plans of this session, the latest last, by pixels, settings and installed models."""
+
+_MOST_PLANS = 32
+
+
+def plan_for(source: RestoreRequest, settings: RestoreOptions) -> RestorePlan:
+    """Return the plan for a layer: made once, until its pixels or the settings change.
+
+    Previews, slices, stacks and one-click commands of a layer share it.
+
+    Raises
+    ------
+    MemnetError
+        As `memnet_core.inference.plan.plan_restore`.
+    """
+    from memnet_core.inference.plan import plan_restore
+    from memnet_core.model.registry import installed
+
+    planes = source.with_tables()
+    axes = planes.rgb, planes.channel_axis, planes.frame_axis, source.path
+    models = tuple(entry.card.sha256 for entry in installed()[0])
+    pixels = fingerprint(planes.data), planes.shape, str(planes.dtype)
+    key = pixels, axes, settings, models
+    plan = _plans.pop(key, None)
+    if plan is None:
+        plan = plan_restore(planes, settings)
+        if source.remark:
+            remarks = (source.remark, *plan.remarks)
+            plan = plan.model_copy(update={"remarks": remarks})
+    _plans[key] = plan
+    if len(_plans) > _MOST_PLANS:
+        _plans.popitem(last=False)
+    return plan
+
+
 def restore_region(
     source: RestoreRequest,
     settings: RestoreOptions,
     *,
-    decision: RestorePlan | None = None,
     memory_limit: int = MEMORY_LIMIT,
 ) -> Generator[Prepared | RestoredRegion | Progress | Notice, None, RestoredRegion]:
     """Restore a region; closing the generator cancels and leaves nothing behind.
@@ -130,8 +171,6 @@ def restore_region(
         What to restore.
     settings : RestoreOptions
         How; range and level are those of the whole layer.
-    decision : RestorePlan, optional
-        What was decided for this layer and these settings before.
     memory_limit : int
         Bytes beyond which the result goes to disk.
 
@@ -148,16 +187,10 @@ def restore_region(
         finite.
     """
     from memnet_core.inference.engine import bind_engine
-    from memnet_core.inference.plan import plan_restore
     from memnet_core.inference.runner import restore
     from memnet_core.sources.regions import PixelRegion as CoreRegion
 
-    if decision is None:
-        decision = plan_restore(source.with_tables(), settings)
-        if source.remark:
-            remarks = (source.remark, *decision.remarks)
-            decision = decision.model_copy(update={"remarks": remarks})
-    prepared = bind_engine(decision, settings.device)
+    prepared = bind_engine(plan_for(source, settings), settings.device)
     yield prepared
     scale, planes = prepared.scale, source.planes
     numbers = planes.numbers(source.region)

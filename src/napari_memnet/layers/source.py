@@ -6,6 +6,7 @@ Nothing here needs Qt or changes a layer.
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ __all__ = [
     "LayerRegion",
     "LayerSource",
     "aligned_layer_attributes",
+    "fingerprint",
     "jpeg_tables_of",
     "layer_planes",
     "origin",
@@ -57,6 +59,9 @@ _KEPT = (
     "units",
 )
 
+
+_SAMPLED = 2**20
+"""Values of a large array that its fingerprint looks at."""
 
 _CHANNEL_LABELS = ("c", "channel", "channels")
 _TIME_LABELS = ("t", "time")
@@ -116,6 +121,22 @@ class LayerRegion:
 def _single(value: int, part: slice) -> slice:
     index = min(max(value, part.start), part.stop - 1)
     return slice(index, index + 1)
+
+
+def fingerprint(data: Any, region: LayerRegion | None = None) -> int | str:
+    """Return a value that changes with the pixels of a layer, also in place.
+
+    Parameters
+    ----------
+    data : array
+        Pixels. Only arrays in memory are read; others are known by their name.
+    region : LayerRegion, optional
+        Part to look at, all of it; by default a sample of everything.
+    """
+    if not isinstance(data, np.ndarray):
+        return str(getattr(data, "name", id(data)))
+    pixels = data[region.slices] if region else data.flat[:: data.size // _SAMPLED + 1]
+    return zlib.crc32(np.ascontiguousarray(pixels).tobytes())
 
 
 class LayerSource:

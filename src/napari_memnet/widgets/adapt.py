@@ -167,7 +167,7 @@ class AdaptWidget(DockWidget):
 
     def _show(self, adapted: AdaptResult | None) -> None:
         """Show the figure of the result in place of an earlier one."""
-        from memnet_core.adaptation.result import drawn
+        from memnet_core.adaptation.result import result_figure
 
         column: QVBoxLayout = self.area.widget().layout()
         if self.picture is not None:
@@ -176,7 +176,7 @@ class AdaptWidget(DockWidget):
             self.picture = None
         if adapted is not None:
             with style.context("dark_background"):
-                figure = drawn(adapted, (4, 4), (2, 2))
+                figure = result_figure(adapted, (4, 4), (2, 2))
             self.picture = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
             self.picture.setMinimumHeight(320)
             column.insertWidget(2, self.picture)
@@ -231,7 +231,7 @@ def adapt_layer(
     Yields
     ------
     Event
-        As `memnet_core.adaptation.runner.run_adaptation`.
+        As `memnet_core.adaptation.api.run_adaptation`.
 
     Returns
     -------
@@ -243,8 +243,8 @@ def adapt_layer(
     MemnetError
         If the layer, the model or the name does not serve.
     """
+    from memnet_core.adaptation.api import run_adaptation
     from memnet_core.adaptation.clips import series_along
-    from memnet_core.adaptation.runner import run_adaptation
 
     series = series_along(source.planes.region.shape[:-2], axis)
     return (yield from run_adaptation(source.planes, series, settings, request))

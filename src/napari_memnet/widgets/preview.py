@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from napari_memnet.layers.results import (
     result_layer,
     unlink,
 )
-from napari_memnet.layers.source import place_of
+from napari_memnet.layers.source import fingerprint, layer_planes, place_of
 from napari_memnet.layers.view import current_index, visible_region
 
 if TYPE_CHECKING:
@@ -28,15 +29,16 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from memnet_core.inference.plan import RestorePlan
     from memnet_core.inference.settings import RestoreOptions
     from napari_memnet.layers.results import RestoredRegion
+    from napari_memnet.layers.source import LayerRegion
 
 __all__ = ["Preview"]
 
 _NAME = "MemNet preview"
 _WATCHED = (
     "data",
+    "set_data",
     "scale",
     "translate",
     "rotate",
@@ -63,6 +65,21 @@ _DELAY_MS = 250
 Request = tuple["Image", "RestoreOptions"]
 
 
+@dataclass(frozen=True, eq=True)
+class _Wish:
+    """What a preview shows, and everything that it depends on."""
+
+    layer: Image
+    region: LayerRegion
+    settings: RestoreOptions
+    pixels: int | str
+    attributes: tuple[str, ...]
+
+
+def _named(layer: Image, region: LayerRegion) -> str:
+    return ", ".join(filter(None, (repr(layer.name), place_of(layer, region))))
+
+
 class Preview(QObject):  # type: ignore[misc]
     """Restores the visible region whenever the view, the slice or the form changes.
 
@@ -83,6 +100,8 @@ class Preview(QObject):  # type: ignore[misc]
         Why there is none: no model is trained for the level, though one comes close.
     closed : Signal
         The preview layer was removed by hand.
+    computations : int
+        Previews that were computed.
     """
 
     told = Signal(str)
@@ -98,7 +117,10 @@ class Preview(QObject):  # type: ignore[misc]
         self._layer: Layer | None = None
         self._work: Work | None = None
         self._source: Image | None = None
-        self._decided: tuple[Any, int, RestoreOptions, RestorePlan] | None = None
+        self._wanted: _Wish | None = None
+        self._shown: tuple[_Wish, str] | None = None
+        self._failure: tuple[_Wish, str] | None = None
+        self.computations = 0
         self._watched: list[tuple[Any, Callable[..., None]]] = []
         self._settings: RestoreOptions | None = None
         self._instead: Layer | None = None
@@ -136,10 +158,8 @@ class Preview(QObject):  # type: ignore[misc]
         self._hide()
 
     def refresh(self, event: Any = None) -> None:
-        """Recompute once nothing has changed for a quarter of a second."""
+        """Look for a change once nothing has happened for a quarter of a second."""
         if self._enabled:
-            if self._work is not None:
-                self._work.cancel()
             self._timer.start()
 
     def show_before(self, before: bool) -> None:
@@ -154,79 +174,97 @@ class Preview(QObject):  # type: ignore[misc]
         self.enable(False)
         self._remove_layer()
         self._watch(None)
+        self._wanted = self._shown = self._failure = None
         for event in self._events:
             event.disconnect(self.refresh)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _start(self) -> None:
-        if self._work is not None or not self._enabled:
+        """Compute what is wished for, unless it is there or on its way."""
+        if not self._enabled:
             return
+        wish = self._wish()
+        if self._work is not None:
+            if wish is None or wish != self._wanted:
+                self._work.cancel()  # and `_on_ended` starts again
+            return
+        if wish is None:
+            return
+        if self._failure and self._failure[0] == wish:
+            self._fail(self._failure[1])
+            return
+        if self._shown and self._shown[0] == wish and self._layer is not None:
+            self._layer.visible = not self._before
+            self.told.emit(self._shown[1])
+            return
+        self._compute(wish)
+
+    def _wish(self) -> _Wish | None:
+        """Return what is to be previewed now; say why if that is nothing."""
         try:
             request = self._request()
             self._watch(request[0] if request else None)
             if request is None:
                 self._hide()
-                return
+                return None
             layer, settings = request
             self._settings = settings
             if self._viewer.dims.ndisplay != 2:
                 raise UsageError("The preview needs a 2D view.")
             index = current_index(self._viewer, layer)
             region = visible_region(self._viewer, layer, index)
-            source = RestoreRequest.of(layer, region)
+            pixels = fingerprint(layer_planes(layer).data, region)
         except MemnetError as error:
             self._fail(str(error))
-            return
-        place = ", ".join(filter(None, (repr(layer.name), place_of(layer, region))))
+            return None
         self._instead = restored_already(layer, region, settings)
         if self._instead is not None:
             self._hide()
+            place = _named(layer, region)
             self.told.emit(f"{place} is restored in {self._instead.name!r}.")
-            return
+            return None
+        attributes = tuple(str(getattr(layer, name)) for name in _PLACED[:-1])
+        return _Wish(layer, region, settings, pixels, attributes)
+
+    def _compute(self, wish: _Wish) -> None:
+        place = _named(wish.layer, wish.region)
         self.told.emit(f"Computing the preview of {place}…")
         started = time.perf_counter()
+        try:
+            source = RestoreRequest.of(wish.layer, wish.region)
+        except MemnetError as error:
+            self._fail(str(error))
+            return
         work = Work(
-            restore_region(source, settings, decision=self._known(source, settings)),
+            restore_region(source, wish.settings),
             "MemNet preview",
             quiet=True,
             parent=self,
         )
-        self._work = work
+        self._work, self._wanted = work, wish
+        self.computations += 1
 
         def remember(event: Any) -> None:
             from memnet_core.inference.plan import Prepared
 
             if isinstance(event, Prepared):
-                planes = source.planes
-                self._decided = planes.data, planes.channels, settings, event.decision
                 self._prepared = event
 
         def finish(restored: RestoredRegion) -> None:
             if self._enabled and not work.is_cancelling:
-                self._show(layer, restored)
-                height, width = region.shape[-2:]
+                self._show(wish.layer, restored)
+                height, width = wish.region.shape[-2:]
                 seconds = time.perf_counter() - started
                 pace = f"{width}×{height} px in {seconds:.1f} s"
                 task = self._prepared.task
-                self.told.emit(
-                    f"Preview of {place}, {task.result}: {self._prepared}, {pace}"
-                )
+                told = f"Preview of {place}, {task.result}: {self._prepared}, {pace}"
+                self._shown = wish, told
+                self.told.emit(told)
 
         work.yielded.connect(remember)
         work.succeeded.connect(finish)
         work.failed.connect(partial(self._on_failed, work))
         work.ended.connect(self._on_ended)
-
-    def _known(
-        self, source: RestoreRequest, settings: RestoreOptions
-    ) -> RestorePlan | None:
-        """Return what was decided for these planes and settings before."""
-        if self._decided is None:
-            return None
-        data, *asked, decision = self._decided
-        planes = source.planes
-        is_same = data is planes.data and asked == [planes.channels, settings]
-        return decision if is_same else None
 
     def _watch(self, layer: Image | None) -> None:
         """Follow what changes in a layer, and in no other."""
@@ -263,6 +301,8 @@ class Preview(QObject):  # type: ignore[misc]
     def _on_failed(self, work: Work, sentence: str) -> None:
         if work.is_cancelling:
             return
+        if self._wanted is not None:
+            self._failure = self._wanted, sentence
         self._fail(sentence)
         if work.is_question:
             self.refused.emit(sentence)
@@ -339,4 +379,5 @@ class Preview(QObject):  # type: ignore[misc]
     def _on_source_removed(self) -> None:
         """Remove a preview of nothing, which would keep the sliders' ranges."""
         if self._source not in self._viewer.layers:
+            self._wanted = self._shown = self._failure = self._source = None
             self._remove_layer()

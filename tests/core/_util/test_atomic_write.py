@@ -214,6 +214,37 @@ def test_link_is_removed_and_what_it_leads_to_stays(tmp_path: Path) -> None:
     assert names(outside) == ["data"]
 
 
+@pytest.mark.parametrize("locked", [True, False])
+def test_planted_link_to_a_folder_moves_nothing_out_of_it(
+    tmp_path: Path, locked: bool
+) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "out"
+    outside.mkdir()
+    (outside / "thesis.txt").write_text("mine")
+    folder.mkdir()
+    link = folder / f"{temp_locks.PREFIX}{'0' * 32}.old"
+    link.symlink_to(outside)
+    if locked:
+        link.with_suffix(temp_locks.LOCK_SUFFIX).write_text(temp_locks._kernel())
+    else:
+        os.utime(link, (1, 1), follow_symlinks=False)
+    remove_abandoned(folder)
+    assert names(outside) == ["thesis.txt"]
+    assert names(folder) == []
+
+
+def test_folder_of_several_entries_is_none_of_ours_and_stays(tmp_path: Path) -> None:
+    planted = tmp_path / f"{temp_locks.PREFIX}{'0' * 32}.old"
+    planted.mkdir()
+    for name in ("a", "b"):
+        (planted / name).touch()
+        aged(planted / name, 2 * DAY)
+    aged(planted, 2 * DAY)
+    assert remove_abandoned(tmp_path) == 0
+    assert names(tmp_path) == [planted.name]
+    assert names(planted) == ["a", "b"]
+
+
 def test_another_machine_removes_what_is_left_once_its_lock_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,16 +13,10 @@ from memnet_core.adaptation.holdout import (
     LossDrop,
     Losses,
     Motion,
-    losses_of,
-    motion,
+    detect_motion,
+    held_out_losses,
+    pair_clip,
     sure_loss,
-    trial_of,
-)
-from memnet_core.adaptation.result import (
-    AdaptResult,
-    ExampleImages,
-    LossPoint,
-    is_better,
 )
 
 if TYPE_CHECKING:
@@ -69,34 +63,34 @@ def generator() -> torch.Generator:
 
 def test_the_loss_between_frames_is_the_error_and_the_noise() -> None:
     clean = scene(3)
-    trial = trial_of(Clip(noisy(clean), SIGMA), generator())
+    trial = pair_clip(Clip(noisy(clean), SIGMA), generator())
     error = float((blurred(trial.clip.frames) - clean).square().mean()) / SIGMA**2
-    found = losses_of(network(blurred), [trial], CPU)
+    found = held_out_losses(network(blurred), [trial], CPU)
     assert found.mean == pytest.approx(1 + error, rel=0.02)
     assert found.cells.size == 3 * 8 * 8
 
 
 def test_the_noise_of_the_same_frame_is_no_target() -> None:
-    trial = trial_of(Clip(noisy(scene(2)), SIGMA), generator())
-    assert losses_of(network(lambda x: x), [trial], CPU).mean == pytest.approx(
+    trial = pair_clip(Clip(noisy(scene(2)), SIGMA), generator())
+    assert held_out_losses(network(lambda x: x), [trial], CPU).mean == pytest.approx(
         2, rel=0.03
     )
 
 
 def test_a_single_frame_is_tried_by_its_own_pixels() -> None:
     flat = noisy(torch.zeros(1, 1, 129, 131))
-    trial = trial_of(Clip(flat, SIGMA), generator())
-    assert losses_of(network(torch.zeros_like), [trial], CPU).mean == pytest.approx(
-        1, rel=0.25
-    )
-    assert losses_of(network(lambda x: x), [trial], CPU).mean == pytest.approx(
+    trial = pair_clip(Clip(flat, SIGMA), generator())
+    assert held_out_losses(
+        network(torch.zeros_like), [trial], CPU
+    ).mean == pytest.approx(1, rel=0.25)
+    assert held_out_losses(network(lambda x: x), [trial], CPU).mean == pytest.approx(
         2, rel=0.25
     )
 
 
 def test_stein_estimates_the_error_without_the_truth() -> None:
     clean = scene(1)
-    trial = trial_of(Clip(noisy(clean), SIGMA), generator())
+    trial = pair_clip(Clip(noisy(clean), SIGMA), generator())
     for function in (blurred, lambda x: x, lambda x: 0.5 * x):
         truth = float((function(trial.clip.frames) - clean).square().mean())
         found = sure_loss(network(function), [trial], CPU, seed=0).mean
@@ -105,18 +99,20 @@ def test_stein_estimates_the_error_without_the_truth() -> None:
 
 def test_motion_is_seen_and_what_stays_is_not_taken_for_it() -> None:
     still, moving = (
-        [trial_of(Clip(noisy(scene(3, by)), SIGMA), generator())] for by in (0, 0.05)
+        [pair_clip(Clip(noisy(scene(3, by)), SIGMA), generator())] for by in (0, 0.05)
     )
-    assert not motion(network(blurred), still, CPU).is_sure
-    found = motion(network(blurred), moving, CPU)
-    assert found.is_sure
+    assert not detect_motion(network(blurred), still, CPU).is_significant
+    found = detect_motion(network(blurred), moving, CPU)
+    assert found.is_significant
     expected = (scene(3, 0.05)[2] - scene(3, 0.05)[0]).square().mean()
     assert found.amount == pytest.approx(0.75 * float(expected) / SIGMA**2, rel=0.15)
 
 
-def test_two_frames_do_not_tell_motion() -> None:
-    pair = trial_of(Clip(noisy(scene(2, 1)), SIGMA), generator())
-    assert motion(network(blurred), [pair], CPU) == Motion(0.0, is_sure=False)
+def test_two_frames_do_not_tell_detect_motion() -> None:
+    pair = pair_clip(Clip(noisy(scene(2, 1)), SIGMA), generator())
+    assert detect_motion(network(blurred), [pair], CPU) == Motion(
+        0.0, is_significant=False
+    )
 
 
 def test_a_fall_counts_only_beyond_chance() -> None:
@@ -124,51 +120,7 @@ def test_a_fall_counts_only_beyond_chance() -> None:
     before = Losses(rng.normal(1, 0.1, 400))
     less = Losses(before.cells - rng.normal(0.01, 0.05, 400))
     chance = Losses(before.cells - rng.normal(0.001, 0.05, 400))
-    assert LossDrop.between(before, less).is_sure
-    assert not LossDrop.between(before, chance).is_sure
-    assert not LossDrop.between(before, before).is_sure
-    assert not LossDrop.between(less, before).is_sure
-
-
-def test_what_moves_needs_more_than_the_held_out_loss() -> None:
-    fall, rise = LossDrop(2, 1, 0.1), LossDrop(1, 2, 0.1)
-    still, moves = Motion(0, is_sure=False), Motion(1, is_sure=True)
-    assert is_better(fall, None, still)
-    assert not is_better(rise, None, still)
-    assert not is_better(fall, None, moves)
-    assert is_better(fall, None, moves, despite_motion=True)
-    assert not is_better(rise, None, moves, despite_motion=True)
-    assert is_better(fall, fall, moves)
-    assert not is_better(fall, rise, moves)
-    assert not is_better(rise, fall, moves)
-
-
-def adapted(fall: LossDrop, stein: LossDrop | None, *, moves: bool) -> AdaptResult:
-    nothing = np.zeros((1, 1), np.float32)
-    return AdaptResult(
-        fall=fall,
-        stein=stein,
-        motion=Motion(0.5, is_sure=moves),
-        base="old",
-        curve=(LossPoint(0, 1, 1),),
-        exhibit=ExampleImages(nothing, nothing, nothing),
-        path=None,
-    )
-
-
-@pytest.mark.parametrize(
-    ("stein", "moves", "words"),
-    [
-        (LossDrop(1, 2, 0.1), True, "gets worse by motion, so old stays"),
-        (LossDrop(1, 2, 0.1), False, "gets worse by what it learned, so old stays"),
-        (LossDrop(1, 1, 0.1), True, "A frame's own error does not fall"),
-        (None, True, "share the noise of frames that move"),
-    ],
-)
-def test_why_the_old_model_stays_is_told(
-    stein: LossDrop | None, moves: bool, words: str
-) -> None:
-    told = adapted(LossDrop(2, 1, 0.1), stein, moves=moves)
-    assert words in told.verdict
-    assert ("The frames move" in " ".join(told.sentences)) == moves
-    assert ("as Stein estimates it" in " ".join(told.sentences)) == bool(stein)
+    assert LossDrop.between(before, less).is_significant
+    assert not LossDrop.between(before, chance).is_significant
+    assert not LossDrop.between(before, before).is_significant
+    assert not LossDrop.between(less, before).is_significant

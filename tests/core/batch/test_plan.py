@@ -57,23 +57,17 @@ def test_stem_and_tree_are_kept_and_the_format_decides_the_suffix(
         (["a.png", "a.jpeg", "a.jpg"], ["a.png", "a.jpeg.png", "a.jpg.png"]),
         (["A.png", "a.jpg"], ["A.png", "a.jpg.png"]),
         (["x/a.jpg", "y/a.png"], ["x/a.png", "y/a.png"]),
+        (["a.jpg.jpg", "a.jpg", "a.png"], ["a.jpg.jpg.png", "a.jpg.png", "a.png"]),
+        (["a.png", "A.png", "a-2.png"], ["a-3.png", "A.png", "a-2.png"]),
+        (["img_1.JPG", "IMG_1.jpg"], ["img_1.JPG-2.png", "IMG_1.jpg.png"]),
+        (["a.jpg.png", "a.png", "a.jpg"], ["a.jpg.png", "a.png", "a.jpg-2.png"]),
+        (["a.jpg", "a.JPG", "b.jpg"], ["a.jpg-2.png", "a.JPG.png", "b.png"]),
     ],
 )
 def test_sources_of_one_stem_get_names_of_their_own(
     tmp_path: Path, out: Path, names: list[str], outputs: list[str]
 ) -> None:
     assert planned(sources(tmp_path, *names), out) == outputs
-
-
-@pytest.mark.parametrize(
-    "names",
-    [["a.png", "A.png"], ["a.png", "a.jpg", "a.jpg.png"]],
-)
-def test_sources_that_cannot_be_told_apart_are_refused(
-    tmp_path: Path, out: Path, names: list[str]
-) -> None:
-    with pytest.raises(UsageError, match=r"would both become .*; restore them into"):
-        planned(sources(tmp_path, *names), out)
 
 
 def test_files_of_one_name_from_two_folders_are_refused_by_name(

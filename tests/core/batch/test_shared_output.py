@@ -14,7 +14,14 @@ import pytest
 import tifffile
 import zarr
 
-from memnet_core.batch import BatchRun, FileProgress, Job, Share
+from memnet_core.batch import (
+    BatchRun,
+    FileProgress,
+    Job,
+    Share,
+    find_inputs,
+    plan_jobs,
+)
 from memnet_core.batch.events import failure
 from memnet_core.batch.executor import StepExecutor, first_step
 from memnet_core.batch.shared_output import SharedResult, join_or_create, work_folder
@@ -299,6 +306,82 @@ def test_a_run_that_another_one_overtakes_leaves_the_result_of_that(
     assert [outcome.status for outcome in slow.outcomes] == ["done"]
     assert contents(target) == faster
     assert os.listdir(tmp_path / "out") == ["a.ome.zarr"]
+
+
+def test_run_that_begins_as_another_one_ends_finds_the_result_made(
+    stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out" / "a.ome.zarr"
+
+    def too_late(job: Job, settings: RestoreOptions) -> SharedResult:
+        monkeypatch.undo()
+        only_outcome(run_of(stack, target))
+        return SharedResult(work_folder(target))
+
+    monkeypatch.setattr("memnet_core.batch.executor.join_or_create", too_late)
+    outcome = only_outcome(run_of(stack, target))
+    assert (outcome.status, outcome.remark) == ("done", "completed by another run")
+    assert os.listdir(tmp_path / "out") == ["a.ome.zarr"]
+
+
+@pytest.mark.parametrize("done", [0, 3, -1])
+def test_run_goes_on_while_another_one_has_placed_but_not_cleared_away(
+    done: int, stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out" / "a.ome.zarr"
+    (job,) = (slow := run_of(stack, target)).jobs
+    with closing(StepExecutor(slow.settings)) as executor:
+        begun = result_of(executor.execute(first_step(job)))
+        steps = [step for stage in begun.stages for step in stage]
+        for step in steps[:done]:
+            result_of(executor.execute(step))
+        killed_after_placing(stack, target, monkeypatch)
+        answers = [result_of(executor.execute(step)) for step in steps[done:]]
+    assert answers[-1].outcome is not None
+    assert answers[-1].outcome.status == "done"
+    assert os.listdir(tmp_path / "out") == ["a.ome.zarr"]
+
+
+def test_what_a_killed_run_left_is_cleared_by_one_that_skips(
+    stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out" / "a.ome.zarr"
+    killed_after_placing(stack, target, monkeypatch)
+    assert work_folder(target).exists()
+    found = find_inputs([str(stack)], tmp_path / "out", recursive=False).sources
+    (job,) = plan_jobs(found, tmp_path / "out", "ome-zarr", overwrite=False)
+    assert job.skip
+    assert os.listdir(tmp_path / "out") == ["a.ome.zarr"]
+
+
+def killed_after_placing(
+    stack: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Make a result, but end when it is placed and its work folder is still there."""
+    place = SharedResult._place
+
+    def placed(self: SharedResult, output: Path, *, overwrite: bool) -> None:
+        place(self, output, overwrite=overwrite)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SharedResult, "_place", placed)
+        with pytest.raises(KeyboardInterrupt):
+            list(run_of(stack, target).events())
+    assert target.exists()
+
+
+def test_planted_link_in_place_of_the_work_folder_is_refused(
+    stack: Path, tmp_path: Path
+) -> None:
+    target, outside = tmp_path / "a.ome.zarr", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "plan.json").write_text("{}")
+    work_folder(target).symlink_to(outside)
+    run = run_of(stack, target)
+    list(run.events())
+    assert "is a link" in run.outcomes[0].message
+    assert contents(outside) == {"plan.json": b"{}"}
 
 
 def test_overwriting_replaces_the_whole_image(stack: Path, tmp_path: Path) -> None:

@@ -487,3 +487,32 @@ def test_work_folder_of_a_result_that_is_placed_is_in_nobodys_way(
     again = run(tmp_path, "ome-zarr", update=True, tta=True)
     assert told(again).startswith("done redone: it was made with other settings (tta)")
     assert os.listdir(tmp_path / "out") == ["a.ome.zarr"]
+
+
+@pytest.mark.parametrize("error", [None, IndexError, RecursionError])
+def test_result_that_cannot_be_read_for_any_reason_is_redone(
+    error: type[Exception] | None,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "out" / "a.png"
+    output.parent.mkdir()
+    header = bytes.fromhex("0000000d4948445200000008000000080800000000e164e157")
+    end = bytes.fromhex("0000000049454e44ae426082")
+    output.write_bytes(b"\x89PNG\r\n\x1a\n" + header + end)
+    if error:
+        monkeypatch.setattr(
+            "memnet_core.batch.staleness.provenance_of", _raising(error("bug"))
+        )
+    done = run(tmp_path)
+    assert told(done).startswith("done redone: it is not whole")
+    with PillowImage.open(output) as image:
+        assert image.size == (18, 14)
+
+
+def _raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail

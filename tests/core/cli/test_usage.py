@@ -45,6 +45,7 @@ def assert_refused(result: Result, told: str) -> None:
         ("--task deblock --q 10 --range 9,5", "two rising values LO,HI"),
         ("--task deblock --q 10 --range 0,inf", "two rising values LO,HI"),
         ("--task deblock --q 10 --range nan,1", "two rising values LO,HI"),
+        ("--task deblock --q 10 --range 5e-324,1e-323", "two rising values LO,HI"),
         ("--task deblock --q 10 --range 0", "two rising values LO,HI"),
         ("--task deblock --q 10 --channels all", "'all' is not one of 'luminance',"),
         ("--task deblock --q 10 --exit-block 0", "0 is not in the range x>=1"),

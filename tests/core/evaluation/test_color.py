@@ -15,16 +15,16 @@ from PIL import Image
 
 import memnet_core
 from memnet_core.errors import EvaluationError, LevelError, UsageError
-from memnet_core.evaluation.color import (
+from memnet_core.evaluation.protocol import color_scores
+from memnet_core.evaluation.published import published
+from memnet_core.evaluation.report import as_csv, as_json, as_text
+from memnet_core.evaluation.run import (
     color_sample,
+    default_levels,
     evaluate_colors,
     has_colors,
     restored_colors,
 )
-from memnet_core.evaluation.protocol import color_scores
-from memnet_core.evaluation.published import published
-from memnet_core.evaluation.report import as_csv, as_json, as_text
-from memnet_core.evaluation.run import default_levels
 from memnet_core.image_ops.metrics import psnr, ssim
 from memnet_core.image_ops.resize import imresize
 from memnet_core.inference.settings import RestoreOptions
@@ -151,7 +151,7 @@ def test_full_disk_is_named(
         raise OSError(28, "No space left on device")
 
     entry = model("deblock", 10)
-    monkeypatch.setattr("memnet_core.evaluation.color.Path.write_bytes", full)
+    monkeypatch.setattr("memnet_core.evaluation.run.Path.write_bytes", full)
     with pytest.raises(EvaluationError, match=r"40×44 px .* No space left .* TMPDIR"):
         list(evaluate_colors(entry, folder, device="cpu"))
 

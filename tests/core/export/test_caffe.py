@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from memnet_core.errors import UsageError
-from memnet_core.export.caffe.protobuf import Message, WireError
-from memnet_core.export.caffe.reader import memnet_from_caffe
+from memnet_core.export.caffe import memnet_from_caffe
 from memnet_core.export.import_weights import import_file
+from memnet_core.export.protobuf import Message, WireError
 from memnet_core.model.checkpoint import load_model
 from memnet_core.tasks import Levels
 

@@ -80,7 +80,7 @@ def test_level_becomes_a_plane(install: Install, random_planes: Planes) -> None:
         for descriptor in descriptors:
             torch.testing.assert_close(descriptor(image), expected, atol=1e-6, rtol=0)
     assert descriptors[0].tags[-1] == "denoise σ 5-50"
-    with pytest.raises(UsageError, match="has to be told the level"):
+    with pytest.raises(UsageError, match="needs the level"):
         ours.described(path)
     with pytest.raises(UsageError, match="register MemNetArch"):
         loader().load_from_file(path)

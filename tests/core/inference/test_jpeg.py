@@ -149,3 +149,17 @@ def test_network_is_told_both_qualities(
         results.append(run(picture(32, 32)[None], changed))
     assert np.array_equal(results[0], results[1])
     assert not np.array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("quality", [2, 4, 99, 100])
+def test_nearest_level_serves_qualities_just_beyond_a_model(
+    install: Callable[..., Path], tmp_path: Path, quality: int
+) -> None:
+    install("all", 5, 98)
+    path = tmp_path / "colors.jpg"
+    path.write_bytes(jpeg_file(picture(40, 48), quality))
+    with open_image(path) as file:
+        decision = plan_restore(file, RestoreOptions(task="deblock"))
+    nearest = 5 if quality < 5 else 98
+    assert decision.level == quality
+    assert f"beyond q {nearest}, the nearest of the model" in decision.remarks

@@ -173,7 +173,7 @@ def test_camera_jpeg_of_high_quality_needs_nothing(install: Install) -> None:
 def test_quality_worse_than_a_model_serves_is_a_failure(install: Install) -> None:
     from memnet_core.jpeg.coding import luminance_table
 
-    install("blocks", 5, 75)
+    install("blocks", 20, 75)
     table = tuple(int(step) for step in luminance_table(2))
     image = source(np.zeros((9, 9), np.uint8), jpeg_tables=(table,))
     with pytest.raises(LevelError, match="covers q 2"):

@@ -294,6 +294,7 @@ def test_memory_is_that_of_a_window_whatever_the_height(prepared_with: Prepare) 
         channels = 1
         jpeg_tables = ()
         jpeg_coding = None
+        missing_planes: frozenset[int] = frozenset()
         dtype = np.dtype("uint16")
 
         def __init__(self, height: int) -> None:
@@ -301,6 +302,9 @@ def test_memory_is_that_of_a_window_whatever_the_height(prepared_with: Prepare) 
 
         def channel(self, plane: int) -> int:
             return 0
+
+        def neighbors(self, plane: int) -> list[int]:
+            return []
 
         def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
             sides = (rows.stop - rows.start, columns.stop - columns.start, 1)

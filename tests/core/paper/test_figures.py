@@ -14,18 +14,18 @@ from memnet_core.errors import UsageError
 from memnet_core.evaluation.run import restored_plane
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.network import MemNet
-from memnet_core.paper.fig4_predictions import compare
-from memnet_core.paper.fig6_exits import (
+from memnet_core.paper.figures import draw_predictions
+from memnet_core.paper.gate_norms import KINDS, gate_norms, observations
+from memnet_core.paper.predictions import (
     BANDS,
     Prediction,
+    compare,
     convolution_weights,
     decibels,
     exits,
     published_psnr,
     spectrum_of,
 )
-from memnet_core.paper.figures import draw_predictions
-from memnet_core.paper.gate_norms import KINDS, gate_norms, observations
 from memnet_core.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def test_ablated_networks_have_the_memories_that_are_left(
 def test_observations_hold_where_the_norms_are_as_the_paper_says() -> None:
     gates = gate_norms(network_with_norms(FADING))
     tasks, *found = observations({"one": gates}, {"one": "sr"})
-    assert tasks.verdict == "cannot be told"
+    assert tasks.verdict == "undecided"
     assert [each.verdict for each in found] == ["holds"] * 3
     assert "Means 0.75, 0.50, 0.38" in found[0].figures
 

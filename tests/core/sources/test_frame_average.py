@@ -16,7 +16,7 @@ from memnet_core.inference.plan import RestorePlan, plan_restore
 from memnet_core.inference.runner import restore as run
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import Image, in_memory
-from memnet_core.sources.frame_average import TemporalAverage, averaged, neighbors
+from memnet_core.sources.frame_average import TemporalAverage, averaged
 from memnet_core.sources.prefetch import prefetched
 from memnet_core.sources.protocols import ArraySink, ArraySource
 from memnet_core.sources.regions import PixelRegion
@@ -135,13 +135,13 @@ def test_neighbors_are_those_in_time_else_in_depth(
     axes: str, shape: tuple[int, ...], plane: int, expected: list[int]
 ) -> None:
     source = opened(shape, axes)
-    assert neighbors(source, plane) == expected
+    assert source.neighbors(plane) == expected
     with prefetched(source) as ahead:
-        assert neighbors(ahead, plane) == expected
+        assert ahead.neighbors(plane) == expected
 
 
 def test_sources_that_know_no_neighbors_have_none() -> None:
-    assert neighbors(ArraySource(np.zeros((3, 4, 4, 1))), 1) == []
+    assert ArraySource(np.zeros((3, 4, 4, 1))).neighbors(1) == []
 
 
 def test_each_plane_is_read_once() -> None:

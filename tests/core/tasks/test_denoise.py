@@ -12,7 +12,6 @@ from memnet_core.tasks import TASKS, Levels
 from memnet_core.tasks.denoise import gaussian_noise
 
 if TYPE_CHECKING:
-
     from numpy.typing import NDArray
 
 DENOISE = TASKS["denoise"]

@@ -165,6 +165,60 @@ def test_the_next_preview_decides_nothing_anew_unless_something_else_is_asked_fo
     assert len(decided) == 3
 
 
+def test_only_a_change_of_what_is_shown_or_asked_computes(
+    noise: Any, widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+) -> None:
+    preview = widget.preview
+    layer = viewer.add_image(noise(3, 40, 48), name="cells")
+    shown = live()
+    assert preview.computations == 1
+    viewer.layers.selection = {layer, shown}
+    live()
+    viewer.layers.selection = {layer}
+    live()
+    widget.extent.value = "whole layer"
+    live()
+    widget.live.value = False
+    widget.live.value = True
+    assert live().visible
+    assert preview.computations == 1
+    viewer.dims.set_current_step(0, 2)
+    assert live().translate[0] == 2
+    assert preview.computations == 2
+
+
+def test_pixels_that_change_in_place_are_noticed(
+    noise: Any, widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
+) -> None:
+    layer = viewer.add_image(noise(40, 48), name="cells")
+    before = np.array(live().data)
+    layer.data[:] = 255 - layer.data
+    layer.refresh()
+    assert widget.preview.computations == 1
+    assert not np.array_equal(live().data, before)
+    assert widget.preview.computations == 2
+
+
+def test_restoring_takes_over_what_the_preview_measured(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    wait: Any,
+    live: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer.add_image(noise(3, 40, 48), name="cells")
+    live()
+
+    def measured_again(*asked: Any) -> Any:
+        raise AssertionError(asked)
+
+    monkeypatch.setattr(plan, "plan_restore", measured_again)
+    widget.apply()
+    wait(lambda: widget.run.work is None)
+    assert [layer.name for layer in viewer.layers if "denoised" in layer.name]
+
+
 def test_before_and_after_can_be_switched(
     noise: Any, widget: RestoreWidget, viewer: Any, live: Callable[[], Any]
 ) -> None:

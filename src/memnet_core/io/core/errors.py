@@ -59,7 +59,8 @@ def wrap_read_errors(path: Path) -> Iterator[None]:
         if not _is_from_library(error):
             raise
         reason = f"{path} cannot be read: {_sentence(error)}."
-        if isinstance(error, _STUMBLES):
+        is_codec = _package(type(error).__module__) == "imagecodecs"
+        if is_codec or isinstance(error, _STUMBLES):  # codecs tell names of constants
             reason = _damaged(path)
         raise ImageError(reason, path=path) from error
 

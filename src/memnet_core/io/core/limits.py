@@ -1,10 +1,15 @@
-"""How many pixels a file may claim; checked before memory is taken for them."""
+"""One budget for what comes in; checked before memory is taken for it.
+
+Every reader draws on it: pixels, planes, bytes of a decoded stream, and elements and
+depth of XML.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 from memnet_core.errors import SettingRef, UsageError
 
@@ -15,9 +20,12 @@ if TYPE_CHECKING:
 __all__ = [
     "VARIABLE",
     "check_compression_ratio",
+    "check_frames",
     "check_pixels",
+    "check_planes",
     "check_regular_file",
     "most_pixels",
+    "parsed_xml",
 ]
 
 VARIABLE = "MEMNET_MAX_PIXELS"
@@ -26,6 +34,20 @@ _BOUND = SettingRef("max_pixels", python=VARIABLE)
 
 # RGB of so many pixels takes half a GiB; cameras have up to 150 million.
 _MOST_PIXELS = 180_000_000
+
+_RGB = 3
+_COMPOSED = 12
+"""Bytes a pixel of three pictures of RGBA: the canvas, the one before, a copy."""
+
+MOST_PLANES = 2**20
+"""Planes that an image may claim on its word; a list of them takes some 16 MB."""
+
+# OME-XML nests 15 deep. A plate of 384 wells has 200,000 elements; half a million takes
+# 0.7 GB, with the copies that tifffile and an edit make.
+_MOST_XML_DEPTH = 100
+_MOST_XML_ELEMENTS = 500_000
+_XML_STEP = 2**20
+"""Characters that are parsed before the bounds are looked at again."""
 
 
 def most_pixels() -> int:
@@ -61,6 +83,32 @@ def check_pixels(pixels: int, what: str) -> None:
         raise TooManyPixels(f"{what} claims {_too_many(pixels)}")
 
 
+def check_frames(count: int, height: int, width: int, *, samples: int) -> None:
+    """Check an animation, whose frames are decoded as a whole.
+
+    Parameters
+    ----------
+    count, height, width : int
+        Frames, and their sides.
+    samples : int
+        Samples of a pixel, of 8 bits each.
+
+    Raises
+    ------
+    ValueError
+        If they take more memory than the RGB of `most_pixels`, with the pictures that
+        a decoder composes them from.
+    """
+    size = (count * samples + _COMPOSED) * height * width
+    most = _RGB * most_pixels()
+    if size > most:
+        raise TooManyPixels(
+            f"its {count} frames of {width} × {height} pixels take {size / 1e6:,.6g} "
+            f"MB, more than the {most / 1e6:,.6g} that are accepted unseen; {_BOUND} "
+            "raises that"
+        )
+
+
 def check_compression_ratio(
     pixels: int, size: int, stored: Callable[[], int], most: int
 ) -> None:
@@ -84,6 +132,83 @@ def check_compression_ratio(
     """
     if pixels > most_pixels() and size > most * (found := stored()):
         raise TooManyPixels(f"its {found:,} bytes of pixels claim {_too_many(pixels)}")
+
+
+def check_planes(claimed: int, held: int = 0) -> None:
+    """Check a number of planes that a description claims.
+
+    Parameters
+    ----------
+    claimed : int
+        What it says.
+    held : int
+        How many its files are known to hold.
+
+    Raises
+    ------
+    ValueError
+        If they are more than `MOST_PLANES`, and more than there are.
+    """
+    if claimed > max(MOST_PLANES, held):
+        found = f" and its files hold {held:,}" if held else ""
+        raise ValueError(
+            f"it describes {claimed:,} planes{found}; {MOST_PLANES:,} are accepted"
+        )
+
+
+def parsed_xml(text: str, what: str = "its XML") -> ElementTree.Element:
+    """Parse XML of bounded depth and size.
+
+    Libraries walk the tree by recursion: deep ones end the process.
+
+    Parameters
+    ----------
+    text : str
+        A document.
+    what : str
+        What it is, to say so in errors.
+
+    Raises
+    ------
+    xml.etree.ElementTree.ParseError
+        If it is not well-formed.
+    ValueError
+        If it nests too deep, or has too many elements.
+    """
+    parser = ElementTree.XMLParser(target=_BoundedBuilder(what))
+    for start in range(0, len(text), _XML_STEP):
+        parser.feed(text[start : start + _XML_STEP])
+    root: ElementTree.Element = parser.close()
+    return root
+
+
+class _BoundedBuilder(ElementTree.TreeBuilder):
+    """Builds a tree as long as it is within the budget."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self._what = what
+        self._depth = 0
+        self._count = 0
+
+    def start(
+        self,
+        tag: str,
+        attrs: dict[str, str],
+    ) -> ElementTree.Element:
+        self._depth += 1
+        self._count += 1
+        if self._depth > _MOST_XML_DEPTH:
+            raise ValueError(f"{self._what} nests more than {_MOST_XML_DEPTH} deep")
+        if self._count > _MOST_XML_ELEMENTS:
+            raise ValueError(
+                f"{self._what} has more than {_MOST_XML_ELEMENTS:,} elements"
+            )
+        return super().start(tag, attrs)
+
+    def end(self, tag: str) -> ElementTree.Element:
+        self._depth -= 1
+        return super().end(tag)
 
 
 def check_regular_file(path: Path) -> None:

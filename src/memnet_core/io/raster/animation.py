@@ -11,7 +11,7 @@ import numpy as np
 
 from memnet_core.io.core.calibration import Calibration
 from memnet_core.io.core.image import Animation, Metadata
-from memnet_core.io.core.limits import check_pixels
+from memnet_core.io.core.limits import check_frames, check_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +61,7 @@ def read_animation(
     mode, first = _mode(image), _poster(image)
     shape = (number_of_frames(image), image.height, image.width)
     check_pixels(math.prod(shape), f"the sum of its {shape[0]} frames")
+    check_frames(*shape, samples=len(mode))
     frames = np.empty((*shape, len(mode)), np.uint8)
     if first:
         dropped.append("picture for programs that show no animation")

@@ -15,7 +15,7 @@ from memnet_core.io.core.image import _COLORS, _TEXTS
 from memnet_core.io.core.orientation import EXIF_MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -23,10 +23,20 @@ if TYPE_CHECKING:
 
     from memnet_core.io.core.image import Metadata
 
-__all__ = ["XMP_KEYWORD", "carried_chunks", "encode", "with_metadata", "without_text"]
+__all__ = [
+    "XMP_KEYWORD",
+    "carried_chunks",
+    "check_pixel_checksums",
+    "decoded",
+    "encode",
+    "with_metadata",
+    "without_text",
+]
 
 
 _SIGNATURE = 8
+_STEP = 2**20
+_OF_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _ELSEWHERE = (b"XML:com.adobe.xmp", b"Raw profile type exif", b"memnet")
 """Keywords of what is carried in another way, or made anew."""
 
@@ -46,20 +56,59 @@ def carried_chunks(path: Path) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(found)
 
 
+def check_pixel_checksums(file: BinaryIO) -> None:
+    """Check the chunks of pixels against their CRC, as libpng does and Pillow does not.
+
+    Raises
+    ------
+    ValueError
+        If one is damaged; where chunks end too early is left to the decoder.
+    """
+    file.seek(_SIGNATURE)
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind not in (b"IDAT", b"fdAT"):
+            file.seek(length + 4, io.SEEK_CUR)
+            continue
+        check = zlib.crc32(kind)
+        while length and (data := file.read(min(length, _STEP))):
+            check = zlib.crc32(data, check)
+            length -= len(data)
+        stored = file.read(4)
+        if len(stored) == 4 and check != int.from_bytes(stored, "big"):
+            raise ValueError("the file is damaged: the checksum of its pixels is wrong")
+
+
 def without_text(path: Path) -> io.BytesIO:
     """Return a PNG without the text that is carried: Pillow refuses what is long."""
-    with path.open("rb") as file:
-        data = file.read()
+    kept = _filtered(
+        path.read_bytes(),
+        lambda kind, data: kind not in _TEXTS or not _is_carried(kind, data),
+    )
+    return io.BytesIO(kept)
+
+
+def decoded(path: Path) -> NDArray[Any]:
+    """Decode a PNG of any depth; its color key becomes alpha.
+
+    libpng prints warnings of chunks that do not matter here: it is given none.
+    """
+    plain = _filtered(path.read_bytes(), lambda kind, _: kind in _OF_PIXELS)
+    pixels: NDArray[Any] = imagecodecs.png_decode(plain)
+    return pixels
+
+
+def _filtered(data: bytes, keeps: Callable[[bytes, bytes], bool]) -> bytes:
+    """Return a PNG with those chunks, of a kind and content, that are kept."""
     parts, position = [data[:_SIGNATURE]], _SIGNATURE
     while position + 8 <= len(data):
-        (length,) = struct.unpack_from(">I", data, position)
+        length, kind = struct.unpack_from(">I4s", data, position)
         end = position + length + 12
-        kind = data[position + 4 : position + 8]
-        if kind not in _TEXTS or not _is_carried(kind, data[position + 8 : end - 4]):
+        if keeps(kind, data[position + 8 : end - 4]):
             parts.append(data[position:end])
         position = end
     parts.append(data[position:])
-    return io.BytesIO(b"".join(parts))
+    return b"".join(parts)
 
 
 def _is_carried(kind: bytes, data: bytes) -> bool:

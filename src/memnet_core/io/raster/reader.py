@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import imagecodecs
 import numpy as np
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -32,7 +32,13 @@ from memnet_core.io.core.orientation import (
 from memnet_core.io.raster.animation import number_of_frames, read_animation, with_times
 from memnet_core.io.raster.comments import read_comments
 from memnet_core.io.raster.exif import secondary_images, xmp_without_them
-from memnet_core.io.raster.png import XMP_KEYWORD, carried_chunks, without_text
+from memnet_core.io.raster.png import (
+    XMP_KEYWORD,
+    carried_chunks,
+    check_pixel_checksums,
+    decoded,
+    without_text,
+)
 from memnet_core.io.raster.uncommon import (
     alpha_of_bmp16,
     frame_of,
@@ -56,8 +62,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BMP", "GIF", "JPEG", "PNG", "WEBP", "JpegFrame", "jpeg_of"]
 
+# Of what matters we raise; the rest would stand among the lines of the command.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _SAMPLES = {"1": 1, "I": 1, "L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 3}
 _TITLES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "bmp": "BMP", "gif": "GIF"}
+_END_OF_JPEG = b"\xff\xd9"
 _RAW_EXIF = "Raw profile type exif"
 
 
@@ -115,8 +125,38 @@ def _open(opened: OpenedFile, axes: str, *, kind: str) -> ImageFile:
 
 
 def _read(opened: OpenedFile, kind: str) -> Image:
+    try:
+        return _read_from(opened, kind, _source(opened, kind))
+    except OSError:
+        whole = _with_end(opened.rewound().read()) if kind == "jpeg" else None
+        if whole is None:
+            raise
+    read = _read_from(opened, kind, whole)
+    said = (*read.metadata.dropped, "no end marker (all pixels are there)")
+    return replace(read, metadata=replace(read.metadata, dropped=said))
+
+
+def _with_end(data: bytes) -> BinaryIO | None:
+    """Complete a JPEG that lacks nothing but its end marker.
+
+    What follows the data of the last pixels does not matter; where pixels are missing,
+    they become something else with other bits.
+    """
+    data = data.removesuffix(_END_OF_JPEG[:1])
+    endings = [data + bits * 64 + _END_OF_JPEG for bits in (b"\x55", b"\xaa")]
+    try:
+        first, second = (np.asarray(_Jpeg(io.BytesIO(each))) for each in endings)
+    except (OSError, SyntaxError):
+        return None
+    is_whole = np.array_equal(first, second)
+    return io.BytesIO(data + _END_OF_JPEG) if is_whole else None
+
+
+def _read_from(opened: OpenedFile, kind: str, source: BinaryIO) -> Image:
     path = opened.path
-    with _opened(opened, kind) as image:
+    if kind == "png":
+        check_pixel_checksums(opened.rewound())
+    with _opened_from(source, kind) as image:
         dropped = _further_pictures(image)
         animation = None
         if number_of_frames(image) > 1:
@@ -162,8 +202,7 @@ def _picture(path: Path, image: PillowFile, dropped: list[str]) -> NDArray[Any]:
     image.load()
     if image.format == "PNG" and (bits == 16 or keyed):
         # Pillow would cut 16-bit color to 8 bits, and ignore a transparent color.
-        pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
-        return pixels
+        return decoded(path)
     if keyed:
         return np.asarray(image.convert("LA" if samples == 2 else "RGBA"))
     return np.asarray(_carried(image, dropped))
@@ -171,7 +210,7 @@ def _picture(path: Path, image: PillowFile, dropped: list[str]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class JpegFrame:
-    """A frame of a movie that is a JPEG of its own.
+    """A JPEG inside a file: a frame of a movie, a tile of a TIFF.
 
     Attributes
     ----------
@@ -236,12 +275,18 @@ def _opened(opened: OpenedFile, kind: str) -> PillowFile:
     ValueError
         If it is not intact, or too large.
     """
+    return _opened_from(_source(opened, kind), kind)
+
+
+def _opened_from(source: BinaryIO, kind: str) -> PillowFile:
     try:
-        image = _OPENERS[kind](_source(opened, kind))
+        image = _OPENERS[kind](source)
     except SyntaxError as error:
         raise ValueError(f"it is no intact {_TITLES[kind]}") from error
     try:
         check_pixels(image.width * image.height, "it")
+        if kind == "png" and not image.tile:
+            raise ValueError("it is a PNG without pixels")
     except BaseException:
         image.close()
         raise

@@ -6,6 +6,7 @@ Names of other files are taken for files of the same folder, and nothing else is
 from __future__ import annotations
 
 import copy
+import math
 import ntpath
 import os
 import posixpath
@@ -15,6 +16,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
 from memnet_core.io.core.errors import wrap_parse_errors
+from memnet_core.io.core.limits import parsed_xml
 from memnet_core.io.tiff.pages import open_tiff_checked
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OmeSet", "is_set_member", "ome_set", "set_members"]
 
+_WHAT = "its OME-XML"
 _OWN = ""
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LARGEST_COMPANION = 2**28
@@ -50,6 +53,8 @@ class OmeSet:
         Names of such files that are not there, or cannot be read.
     outside : tuple of str
         Names that lead out of the folder, which are not followed.
+    planes : int
+        Most planes that one of the images claims.
     """
 
     xml: str
@@ -58,6 +63,7 @@ class OmeSet:
     siblings: tuple[Path, ...] = ()
     missing: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    planes: int = 0
 
 
 def ome_set(
@@ -81,16 +87,16 @@ def ome_set(
     str
         What of the description is lost, in that case.
     """
-    with wrap_parse_errors("its OME-XML"):
+    with wrap_parse_errors(_WHAT):
         try:
-            root = ElementTree.fromstring(xml)
+            root = parsed_xml(xml, _WHAT)
             uuid, binary = root.get("UUID"), root.find("{*}BinaryOnly")
             if binary is not None:
                 name = binary.get("MetadataFile", "")
                 xml = _companion_text(path, name)
                 if not xml:
                     return None, f"OME metadata (its file {name!r} is not there)"
-                root = ElementTree.fromstring(xml)
+                root = parsed_xml(xml, _WHAT)
         except ElementTree.ParseError:
             return None, "OME metadata (not understood)"
         return _described(path, xml, root, uuid, is_usable, binary is None)
@@ -197,7 +203,30 @@ def _described(
         siblings=tuple(files[name] for name in sorted((used & there) - {_OWN})),
         missing=tuple(sorted((used - there) & files.keys())),
         outside=tuple(sorted(used - there - files.keys())),
+        planes=max((_claimed(images[number]) for number in chosen), default=0),
     ), ""
+
+
+def _claimed(image: ElementTree.Element) -> int:
+    """Return how many planes an image claims, by its sizes or by a list of them."""
+    sizes = [
+        math.prod(_number(pixels, f"Size{axis}", 1) for axis in "ZCT")
+        for pixels in image.findall("{*}Pixels")
+    ]
+    counts = [
+        _number(data, name, 0)
+        for _, data in _tiff_data(image)
+        for name in ("PlaneCount", "NumPlanes")
+    ]
+    return max([*sizes, *counts], default=0)
+
+
+def _number(element: ElementTree.Element, name: str, default: int) -> int:
+    """Return an attribute; the default where it is missing or no number."""
+    try:
+        return int(element.get(name, default))
+    except ValueError:
+        return default
 
 
 def _connected(places: list[list[str]], there: set[str]) -> list[int]:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import tifffile
 
 from memnet_core.io.core.calibration import Calibration, unit_name, unit_symbol
+from memnet_core.io.core.limits import parsed_xml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 __all__ = [
     "OmeImage",
     "calibration_of_ome",
+    "channel_colors_of_ome",
     "metadata_only",
     "new_ome_xml",
     "note_of_ome",
     "updated_ome_xml",
 ]
 
+_WHAT = "its OME-XML"
 _STORAGE = ("TiffData", "BinData", "MetadataOnly")
 _NAMESPACE = re.compile(r"\{(.*)\}")
 _PLACED = {"T": "TimeIncrement"} | {axis: f"PhysicalSize{axis}" for axis in "ZYX"}
@@ -55,6 +58,18 @@ def calibration_of_ome(xml: str, image: int = 0) -> Calibration | None:
         units=units,
         channel_names=known if len(known) == len(names) else (),
     )
+
+
+def channel_colors_of_ome(xml: str, image: int = 0) -> list[bytes]:
+    """Return red, green and blue of each channel; empty unless all have a color."""
+    try:
+        pixels = _pixels(_images(_parsed(xml)), image)
+        channels = [] if pixels is None else _children(pixels, "Channel")
+        # A signed number of 32 bits: red, green, blue, alpha.
+        numbers = [int(channel.get("Color", "")) for channel in channels]
+        return [number.to_bytes(4, "big", signed=True)[:3] for number in numbers]
+    except (ElementTree.ParseError, OverflowError, ValueError):
+        return []
 
 
 def note_of_ome(xml: str, namespace: str) -> str:
@@ -91,7 +106,7 @@ def updated_ome_xml(
     bool
         Whether regions of interest were left out, which no longer fit.
     """
-    root = ElementTree.fromstring(xml)
+    root = parsed_xml(xml, _WHAT)
     prefix = _prefix_of(root)
     root.attrib.pop("UUID", None)
     pages = 0
@@ -113,10 +128,8 @@ def updated_ome_xml(
         data = ElementTree.Element(f"{prefix}TiffData", where)
         pixels.insert(place, data)
     _without(root, lambda child: _is(child, "ImageRef") and child.get("ID") in gone)
-    return (
-        ElementTree.tostring(root, "unicode", xml_declaration=True),
-        scale > 1 and _without(root, lambda c: _is(c, "ROI") or _is(c, "ROIRef")),
-    )
+    cut = scale > 1 and _without(root, lambda c: _is(c, "ROI") or _is(c, "ROIRef"))
+    return ElementTree.tostring(root, "unicode", xml_declaration=True), cut
 
 
 def metadata_only(xml: str, scale: int, images: Sequence[int] | None = None) -> str:
@@ -131,7 +144,7 @@ def metadata_only(xml: str, scale: int, images: Sequence[int] | None = None) -> 
     images : sequence of int, optional
         Which of them; all by default.
     """
-    root = ElementTree.fromstring(xml)
+    root = parsed_xml(xml, _WHAT)
     prefix = _prefix_of(root)
     root.attrib.pop("UUID", None)
     gone = set()
@@ -238,7 +251,7 @@ def _add(xml: tifffile.OmeXml, image: OmeImage) -> None:
 @lru_cache(maxsize=1)
 def _parsed(xml: str) -> ElementTree.Element:
     """Return XML to be read only; large files are asked for image after image."""
-    return ElementTree.fromstring(xml)
+    return parsed_xml(xml, _WHAT)
 
 
 def _images(root: ElementTree.Element) -> list[ElementTree.Element]:

@@ -5,20 +5,24 @@ The tags of a damaged file can be of any type, whatever tifffile makes of them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
 from memnet_core.io.core.errors import wrap_parse_errors
 from memnet_core.io.core.image import FormatMetadata, Metadata
-from memnet_core.io.core.limits import check_compression_ratio
+from memnet_core.io.core.limits import check_compression_ratio, parsed_xml
 from memnet_core.io.core.orientation import stored_orientation, upright_xmp
 from memnet_core.io.tiff.color import CMYK, LAB, PALETTE, RGB, YCBCR, photometric_of
+from memnet_core.io.tiff.jpeg import jpeg_of_pages
+from memnet_core.io.tiff.streams import guard_decoders
 from memnet_core.io.tiff.tags import calibration_of_vendor, check_developed, tags_of
 
 if TYPE_CHECKING:
@@ -64,14 +68,32 @@ def open_tiff_checked(
         If a page is followed by one of those before it.
     """
     if isinstance(source, Path):
-        with source.open("rb") as file:
-            _check_chain(file)
+        with source.open("rb") as stored:
+            _check_chain(stored)
     else:
         source.seek(0)
         _check_chain(source)
         source.seek(0)  # where tifffile takes the file to begin
     # The index of Micro-Manager names other files wherever they lie.
-    return tifffile.TiffFile(source, omexml=omexml, is_mmstack=False, is_ndtiff=False)
+    file = tifffile.TiffFile(source, omexml=omexml, is_mmstack=False, is_ndtiff=False)
+    try:
+        _check_vendor_xml(file)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check_vendor_xml(file: tifffile.TiffFile) -> None:
+    """Check XML that tifffile parses itself; OME-XML is parsed within its bounds."""
+    page: Any = file.pages.first if len(file.pages) else None
+    if page is None or file.is_ome:
+        return
+    for text in (page.description, page.tags.valueof(_XMP)):
+        plain = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        if isinstance(plain, str) and plain.lstrip()[:1] == "<":
+            with contextlib.suppress(ElementTree.ParseError):
+                parsed_xml(plain)
 
 
 def _check_chain(file: BinaryIO) -> None:
@@ -141,7 +163,10 @@ def page_metadata(
     if resolution and orientation >= 5:
         resolution = resolution[::-1]
     xmp = bytes_of_tag(page, _XMP)
+    tables, coding = jpeg_of_pages(series, orientation)
     return Metadata(
+        jpeg_tables=tables,
+        jpeg_coding=coding,
         icc=None if photometric_of(page) in (CMYK, *LAB) else bytes_of_tag(page, _ICC),
         xmp=upright_xmp(xmp) if xmp and orientation != 1 else xmp,
         resolution=resolution,
@@ -236,7 +261,7 @@ def checked_series(series: Any) -> Any:
 def check_complete(
     file: tifffile.TiffFile, series: Any, *, may_lack: bool = False
 ) -> None:
-    """Check that what the directories promise can be in the file.
+    """Check that what the directories promise can be in the file, and no more.
 
     Parameters
     ----------
@@ -277,6 +302,7 @@ def check_complete(
             f"it promises {page.imagewidth} × {page.imagelength} pixels, "
             f"which its {size} bytes cannot hold"
         )
+    guard_decoders(series.pages)
     at_once = math.prod(page.chunks if page.is_tiled else page.shape)
     check_compression_ratio(
         at_once // page.samplesperpixel,

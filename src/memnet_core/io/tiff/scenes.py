@@ -12,6 +12,7 @@ import tifffile
 
 from memnet_core._util.sanitize import join_limited
 from memnet_core.io.core.errors import wrap_parse_errors
+from memnet_core.io.core.limits import check_planes
 from memnet_core.io.tiff.ome_fileset import ome_set
 from memnet_core.io.tiff.pages import open_tiff_checked
 
@@ -95,6 +96,7 @@ def find_scenes(
     if file.is_ome:
         found, lost = ome_set(path, str(file.ome_metadata), _is_whole)
     if found:
+        check_planes(found.planes, len(file.pages) * (1 + len(found.siblings)))
         file = resources.enter_context(open_tiff_checked(handle, omexml=found.readable))
     with wrap_parse_errors("its tags"):
         if not len(file.pages):

@@ -13,7 +13,7 @@ from memnet_core.io.core.format import Format
 from memnet_core.io.core.image_file import probe_of_stack
 from memnet_core.io.core.scenes import Scenes, chosen_image
 from memnet_core.io.zarr.image import TOLD, open_ome_zarr
-from memnet_core.io.zarr.ngff import described_by
+from memnet_core.io.zarr.ngff import described_by, inner_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,13 +79,13 @@ def collection_of(folder: Path) -> Collection | None:
 def _listed(folder: Path, attributes: Mapping[str, Any]) -> tuple[str, list[str]]:
     if "plate" in attributes:
         named = attributes["plate"]["wells"]
-        wells = dict.fromkeys(_inner(well["path"]) for well in named)
+        wells = dict.fromkeys(inner_path(well["path"]) for well in named)
         return "OME-Zarr plate", [n for well in wells for n in _of_well(folder, well)]
     if "well" in attributes:
         return "OME-Zarr well", [*_of_well(folder, "")]
     if _LAYOUT in attributes:
         series = (_attributes(folder / _OME) or {}).get("series")
-        names = _numbered(folder) if series is None else [_inner(s) for s in series]
+        names = _numbered(folder) if series is None else [inner_path(s) for s in series]
         return "OME-Zarr collection of bioformats2raw", names
     return _GROUP, [*_below(folder, _DEEPEST)]
 
@@ -96,7 +96,7 @@ def _of_well(folder: Path, well: str) -> Iterator[str]:
     if attributes is None:
         yield well
         return
-    fields = [_inner(field["path"]) for field in attributes["well"]["images"]]
+    fields = [inner_path(field["path"]) for field in attributes["well"]["images"]]
     for field in fields:
         yield f"{well}/{field}" if well else field
 
@@ -136,14 +136,6 @@ def _groups(folder: Path) -> list[str]:
 def _natural(name: str) -> list[tuple[int, str]]:
     parts = _DIGITS.split(name)
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
-
-
-def _inner(path: object) -> str:
-    """Return a path below a folder as it is, if it leads nowhere else."""
-    parts = str(path).strip("/").split("/")
-    if any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts):
-        raise ValueError(f"it names {path!r}, which is no folder in it")
-    return "/".join(parts)
 
 
 def _is_there(folder: Path) -> bool:

@@ -13,6 +13,7 @@ from memnet_core.io.core.change_guard import ChangeGuardedZarr
 from memnet_core.io.core.errors import wrap_parse_errors, wrap_write_errors
 from memnet_core.io.core.image import FormatMetadata, Metadata
 from memnet_core.io.core.image_file import ImageFile, named_axes
+from memnet_core.io.core.limits import check_planes
 from memnet_core.io.zarr.ngff import image_attributes, multiscale_of
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def open_ome_zarr(path: Path, named: str = "", level: int = 0) -> ImageFile:
         raise ValueError(f"{name!r} is no array with the axes {image.axes}")
     if np.dtype(array.dtype).kind not in "buif" or 0 in array.shape:
         raise ValueError(f"pixels of type {array.dtype} are not supported")
+    planes = zip(image.axes, array.shape, strict=True)
+    check_planes(math.prod(size for axis, size in planes if axis not in "YX"))
     store.limit(array)
     axes = named_axes(path, image.axes, array.shape, named)
     dropped = ["label images"] if "labels" in group else []

@@ -11,7 +11,13 @@ from memnet_core.io.core.calibration import Calibration
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Multiscale", "described_by", "image_attributes", "multiscale_of"]
+__all__ = [
+    "Multiscale",
+    "described_by",
+    "image_attributes",
+    "inner_path",
+    "multiscale_of",
+]
 
 _VERSIONS = {2: "0.4", 3: "0.5"}
 _TYPES = {"T": "time", "C": "channel"} | dict.fromkeys("ZYX", "space")
@@ -53,7 +59,7 @@ def multiscale_of(attributes: Mapping[str, Any]) -> Multiscale:
     try:
         image = described["multiscales"][0]
         dataset = image["datasets"][0]
-        levels = tuple(str(level["path"]) for level in image["datasets"])
+        levels = tuple(inner_path(level["path"]) for level in image["datasets"])
         axes = "".join(map(_letter, image["axes"]))
         names = [axis.get("unit") for axis in image["axes"]]
     except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -76,6 +82,21 @@ def multiscale_of(attributes: Mapping[str, Any]) -> Multiscale:
             channel_names=labels if all(labels) else (),
         ),
     )
+
+
+def inner_path(path: object) -> str:
+    """Return a path below a folder without slashes around it.
+
+    Raises
+    ------
+    ValueError
+        If it leads out of the folder. A link in the folder is followed: whoever keeps
+        pixels on another disk made it, and no description can.
+    """
+    parts = str(path).strip("/").split("/")
+    if any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts):
+        raise ValueError(f"it names {path!r}, which is no folder in it")
+    return "/".join(parts)
 
 
 def image_attributes(

@@ -13,6 +13,7 @@ from PIL import ImageCms, ImageOps
 from memnet_core.errors import ImageError
 from memnet_core.io import Image, Metadata, open_image, save_image
 from memnet_core.io.tiff import pages
+from memnet_core.io.tiff.ome_xml import updated_ome_xml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -396,3 +397,15 @@ def test_pages_of_different_shapes_are_no_one_image(path: Path) -> None:
             writer.write(np.zeros((size, 8), np.uint8), metadata=None)
     with pytest.raises(ImageError, match="as one image: it holds 2, scene 0, scene 1"):
         read_image(path)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_region_is_kept_only_where_it_still_fits(scale: int) -> None:
+    xml = (
+        '<OME><Image ID="Image:0"><Pixels SizeX="8" SizeY="8"/><ROIRef ID="ROI:0"/>'
+        '</Image><ROI ID="ROI:0"><Union><Line X1="1"/></Union></ROI></OME>'
+    )
+    sizes = {0: (1, 8 * scale, 8 * scale)}
+    updated, lost = updated_ome_xml(xml, sizes, scale)
+    assert lost == (scale > 1)
+    assert ("Line" in updated, "ROIRef" in updated) == (not lost, not lost)

@@ -132,7 +132,13 @@ def test_chunks_above_the_bound_are_refused(tmp_path: Path) -> None:
 
 
 BOMB = bytes(2**27)
+RAW: Any = {"format": lzma.FORMAT_RAW, "filters": [{"id": lzma.FILTER_LZMA2}]}
+ZSTD = numcodecs.Zstd()
+SKIPPED = b"\x50\x2a\x4d\x18\4\0\0\0abcd"
 PACKED: dict[str, tuple[Any, bytes]] = {
+    "raw lzma": (numcodecs.LZMA(**RAW), lzma.compress(BOMB, **RAW)),
+    "zstd behind what is skipped": (ZSTD, SKIPPED + ZSTD.encode(BOMB)),
+    "zstd behind a small frame": (ZSTD, ZSTD.encode(b"a") + ZSTD.encode(BOMB)),
     "gzip": (numcodecs.GZip(), gzip.compress(BOMB, 1)),
     "members": (numcodecs.GZip(), 128 * gzip.compress(bytes(2**20), 1)),
     "zlib": (numcodecs.Zlib(), zlib.compress(BOMB, 1)),
@@ -190,4 +196,68 @@ def test_what_is_compressed_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     write_image(path, 3, compressors=(zarr.codecs.GzipCodec(),) * 2)
     with pytest.raises(ImageError, match="compressed more than once, by gzip and gzip"):
+        probe(path)
+
+
+SHARD = zarr.codecs.ShardingCodec(chunk_shape=(8, 8))
+GZIP: Any = [zarr.codecs.BytesCodec(), zarr.codecs.GzipCodec()]
+
+
+@pytest.mark.filterwarnings("ignore:Combining a")
+@pytest.mark.parametrize(
+    ("codecs", "reason"),
+    [
+        (
+            [zarr.codecs.ShardingCodec(chunk_shape=(16, 16), codecs=[SHARD])],
+            "its shards hold shards, which is not supported",
+        ),
+        ([SHARD, zarr.codecs.GzipCodec()], "its shards are compressed as a whole"),
+        (
+            [zarr.codecs.ShardingCodec(chunk_shape=(8, 8), index_codecs=GZIP)],
+            "the index of its shards is compressed",
+        ),
+    ],
+)
+def test_shards_that_cannot_be_measured_are_refused(
+    codecs: list[Any], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zarr"
+    write_image(path, 3)
+    rewrite_array(path, codecs=[codec.to_dict() for codec in codecs])
+    with pytest.raises(ImageError, match=reason):
+        probe(path)
+
+
+def test_codec_that_cannot_be_measured_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    write_image(path, 2)
+    metadata = json.loads((path / "0/.zarray").read_text())
+    metadata["filters"] = [{"id": "base64"}]
+    (path / "0/.zarray").write_text(json.dumps(metadata))
+    with pytest.raises(ImageError, match="its codec 'base64' is not supported"):
+        probe(path)
+
+
+def renamed_level(path: Path, name: str) -> None:
+    mark = path / ".zattrs"
+    described = json.loads(mark.read_text())
+    described["multiscales"][0]["datasets"] = [{"path": name}]
+    mark.write_text(json.dumps(described))
+
+
+def test_level_is_found_with_slashes_around_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    write_image(path, 2)
+    renamed_level(path, "/0/")
+    with open_image(path) as file:
+        assert np.all(file.image().pixels == 1)
+
+
+@pytest.mark.parametrize("name", ["../secret/0", "..", "a//0", "C:0", "..\\0"])
+def test_level_outside_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    write_image(path, 2)
+    write_image(tmp_path / "secret", 2)
+    renamed_level(path, name)
+    with pytest.raises(ImageError, match="which is no folder in it"):
         probe(path)

@@ -1,7 +1,7 @@
-"""Protocol Buffers, read field by field: nothing is run, nothing is believed.
+"""Parser of Protocol Buffers without a schema, safe on damaged and hostile files.
 
-The format is a sequence of fields: a number and a kind, then a number of variable
-length, 4 or 8 bytes, or a length and so many bytes, which may hold a message again.
+A message is a sequence of fields: a number and a wire type, then a varint, 4 or 8
+bytes, or a length and so many bytes, which may hold another message.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LONGEST_VARINT = 10
 
 
 class WireError(ValueError):
-    """Bytes are no message."""
+    """The bytes are not a valid message."""
 
 
 class Message:
@@ -33,7 +33,7 @@ class Message:
     Raises
     ------
     WireError
-        If the data end within a field, or hold a kind of field that there is not.
+        If the data end within a field, or hold an unknown wire type.
     """
 
     def __init__(self, data: bytes | memoryview) -> None:
@@ -42,43 +42,43 @@ class Message:
             self._fields[number].append(value)
 
     def numbers(self, field: int) -> list[int]:
-        """Return whole numbers, each in a field of its own or packed into one."""
-        found: list[int] = []
+        """Return integers, each in a field of its own or packed into one."""
+        numbers: list[int] = []
         for value in self._fields.get(field, ()):
             if isinstance(value, int):
-                found.append(value)
+                numbers.append(value)
                 continue
-            place = 0
-            while place < len(value):
-                number, place = _varint(value, place)
-                found.append(number)
-        return found
+            position = 0
+            while position < len(value):
+                number, position = _varint(value, position)
+                numbers.append(number)
+        return numbers
 
     def number(self, field: int, default: int) -> int:
-        """Return a whole number, the last that is given."""
+        """Return the last integer of a field."""
         return [default, *self.numbers(field)][-1]
 
     def data(self, field: int) -> bytes:
-        """Return the bytes of a field, those of a repeated one joined."""
+        """Return the bytes of a field; repeated ones are joined."""
         return b"".join(self._chunks(field))
 
     def texts(self, field: int) -> list[str]:
-        """Return texts."""
+        """Return the strings of a field."""
         try:
             return [str(chunk, "utf-8") for chunk in self._chunks(field)]
         except UnicodeDecodeError as error:
             raise WireError(f"field {field} is no text") from error
 
     def text(self, field: int) -> str:
-        """Return a text, the last that is given, or an empty one."""
+        """Return the last string of a field, or an empty one."""
         return ["", *self.texts(field)][-1]
 
     def messages(self, field: int) -> list[Message]:
-        """Return messages within this one."""
+        """Return the messages of a field."""
         return [Message(chunk) for chunk in self._chunks(field)]
 
     def message(self, field: int) -> Message:
-        """Return a message within this one, or an empty one."""
+        """Return the last message of a field, or an empty one."""
         return [Message(b""), *self.messages(field)][-1]
 
     def __contains__(self, field: int) -> bool:
@@ -94,35 +94,35 @@ class Message:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    place = 0
-    while place < len(data):
-        key, place = _varint(data, place)
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
         number, kind = key >> 3, key & 7
         if number == 0:
             raise WireError("a field has the number 0")
         if kind == _VARINT:
-            value, place = _varint(data, place)
+            value, position = _varint(data, position)
             yield number, value
             continue
         if kind == _BYTES:
-            size, place = _varint(data, place)
+            size, position = _varint(data, position)
         elif kind in (_FOUR, _EIGHT):
             size = 4 if kind == _FOUR else 8
         else:
             raise WireError(f"field {number} is of the unknown kind {kind}")
-        if size > len(data) - place:
+        if size > len(data) - position:
             raise WireError(
-                f"field {number} ends {size - len(data) + place} bytes late"
+                f"field {number} ends {size - len(data) + position} bytes late"
             )
-        yield number, data[place : place + size]
-        place += size
+        yield number, data[position : position + size]
+        position += size
 
 
-def _varint(data: memoryview, place: int) -> tuple[int, int]:
-    """Return a number of variable length, and where it ends."""
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    """Return the varint at a position, and the position behind it."""
     number = 0
-    for shift, byte in enumerate(data[place : place + _LONGEST_VARINT]):
+    for shift, byte in enumerate(data[position : position + _LONGEST_VARINT]):
         number |= (byte & 0x7F) << 7 * shift
         if byte < 0x80:
-            return number, place + shift + 1
+            return number, position + shift + 1
     raise WireError("a number does not end")

@@ -68,9 +68,9 @@ def test_a_model_learns_from_frames_and_is_kept_with_a_card(
     frames: Frames, models_folder: Path
 ) -> None:
     events: list[Any] = []
-    adapted = adapt(frames(6), axes="TYX", steps=30, told=events.append)
+    adapted = adapt(frames(6), axes="TYX", steps=30, on_event=events.append)
     assert adapted.path == models_folder / "the-array-adapted.safetensors"
-    assert adapted.fall.after < 0.9 * adapted.fall.before
+    assert adapted.loss_drop.after < 0.9 * adapted.loss_drop.before
     tests = [event for event in events if isinstance(event, HoldoutRetest)]
     assert [event.point for event in tests] == [*adapted.curve]
     assert tests[-1].step == 30
@@ -130,7 +130,7 @@ def test_of_a_run_that_got_worse_the_best_network_is_kept(
     adapted = adapt(frames(6), axes="TYX", steps=24)
     held_out = [point.held_out for point in adapted.curve]
     assert min(held_out) < held_out[-1]
-    assert adapted.fall.after < held_out[-1]
+    assert adapted.loss_drop.after < held_out[-1]
 
 
 def test_statistics_of_batchnorm_stay_and_weights_follow_from_the_seed(
@@ -155,8 +155,8 @@ def test_a_single_image_is_learned_from_by_blind_spots(frames: Frames) -> None:
     image = frames(1, size=96)[0]
     adapted = adapt(image, steps=30, objective="noise2void", name="single")
     assert adapted.path is not None
-    assert adapted.stein is not None
-    assert adapted.stein.after < adapted.stein.before
+    assert adapted.sure_drop is not None
+    assert adapted.sure_drop.after < adapted.sure_drop.before
 
 
 @pytest.mark.usefixtures("base")
@@ -174,12 +174,12 @@ def test_time_ends_the_learning(frames: Frames) -> None:
 @pytest.mark.usefixtures("base")
 def test_frames_that_move_are_told_and_judged_by_themselves(frames: Frames) -> None:
     adapted = adapt(frames(9, moves=0.3), axes="TYX", steps=30)
-    assert adapted.motion.is_sure
-    assert adapted.stein is not None
+    assert adapted.motion.is_significant
+    assert adapted.sure_drop is not None
     assert "The frames move" in adapted.sentences[1]
     still = adapt(frames(9), axes="TYX", steps=3, name="still")
-    assert not still.motion.is_sure
-    assert still.stein is None
+    assert not still.motion.is_significant
+    assert still.sure_drop is None
 
 
 @pytest.mark.usefixtures("base")
@@ -197,6 +197,7 @@ def test_frames_that_move_are_told_and_judged_by_themselves(frames: Frames) -> N
         ({"name": "noisy"}, ModelError, "already a model"),
         ({"value_range": "plane"}, UsageError, "range for each plane"),
         ({"model": "none"}, ModelError, "no model 'none'"),
+        ({"banana": 1}, UsageError, "no setting 'banana'"),
     ],
 )
 def test_what_cannot_be_done_is_told_before_anything_is_learned(
@@ -208,7 +209,7 @@ def test_what_cannot_be_done_is_told_before_anything_is_learned(
 
 @pytest.mark.usefixtures("base")
 def test_frames_without_noise_and_frames_too_small_are_refused(frames: Frames) -> None:
-    with pytest.raises(TrainingError, match="no noise to be seen"):
+    with pytest.raises(TrainingError, match="No noise was found"):
         adapt(np.zeros((6, 64, 64), np.uint8), axes="TYX", steps=1)
     with pytest.raises(TrainingError, match="too small"):
         adapt(frames(6, size=12), axes="TYX", steps=1)

@@ -1,1 +1,0 @@
-"""Import of Caffe networks."""
