@@ -330,6 +330,8 @@ def join_or_create(job: Job, settings: RestoreOptions) -> SharedResult:
             source.metadata = replace(source.metadata, provenance=str(told))
             _make(folder, plan, source, job.root)
     work = SharedResult(folder)
+    # Earlier versions chose the model by the grain of the noise.
+    work.plan.request.get("settings", {}).pop("noise_grain", None)
     if work.plan.request != request:
         raise ImageError(
             f"{folder} holds an unfinished result of other settings or of another "
