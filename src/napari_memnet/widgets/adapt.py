@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container, FloatSpinBox, LineEdit
-from matplotlib import style
-from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
 from memnet_core.errors import MemnetError
 from napari_memnet.form_state import preferences
@@ -19,12 +17,14 @@ from napari_memnet.model_choices import models_changed
 from napari_memnet.snippets import as_field
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.fields import finish_fields
+from napari_memnet.widgets.plots import colors_of, paint
 from napari_memnet.widgets.run_bar import RunBar
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     import napari.viewer
+    from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
     from napari.layers import Image
     from qtpy.QtWidgets import QVBoxLayout
 
@@ -167,6 +167,8 @@ class AdaptWidget(DockWidget):
 
     def _show(self, adapted: AdaptResult | None) -> None:
         """Show the figure of the result in place of an earlier one."""
+        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+
         from memnet_core.adaptation.result import result_figure
 
         column: QVBoxLayout = self.area.widget().layout()
@@ -175,8 +177,8 @@ class AdaptWidget(DockWidget):
             self.picture.deleteLater()
             self.picture = None
         if adapted is not None:
-            with style.context("dark_background"):
-                figure = result_figure(adapted, (4, 4), (2, 2))
+            figure = result_figure(adapted, (4, 4), (2, 2))
+            paint(figure, colors_of(self._viewer.theme))
             self.picture = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
             self.picture.setMinimumHeight(320)
             column.insertWidget(2, self.picture)

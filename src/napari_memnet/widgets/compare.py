@@ -138,8 +138,11 @@ class CompareWidget(DockWidget):
 
     def _choose_latest(self) -> None:
         """Choose the newest result, and the layer that it was made from."""
-        restored = [layer for layer in self._layers() if origin(layer)]
+        layers = self._layers()
+        restored = [layer for layer in layers if origin(layer)]
         if not restored:
+            if self.source.value == self.result.value and len(layers) > 1:
+                self.result.value = layers[-1]
             return
         self.result.value = restored[-1]
         own = source_of(restored[-1])

@@ -87,7 +87,7 @@ class RestoreWidget(DockWidget):
             value=False,
             tooltip="Hide the preview to see the original image.",
         )
-        self.seen = Status("What the preview shows")
+        self.seen = Status("What the preview shows", lines=3)
         self.run = LayerRun(viewer, "Restore")
         switches = Container(
             widgets=[self.live, self.before], layout="horizontal", labels=False
@@ -102,7 +102,8 @@ class RestoreWidget(DockWidget):
         )
         self.presets = PresetBar(self.form, self._tell)
         bars = self.copy, self.presets
-        super().__init__(self.form, switches.native, self.seen, self.run, *bars)
+        # Texts of changing length come last, so that no button moves under the mouse.
+        super().__init__(self.form, switches.native, *bars, self.run, self.seen)
         self._switches = switches
         self.preview = Preview(viewer, self._request, self)
         self.preview.told.connect(self.seen.setText)

@@ -22,6 +22,7 @@ from napari_memnet.jobs.restore import (
 )
 from napari_memnet.jobs.worker import Work
 from napari_memnet.layers.results import add_result
+from napari_memnet.layers.source import fingerprint, layer_planes
 from napari_memnet.snippets import as_field
 from napari_memnet.widgets.dock import DockWidget
 from napari_memnet.widgets.run_bar import RunBar
@@ -67,6 +68,8 @@ class LayerRun(RunBar):
         self._viewer = viewer
         self._layers: list[Image] = []
         self._declined: list[Image] = []
+        self._pixels: list[int | str] = []
+        self._lost: list[str] = []
         self._filling: dict[int, Image] = {}
         self._refreshed = 0.0
         self.status.accepted.connect(self._on_accepted)
@@ -86,6 +89,8 @@ class LayerRun(RunBar):
             What of each is restored, and how.
         """
         self._layers = self._declined = [*layers]
+        self._pixels = [fingerprint(source.planes.data) for source, _ in parts]
+        self._lost = []
         names = join_limited([layer.name for layer in layers])
         work = Work(
             restore_layers(parts), f"MemNet: {names}", fraction=progress_of, parent=self
@@ -106,10 +111,8 @@ class LayerRun(RunBar):
             self.status.setText(event.text)
         elif isinstance(event, LayerBegun):
             self._begin(event.number, event.restored)
-        elif isinstance(event, LayerRestored) and event.number in self._filling:
-            self._filling.pop(event.number).refresh()
         elif isinstance(event, LayerRestored):
-            self._add(self._layers[event.number], event.restored)
+            self._finish(event.number, event.restored)
         elif self._filling and time.monotonic() - self._refreshed > _REFRESH_S:
             self._refreshed = time.monotonic()
             for made in self._filling.values():
@@ -117,8 +120,8 @@ class LayerRun(RunBar):
 
     def _begin(self, number: int, restored: RestoredRegion) -> None:
         """Show a result that fills as its pixels come."""
-        made = self._add(self._layers[number], restored)
-        if made is not None:
+        if not self._reason_to_drop(number, restored):
+            made = add_result(self._viewer, self._layers[number], restored)
             self._filling[number] = made
             self.status.setText(
                 f"{self.status.text().rstrip('.')}. The result is large and lies in "
@@ -133,14 +136,30 @@ class LayerRun(RunBar):
                 self._viewer.layers.remove(made)
         self._filling = {}
 
-    def _add(self, layer: Image, restored: RestoredRegion) -> Image | None:
+    def _finish(self, number: int, restored: RestoredRegion) -> None:
+        """Keep a result, unless its source is not what it was."""
+        if reason := self._reason_to_drop(number, restored):
+            self._lost.append(reason)
+        elif number in self._filling:
+            self._filling.pop(number).refresh()
+        elif restored.provenance.get("store") is None:
+            add_result(self._viewer, self._layers[number], restored)
+
+    def _reason_to_drop(self, number: int, restored: RestoredRegion) -> str:
+        layer = self._layers[number]
+        if layer not in self._viewer.layers:
+            return f"{layer.name!r} was removed meanwhile; its result is not kept."
         if layer.ndim != len(restored.region.slices):
-            self.status.setText(f"{layer.name!r} has other axes now; restore it again.")
-            return None
-        return add_result(self._viewer, layer, restored)
+            return f"{layer.name!r} has other axes now; restore it again."
+        if fingerprint(layer_planes(layer).data) != self._pixels[number]:
+            return f"{layer.name!r} has other pixels now; restore it again."
+        return ""
 
     def _on_finished(self, started: float, failures: list[LayerFailed]) -> None:
         seconds = time.monotonic() - started
+        if self._lost and not failures:
+            self.status.setText(" ".join(self._lost))
+            return
         if not failures:
             self.status.setText(
                 f"{self.status.text().rstrip('.')}. Done in {seconds:.1f} s."
@@ -152,8 +171,8 @@ class LayerRun(RunBar):
             for lost in failures
         )
         told = (
-            f"{count - len(failures)} of {count} layers restored in {seconds:.1f} s. "
-            f"{reasons}"
+            f"{count - len(failures) - len(self._lost)} of {count} layers restored in "
+            f"{seconds:.1f} s. {' '.join([*self._lost, reasons])}"
         )
         self.status.setText(told)
         self._declined = [

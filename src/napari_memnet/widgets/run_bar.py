@@ -35,6 +35,13 @@ _ACCEPT = "Use the nearest model all the same"
 class Status(QWidget):  # type: ignore[misc]
     """Text as it is, without markup or control characters, and a button to accept.
 
+    Parameters
+    ----------
+    name : str
+        What screen readers call it.
+    lines : int
+        Lines of text that always have their room.
+
     Attributes
     ----------
     accepted : Signal
@@ -43,9 +50,10 @@ class Status(QWidget):  # type: ignore[misc]
 
     accepted = Signal()
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lines: int = 0) -> None:
         super().__init__()
         self._text = ""
+        self._lines = lines
         self.label = QLabel()
         self.label.setWordWrap(True)
         self.label.setTextFormat(Qt.TextFormat.PlainText)
@@ -53,6 +61,8 @@ class Status(QWidget):  # type: ignore[misc]
         self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.label.setAccessibleName(name)
+        self.label.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.label.setMinimumHeight(lines * self.label.fontMetrics().lineSpacing())
         self.accept = QPushButton(_ACCEPT)
         self.accept.setToolTip(
             "No model is trained for this level; results may be worse than usual."
@@ -72,7 +82,7 @@ class Status(QWidget):  # type: ignore[misc]
         """Show a message without a question."""
         self._text = shown_lines(text)
         self.label.setText(_SEPARATOR.sub("\\1\u200b", self._text))
-        self.label.setVisible(bool(text))
+        self.label.setVisible(bool(text or self._lines))
         self.accept.hide()
 
     def ask(self, text: str) -> None:
@@ -120,6 +130,10 @@ class RunBar(QWidget):  # type: ignore[misc]
         self.button.clicked.connect(self._on_click)
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
+        # What lies below stays where it is when the bar comes and goes.
+        policy = self.bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(policy)
         self.status = Status(f"What became of “{title}”")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -179,6 +179,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self._layer_events = layer_events(viewer)
         for event in self._layer_events:
             event.connect(self._on_layers)
+        self._on_layers()
         self._offer()
         self._show_fields()
         self._search = create_worker(_load)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication, QPushButton
 
 if TYPE_CHECKING:
     import threading
@@ -192,6 +193,48 @@ def test_a_layer_that_got_other_axes_in_the_meantime_keeps_them(
     wait(lambda: widget.run.work is None)
     assert "has other axes now" in widget.run.status.text()
     assert len(viewer.layers) == 1
+
+
+@pytest.mark.parametrize("change", ["removed", "replaced", "in place"])
+def test_a_result_of_pixels_that_are_gone_is_not_kept(
+    noise: Any,
+    widget: RestoreWidget,
+    viewer: Any,
+    wait: Any,
+    gate: threading.Event,
+    change: str,
+) -> None:
+    source = viewer.add_image(noise(3, 20, 24), name="cells")
+    widget.extent.value = "whole layer"
+    widget.apply()
+    wait(lambda: "model noise" in widget.run.status.text())
+    if change == "removed":
+        viewer.layers.remove(source)
+    elif change == "replaced":
+        source.data = noise(2, 10, 12)
+    else:
+        source.data[:] = 255 - source.data
+    gate.set()
+    wait(lambda: widget.run.work is None)
+    said = "was removed meanwhile" if change == "removed" else "has other pixels now"
+    assert said in widget.run.status.text()
+    assert "Done" not in widget.run.status.text()
+    assert len(viewer.layers) == (0 if change == "removed" else 1)
+
+
+def test_no_button_moves_when_texts_get_longer(widget: RestoreWidget) -> None:
+    def places() -> list[Any]:
+        widget.layout().activate()
+        QApplication.processEvents()
+        buttons = widget.findChildren(QPushButton)
+        return [x.mapTo(widget, x.rect().topLeft()) for x in buttons if x.isVisible()]
+
+    before = places()
+    for text in (widget.seen, widget.run.status):
+        text.setText("A sentence that takes several lines in a narrow dock. " * 6)
+        assert places() == before
+    widget.run.bar.show()
+    assert places() == before
 
 
 def test_a_level_that_no_model_is_trained_for_is_a_question(
