@@ -31,15 +31,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
+from memnet_core.batch.shard_worker import ShardWorker
 
 from memnet_core.batch import ClusterReady, Job
 from memnet_core.batch.dask_executor import ClusterRun
-from memnet_core.batch.shard_worker import ShardWorker
 from memnet_core.batch.shared_output import join_or_create
 from memnet_core.inference.engine import EngineCache
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import open_image, probe
-from memnet_core.io.zarr.shards import open_level
+from memnet_core.io.zarr.image import open_level
 from memnet_core.model.architecture import Architecture
 from memnet_core.model.checkpoint import save_model
 from memnet_core.model.network import MemNet

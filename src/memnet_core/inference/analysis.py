@@ -188,7 +188,9 @@ def _judged(
     line = noise_of(blocks, task, settings)
     by_sample: list[Readings] = []
     if task.noisy and settings.level is None:
-        by_sample = _read(source, planes, scaling)
+        # Hot pixels would read as noise that neighbors share.
+        cold = HotPixelsRemoved(source, line.gain, line.constant) if line else source
+        by_sample = _read(cold, planes, scaling)
     read = Readings.joined(by_sample)
     finest = _finest(line, scaling) if line else None
     shared = bool(finest and read.is_shared(finest))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from memnet_core.noise import CELL, RADIUS
 from memnet_core.noise.estimation import brightness_classes
-from memnet_core.noise.network import CELL, RADIUS, noise_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -168,6 +168,8 @@ def readings_of(network: NoiseNetwork, planes: Sequence[Planes]) -> Readings:
         Values in about [0, 1]; cells at the right and the bottom that are not whole do
         not count.
     """
+    from memnet_core.noise.network import noise_map  # imports PyTorch
+
     means, sigmas = [], []
     for plane in planes:
         cells = _cells(plane)
@@ -346,6 +348,8 @@ class NoiseMap:
 
     def _tile(self, images: Planes, inside: slice, first: int) -> NDArray[np.float64]:
         """Return what is read of a tile, from its first cell on, (N, rows, columns)."""
+        from memnet_core.noise.network import noise_map  # imports PyTorch
+
         assert self._network
         start = max(first - RADIUS // CELL, 0)
         stop = first + _TILE + RADIUS // CELL

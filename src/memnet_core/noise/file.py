@@ -17,7 +17,9 @@ from memnet_core.model.checkpoint import (
     read_header,
     tensors_sha256,
 )
-from memnet_core.noise.network import NoiseNetwork
+
+if TYPE_CHECKING:
+    from memnet_core.noise.network import NoiseNetwork
 
 __all__ = [
     "NoiseCard",
@@ -100,6 +102,8 @@ def load_noise_network(path: Path | str) -> tuple[NoiseNetwork, NoiseCard]:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
+
+    from memnet_core.noise.network import NoiseNetwork
 
     path = Path(path)
     card = _read_card(path)

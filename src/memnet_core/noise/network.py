@@ -13,22 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from memnet_core.noise import CELL, RADIUS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CELL", "NONE", "RADIUS", "NoiseNetwork", "noise_map"]
-
-CELL = 8
-"""Side in pixels of the squares that the map has one value for."""
+__all__ = ["NONE", "NoiseNetwork", "noise_map"]
 
 NONE = 0.1
 """Gray levels that are added to a deviation before its logarithm is taken, so that no
 noise has one, too; a third of what rounding to 8 bits does to a value."""
-
-RADIUS = 32
-"""Pixels around a cell that its value depends on, in whole cells. They are 30 above and
-to the left: 2 for each of three layers at half size, 4 for two at a quarter, 8 for two
-at an eighth. Below and to the right, where strides reach no further, they are 24."""
 
 _GRAYS = 255.0
 _HALF, _QUARTER = 32, 64

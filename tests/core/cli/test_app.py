@@ -58,7 +58,6 @@ def test_help_imports_nothing_heavy(arguments: str) -> None:
     "arguments",
     [
         "models list",
-        "info in.png",
         "batch --task denoise --sigma 30 in.png out",
     ],
 )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from memnet_core.noise.network import CELL, NONE, RADIUS, NoiseNetwork, noise_map
+from memnet_core.noise import CELL, RADIUS
+from memnet_core.noise.network import NONE, NoiseNetwork, noise_map
 
 
 @pytest.fixture

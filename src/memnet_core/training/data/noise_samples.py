@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 
 from memnet_core.image_ops.color import full_range_luminance
-from memnet_core.noise.network import CELL, NONE
+from memnet_core.noise import CELL
+from memnet_core.noise.network import NONE
 from memnet_core.noise.synthesis import HOT_MEAN, add_noise, draw_noise
 from memnet_core.training.data.synthetic_pictures import COUNT, KINDS, synthetic_picture
 
