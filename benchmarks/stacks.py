@@ -31,10 +31,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
-from memnet_core.batch.shard_worker import ShardWorker
 
 from memnet_core.batch import ClusterReady, Job
 from memnet_core.batch.dask_executor import ClusterRun
+from memnet_core.batch.restoring import ShardWorker
 from memnet_core.batch.shared_output import join_or_create
 from memnet_core.inference.engine import EngineCache
 from memnet_core.inference.settings import RestoreOptions
