@@ -99,6 +99,9 @@ def _file(name: str) -> Path:
 OF_FOLDERS = ("format", "subfolders")
 """Fields of the folder form only; the layer form ignores them."""
 
+_GONE = {"grain"}
+"""Fields of presets of 0.1 that have no successor: noise is measured."""
+
 _MARK, _VERSION = "memnet preset", 1
 _LARGEST = 2**16
 _ENDS = ("low", "high")
@@ -187,7 +190,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path.name} is a preset of version {version!r}, and version {_VERSION} "
             "is known here; update napari-memnet."
         )
-    return {str(name): value for name, value in values.items()}
+    return {str(k): value for k, value in values.items() if k not in _GONE}
 
 
 def _choose(path: Path, name: str, field: Any, value: Any) -> None:
