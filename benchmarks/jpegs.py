@@ -7,7 +7,9 @@ Prints the PSNR over RGB of JPEGs that Pillow writes, and for each model what is
 Set5; the 20 pictures of CID22 that held_out.txt names and that nothing is trained on;
 screenshots, text, line art and flat art made by program, others than those trained on.
 Fog: of white pixels within 8 px of colored text the share that is within 2 levels of
-white. Classic5: luminance by the paper's protocol. Needs the images of ../shared.
+white. Histories (Set5): gains of crops of a JPEG saved as PNG, JPEGs inside a TIFF, or
+as a finer JPEG, and behind the slash of the same told the quality of the first.
+Classic5: luminance by the paper's protocol. Needs the images of ../shared.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import numpy as np
@@ -29,6 +31,7 @@ from memnet_core.image_ops.metrics import psnr
 from memnet_core.inference.engine import Engine
 from memnet_core.model.checkpoint import load_model
 from memnet_core.model.registry import find_model
+from memnet_core.tasks.deblock import jpeg
 from memnet_core.training.data.synthetic_pictures import COUNT, KINDS, synthetic_picture
 
 if TYPE_CHECKING:
@@ -87,6 +90,7 @@ SETS: dict[str, Callable[[], list[Picture]]] = {
     "line art": lambda: _made("line art"),
     "flat art": lambda: _made("flat art"),
 }
+DOUBLE = ((20, 50), (20, 90), (50, 90))
 QUALITIES = {"Set5": (10, 20, 40), "CID22": (10, 20, 40)}
 SAMPLINGS = {"Set5": ("4:2:0", "4:2:2", "4:4:4"), "CID22": ("4:2:0", "4:4:4")}
 
@@ -112,6 +116,9 @@ def main(
         for sampling in SAMPLINGS.get(name, ("4:2:0",)):
             for quality in QUALITIES.get(name, (30, 75)):
                 _print_gains(f"{name} {sampling}", chosen, quality, sampling, systems)
+    if not sets or "histories" in sets:
+        for first, last in ((20, "png"), (50, "png"), (20, "tif"), *DOUBLE):
+            _print_history(SETS["Set5"]()[:only_first], first, last, systems)
     if not sets or "fog" in sets:
         for quality in (30, 75):
             _print_fog(_colored_text(), quality, systems)
@@ -137,6 +144,51 @@ def _print_gains(
     megapixels = sum(p.shape[0] * p.shape[1] for p in pictures) / 1e6
     speed = (time.process_time() - start) / megapixels / len(systems)
     click.echo(f"| {title} q {quality} | {before:.2f} | {gains} | {speed:.1f} s/Mpx |")
+
+
+def _print_history(
+    pictures: list[Picture], first: int, last: int | str, systems: Sequence[str | None]
+) -> None:
+    """Print gains of what was a JPEG on a grid that is moved by 3, 6."""
+    rows = []
+    for clean in pictures:
+        seen, truth = jpeg(clean, first), clean
+        if last != "tif":
+            seen, truth = (np.ascontiguousarray(p[5:, 2:]) for p in (seen, clean))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"seen.{last if isinstance(last, str) else 'jpg'}"
+            if last == "tif":
+                Image.fromarray(clean).save(file, compression="jpeg", quality=first)
+            elif last == "png":
+                Image.fromarray(seen).save(file)
+            else:
+                Image.fromarray(seen).save(file, quality=last)
+            before = psnr(truth, _pixels(file))
+            gains = [
+                psnr(truth, _restored(file, system, level)) - before
+                for system in systems
+                for level in ("auto", first)
+            ]
+        rows.append([before, *gains])
+    before, *gains = np.mean(rows, axis=0)
+    pairs = zip(gains[::2], gains[1::2], strict=True)
+    shown = " | ".join(f"{found:+.2f} / {told:+.2f}" for found, told in pairs)
+    click.echo(f"| q {first}, then {last} | {before:.2f} | {shown} |")
+
+
+def _pixels(file: Path) -> NDArray[Any]:
+    with memnet_core.open_image(file) as image:
+        _, height, width, _ = image.shape
+        return image.read(0, slice(0, height), slice(0, width))
+
+
+def _restored(
+    file: Path, system: str | None, level: float | Literal["auto"]
+) -> NDArray[Any]:
+    restored = memnet_core.restore(
+        file, "deblock", level, model=system, device="cpu", nearest=True
+    )
+    return restored.pixels
 
 
 def _print_fog(
@@ -173,10 +225,7 @@ def compressed_and_restored(
         with Image.open(file) as image:
             results = [np.asarray(image)]
         for system in systems:
-            restored = memnet_core.restore(
-                file, "deblock", model=system, device="cpu", nearest=True
-            )
-            results.append(restored.pixels.reshape(clean.shape))
+            results.append(_restored(file, system, "auto").reshape(clean.shape))
     return results
 
 

@@ -1,6 +1,6 @@
-"""How well noise is read: estimates beside the truth, of the network and of today.
+"""How well noise is read: estimates beside the truth.
 
-    python benchmarks/noise.py --model starts/noise.safetensors
+    python benchmarks/noise.py
     python benchmarks/noise.py --link ../shared/data/train/CID22 /tmp/CID22
 
 The first prints a table as Markdown and draws docs/noise-estimates.png; with --list it
@@ -8,8 +8,9 @@ prints what was read in every file. The second fills a folder with links to pict
 train on, those left out that are measured here.
 
 The noise of a picture is one number here: the root mean square of its local standard
-deviation, in gray levels of 255. Its truth is that of noisy less clean picture; behind
-JPEG and demosaicing the clean picture went through them, too. "Off by" is
+deviation, in gray levels of 255: as the network reads it, cell by cell, and as
+`--sigma auto` takes it, by brightness. Its truth is that of noisy less clean picture;
+behind JPEG and demosaicing the clean picture went through them, too. "Off by" is
 exp(mean |log σ̂/σ|), of pictures and, for the network's map, of cells.
 """
 
@@ -31,7 +32,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from memnet_core.image_ops.color import full_range_luminance
-from memnet_core.noise.correlation import estimate_correlation
+from memnet_core.inference.noise_map import readings_of
 from memnet_core.noise.file import load_noise_network
 from memnet_core.noise.network import noise_map
 from memnet_core.training.data.noise_samples import local_deviation
@@ -71,6 +72,7 @@ LEFT_OUT = (
 
 RANGES = {"σ ≥ 5": (5.0, np.inf), "σ 2 to 5": (2.0, 5.0), "σ 0.5 to 2": (0.5, 2.0)}
 AIMS = {"σ ≥ 5": "1.15", "σ 2 to 5": "1.35", "σ 0.5 to 2": "-"}
+SHIPPED = Path("src/memnet_core/noise/noise.safetensors")
 CLEAN = 0.05
 """Gray levels below which a picture counts as clean."""
 
@@ -96,7 +98,7 @@ class Reading:
     name: str
     truth: float
     network: float
-    today: float
+    pooled: float
     cells: NDArray[np.float64]
 
 
@@ -256,12 +258,13 @@ def readings(model: Path) -> Iterator[Reading]:
         for found in source():
             read = noise_map(network, found.plane)
             noisy = found.truth > CLEAN
+            pooled = readings_of(network, [found.plane.astype(np.float32)])
             yield Reading(
                 found.kind,
                 found.name,
                 root_mean_square(found.truth),
                 root_mean_square(read),
-                estimate_correlation([found.plane.astype(np.float32)]).sigma,
+                pooled.level(pooled.curve()),
                 np.stack([found.truth[noisy], read[noisy]]).astype(np.float64),
             )
 
@@ -273,7 +276,7 @@ def factors(true: NDArray[Any], read: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def table(found: list[Reading]) -> Iterator[str]:
-    yield "| noise | pictures | network | worst | cells | today | worst |"
+    yield "| noise | pictures | network | worst | cells | by brightness | worst |"
     yield "|---|---|---|---|---|---|---|"
     kinds = [*dict.fromkeys(r.kind for r in found if r.truth > CLEAN)]
     for words, (low, high) in RANGES.items():
@@ -285,37 +288,43 @@ def table(found: list[Reading]) -> Iterator[str]:
                 continue
             truth = np.array([r.truth for r in some])
             ours = factors(truth, np.array([r.network for r in some]))
-            today = factors(truth, np.array([r.today for r in some]))
+            pooled = factors(truth, np.array([r.pooled for r in some]))
             true, read = np.concatenate([r.cells for r in some], axis=1)
             inside = (true >= low) & (true < high)
             cells = factors(true[inside], read[inside])
             name = f"**{words}** (aim {AIMS[words]})" if kind is None else kind
-            values = (ours.mean(), ours.max(), cells.mean(), today.mean(), today.max())
+            values = (
+                ours.mean(),
+                ours.max(),
+                cells.mean(),
+                pooled.mean(),
+                pooled.max(),
+            )
             shown = " | ".join(f"{value:.2f}" for value in np.exp(values))
             yield f"| {name} | {len(some)} | {shown} |"
     yield ""
-    yield "| clean, σ read | pictures | network, median | most | today, median | most |"
+    yield "| clean, σ read | pictures | network | most | by brightness | most |"
     yield "|---|---|---|---|---|---|"
     for kind in dict.fromkeys(r.kind for r in found if r.truth <= CLEAN):
         some = [r for r in found if r.kind == kind]
-        parts = [(np.median(v), np.max(v)) for v in zip(*((r.network, r.today)
+        parts = [(np.median(v), np.max(v)) for v in zip(*((r.network, r.pooled)
                  for r in some), strict=True)]  # fmt: skip
         shown = " | ".join(f"{value:.2f}" for part in parts for value in part)
         yield f"| {kind} | {len(some)} | {shown} |"
 
 
 def draw(found: list[Reading], path: Path) -> None:
-    """Draw estimates over the truth, of the network and of today."""
+    """Draw estimates over the truth, of the network and by brightness."""
     figure = Figure((11, 5.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     ends = (0.15, 110)
-    for axes, title in zip(panels, ("network", "today"), strict=True):
+    for axes, title in zip(panels, ("network", "by brightness"), strict=True):
         axes.fill_between(ends, [e / 1.35 for e in ends], [e * 1.35 for e in ends],
                           color="0.9", label="within a factor of 1.35")  # fmt: skip
         axes.plot(ends, ends, color="0.5", linewidth=0.8)
         for kind in dict.fromkeys(r.kind for r in found):
             some = [r for r in found if r.kind == kind]
-            read = [r.network if title == "network" else r.today for r in some]
+            read = [r.network if title == "network" else r.pooled for r in some]
             axes.plot(
                 np.clip([r.truth for r in some], 0.2, None),
                 np.clip(read, 0.2, None), ".", markersize=5, label=kind,
@@ -340,7 +349,9 @@ def link(source: Path, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", type=Path, default=Path("starts/noise.safetensors"))
+    parser.add_argument(
+        "--model", type=Path, default=Path("src/memnet_core/noise/noise.safetensors")
+    )
     parser.add_argument("--out", type=Path, default=Path("docs"))
     parser.add_argument("--list", action="store_true", help="print every file, too")
     parser.add_argument("--link", nargs=2, type=Path, metavar=("SOURCE", "FOLDER"))
@@ -352,7 +363,7 @@ def main() -> None:
     for reading in readings(options.model):
         found.append(reading)
         if options.list:
-            read = f"network {reading.network:.2f}, today {reading.today:.2f}"
+            read = f"network {reading.network:.2f}, by brightness {reading.pooled:.2f}"
             name = f"{reading.kind}: {reading.name}"
             print(f"{name}: true {reading.truth:.2f}, {read}", flush=True)
     print("\n".join(table(found)))

@@ -228,8 +228,12 @@ def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     """
     from memnet_core._util.atomic_write import place_folder, temporary_folder
     from memnet_core.io.core.errors import wrap_write_errors
-    from memnet_core.io.zarr.image import create_ome_zarr, layout_for
-    from memnet_core.io.zarr.shards import open_level, shrink_block
+    from memnet_core.io.zarr.image import (
+        create_ome_zarr,
+        layout_for,
+        open_level,
+        shrink_block,
+    )
 
     path = _with_zarr_suffix(path)
     output = Path(path)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from memnet_core.noise.correlation import estimate_sigma
+from memnet_core.inference.noise_map import readings_of
+from memnet_core.noise.file import shipped_noise_network
 from napari_memnet import sample_data
 
 
@@ -38,7 +39,8 @@ def test_the_stack_is_noisy_has_16_bits_and_a_voxel_size() -> None:
     assert layer.axis_labels == ("z", "y", "x")
     low, high = np.percentile(data, (0.1, 99.9))
     plane = ((data[12] - low) / (high - low)).astype(np.float32)
-    assert estimate_sigma(plane) > 8
+    read = readings_of(shipped_noise_network(), [plane])
+    assert read.level(read.curve()) > 8
     np.testing.assert_array_equal(data, sample_data.noisy_stack()[0][0])
 
 

@@ -247,12 +247,11 @@ def _check_noise(plan: RestorePlan, objective: Objective) -> None:
     if any(channel.level <= 0 for channel in plan.channels):
         raise TrainingError("No noise was found in the frames: nothing to adapt to.")
     if objective != "noise2noise" and any(
-        channel.grain == "correlated" for channel in plan.channels
+        channel.is_shared for channel in plan.channels
     ):
         raise UsageError(
             f"Neighboring pixels share the noise, which {objective} would take for "
-            "structure; learn from frames with noise2noise, or insist with the noise "
-            "grain 'white'."
+            "structure; learn from frames with noise2noise."
         )
 
 
@@ -277,7 +276,7 @@ def _needs_sure(
     """
     is_single = all(len(clip.frames) == 1 for clip in held_out)
     is_misled = is_single or (moves.is_significant and not options.despite_motion)
-    return is_misled and all(channel.grain == "white" for channel in plan.channels)
+    return is_misled and not any(channel.is_shared for channel in plan.channels)
 
 
 def _covering(levels: Levels, found: list[float]) -> Levels:

@@ -1,6 +1,9 @@
 """Restoring many files: find inputs, plan outputs, run, resume, report."""
 
-from memnet_core.batch.events import (
+from memnet_core.batch.inputs import InputFile, InputListing, expand_scenes, find_inputs
+from memnet_core.batch.jobs import Job
+from memnet_core.batch.plan import plan_jobs
+from memnet_core.batch.report import (
     ClusterReady,
     Event,
     FileFinished,
@@ -9,12 +12,11 @@ from memnet_core.batch.events import (
     FileStarted,
     ModelReady,
     Outcome,
+    Run,
+    counts_of,
+    out_of_date,
+    write_report,
 )
-from memnet_core.batch.expand import expand_scenes
-from memnet_core.batch.inputs import InputFile, InputListing, find_inputs
-from memnet_core.batch.jobs import Job
-from memnet_core.batch.plan import plan_jobs
-from memnet_core.batch.report import Run, counts_of, out_of_date, write_report
 from memnet_core.batch.run import BatchRun, Share
 
 __all__ = [

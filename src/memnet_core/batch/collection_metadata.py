@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memnet_core._util.atomic_write import replaced_when_complete
-from memnet_core.batch.output_dirs import make_folder
+from memnet_core._util.atomic_write import make_folder, replaced_when_complete
 from memnet_core.io import open_scenes
 from memnet_core.io.core.errors import (
     wrap_parse_errors,

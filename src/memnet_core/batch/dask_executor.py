@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from memnet_core._util.environment import ENVIRONMENT
 from memnet_core._version import __version__
-from memnet_core.batch.events import (
+from memnet_core.batch.executor import Step, StepExecutor, StepResult, first_step
+from memnet_core.batch.report import (
     ClusterReady,
     Event,
     FileFinished,
@@ -24,7 +25,6 @@ from memnet_core.batch.events import (
     failure,
     skipped,
 )
-from memnet_core.batch.executor import Step, StepExecutor, StepResult, first_step
 from memnet_core.batch.run import catch_as_outcome
 from memnet_core.errors import ImageError, UsageError
 from memnet_core.progress import result_of

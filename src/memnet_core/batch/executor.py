@@ -15,23 +15,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from memnet_core._util.atomic_write import remove_abandoned
+from memnet_core._util.atomic_write import make_folder, remove_abandoned
 from memnet_core.batch.collection_metadata import write_collection_metadata
-from memnet_core.batch.events import (
+from memnet_core.batch.report import (
     FileNotice,
     FileProgress,
     ModelReady,
     Outcome,
     skipped,
 )
-from memnet_core.batch.file_job import (
+from memnet_core.batch.restoring import (
+    ShardWorker,
     common_level,
     opened_scenes,
     prepared_parts,
     summarize,
 )
-from memnet_core.batch.output_dirs import make_folder
-from memnet_core.batch.shard_worker import ShardWorker
 from memnet_core.batch.shared_output import (
     SharedResult,
     is_being_made,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from memnet_core._util.atomic_write import remove_abandoned
 from memnet_core._util.sanitize import join_limited
-from memnet_core.batch.expand import expand_scenes, group_ome_filesets
+from memnet_core.batch.inputs import expand_scenes, group_ome_filesets
 from memnet_core.batch.jobs import Job
 from memnet_core.batch.shared_output import remove_leftovers
 from memnet_core.batch.staleness import StalenessChecker
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from memnet_core.batch.expand import Survey
-    from memnet_core.batch.inputs import InputFile
+    from memnet_core.batch.inputs import InputFile, Survey
     from memnet_core.inference.settings import RestoreOptions
 
 __all__ = ["plan_jobs"]

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from memnet_core._util.atomic_write import remove_abandoned
-from memnet_core.batch.events import (
+from memnet_core.batch.executor import Step, StepExecutor, StepResult, first_step
+from memnet_core.batch.report import (
     Event,
     FileFinished,
     FileProgress,
@@ -19,7 +20,6 @@ from memnet_core.batch.events import (
     failure,
     skipped,
 )
-from memnet_core.batch.executor import Step, StepExecutor, StepResult, first_step
 from memnet_core.inference.plan import check_model
 from memnet_core.progress import GeneratorWithResult
 

@@ -19,6 +19,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memnet_core._util.atomic_write import (
+    hidden_sibling,
+    make_folder,
     mark,
     place_folder,
     remove_abandoned,
@@ -26,7 +28,6 @@ from memnet_core._util.atomic_write import (
     temporary_folder,
 )
 from memnet_core._version import __version__
-from memnet_core.batch.output_dirs import hidden_sibling, make_folder
 from memnet_core.errors import ImageError
 from memnet_core.inference.plan import RestorePlan, plan_restore
 from memnet_core.inference.provenance import provenance
@@ -40,9 +41,10 @@ from memnet_core.io.zarr.image import (
     ZarrLayout,
     create_ome_zarr,
     layout_for,
+    stored_bytes,
+    sync_block,
     unsupported_metadata,
 )
-from memnet_core.io.zarr.shards import stored_bytes, sync_block
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
 if TYPE_CHECKING:
@@ -328,6 +330,8 @@ def join_or_create(job: Job, settings: RestoreOptions) -> SharedResult:
             source.metadata = replace(source.metadata, provenance=str(told))
             _make(folder, plan, source, job.root)
     work = SharedResult(folder)
+    # Earlier versions chose the model by the grain of the noise.
+    work.plan.request.get("settings", {}).pop("noise_grain", None)
     if work.plan.request != request:
         raise ImageError(
             f"{folder} holds an unfinished result of other settings or of another "

@@ -90,6 +90,7 @@ class StalenessChecker:
             return f"it was made by another task ({made.task})"
         task = find_task(made.task)
         before, now = dict(made.options), non_default_options(asked, job.axes)
+        before.pop("noise_grain", None)  # of earlier versions, which chose by it
         given, wanted = before.pop("level", None), now.pop("level", None)
         other_level = any(level != wanted for level in made.levels)
         if given if wanted is None else other_level:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["train_noise_network"]
 
-_TAKEN = ("data", "minutes", "steps", "name", "license", "seed", "learning_rate")
+_TAKEN = (
+    *("data", "minutes", "steps", "name", "license", "seed", "learning_rate"),
+    "start",
+)
 
 
 def train_noise_network(out: Path | None, device: str, options: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import click
 
 from memnet_core.errors import UsageError
 from memnet_core.inference.settings import (
+    NO_GRAIN,
     SETTINGS,
     RestoreOptions,
     options_from,
@@ -45,9 +46,7 @@ _GROUPS = {
         *("report", "residual"),
     ),
     "Model and colors": ("model", "nearest", "channels", "consistency"),
-    "Microscopy": (
-        *("value_range", "noise", "noise_grain", "hot_pixels", "context", "axes"),
-    ),
+    "Microscopy": (*("value_range", "noise", "hot_pixels", "context", "axes"),),
     "Speed and limits": ("device", "precision", "exit_block", "tta", "max_pixels"),
     "Many machines": ("workers", "scheduler", "share"),
 }
@@ -232,6 +231,15 @@ def _metavar_of(row: Setting) -> str:
     return row.metavar
 
 
+def _no_grain(_context: click.Context, _option: object, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(NO_GRAIN)
+
+
+no_grain = click.option(
+    "--noise-grain", hidden=True, expose_value=False, callback=_no_grain
+)
+
 _AXES = click.option(
     "--axes",
     type=parse_axes,
@@ -243,6 +251,7 @@ _AXES = click.option(
 _OPTIONS = (
     *(_level_option(task) for task in TASKS.values()),
     *(option_of(name) for name in SETTINGS),
+    no_grain,
     _AXES,
     max_pixels,
 )
@@ -290,7 +299,7 @@ def settings_of(*, task: str, **options: Any) -> RestoreOptions:
 
 
 def as_option(setting: SettingRef) -> str:
-    """Return a setting as the command spells it: ``--noise-grain white``."""
+    """Return a setting as the command spells it: ``--range percentile``."""
     option = f"--{setting.name.replace('_', '-')}"
     if setting.name == "max_pixels":
         return f"{option} or {setting}"

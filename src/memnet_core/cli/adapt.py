@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memnet_core._util.sanitize import escape_control_chars
-from memnet_core.cli._options import max_pixels, parse_axes, parser_of
+from memnet_core.cli._options import max_pixels, no_grain, parse_axes, parser_of
 from memnet_core.cli._progress import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -68,13 +68,7 @@ __all__ = ["adapt"]
     show_default=True,
     help="As for memnet restore.",
 )
-@click.option(
-    "--noise-grain",
-    type=click.Choice(["auto", "white", "correlated"]),
-    default="auto",
-    show_default=True,
-    help="As for memnet restore.",
-)
+@no_grain
 @click.option(
     "--axes",
     type=parse_axes,

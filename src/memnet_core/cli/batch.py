@@ -16,6 +16,7 @@ from memnet_core.cli._options import (
     restoration_options,
     settings_of,
 )
+from memnet_core.cli._outlook import outlook
 from memnet_core.cli._progress import EXIT_FAILED, EXIT_INTERRUPTED, follow
 
 if TYPE_CHECKING:
@@ -246,8 +247,11 @@ def batch(
     part = Share(*share) if share else Share()
     jobs = part.of_jobs(jobs)
     if dry_run:
+        from memnet_core.inference.plan import check_model
+
+        check_model(settings)
         for job in jobs:
-            click.echo(_planned(job))
+            click.echo(_planned(job, settings))
         return
     run: Run = BatchRun(jobs, settings, part)
     if workers or scheduler:
@@ -291,7 +295,7 @@ def _check_sharing(
         )
 
 
-def _planned(job: Job) -> str:
+def _planned(job: Job, settings: RestoreOptions) -> str:
     arrow = f"{escape_control_chars(job.source)} -> {escape_control_chars(job.output)}"
     for remark in job.remarks:
         arrow += f"  {escape_control_chars(remark)}"
@@ -306,4 +310,6 @@ def _planned(job: Job) -> str:
         return f"{arrow}  (cannot be read)"
     shape = "×".join(map(str, job.header.shape))
     several = f"{job.header.scenes} images, first " if job.header.scenes > 1 else ""
-    return f"{arrow}  ({several}{shape} {job.header.dtype} {job.header.format})"
+    would = outlook(job.source, settings, axes=job.axes, scene=job.scene)
+    header = f"{several}{shape} {job.header.dtype} {job.header.format}"
+    return f"{arrow}  ({header})  {escape_control_chars(would)}"

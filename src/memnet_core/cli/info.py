@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from memnet_core.cli._options import (
     optional_restoration_options,
     settings_of,
 )
+from memnet_core.cli._outlook import levels_in, outlook_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,28 +48,57 @@ _WITHOUT_TASK = {"file", "scene", "axes", "task"}
 @click.command(
     cls=GroupedCommand, short_help="Say what a file is and what would be done."
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
 @click.option("--scene", help="Which image of a file with several: number or name.")
 @optional_restoration_options
 def info(
     *, file: Path, scene: str | None, task: str | None, axes: str, **options: Any
 ) -> None:
-    """Tell what FILE is, how degraded it is, and which model would serve.
+    """Say what FILE is, how degraded it is, and which model would serve.
 
-    With --task, tell what batch and restore would do with the same options. Of a file,
-    plate or collection with several images, tell which these are; --scene tells more of
-    one of them.
+    With --task, say what batch and restore would do with the same options. Of a file,
+    plate or collection with several images, list these; --scene describes one of them.
+    Of a folder, print a row for each file.
     """
-    from memnet_core.io import open_scenes
+    from memnet_core.io import is_image_folder, open_scenes
 
     settings = settings_of(task=task, **options) if task else None
     if settings is None:
         _refuse_others(click.get_current_context())
+    if file.is_dir() and not is_image_folder(file):
+        for row in _rows(file, settings):
+            click.echo(escape_control_chars(row))
+        return
     with open_scenes(file) as scenes:
         several = scene is None and len(scenes) > 1
         facts = _images(scenes) if several else _of_one(scenes, scene, axes, settings)
         for name, value in facts:
             click.echo(f"{name:<15} {escape_control_chars(value)}")
+
+
+def _rows(folder: Path, settings: RestoreOptions | None) -> Iterator[str]:
+    """Yield a line for each image in a folder: size, levels, what would be done."""
+    from memnet_core.batch import find_inputs
+    from memnet_core.errors import MemnetError, UsageError
+    from memnet_core.io import open_image
+
+    sources = find_inputs([str(folder)], Path(os.devnull), recursive=False).sources
+    if not sources:
+        raise UsageError(f"No images found in {folder}.")
+    width = max(len(source.path.name) for source in sources)
+    for source in sources:
+        name = f"{source.path.name:<{width}}"
+        try:
+            with open_image(source.path) as image:
+                size = f"{'×'.join(map(str, image.sizes))} {image.dtype}"
+                if settings:
+                    told = outlook_of(image, settings)
+                else:
+                    told = "  ".join(f"{k} {v}" for k, v in levels_in(image).items())
+        except MemnetError as error:
+            yield f"{name}  FAILED: {error.spelled(as_option)}"
+        else:
+            yield f"{name}  {size:<20}  {told}"
 
 
 def _refuse_others(context: click.Context) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.batch.residuals import difference
+from memnet_core.inference.noise_map import readings_of
 from memnet_core.noise.estimation import estimate_noise_model
-from memnet_core.tasks import estimate_correlation
+from memnet_core.noise.file import shipped_noise_network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +101,10 @@ def residual_of(before: NDArray[Any], after: NDArray[Any]) -> Residual:
         low, high = np.percentile(first, (0.1, 99.9))
         spread = max(high - low, 1e-9)
         scaled = ((first - low) / spread).astype(np.float32)
-        sigma = max(estimate_correlation([scaled]).sigma / 255 * spread, 1e-9)
+        read = readings_of(shipped_noise_network(), [scaled])
+        white = line.deviation(float(first.mean())) if line else 0.0
+        # What neighbors share, the finest details do not hold.
+        sigma = max(read.level(read.curve()) / 255 * spread, white, 1e-9)
         deviation, noise = np.full_like(last, sigma), f"σ {sigma:.3g} everywhere"
     relative = np.clip(removed / deviation, -_CLIP, _CLIP)
     relative -= relative.mean()

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from memnet_core.errors import ImageError, NothingToDo, SettingRef, UsageError
 from memnet_core.inference.noise_choice import (
     check_noise,
     is_poisson_gaussian,
-    mean_level,
     noise_of,
 )
+from memnet_core.inference.noise_map import NoiseCurve, Readings, readings_of
 from memnet_core.inference.scaling import (
     AnscombeScaling,
     LinearScaling,
@@ -24,14 +24,16 @@ from memnet_core.inference.scaling import (
 )
 from memnet_core.jpeg.coding import JpegCoding
 from memnet_core.jpeg.traces import LEAST_SIDE, find_earlier_jpeg
-from memnet_core.noise.correlation import Grain
+from memnet_core.noise.file import shipped_noise_network
 from memnet_core.sources.frame_average import TemporalAverage
 from memnet_core.sources.hot_pixels import HotPixelsRemoved, replaced
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 from memnet_core.sources.wrappers import NaNFilled
-from memnet_core.tasks import LevelFound, NoiseFound, estimate_correlation, find_task
+from memnet_core.tasks import LevelFound, find_task
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from memnet_core.inference.settings import RestoreOptions
@@ -48,8 +50,19 @@ _AVERAGED = 3
 _JUDGED = 1024
 """Values from which on what they spread over says something of their noise."""
 
-_ALIKE = 1.5
-"""Factor that a σ which is given and one that is found may differ by."""
+_READ_PIXELS = 1_000_000
+"""Pixels of a channel whose noise is read by the network."""
+
+_APART = 3
+"""Deviations of the noise in the dark by which a value that is none lies below others;
+where noise is cut off, there is no gap at all."""
+
+_TIED, _OFTEN = 10, 2
+"""Pixels at the highest value that indicate saturation, and how many times as many as
+at the next lower one."""
+
+_VARIES = 1.3
+"""Ratio of the strongest to the weakest noise from which on both are told."""
 
 
 class ChannelParams(BaseModel):
@@ -63,16 +76,43 @@ class ChannelParams(BaseModel):
         What becomes 0 and 1; None where every plane has its own.
     frames : float
         Planes in the means that the network sees; 1 where it sees single ones.
-    grain : str
-        Whether neighboring pixels share the noise.
+    curve : NoiseCurve, optional
+        Deviation of the noise by brightness, where it was measured and is told to the
+        network as a map.
+    is_shared : bool
+        Whether neighboring pixels were found to share the noise.
+    ceiling : float, optional
+        Value at which the image is saturated; no result exceeds it.
+    padding : float, optional
+        Lowest value, where it lies so far below the others that it stands for no
+        light, as beside the tiles of a mosaic; such pixels stay.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_grain(cls, value: Any) -> Any:
+        """Read plans of earlier versions, which chose by the grain of the noise."""
+        if isinstance(value, dict):
+            return {name: v for name, v in value.items() if name != "grain"}
+        return value
+
     level: FiniteFloat
     scaling: Scaling | None
     frames: Annotated[FiniteFloat, Field(ge=1)] = 1.0
-    grain: Grain = "white"
+    curve: NoiseCurve | None = None
+    is_shared: bool = False
+    ceiling: FiniteFloat | None = None
+    padding: FiniteFloat | None = None
+
+    def at_most(self, level: float) -> ChannelParams:
+        """Return parameters whose noise is nowhere stronger than a level."""
+        curve = self.curve
+        if curve:
+            sigmas = tuple(min(sigma, level) for sigma in curve.sigmas)
+            curve = NoiseCurve(means=curve.means, sigmas=sigmas)
+        return self.model_copy(update={"level": min(self.level, level), "curve": curve})
 
     @property
     def is_stabilized(self) -> bool:
@@ -96,9 +136,9 @@ class SourceAnalysis:
     remarks: tuple[str, ...]
 
     @property
-    def grain(self) -> Grain:
-        """Grain of the noise: ``correlated`` if a channel's is, which serves all."""
-        return max((c.grain for c in self.channels), key=["white", "correlated"].index)
+    def is_mapped(self) -> bool:
+        """Whether the noise of a channel is told as a map, be it white or shared."""
+        return any(channel.curve for channel in self.channels)
 
     def strongest(self, task: Task) -> float:
         """Return the level of the channel that needs most."""
@@ -142,20 +182,60 @@ def _judged(
     source: PixelSource, channel: int, task: Task, settings: RestoreOptions
 ) -> tuple[ChannelParams, list[str]]:
     """Return level and scaling of a channel, and how they were found."""
-    remarks: list[str] = []
-    hot: list[str] = []
     planes = sampled_planes(source, channel)
     blocks = sampled_blocks(source, planes)
+    scaling = scaling_of(blocks, source.dtype, settings.value_range)
     line = noise_of(blocks, task, settings)
-    photons = bool(line and is_poisson_gaussian(line, blocks, source, settings))
-    choice = settings.value_range
-    if photons and choice == "auto":
-        choice = "percentile"
-    if line and photons and settings.hot_pixels == "auto":
+    by_sample: list[Readings] = []
+    if task.noisy and settings.level is None:
+        by_sample = _read(source, planes, scaling)
+    read = Readings.joined(by_sample)
+    finest = _finest(line, scaling) if line else None
+    shared = bool(finest and read.is_shared(finest))
+    is_counted = line and is_poisson_gaussian(
+        line, blocks, source, settings, is_read=bool(finest and read.holds(finest))
+    )
+    told: list[str] = []
+    if line and is_counted and (settings.noise != "auto" or not shared):
+        found, told = _counted(source, channel, planes, line, settings)
+    else:
+        is_wide = source.dtype.itemsize > 1
+        is_likely = line and line.is_likely and is_wide and not shared
+        floor = finest if is_likely else None
+        curve, level = None, settings.level
+        if by_sample:
+            curve = read.curve(floor)
+            level = float(np.mean([r.level(r.curve(floor)) for r in by_sample]))
+        found, told = _even(source, planes, blocks, scaling, curve, level, settings)
+    update: dict[str, Any] = {"is_shared": shared}
+    if task.noisy:
+        dark = line.deviation(line.dark) if line else None
+        noise = (
+            found.level / 255 * (scaling.high - scaling.low) if dark is None else dark
+        )
+        update |= {
+            "ceiling": _saturation(blocks),
+            "padding": _padding(blocks, _APART * noise),
+        }
+    told += ["noise shared by neighbors"] if shared else []
+    return found.model_copy(update=update), told
+
+
+def _counted(
+    source: PixelSource,
+    channel: int,
+    planes: list[int],
+    line: PoissonGaussianNoise,
+    settings: RestoreOptions,
+) -> tuple[ChannelParams, list[str]]:
+    """Return the parameters of a channel whose noise is that of photons."""
+    blocks = sampled_blocks(source, planes)
+    hot: list[str] = []
+    even_line, frames = line, 1.0
+    if settings.hot_pixels == "auto":
         blocks, hot = _without_hot_pixels(source, blocks, channel, line)
         source = HotPixelsRemoved(source, line.gain, line.constant)
-    even_line, frames = line, 1.0
-    if line and photons and settings.context > 1 and source.neighbors(planes[0]):
+    if settings.context > 1 and source.neighbors(planes[0]):
         source = TemporalAverage(source, line.gain, line.constant)
         step = -(-len(planes) // _AVERAGED)
         few = planes[step // 2 :: step]
@@ -165,39 +245,89 @@ def _judged(
             line, gain=line.gain / frames, constant=line.constant / frames
         )
         hot.append(f"means of {frames:.1f} planes")
-    scaling = scaling_of(blocks, source.dtype, choice)
-    even = stabilized_of(scaling, even_line) if even_line and photons else scaling
-    is_open = task.noisy and settings.noise_grain != "white"
-    seen = _seen(source, planes, even) if is_open or settings.level is None else []
-    grain = _noise_of_grain(seen, settings) if is_open else None
-    shared = ["noise shared by neighbors"] if grain else []
-    kind: Grain = "correlated" if grain else "white"
-    if line and isinstance(even, AnscombeScaling):
-        level = round(grain.sigma if grain else even.level, 1)
-        remarks += [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
-        channel_found = ChannelParams(
-            level=level, scaling=even, frames=frames, grain=kind
-        )
-        return channel_found, remarks + shared + hot
+    choice = settings.value_range
+    scaling = scaling_of(
+        blocks, source.dtype, "percentile" if choice == "auto" else choice
+    )
+    even = stabilized_of(scaling, even_line)
+    level = round(even.level, 1)
+    told = [f"noise: {line}", f"made the same everywhere: σ {level:g} of 255"]
+    return ChannelParams(level=level, scaling=even, frames=frames), told + hot
+
+
+def _even(
+    source: PixelSource,
+    planes: list[int],
+    blocks: list[NDArray[Any]],
+    scaling: LinearScaling,
+    curve: NoiseCurve | None,
+    level: float | None,
+    settings: RestoreOptions,
+) -> tuple[ChannelParams, list[str]]:
+    """Return the parameters of a channel whose values are scaled linearly."""
+    task, remarks = find_task(settings.task), []
     if settings.value_range == "plane":
         remarks.append("each plane by its own percentiles")
-    if settings.level is not None:
-        found = LevelFound(settings.level)
-    elif grain:
-        found = LevelFound(round(grain.sigma, 1), f"σ estimated as {grain.sigma:.1f}")
-    else:
+    if level is None:
         earlier = _earlier_jpeg(source, planes, task)
-        found = task.estimate(seen, source.jpeg_tables, earlier)
-        is_wide = source.dtype.itemsize > 1
-        if line and (line.is_likely if is_wide else line.is_clear):
-            found = mean_level(blocks, scaling, line)
+        found = task.estimate(source.jpeg_tables, earlier)
+    elif curve is None:
+        found = LevelFound(level)
+    else:
+        level = round(level, 1)
+        found = LevelFound(level, f"σ estimated as {level:.1f}{_spread(curve)}")
     remarks += [found.remark] if found.remark else []
     if task.noisy and source.dtype.itemsize > 1 and settings.value_range != "plane":
         _check_range(blocks, scaling, found.level)
         noise = found.level / 255 * (scaling.high - scaling.low)
         remarks.append(f"σ {found.level:g} of 255, {noise:.3g} in values of the image")
     kept = None if settings.value_range == "plane" else scaling
-    return ChannelParams(level=found.level, scaling=kept, grain=kind), remarks + shared
+    return ChannelParams(level=found.level, scaling=kept, curve=curve), remarks
+
+
+def _spread(curve: NoiseCurve) -> str:
+    """Say between what the noise lies at dark and at bright places."""
+    low, high = min(curve.sigmas), max(curve.sigmas)
+    if high < max(_VARIES * low, 1):
+        return ""
+    return f", {low:.1f} to {high:.1f} by brightness"
+
+
+def _finest(
+    line: PoissonGaussianNoise, scaling: LinearScaling
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Return the deviation that a line gives at a brightness, in gray levels."""
+    unit = (scaling.high - scaling.low) / 255
+
+    def deviation(means: NDArray[Any]) -> NDArray[Any]:
+        variance = line.gain * (scaling.low + unit * means) + line.constant
+        return np.asarray(np.sqrt(np.maximum(variance, 0)) / unit)
+
+    return deviation
+
+
+def _padding(blocks: list[NDArray[Any]], apart: float) -> float | None:
+    """Return the lowest value if many pixels have it and no other comes near it."""
+    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    if not values.size:
+        return None
+    lowest = float(values.min())
+    others = values[values > lowest]
+    if values.size - others.size < _TIED or not others.size:
+        return None
+    return lowest if others.min() - lowest > apart else None
+
+
+def _saturation(blocks: list[NDArray[Any]]) -> float | None:
+    """Return the highest value if so many pixels have it that it is a limit."""
+    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    if not values.size:
+        return None
+    top = values.max()
+    below = values[values < top]
+    often = values.size - below.size
+    lower = np.count_nonzero(below == below.max()) if below.size else often
+    return float(top) if often >= max(_TIED, _OFTEN * lower) else None
 
 
 def _earlier_jpeg(
@@ -242,32 +372,20 @@ def _without_hot_pixels(
     return [block for block, _ in cool], [said] if count else []
 
 
-def _seen(
-    source: PixelSource, planes: list[int], scaling: LinearScaling | AnscombeScaling
-) -> list[NDArray[np.float32]]:
-    """Return a sample of the middle plane as the network sees it, by sample."""
+def _read(
+    source: PixelSource, planes: list[int], scaling: LinearScaling
+) -> list[Readings]:
+    """Read the noise of a sample of the middle plane, by sample of a pixel."""
     filled = NaNFilled(source, (scaling.low + scaling.high) / 2)
-    middle = sampled_blocks(filled, [planes[len(planes) // 2]])
+    middle = [planes[len(planes) // 2]]
+    blocks = sampled_blocks(filled, middle, pixels=_READ_PIXELS)
+    network = shipped_noise_network()
     return [
-        plane
-        for block in middle
-        for plane in scaling.forward(np.moveaxis(block, -1, 0).astype(np.float64))
+        readings_of(
+            network, [scaling.forward(b[..., n].astype(np.float64)) for b in blocks]
+        )
+        for n in range(blocks[0].shape[-1])
     ]
-
-
-def _noise_of_grain(
-    seen: list[NDArray[np.float32]], settings: RestoreOptions
-) -> NoiseFound | None:
-    """Return the noise if neighboring pixels are to be taken to share it.
-
-    Texture reads like such noise; so noise that is given has to be about as strong.
-    """
-    found = estimate_correlation(seen)
-    if settings.noise_grain == "correlated":
-        return found
-    given = settings.level
-    alike = given is None or found.sigma / _ALIKE < given < found.sigma * _ALIKE
-    return found if found.grain == "correlated" and alike else None
 
 
 def _check_range(

@@ -127,6 +127,7 @@ class Engine:
             Number of rows in all.
         level : float or sequence of float, optional
             Levels of luminance and of chroma; the last stands for what is not given.
+            Empty where the strips hold the level planes behind the others.
 
         Yields
         ------
@@ -151,7 +152,8 @@ class Engine:
         if self.level_planes and level is None:
             raise UsageError("This network has to be told the level of degradation.")
         given = np.atleast_1d(0.0 if level is None else level)
-        levels = given[np.minimum(np.arange(self.level_planes), len(given) - 1)]
+        wanted = np.arange(self.level_planes if len(given) else 0)
+        levels = given[np.minimum(wanted, len(given) - 1)]
         rows: RowStream | None = None
         most = height
         received = 0

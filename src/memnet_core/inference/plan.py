@@ -50,6 +50,10 @@ __all__ = ["Prepared", "RestorePlan", "check_model", "plan_restore", "plane_scal
 
 _GRAY_CHECK_ROWS = 256
 
+_FAINTEST = 0.5, 0.1
+"""Measured σ in gray levels of 255 below which there is nothing to remove: of 8 bits,
+whose rounding makes 0.3, and of wider types."""
+
 _OLDER = 0.05
 """Difference of level map values from which on a level is not that of a file's table
 but of an earlier compression: 5 to 15 points of quality."""
@@ -166,7 +170,8 @@ def plan_restore(
     strongest = judged.strongest(task)
     photons = any(channel.is_stabilized for channel in judged.channels)
     if settings.level is None and not settings.nearest:
-        _check_need(task, strongest, settings.model, photons=photons)
+        faintest = _FAINTEST[source.dtype.itemsize > 1] if task.noisy else 0.0
+        _check_need(task, strongest, settings.model, faintest, photons=photons)
     grayish = settings.channels != "luminance" and _is_gray(source)
     colored = settings.channels == "joint" or (
         settings.channels is None and source.shape[-1] > 2 and not grayish
@@ -175,15 +180,18 @@ def plan_restore(
         task.name,
         strongest,
         settings.model,
-        nearest=settings.nearest or photons,
+        nearest=settings.nearest or (task.noisy and settings.level is None),
         colors=colored,
-        grain=judged.grain,
+        grain="correlated" if judged.is_mapped else "white",
     )
     card = entry.card
     check_strength(settings, card)
+    channels = judged.channels
     if not card.levels.covers(strongest):
         nearest = card.levels.nearest(strongest)
         remarks.append(f"beyond {task.symbol} {nearest:g}, the nearest of the model")
+        if task.noisy and settings.level is None and strongest > nearest:
+            channels = tuple(channel.at_most(nearest) for channel in channels)
     if settings.strength != 1:
         remarks.append(strength_in_words(settings.strength, strongest, card))
     mode = color_mode(
@@ -209,7 +217,7 @@ def plan_restore(
         task=task.name,
         model=card.name if entry.is_shipped else str(Path(entry.path).absolute()),
         checksum=card.sha256,
-        channels=judged.channels,
+        channels=channels,
         colors=mode,
         remarks=tuple(remarks),
         hot_pixels=settings.hot_pixels,
@@ -279,7 +287,9 @@ def _chroma_level(
     return card.levels.nearest(found.quality)
 
 
-def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -> None:
+def _check_need(
+    task: Task, level: float, model: str | None, faintest: float, *, photons: bool
+) -> None:
     """Raise NothingToDo if a level is milder than models serve, or nearly serve."""
     entries = [find_model(model)] if model else general_models(task.name)
     cards = [e.card for e in entries if e.card.task == task.name]
@@ -289,6 +299,8 @@ def _check_need(task: Task, level: float, model: str | None, *, photons: bool) -
     least = min(served, key=task.level_map_value)
     if photons:
         least = lowest_useful_sigma(least)
+    if task.noisy:
+        least = max(least, faintest)
     is_milder = task.level_map_value(level) < task.level_map_value(least)
     if is_milder and not task.accepts_nearest(level, least):
         nearest = SettingRef("nearest", True)

@@ -13,9 +13,11 @@ from memnet_core.image_ops.color import without_alpha
 from memnet_core.image_ops.dtype import to_dtype
 from memnet_core.inference.channels import add_chroma, from_planes, select_input
 from memnet_core.inference.jpeg import ChromaRowReader, ChromaSource, JpegConstraint
+from memnet_core.inference.noise_map import NoiseMap
 from memnet_core.inference.plan import plane_scaling
 from memnet_core.inference.scaling import AnscombeScaling
 from memnet_core.inference.tta import TURNS, average_over_dihedral
+from memnet_core.noise.file import shipped_noise_network
 from memnet_core.progress import Notice, Progress
 from memnet_core.sources.frame_average import TemporalAverage
 from memnet_core.sources.hot_pixels import HotPixelsRemoved
@@ -23,15 +25,17 @@ from memnet_core.sources.regions import PixelRegion, input_window, split_columns
 from memnet_core.sources.wrappers import BicubicUpsampled, NaNFilled, is_constant_plane
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from numpy.typing import NDArray
 
     from memnet_core.inference.channels import ColorMode
     from memnet_core.inference.engine import Engine
+    from memnet_core.inference.noise_map import NoiseCurve
     from memnet_core.inference.plan import Prepared, RestorePlan
     from memnet_core.inference.scaling import Scaling
     from memnet_core.jpeg.chroma import SubsampledChroma
+    from memnet_core.noise.network import NoiseNetwork
     from memnet_core.sources.protocols import PixelSource, Sink
 
 __all__ = ["Preprocessing", "RowBuffer", "restore"]
@@ -59,6 +63,51 @@ class RowBuffer:
                 self._strips.appendleft(strip[used:])
             self._start += used
         return np.concatenate(found) if found else np.empty((0, 0, 1))
+
+
+class _Noise:
+    """The noise in a window of a plane, and its pixels, each read once."""
+
+    def __init__(
+        self,
+        base: PixelSource,
+        plane: int,
+        rows: slice,
+        columns: slice,
+        seen: Callable[[NDArray[Any]], NDArray[np.float32]],
+        network: NoiseNetwork | None,
+        curve: NoiseCurve | None,
+    ) -> None:
+        height, width = base.shape[1:3]
+        self.map = NoiseMap(
+            lambda rows: seen(self._read(rows)),
+            (height, width),
+            columns,
+            network,
+            curve,
+        )
+        self._base, self._plane = base, plane
+        self._start = self.map.seen_rows(rows).start
+        left = self.map.seen.start
+        self._inside = slice(columns.start - left, columns.stop - left)
+        self._rows: list[NDArray[Any]] = []
+
+    def pixels(self, rows: slice) -> NDArray[Any]:
+        """Return rows of the window, and forget those that lie above what they need."""
+        above = max(self.map.seen_rows(rows).start - self._start, 0)
+        pixels = self._read(rows)[:, self._inside]
+        self._rows = [self._rows[0][above:]]
+        self._start += above
+        return pixels
+
+    def _read(self, rows: slice) -> NDArray[Any]:
+        known = self._start + sum(map(len, self._rows))
+        if rows.stop > known:
+            more = slice(known, rows.stop)
+            self._rows.append(self._base.read(self._plane, more, self.map.seen))
+        if len(self._rows) > 1:
+            self._rows = [np.concatenate(self._rows)]
+        return self._rows[0][rows.start - self._start : rows.stop - self._start]
 
 
 class Preprocessing:
@@ -203,6 +252,13 @@ class PlaneRunner:
         Whether to average over flips and rotations.
     blocks : JpegConstraint, optional
         Blocks that have to come out whole.
+    keeps_still : bool
+        Whether areas of one value stay as they are, as those that no camera saw.
+    curve : NoiseCurve, optional
+        Deviation of the noise by brightness. With one, the level plane is the map of
+        the noise, times `strength`.
+    strength : float
+        As in `memnet_core.inference.settings.RestoreOptions`.
     """
 
     base: PixelSource
@@ -213,6 +269,9 @@ class PlaneRunner:
     mode: ColorMode
     tta: bool
     blocks: JpegConstraint | None = None
+    keeps_still: bool = False
+    curve: NoiseCurve | None = None
+    strength: float = 1.0
 
     @property
     def images(self) -> int:
@@ -249,7 +308,8 @@ class PlaneRunner:
         # Nothing is computed below the last row that is wanted, but for its context.
         effort = passes * (length if self.tta else whole.stop - seen.start)
         top, bottom, worked = whole.start, seen.start, 0
-        for work, output in self._outputs(engine, seen, across, waiting):
+        noise = self._noise(engine, seen, across)
+        for work, output in self._outputs(engine, seen, across, waiting, noise):
             worked += work
             fraction = min(worked / effort, 1.0)
             ready.put(np.moveaxis(output, 2, 0))
@@ -260,6 +320,8 @@ class PlaneRunner:
                 pixels = waiting.take(top, complete.stop)[:, inner]
                 planes = self._planes(pixels, engine)
                 change = self.scaling.inverse_difference(planes, after, self.beyond)
+                if noise:
+                    change[..., noise.map.still(complete, beside)] = 0
                 top = complete.stop
                 yield fraction, ChangedRows(complete, beside, pixels, change)
             else:
@@ -268,15 +330,21 @@ class PlaneRunner:
                 break
 
     def _outputs(
-        self, engine: Engine, rows: slice, columns: slice, waiting: RowBuffer
+        self,
+        engine: Engine,
+        rows: slice,
+        columns: slice,
+        waiting: RowBuffer,
+        noise: _Noise | None,
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield rows of work, and rows that the network has restored."""
         step = engine.strip_rows(columns.stop - columns.start, self.images)
-        strips = self._strips(engine, rows, columns, step, waiting)
+        strips = self._strips(engine, rows, columns, step, waiting, noise)
         length = rows.stop - rows.start
+        levels = () if noise and noise.map.is_read else self.levels
         if self.tta:
-            return average_over_dihedral(engine, strips, length, step, self.levels)
-        outputs = engine.stream(strips, length, self.levels)
+            return average_over_dihedral(engine, strips, length, step, levels)
+        outputs = engine.stream(strips, length, levels)
         return ((out.shape[2], out) for out in outputs)
 
     def _strips(
@@ -286,14 +354,34 @@ class PlaneRunner:
         columns: slice,
         step: int,
         waiting: RowBuffer,
+        noise: _Noise | None,
     ) -> Iterator[NDArray[np.float32]]:
         """Read a window strip by strip, as the network sees it."""
         for top in range(rows.start, rows.stop, step):
             strip = slice(top, min(top + step, rows.stop))
-            pixels = self.base.read(self.plane, strip, columns)
+            if noise is None:
+                pixels = self.base.read(self.plane, strip, columns)
+            else:
+                pixels = noise.pixels(strip)
             waiting.put(pixels)
-            planes = self._planes(pixels, engine)
-            yield self.scaling.forward(planes, self.beyond)
+            planes = self.scaling.forward(self._planes(pixels, engine), self.beyond)
+            if noise and noise.map.is_read:
+                sigma = np.float32(self.strength / 255) * noise.map.sigma(strip)
+                planes = np.concatenate([planes, sigma], 1)
+            yield planes
+
+    def _noise(self, engine: Engine, rows: slice, columns: slice) -> _Noise | None:
+        """Return what is known of the noise in a window."""
+        if not self.keeps_still:
+            return None
+        is_read = self.curve is not None and engine.level_planes == 1
+        planes = slice(None if self.mode == "joint" else 1)
+
+        def seen(pixels: NDArray[Any]) -> NDArray[np.float32]:
+            return self.scaling.forward(self._planes(pixels, engine)[:, planes])
+
+        network = shipped_noise_network(str(engine.device)) if is_read else None
+        return _Noise(self.base, self.plane, rows, columns, seen, network, self.curve)
 
     def _planes(self, pixels: NDArray[Any], engine: Engine) -> NDArray[np.float64]:
         """Return the planes fed to the network."""
@@ -309,6 +397,17 @@ class PlaneRunner:
         return self.blocks.complete(slice(rows.start, bottom))
 
 
+def _spread_rounding(rows: slice, columns: slice) -> NDArray[np.float64]:
+    """Return what to add before rounding so that sums of few counts are kept.
+
+    It lies between -0.5 and 0.5, evenly within every small neighborhood (interleaved
+    gradient noise, Jimenez 2014), and follows from the place alone, shape (h, w, 1).
+    """
+    y, x = np.mgrid[rows, columns]
+    spread: NDArray[np.float64] = 52.9829189 * ((0.06711056 * x + 0.00583715 * y) % 1)
+    return (spread % 1 - 0.5)[..., None]
+
+
 class _PlaneJob:
     """One plane of a source on its way into a sink."""
 
@@ -318,6 +417,8 @@ class _PlaneJob:
         decision, task = prepared.decision, prepared.task
         channel = decision.channels[source.channel(plane)]
         self.prepared, self.source, self.plane = prepared, source, plane
+        self.ceiling, self.padding = channel.ceiling, channel.padding
+        self.is_counted = channel.is_stabilized
         scaling = channel.scaling or plane_scaling(source, plane)
         self.gray = (scaling.low + scaling.high) / 2
         self.filled = NaNFilled(readied, self.gray)
@@ -342,6 +443,9 @@ class _PlaneJob:
             mode=decision.colors,
             tta=decision.tta,
             blocks=self.jpeg,
+            keeps_still=task.noisy,
+            curve=channel.curve,
+            strength=decision.strength,
         )
 
     def is_blank(self, rows: slice, columns: slice) -> bool:
@@ -483,6 +587,12 @@ class _PlaneJob:
                 moved = self.jpeg.chroma.upsample(samples.take(cells[0]), rows, columns)
                 restored = add_chroma(restored, moved)
             restored = self.jpeg.project(self.plane, colors, restored, rows, columns)
+        if self.ceiling is not None:
+            restored = np.minimum(restored, np.maximum(colors, self.ceiling))
+        if self.is_counted and self.source.dtype.kind in "ui":
+            restored = restored + _spread_rounding(rows, columns)
+        if self.padding is not None:
+            restored = np.where(colors == self.padding, colors, restored)
         colors[...] = restored
         result = to_dtype(pixels, self.source.dtype)
         if self.filled.found:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 
 from memnet_core.errors import SettingRef, UsageError
-from memnet_core.noise.correlation import Grain
 from memnet_core.tasks import TASKS, find_task
 
 if TYPE_CHECKING:
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_STRENGTH",
+    "NO_GRAIN",
     "SETTINGS",
     "Channels",
     "Context",
-    "GrainChoice",
     "HotPixels",
     "NoiseChoice",
     "Precision",
@@ -40,11 +39,16 @@ __all__ = [
 
 Channels = Literal["luminance", "each", "joint"]
 Precision = Literal["float32", "bfloat16", "float16"]
-GrainChoice = Literal["auto"] | Grain
 Context = Literal[1, 3]
 HotPixels = Literal["auto", "keep"]
 NoiseChoice = Literal["auto", "gaussian", "photons"] | tuple[float, float]
 RangeChoice = Literal["auto", "dtype", "percentile", "plane"] | tuple[float, float]
+
+NO_GRAIN = (
+    "There is no grain to choose any more: noise that is measured is removed whether "
+    "neighbors share it or not; where that is wrong, name a model."
+)
+"""What is said to those who ask for the grain of the noise."""
 
 MOST_STRENGTH = 1.5
 """Above this strength more detail than degradation is removed."""
@@ -229,9 +233,6 @@ class RestoreOptions:
     strength : float
         How much of the level the network is told, from 0, which leaves everything as it
         is, to 1.5; other than 1 only with a model that has a level map.
-    noise_grain : str
-        Denoising: whether neighboring pixels share the noise (``correlated``) or not
-        (``white``), which decides on the model; ``auto`` finds that out.
     hot_pixels : str
         Denoising: ``auto`` replaces single pixels that are far too bright, where noise
         is of photons; ``keep`` leaves them.
@@ -332,16 +333,6 @@ class RestoreOptions:
             help="denoise: the same everywhere (gaussian), or of variance A·mean + B, "
             "as photons make it, estimated (photons) or given (auto: estimated "
             "if it grows beyond doubt and no --sigma is given).",
-        ),
-    )
-    noise_grain: GrainChoice = field(
-        default="auto",
-        metadata=_row(
-            group="noise",
-            label="grain",
-            choices=("auto", "white", "correlated"),
-            help="denoise: whether neighboring pixels share the noise, as resizing "
-            "and drift correction make it (auto: found out).",
         ),
     )
     hot_pixels: HotPixels = field(
@@ -451,7 +442,6 @@ class RestoreKeywords(TypedDict, total=False):
     value_range: RangeChoice
     range: RangeChoice
     noise: NoiseChoice
-    noise_grain: GrainChoice
     hot_pixels: HotPixels
     context: Context
     device: str
@@ -487,6 +477,8 @@ def options_from(
     symbol = "level"
     for name, value in (keywords or {}).items():
         field_name = _OTHER_NAMES.get(name, name)
+        if name == "noise_grain":
+            raise UsageError(NO_GRAIN)
         if name in levels:
             if name != wanted.option:
                 raise _does_not_go(name, wanted)

@@ -31,8 +31,8 @@ def average_over_dihedral(
     it stands for.
     """
     image = np.concatenate(list(strips), axis=2)
-    mean = np.zeros_like(image)
-    nothing = image[:, :, :0]
+    mean = np.zeros_like(image[:, : engine.image_channels])
+    nothing = mean[:, :, :0]
     for turn in range(TURNS):
         turned = np.ascontiguousarray(_turned(image, turn))
         sides = turned.shape[2]

@@ -8,9 +8,14 @@ from memnet_core.io.api import (
     probe,
     save_image,
 )
-from memnet_core.io.core.calibration import Calibration
 from memnet_core.io.core.format import FileSink, Format, PlaneWriter
-from memnet_core.io.core.image import FormatMetadata, Image, Metadata, Probe
+from memnet_core.io.core.image import (
+    Calibration,
+    FormatMetadata,
+    Image,
+    Metadata,
+    Probe,
+)
 from memnet_core.io.core.image_file import ImageFile, in_memory
 from memnet_core.io.core.provenance import Provenance, provenance_of
 from memnet_core.io.core.scenes import Scenes

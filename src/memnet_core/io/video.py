@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.io.core.calibration import Calibration
 from memnet_core.io.core.format import Format
-from memnet_core.io.core.image import Metadata, Probe
+from memnet_core.io.core.image import Calibration, Metadata, Probe
 from memnet_core.io.core.image_file import ImageFile, named_axes, probe_of_stack
 from memnet_core.io.core.limits import check_pixels
 from memnet_core.io.raster.reader import jpeg_of

@@ -131,5 +131,5 @@ class Card(_Strict):
     @property
     def serves(self) -> str:
         """Task and levels as a phrase, such as ``deblock q 5-75``."""
-        grain = " of correlated noise" if self.grain == "correlated" else ""
+        grain = " of any noise" if self.grain == "correlated" else ""
         return f"{self.task} {TASKS[self.task].symbol} {self.levels}{grain}"

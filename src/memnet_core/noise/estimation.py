@@ -7,20 +7,32 @@ add, less gain times the black level, so that neither has to be known by itself.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.noise.correlation import NORMAL_MEDIAN
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["PoissonGaussianNoise", "estimate_noise_model", "noise_points"]
+__all__ = [
+    "PoissonGaussianNoise",
+    "brightness_classes",
+    "estimate_noise_model",
+    "noise_points",
+]
+
+_ROOT = math.sqrt(3)
+_LOW = np.array([1 - _ROOT, 3 - _ROOT, 3 + _ROOT, 1 + _ROOT]) / math.sqrt(32)
+_HIGH = _LOW[::-1] * (-1, 1, -1, 1)
+"""Daubechies' wavelet with two vanishing moments, which sees no linear ramps."""
+
+_NORMAL_MEDIAN = 0.6744897501960817
+"""Median of the magnitude of a normal variable with unit deviation."""
 
 _FEWEST = 150
 """Minimum coefficients of a class; the standard error of its variance is then 12 %."""
@@ -45,9 +57,6 @@ _CLEAR_ERRORS = 4
 
 _CLEAR_RATIO = 1.1
 """Ratio of bright to dark noise from which on the model matters (0.1 dB)."""
-
-_MARGIN = 2
-"""Coefficients to skip at each border, where the transform extends the image."""
 
 _SMALLEST = 16
 """Minimum side of a usable block in pixels."""
@@ -185,7 +194,7 @@ def noise_points(
     _, means, squares, activity = (column[order] for column in columns)
     points = [
         _point(means[part], squares[part], activity[part])
-        for part in _classes(len(order))
+        for part in brightness_classes(len(order), _EVEN_CLASSES, _FEWEST)
     ]
     mean, variance, count = np.array(points).reshape(-1, 3).T
     noisy = variance > 0
@@ -194,24 +203,36 @@ def noise_points(
 
 def _coefficients(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     """Return (surrounding mean, mean, squared value, activity) of each coefficient."""
-    import pywt
-
     spoiled = ~np.isfinite(plane)
     spoiled |= _saturated(plane) | _flat(plane)
-    low, details = pywt.dwt2(np.where(np.isfinite(plane), plane, 0.0), "db2")
-    mean, diagonal = low / 2, details[2]
+    low, high = (_halved(np.where(spoiled, 0.0, plane), taps) for taps in (_LOW, _HIGH))
+    mean, across = (_halved(low.T, taps).T for taps in (_LOW, _HIGH))
+    down, diagonal = (_halved(high.T, taps).T for taps in (_LOW, _HIGH))
+    mean = mean / 2
     around = (_box(mean, 1) - mean) / 8
-    energy = sum(detail**2 for detail in details)
+    energy = across**2 + down**2 + diagonal**2
     activity = _box(energy, 2) - diagonal**2
-    # Coefficient k is of pixels 2k - 2 to 2k + 1, cells k and k + 1 behind a margin.
-    rows, columns = (side + 1 for side in mean.shape)
-    cells = np.zeros((2 * rows, 2 * columns))
-    cells[2 : 2 + plane.shape[0], 2 : 2 + plane.shape[1]] = spoiled
-    cells = cells.reshape(rows, 2, columns, 2).sum((1, 3))
-    kept = _box(cells, 3)[:-1, :-1] == 0
-    for edge in (slice(None, _MARGIN), slice(-_MARGIN, None)):
+    # Coefficient k is of the pixels 2k to 2k + 3, pairs k and k + 1.
+    rows, columns = (side // 2 for side in plane.shape)
+    pairs = spoiled[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2)
+    kept = _box(pairs.sum((1, 3)).astype(np.float64), 3)[:-1, :-1] == 0
+    # The activity at the borders lacks what is beyond them.
+    for edge in (slice(None, 2), slice(-2, None)):
         kept[edge], kept[:, edge] = False, False
     return around[kept], mean[kept], diagonal[kept] ** 2, activity[kept]
+
+
+def _halved(
+    values: NDArray[np.float64], taps: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Filter the rows of a plane by four taps at every second place within them."""
+    count = len(values) // 2 - 1
+    moved = (values[3 - n : 2 * count + 3 - n : 2] for n in range(4))
+    halved: NDArray[np.float64] = sum(
+        (tap * rows for tap, rows in zip(taps, moved, strict=True)),
+        np.zeros((count, values.shape[1])),
+    )
+    return halved
 
 
 def _saturated(plane: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -248,11 +269,21 @@ def _box(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     return summed
 
 
-def _classes(count: int) -> list[slice]:
-    """Divide sorted coefficients into classes; halve the brightest repeatedly."""
-    even = min(_EVEN_CLASSES, count // _FEWEST)
+def brightness_classes(count: int, even: int, fewest: int) -> list[slice]:
+    """Divide sorted values into classes; halve the brightest, which are sparse.
+
+    Parameters
+    ----------
+    count : int
+        Number of values.
+    even : int
+        Number of classes of equal size, at most.
+    fewest : int
+        Values in a class, at least; with fewer there is none.
+    """
+    even = min(even, count // fewest)
     cuts = [count * n // even for n in range(even)] if even else []
-    while cuts and count - cuts[-1] >= 2 * _FEWEST:
+    while cuts and count - cuts[-1] >= 2 * fewest:
         cuts.append((cuts[-1] + count) // 2)
     return [slice(*ends) for ends in pairwise([*cuts, count])]
 
@@ -286,7 +317,7 @@ def _fitted(
         line = np.linalg.lstsq(scaled, variance * sure * np.sqrt(weight), rcond=None)[0]
         expected = np.maximum(design @ line, _LEAST * np.median(variance))
         off = np.abs(variance - expected) * sure
-        spread = max(float(np.median(off)) / NORMAL_MEDIAN, 1.0)
+        spread = max(float(np.median(off)) / _NORMAL_MEDIAN, 1.0)
         weight = np.minimum(1, _HUBER * spread / np.maximum(off, 1e-9))
     covariance = np.linalg.pinv(scaled.T @ scaled)
     return PoissonGaussianNoise(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,14 @@ from memnet_core.model.checkpoint import (
 )
 from memnet_core.noise.network import NoiseNetwork
 
-__all__ = ["NoiseCard", "load_noise_network", "save_noise_network"]
+__all__ = [
+    "NoiseCard",
+    "load_noise_network",
+    "save_noise_network",
+    "shipped_noise_network",
+]
+
+_SHIPPED = Path(__file__).with_name("noise.safetensors")
 
 
 class NoiseCard(BaseModel):
@@ -116,6 +124,13 @@ def load_noise_network(path: Path | str) -> tuple[NoiseNetwork, NoiseCard]:
         )
     network.load_state_dict(tensors, assign=True)
     return network.eval(), card
+
+
+@functools.cache
+def shipped_noise_network(device: str = "cpu") -> NoiseNetwork:
+    """Return the network that comes with the package, on a device."""
+    network, _ = load_noise_network(_SHIPPED)
+    return network.to(device)
 
 
 def _read_card(path: Path) -> NoiseCard:

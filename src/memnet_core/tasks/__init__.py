@@ -6,8 +6,7 @@ A new task is a subclass of `Task` in a file of its own, and a line in `TASKS`.
 from __future__ import annotations
 
 from memnet_core.errors import UsageError
-from memnet_core.noise.correlation import Grain, NoiseFound, estimate_correlation
-from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
+from memnet_core.tasks.base import Grain, LevelField, LevelFound, Levels, Task
 from memnet_core.tasks.deblock import Deblock
 from memnet_core.tasks.denoise import CorrelatedDenoise, Denoise
 from memnet_core.tasks.super_resolution import SuperResolution
@@ -19,9 +18,7 @@ __all__ = [
     "LevelField",
     "LevelFound",
     "Levels",
-    "NoiseFound",
     "Task",
-    "estimate_correlation",
     "find_task",
 ]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
-from memnet_core.errors import LevelError
+from memnet_core.errors import LevelError, SettingRef
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     Tables = Sequence[Sequence[int]]
     """Quantization tables of a JPEG, 64 steps each in natural order."""
 
-__all__ = ["LevelField", "LevelFound", "Levels", "Task"]
+__all__ = ["Grain", "LevelField", "LevelFound", "Levels", "Task"]
+
+
+Grain = Literal["white", "correlated"]
+"""Noise that a model was trained on: white, or of any kind, which includes noise that
+neighbors share."""
 
 
 class Levels(BaseModel):
@@ -245,19 +250,13 @@ class Task(ABC):
         """Return how far degraded values leave [0, 1] in training, as fractions."""
         return 0.25
 
-    @abstractmethod
     def estimate(
-        self,
-        planes: Sequence[NDArray[np.float32]],
-        jpeg_tables: Tables = (),
-        earlier: EarlierJpeg | None = None,
+        self, jpeg_tables: Tables, earlier: EarlierJpeg | None = None
     ) -> LevelFound:
-        """Find the level of an image.
+        """Find the level of an image by how it was compressed.
 
         Parameters
         ----------
-        planes : sequence of ndarray of float32, shape (H, W)
-            The image or a sample of it, one plane a channel, values in [0, 1].
         jpeg_tables : sequence of sequence of int
             Quantization tables of the file, luminance first, where it is a JPEG.
         earlier : EarlierJpeg, optional
@@ -268,6 +267,10 @@ class Task(ABC):
         LevelError
             If the level cannot be found out.
         """
+        given = SettingRef(self.option)
+        raise LevelError(
+            f"The {self.quantity} has to be given, with {given}.", settings=[given]
+        )
 
     @abstractmethod
     def degrade(

@@ -18,8 +18,6 @@ from memnet_core.jpeg.coding import (
 from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from memnet_core.jpeg.traces import EarlierJpeg
@@ -93,10 +91,7 @@ class Deblock(Task):
         return 50 / factor if factor > 1 else 50 * (2 - factor)
 
     def estimate(
-        self,
-        planes: Sequence[NDArray[np.float32]],
-        jpeg_tables: Tables = (),
-        earlier: EarlierJpeg | None = None,
+        self, jpeg_tables: Tables, earlier: EarlierJpeg | None = None
     ) -> LevelFound:
         """Find the quality of the coarsest compression; see `Task.estimate`."""
         if earlier and not jpeg_tables:

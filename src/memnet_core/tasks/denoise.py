@@ -6,17 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from memnet_core.errors import LevelError, SettingRef
-from memnet_core.noise.correlation import estimate_sigma
-from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
+from memnet_core.tasks.base import LevelField, Levels, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg.traces import EarlierJpeg
-    from memnet_core.tasks.base import Tables
 
 __all__ = [
     "HOT_MEAN",
@@ -69,22 +63,6 @@ class Denoise(Task):
     def clip_margin(self, level: float) -> float:
         """Return four deviations, which noise hardly ever exceeds."""
         return 4 * level / 255
-
-    def estimate(
-        self,
-        planes: Sequence[NDArray[np.float32]],
-        jpeg_tables: Tables = (),
-        earlier: EarlierJpeg | None = None,
-    ) -> LevelFound:
-        """Find the deviation, a mean over the planes; see `Task.estimate`."""
-        if not planes:
-            sigma = SettingRef(self.option)
-            raise LevelError(
-                f"There are no pixels to estimate σ from; give it with {sigma}.",
-                settings=[sigma],
-            )
-        found = float(np.mean([estimate_sigma(plane) for plane in planes]))
-        return LevelFound(round(found, 1), f"σ estimated as {found:.1f}")
 
     def degrade(
         self, plane: NDArray[Any], level: float, rng: np.random.Generator

@@ -6,17 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from memnet_core.errors import LevelError, SettingRef
 from memnet_core.image_ops.resize import imresize
-from memnet_core.tasks.base import LevelField, LevelFound, Levels, Task
+from memnet_core.tasks.base import LevelField, Levels, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from memnet_core.jpeg.traces import EarlierJpeg
-    from memnet_core.tasks.base import Tables
 
 __all__ = ["SuperResolution"]
 
@@ -62,19 +57,6 @@ class SuperResolution(Task):
     def level_map_value(self, level: float) -> float:
         """Return 1 - 1/scale: the share of a side's samples that are made up."""
         return 1 - 1 / level
-
-    def estimate(
-        self,
-        planes: Sequence[NDArray[np.float32]],
-        jpeg_tables: Tables = (),
-        earlier: EarlierJpeg | None = None,
-    ) -> LevelFound:
-        """Raise, as a scale is a wish and nothing that an image has."""
-        scale = SettingRef(self.option)
-        raise LevelError(
-            f"The scale of super-resolution has to be given, with {scale}.",
-            settings=[scale],
-        )
 
     def degrade(
         self, plane: NDArray[Any], level: float, rng: np.random.Generator

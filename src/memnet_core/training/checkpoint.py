@@ -26,7 +26,7 @@ STATE_FILE = "last.pt"
 _LENGTHS = ("minutes", "steps", "epochs")
 
 _LONGER = (
-    "The run was extended: it continues as if it had been longer from the beginning, "
+    "The run is longer than it was: it continues as if it had been from the beginning, "
     "with larger steps than the last ones, which at first make it worse. "
 )
 

@@ -123,7 +123,7 @@ class TrainingConfig(BaseModel):
         by bit.
     start : str, optional
         Name or file of a model to start from, of the same shape or a smaller one; see
-        `memnet_core.training.weight_transfer.expand_model`.
+        `memnet_core.training.finetune.expand_model`.
     seed : int
         Determines the initial weights and every sample.
     phases : tuple of Phase

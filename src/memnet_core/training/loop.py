@@ -38,6 +38,7 @@ from memnet_core.training.events import (
     TrainingProgress,
     Validated,
 )
+from memnet_core.training.finetune import expand_model
 from memnet_core.training.losses import (
     RunningMean,
     charbonnier,
@@ -55,7 +56,6 @@ from memnet_core.training.optim import (
     make_optimizer,
 )
 from memnet_core.training.validation import RESERVED_STEPS, Validation, weight_sizes
-from memnet_core.training.weight_transfer import expand_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

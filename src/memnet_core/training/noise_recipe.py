@@ -10,6 +10,7 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +21,7 @@ from memnet_core._util.atomic_write import remove_abandoned
 from memnet_core._util.devices import describe_hardware, select_device
 from memnet_core.errors import TrainingError
 from memnet_core.model.card import TrainingSummary
-from memnet_core.noise.file import save_noise_network
+from memnet_core.noise.file import load_noise_network, save_noise_network
 from memnet_core.noise.network import NONE, NoiseNetwork
 from memnet_core.progress import Notice
 from memnet_core.training.data.clean_images import read_clean_images
@@ -31,7 +32,6 @@ from memnet_core.training.optim import Muon, backpropagate, ema_update
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from memnet_core.training.events import Event
 
@@ -84,6 +84,8 @@ class NoiseRecipe:
         Determines weights and samples.
     learning_rate : float
         Its greatest value, from which it falls in proportion.
+    start : str, optional
+        Model file to go on from.
     """
 
     data: tuple[Path, ...]
@@ -94,6 +96,7 @@ class NoiseRecipe:
     steps: int | None = None
     seed: int = 0
     learning_rate: float = 5e-3
+    start: str | None = None
 
     @property
     def file(self) -> Path:
@@ -169,7 +172,10 @@ class NoiseTrainer:
         self._seconds = 0.0
         self._samples = NoiseSamples(pictures, recipe.seed)
         torch.manual_seed(recipe.seed)
-        self._network = NoiseNetwork().to(self._device)
+        self._network = NoiseNetwork()
+        if recipe.start:
+            self._network = load_noise_network(recipe.start)[0].train()
+        self._network = self._network.to(self._device)
         self._average = AveragedModel(
             self._network, multi_avg_fn=ema_update(_AVERAGE_DECAY)
         )
@@ -241,6 +247,7 @@ class NoiseTrainer:
                 minutes=round(self._seconds / 60, 1),
                 hardware=describe_hardware(self._device),
                 command=self._command,
+                started_from=Path(recipe.start).name if recipe.start else "",
             ),
         )
 

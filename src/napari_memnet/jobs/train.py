@@ -110,7 +110,7 @@ def _pixels(planes: LayerSource) -> NDArray[np.generic]:
 
 
 def _write(path: Path, pixels: NDArray[np.generic]) -> None:
-    from memnet_core.batch.output_dirs import make_folder
+    from memnet_core._util.atomic_write import make_folder
     from memnet_core.io import Image, save_image
 
     make_folder(path.parent)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError
-from memnet_core.io.core.chunk_cache import ChunkCache
+from memnet_core.io.core.arrays import ChunkCache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

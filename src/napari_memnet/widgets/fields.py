@@ -187,14 +187,12 @@ class _Elided(QObject):  # type: ignore[misc]
 
 
 class NoiseFields:
-    """Where noise is stronger, whether neighbors share it, and hot pixels.
+    """Where noise is stronger, and hot pixels.
 
     Attributes
     ----------
     noise : ComboBox
         Whether it grows with the signal; only where its strength is found out.
-    grain : ComboBox
-        Whether neighboring pixels share it.
     hot_pixels : CheckBox
         Whether single pixels that are far too bright are replaced.
     """
@@ -211,16 +209,6 @@ class NoiseFields:
             "before the network, and intensities are kept. “Automatic” does so if the "
             "image clearly shows it.",
         )
-        self.grain = ComboBox(
-            label="grain",
-            choices=[
-                ("automatic", "auto"),
-                ("each pixel its own", "white"),
-                ("shared by neighbors", "correlated"),
-            ],
-            tooltip="Resizing, demosaicing and drift correction spread noise over "
-            "neighboring pixels; a separate model removes such noise.",
-        )
         self.hot_pixels = CheckBox(
             text="replace hot pixels",
             value=True,
@@ -231,27 +219,23 @@ class NoiseFields:
     @property
     def all(self) -> list[Widget]:
         """All fields, in the order of the form."""
-        return [self.noise, self.grain, self.hot_pixels]
+        return [self.noise, self.hot_pixels]
 
     @property
     def by_name(self) -> dict[str, Any]:
         """The fields, by the name under which a choice is remembered."""
-        names = ("noise", "grain", "hot pixels")
+        names = ("noise", "hot pixels")
         return dict(zip(names, self.all, strict=True))
 
     def show(self, task: str, *, is_open: bool, is_given: bool) -> None:
         """Show what matters for a task, whose level is given or found out."""
         is_noisy = is_open and TASKS[task].noisy
-        self.grain.visible = is_noisy
-        for field in (self.noise, self.hot_pixels):
+        for field in self.all:
             field.visible = is_noisy and not is_given
 
     def settings(self, task: str, *, is_given: bool) -> dict[str, Any]:
         """Return what they say to `memnet_core.inference.settings.RestoreOptions`."""
-        if not TASKS[task].noisy:
+        if is_given or not TASKS[task].noisy:
             return {}
-        asked = {"noise_grain": self.grain.value}
-        if is_given:
-            return asked
         hot = "auto" if self.hot_pixels.value else "keep"
-        return asked | {"noise": self.noise.value, "hot_pixels": hot}
+        return {"noise": self.noise.value, "hot_pixels": hot}

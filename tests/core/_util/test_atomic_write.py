@@ -14,13 +14,14 @@ import pytest
 
 from memnet_core._util import atomic_write, temp_locks
 from memnet_core._util.atomic_write import (
+    hidden_sibling,
+    make_folder,
     place_folder,
     remove_abandoned,
     replaced_when_complete,
     sync_tree,
     temporary_folder,
 )
-from memnet_core.batch.output_dirs import hidden_sibling, make_folder
 from memnet_core.errors import ImageError
 
 if TYPE_CHECKING:

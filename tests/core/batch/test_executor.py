@@ -15,9 +15,10 @@ from memnet_core.batch import BatchRun, FileProgress, Job, ModelReady
 from memnet_core.batch.executor import Step, StepExecutor, first_step
 from memnet_core.batch.shared_output import SharedResult
 from memnet_core.inference.api import restore
+from memnet_core.inference.noise_map import readings_of
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import probe
-from memnet_core.noise.correlation import estimate_sigma
+from memnet_core.noise.file import shipped_noise_network
 from memnet_core.progress import GeneratorWithResult, result_of
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def test_noise_of_a_stack_is_that_of_its_middle_plane(
     run = run_of(stack, level=None, value_range=(0.0, 4000.0))
     outcome = only_outcome(run)
     # Of two channels with a level each, the stronger one decides over the model.
-    middle = estimate_sigma((pixels()[0, 1] / 4000).astype(np.float32))
+    plane = (pixels()[0, 1] / 4000).astype(np.float32)
+    read = readings_of(shipped_noise_network(), [plane])
+    middle = read.level(read.curve())
     assert outcome.level == round(middle, 1)
     assert outcome.remark.startswith(f"σ estimated as {middle:.1f}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memnet_core.batch import BatchRun, FileProgress, Job, executor, file_job
+from memnet_core.batch import BatchRun, FileProgress, Job, executor, restoring
 from memnet_core.inference.runner import restore
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import FileSink, open_image, probe
@@ -75,7 +75,7 @@ def test_computing_and_writing_overlap(
             wait_for(computing[after[name]])
         complete(sink)
 
-    monkeypatch.setattr(file_job, "restore", compute)
+    monkeypatch.setattr(restoring, "restore", compute)
     monkeypatch.setattr(FileSink, "check_complete", write)
     list(run.events())
     assert [outcome.status for outcome in run.outcomes] == ["done"] * len(NAMES)
@@ -99,7 +99,7 @@ def test_few_results_wait_to_be_written(
         written.append(sink)
         complete(sink)
 
-    monkeypatch.setattr(file_job, "restore", compute)
+    monkeypatch.setattr(restoring, "restore", compute)
     monkeypatch.setattr(FileSink, "check_complete", slowly_write)
     list(run.events())
     assert len(computed) == len(written) == len(NAMES)
@@ -135,7 +135,7 @@ def test_interrupt_leaves_whole_files_and_no_threads(
 ) -> None:
     module, name = {
         "opening": (executor, "scenes_of"),
-        "computing": (file_job, "restore"),
+        "computing": (restoring, "restore"),
     }[step]
     working = getattr(module, name)
     calls = iter([None, None, KeyboardInterrupt])

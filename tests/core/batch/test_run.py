@@ -259,7 +259,7 @@ def test_lack_of_memory_fails_a_file_only(
     install("low", 5, 20)
     sources = [picture("a.png"), picture("b.png")]
     name = {
-        "restore": "memnet_core.batch.file_job.restore",
+        "restore": "memnet_core.batch.restoring.restore",
         "write": "memnet_core.io.FileSink.check_complete",
     }[step]
     fail_once(monkeypatch, name, MemoryError())
@@ -274,7 +274,7 @@ def test_lack_of_memory_fails_a_file_only(
     [
         "batch.executor.scenes_of",
         "inference.engine.prepare",
-        "batch.file_job.restore",
+        "batch.restoring.restore",
         "batch.executor.create_scenes",
     ],
 )

@@ -22,14 +22,14 @@ from memnet_core.batch import (
     find_inputs,
     plan_jobs,
 )
-from memnet_core.batch.events import failure
 from memnet_core.batch.executor import StepExecutor, first_step
+from memnet_core.batch.report import failure
 from memnet_core.batch.shared_output import SharedResult, join_or_create, work_folder
 from memnet_core.errors import ImageError
 from memnet_core.inference.api import restore
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import probe
-from memnet_core.io.zarr.shards import sync_block
+from memnet_core.io.zarr.image import sync_block
 from memnet_core.progress import result_of
 
 if TYPE_CHECKING:

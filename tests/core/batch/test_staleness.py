@@ -19,13 +19,12 @@ from memnet_core.batch import (
     BatchRun,
     Job,
     counts_of,
-    file_job,
     find_inputs,
     plan_jobs,
-    shard_worker,
+    restoring,
     write_report,
 )
-from memnet_core.batch.shard_worker import ShardWorker
+from memnet_core.batch.restoring import ShardWorker
 from memnet_core.batch.shared_output import SharedResult, join_or_create, work_folder
 from memnet_core.inference import runner as restoration
 from memnet_core.inference.api import restore
@@ -445,7 +444,7 @@ def test_source_that_changes_in_mid_run_gives_no_result(
         another_picture(source)
         return real(*arguments)
 
-    monkeypatch.setattr(file_job, "restore", changing)
+    monkeypatch.setattr(restoring, "restore", changing)
     assert "was changed or removed while it was restored" in told(run(tmp_path))
     assert not (tmp_path / "out" / "a.png").exists()
 
@@ -459,7 +458,7 @@ def test_work_folder_that_is_deleted_is_never_restored(
         yield from real(*arguments)
         shutil.rmtree(tmp_path / "out")
 
-    monkeypatch.setattr(shard_worker, "restore", deleting)
+    monkeypatch.setattr(restoring, "restore", deleting)
     outcome = run(tmp_path, "ome-zarr").outcomes[0]
     assert outcome.status == "failed"
     assert "cannot be written" in outcome.message

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 
-from memnet_core.batch import InputListing, file_job, find_inputs
+from memnet_core.batch import InputListing, find_inputs, restoring
 from memnet_core.inference import runner
 from memnet_core.inference.api import restore
 from memnet_core.io import open_image
@@ -41,7 +41,7 @@ def test_folder_is_restored_and_each_file_has_a_line(
     memnet: Command, install: Install, picture: Picture
 ) -> None:
     install("low", 5, 20)
-    picture("in/a.jpg", 100, 100)
+    picture("in/a.jpg", 100, 100, quality=10)
     picture("in/b.png", 100, 100)
     result = memnet(*DEBLOCK, "in", "out")
     assert lines(result) == [
@@ -225,6 +225,7 @@ def test_result_that_is_out_of_date_is_named_and_update_redoes_it(
 def test_dry_run_says_what_would_be_done_and_writes_nothing(
     memnet: Command, install: Install, picture: Picture
 ) -> None:
+    install("low", 5, 20)
     picture("in/a.jpg", 9, 11, 3)
     picture("in/b.png", 5, 6)
     picture("out/b.png")
@@ -234,12 +235,66 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(
     result = memnet(*DEBLOCK, "in", "out", "--dry-run", "--report", "report.json")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "in/a.jpg -> out/a.png  (9×11×3 uint8 JPEG)",
+        "in/a.jpg -> out/a.png  (9×11×3 uint8 JPEG)  deblock q 10 by low",
         "in/b.png -> out/b.png  (exists, skipped)",
         "in/c.png -> out/c.png  (cannot be read)",
     ]
     assert result.stderr == "passed over: 1 hidden\n"
     assert names(".") == before
+
+
+def test_dry_run_and_info_say_which_files_would_fail_or_be_skipped(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    picture("in/a.jpg", quality=10)
+    picture("in/fine.jpg", quality=95)
+    dry = memnet("batch", "--task", "deblock", "in", "out", "--dry-run").stdout
+    rows = memnet("info", "in", "--task", "deblock").stdout
+    for said in (dry.splitlines(), rows.splitlines()):
+        assert [line.split("  ")[-1].strip()[:21] for line in said] == [
+            "deblock q 10 by low",
+            "skipped: needs none: ",
+        ]
+    assert [line.split()[0] for line in rows.splitlines()] == ["a.jpg", "fine.jpg"]
+    levels = memnet("info", "in").stdout.splitlines()
+    assert "JPEG quality q 10" in levels[0]
+    assert "JPEG quality q 95" in levels[1]
+
+
+def test_quiet_prints_failures_and_the_summary(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    picture("in/a.png")
+    Path("in/b.png").touch()
+    said = lines(memnet(*DEBLOCK, "--quiet", "in", "out"))
+    assert len(said) == 2
+    assert said[0].endswith("FAILED in/b.png cannot be read: the file is empty.")
+    assert said[1].startswith("1 restored, 1 failed")
+
+
+def test_formats_go_by_the_names_that_people_type(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    picture("in/a.png")
+    assert memnet(*DEBLOCK, "--format", "tif", "in", "out").exit_code == 0
+    assert names("out") == ["a.tif"]
+
+
+def test_output_that_is_missing_is_named(memnet: Command) -> None:
+    result = memnet(*DEBLOCK, "in")
+    assert result.exit_code == 2
+    assert "Missing argument 'OUTPUT'." in result.stderr
+
+
+def test_help_shows_daily_options_and_the_rest_on_request(memnet: Command) -> None:
+    daily, whole = (memnet("batch", name).stdout for name in ("--help", "--help-all"))
+    assert "--sigma" in daily
+    assert "--scheduler" not in daily
+    assert "Many machines:" in whole
+    assert "--scheduler" in whole
 
 
 def test_report_is_written(memnet: Command, install: Install, picture: Picture) -> None:
@@ -279,7 +334,7 @@ def test_interrupt_is_reported_and_says_how_to_go_on(
             raise KeyboardInterrupt
         return working(*arguments)
 
-    monkeypatch.setattr(file_job, "restore", second_is_interrupted)
+    monkeypatch.setattr(restoring, "restore", second_is_interrupted)
     result = memnet(*DEBLOCK, "in", "out", "--report", "report.json", *options)
     assert result.exit_code == 130
     assert lines(result)[-2:] == [

@@ -132,7 +132,6 @@ def test_stack_tells_the_same_as_tiff_and_as_ome_zarr(
     [
         ("nothing.png", "No such file or directory."),
         ("empty.png", "the file is empty."),
-        (".", "Is a directory."),
     ],
 )
 def test_file_that_cannot_be_read_is_one_line(
@@ -142,6 +141,19 @@ def test_file_that_cannot_be_read_is_one_line(
     result = memnet("info", name)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == f"Error: {name} cannot be read: {told}\n"
+
+
+def test_folder_has_a_row_for_each_file_also_for_one_that_cannot_be_read(
+    memnet: Command, install: Install, picture: Picture
+) -> None:
+    install("low", 5, 20)
+    picture("in/a.jpg", 9, 11, quality=10)
+    Path("in/empty.png").touch()
+    good, bad = memnet("info", "in").stdout.splitlines()
+    assert good.split()[:3] == ["a.jpg", "9×11", "uint8"]
+    assert bad.endswith("FAILED: in/empty.png cannot be read: the file is empty.")
+    Path("none").mkdir()
+    assert memnet("info", "none").stderr == "Error: No images found in none.\n"
 
 
 def test_images_of_a_plate_are_listed_and_one_is_told_of(

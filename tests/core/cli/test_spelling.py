@@ -16,9 +16,9 @@ from memnet_core.errors import NotCovered, SettingRef, UsageError
         (SettingRef("sigma"), "sigma=", "--sigma"),
         (SettingRef("sigma", 20.0), "sigma=20", "--sigma 20"),
         (
-            SettingRef("noise_grain", "white"),
-            "noise_grain='white'",
-            "--noise-grain white",
+            SettingRef("hot_pixels", "keep"),
+            "hot_pixels='keep'",
+            "--hot-pixels keep",
         ),
         (SettingRef("nearest", True), "nearest=True", "--nearest"),
         (

@@ -42,15 +42,15 @@ SharedResult.mark_done = mark
 
 KILLED_WHILE_WRITING_A_SHARD = """
 import os, signal
-from memnet_core.batch import shard_worker
+from memnet_core.batch import restoring
 class Array:
     def __init__(self, array):
         self.array = array
     def __setitem__(self, block, pixels):
         self.array[block] = 0 * pixels + 7
         os.kill(os.getpid(), signal.SIGKILL)
-real = shard_worker.open_level
-shard_worker.open_level = lambda path, level: Array(real(path, level))
+real = restoring.open_level
+restoring.open_level = lambda path, level: Array(real(path, level))
 """
 
 KILLED_WHILE_WRITING_A_PLANE = """

@@ -308,43 +308,28 @@ def shared_noise(*shape: int, sigma: float) -> Any:
     return 0.5 + sigma / 255 * noise / noise.std()
 
 
-def test_noise_that_neighbors_share_has_its_own_model_and_its_true_level(
+def test_measured_noise_has_a_model_for_noise_of_all_kinds(install: Install) -> None:
+    install("white", 1, 75, task="denoise")
+    install("all", 1, 75, task="denoise", grain="correlated")
+    for picture, shared in ((shared_noise, True), (noisy, False)):
+        pixels = (255 * picture(192, 192, sigma=20)).astype(np.uint8)
+        found = plan_restore(source(pixels), RestoreOptions(task="denoise"))
+        assert found.model.endswith("all.safetensors")
+        assert found.level == pytest.approx(20, rel=0.15)
+        assert ("noise shared by neighbors" in found.remarks) is shared
+        told = plan_restore(source(pixels), RestoreOptions(task="denoise", level=20))
+        assert told.model.endswith("white.safetensors")
+        assert told.channels[0].curve is None
+
+
+def test_noise_beyond_what_a_model_serves_is_told_as_its_strongest(
     install: Install,
 ) -> None:
-    install("white", 1, 75, task="denoise")
-    install("shared", 1, 75, task="denoise", grain="correlated")
-    pixels = (255 * shared_noise(192, 192, sigma=20)).astype(np.uint8)
+    install("mild", 1, 25, task="denoise")
+    pixels = (255 * noisy(192, 192, sigma=50)).clip(0, 255).astype(np.uint8)
     found = plan_restore(source(pixels), RestoreOptions(task="denoise"))
-    assert found.model.endswith("shared.safetensors")
-    assert found.level == pytest.approx(20, rel=0.1)
-    assert "noise shared by neighbors" in found.remarks
-    for level in (None, 15, 70):
-        plain = (255 * noisy(192, 192, sigma=20)).astype(np.uint8)
-        decision = plan_restore(
-            source(plain), RestoreOptions(task="denoise", level=level)
-        )
-        assert decision.model.endswith("white.safetensors")
-
-
-def test_grain_that_is_given_decides(install: Install) -> None:
-    install("white", 1, 75, task="denoise")
-    install("shared", 1, 75, task="denoise", grain="correlated")
-    image = source((255 * shared_noise(192, 192, sigma=20)).astype(np.uint8))
-    models = {
-        choice: plan_restore(
-            image, RestoreOptions(task="denoise", noise_grain=choice)
-        ).model
-        for choice in ("white", "correlated")
-    }
-    assert models["white"].endswith("white.safetensors")
-    assert models["correlated"].endswith("shared.safetensors")
-
-
-def test_texture_is_not_taken_for_noise_of_another_strength(install: Install) -> None:
-    install("white", 1, 75, task="denoise")
-    install("shared", 1, 75, task="denoise", grain="correlated")
-    image = source((255 * shared_noise(192, 192, sigma=20)).astype(np.uint8))
-    near = plan_restore(image, RestoreOptions(task="denoise", level=25))
-    far = plan_restore(image, RestoreOptions(task="denoise", level=60))
-    assert near.model.endswith("shared.safetensors")
-    assert far.model.endswith("white.safetensors")
+    assert "beyond σ 25, the nearest of the model" in found.remarks
+    assert found.level == 25
+    curve = found.channels[0].curve
+    assert curve
+    assert max(curve.sigmas) == 25

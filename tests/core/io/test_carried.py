@@ -22,7 +22,11 @@ from memnet_core.io import (
     save_image,
 )
 from memnet_core.io.core.orientation import EXIF_MARK
-from memnet_core.io.raster.exif import secondary_images, update_exif, xmp_without_them
+from memnet_core.io.raster.metadata import (
+    secondary_images,
+    update_exif,
+    xmp_without_them,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -219,7 +219,7 @@ def test_card_says_what_it_serves(path: Path) -> None:
 
 def test_card_says_that_it_serves_noise_which_neighbors_share(path: Path) -> None:
     fields = read_card(path).model_dump() | {"task": "denoise", "grain": "correlated"}
-    assert Card(**fields).serves == "denoise σ 5-75 of correlated noise"
+    assert Card(**fields).serves == "denoise σ 5-75 of any noise"
 
 
 @pytest.mark.parametrize("read", [read_card, load_model])

@@ -132,7 +132,7 @@ def test_table_of_another_kind_fits_badly() -> None:
 @pytest.mark.parametrize("quality", [1, 37, 100])
 def test_quality_is_read_from_the_luminance_table(quality: int) -> None:
     tables = [luminance_table(q).tolist() for q in (quality, 99)]
-    found = DEBLOCK.estimate([], tables)
+    found = DEBLOCK.estimate(tables)
     assert found == LevelFound(quality, f"q {quality} by its quantization table")
 
 
@@ -140,7 +140,7 @@ def test_quality_of_a_table_of_another_kind_is_called_the_nearest() -> None:
     table = luminance_table(40)
     table[::4] += 3
     misfit = np.mean(np.abs(table - luminance_table(40)) / luminance_table(40))
-    found = DEBLOCK.estimate([], [table.tolist()])
+    found = DEBLOCK.estimate([table.tolist()])
     assert found.level == 40
     assert found.remark == (
         f"q 40 by its quantization table (nearest: steps differ by {misfit:.0%})"
@@ -149,7 +149,7 @@ def test_quality_of_a_table_of_another_kind_is_called_the_nearest() -> None:
 
 def test_quality_of_what_is_no_jpeg_has_to_be_given() -> None:
     with pytest.raises(LevelError, match="quantization tables"):
-        DEBLOCK.estimate([np.zeros((8, 8), np.float32)])
+        DEBLOCK.estimate([])
 
 
 def test_degrading_rounds_clips_and_compresses() -> None:

@@ -131,6 +131,20 @@ def test_a_run_that_is_stopped_leaves_a_model(folder: Path, tmp_path: Path) -> N
     assert card.training.steps == trainer.step == 1
 
 
+def test_a_run_goes_on_from_another_model(folder: Path, tmp_path: Path) -> None:
+    fields: dict[str, Any] = {"steps": 1, "learning_rate": 1e-9}
+    first = NoiseRecipe((folder,), tmp_path / "run", "first", **fields)
+    list(NoiseTrainer(first, "cpu").run())
+    more = NoiseRecipe(
+        (folder,), tmp_path / "run", "more", seed=5, start=str(first.file), **fields
+    )
+    list(NoiseTrainer(more, "cpu").run())
+    (before, _), (after, card) = map(load_noise_network, (first.file, more.file))
+    assert card.training.started_from == "first.safetensors"
+    for old, new in zip(before.parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(new, old, atol=1e-5, rtol=0)
+
+
 def test_a_model_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
     recipe = NoiseRecipe((folder,), tmp_path, "noise", steps=1)
     recipe.file.write_bytes(b"mine")

@@ -118,7 +118,7 @@ def test_noise_is_asked_for_where_it_is_removed(form: RestorationForm) -> None:
     form.more.native.click()
     assert all(field.visible for field in fields.all)
     form.automatic.value = False
-    assert [field.visible for field in fields.all] == [False, True, False]
+    assert [field.visible for field in fields.all] == [False, False]
     form.task.value = "deblock"
     assert not any(field.visible for field in fields.all)
 
@@ -127,18 +127,14 @@ def test_what_is_chosen_of_noise_is_what_is_done(form: RestorationForm) -> None:
     fields = form.noise
     form.task.value, form.automatic.value = "denoise", True
     settings = form.settings(LAYER)
-    assert (settings.noise, settings.noise_grain) == ("auto", "auto")
-    assert settings.hot_pixels == "auto"
-    fields.noise.value, fields.grain.value = "photons", "white"
+    assert (settings.noise, settings.hot_pixels) == ("auto", "auto")
+    fields.noise.value = "photons"
     fields.hot_pixels.value = False
     settings = form.settings(LAYER)
-    assert (settings.noise, settings.noise_grain) == ("photons", "white")
-    assert settings.hot_pixels == "keep"
+    assert (settings.noise, settings.hot_pixels) == ("photons", "keep")
     form.automatic.value = False
     settings = form.settings(LAYER)
-    assert (settings.noise, settings.noise_grain) == ("auto", "white")
-    form.task.value = "deblock"
-    assert form.settings(LAYER).noise_grain == "auto"
+    assert (settings.noise, settings.hot_pixels) == ("auto", "auto")
     form.restore_defaults()
     assert (fields.noise.value, fields.hot_pixels.value) == ("auto", True)
 

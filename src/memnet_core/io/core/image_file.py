@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memnet_core.errors import ImageError
-from memnet_core.io.core.chunk_cache import ChunkCache
+from memnet_core.io.core.arrays import ChunkCache
 from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.image import Image, Metadata, Probe
 

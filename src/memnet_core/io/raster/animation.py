@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from memnet_core.io.core.calibration import Calibration
-from memnet_core.io.core.image import Animation, Metadata
+from memnet_core.io.core.image import Animation, Calibration, Metadata
 from memnet_core.io.core.limits import check_frames, check_pixels
 
 if TYPE_CHECKING:

@@ -30,21 +30,22 @@ from memnet_core.io.core.orientation import (
     stored_orientation,
 )
 from memnet_core.io.raster.animation import number_of_frames, read_animation, with_times
-from memnet_core.io.raster.comments import read_comments
-from memnet_core.io.raster.exif import secondary_images, xmp_without_them
-from memnet_core.io.raster.png import (
+from memnet_core.io.raster.codecs import (
     XMP_KEYWORD,
+    alpha_of_bmp16,
     carried_chunks,
     check_pixel_checksums,
     decoded,
-    without_text,
-)
-from memnet_core.io.raster.uncommon import (
-    alpha_of_bmp16,
     frame_of,
     has_alpha16,
     probe_rare,
     read_rare,
+    without_text,
+)
+from memnet_core.io.raster.metadata import (
+    read_comments,
+    secondary_images,
+    xmp_without_them,
 )
 from memnet_core.io.raster.writer import ANIMATED, AnimationWriter, PictureWriter
 from memnet_core.jpeg.coding import JpegCoding
@@ -120,6 +121,8 @@ def _open(opened: OpenedFile, axes: str, *, kind: str) -> ImageFile:
     frame = frame_of(opened.rewound()) if kind == "jpeg" else None
     if frame and frame.is_rare:
         return in_memory(path, read_rare(path, frame), axes)
+    if kind == "png":
+        check_pixel_checksums(opened.rewound())
     image = _read(opened, kind)
     return in_memory(path, image, axes)
 
@@ -154,8 +157,6 @@ def _with_end(data: bytes) -> BinaryIO | None:
 
 def _read_from(opened: OpenedFile, kind: str, source: BinaryIO) -> Image:
     path = opened.path
-    if kind == "png":
-        check_pixel_checksums(opened.rewound())
     with _opened_from(source, kind) as image:
         dropped = _further_pictures(image)
         animation = None

@@ -10,10 +10,9 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from memnet_core.io.core.image import Animation, Metadata, chunk_names
-from memnet_core.io.raster import png, uncommon
+from memnet_core.io.raster import codecs
 from memnet_core.io.raster.animation import encoded_animation
-from memnet_core.io.raster.comments import embed_comment
-from memnet_core.io.raster.exif import update_exif, xmp_of_result
+from memnet_core.io.raster.metadata import embed_comment, update_exif, xmp_of_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,9 +135,9 @@ class PictureWriter:
         """Encode and write the plane that was put."""
         (pixels,) = self._planes
         if self._kind == "png":
-            encoded = png.encode(pixels, self._metadata, self._dpi)
+            encoded = codecs.encode(pixels, self._metadata, self._dpi)
         elif self._kind == "bmp" and pixels.shape[2:] == (4,):
-            encoded = uncommon.encode_alpha(pixels, self._dpi)
+            encoded = codecs.encode_alpha(pixels, self._dpi)
         else:
             encoded = self._encoded(pixels)
         self._write(encoded)
@@ -190,7 +189,7 @@ class AnimationWriter(PictureWriter):
             **({} if is_png else self._options()),
         )
         if is_png:
-            encoded = png.with_metadata(encoded, self._metadata, self._dpi)
+            encoded = codecs.with_metadata(encoded, self._metadata, self._dpi)
         self._write(encoded)
 
 

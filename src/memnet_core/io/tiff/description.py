@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import tifffile
 from tifffile.tifffile import shaped_description_metadata
 
-from memnet_core.io.core.calibration import Calibration, unit_name
 from memnet_core.io.core.errors import wrap_parse_errors
-from memnet_core.io.core.image import Animation, FormatMetadata
+from memnet_core.io.core.image import Animation, Calibration, FormatMetadata, unit_name
 from memnet_core.io.tiff.ome_xml import (
     OmeImage,
     calibration_of_ome,

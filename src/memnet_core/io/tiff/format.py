@@ -13,11 +13,10 @@ import tifffile
 
 from memnet_core._util.atomic_write import replaced_when_complete
 from memnet_core.errors import ImageError
-from memnet_core.io.core.calibration import Calibration
-from memnet_core.io.core.change_guard import ChangeGuardedArray, unchanged_file
+from memnet_core.io.core.arrays import ChangeGuardedArray, unchanged_file
 from memnet_core.io.core.errors import wrap_write_errors
 from memnet_core.io.core.format import FileSink, Format
-from memnet_core.io.core.image import Image, Metadata, Probe, chunk_names
+from memnet_core.io.core.image import Calibration, Image, Metadata, Probe, chunk_names
 from memnet_core.io.core.image_file import ImageFile, in_memory, named_axes
 from memnet_core.io.core.orientation import apply_orientation
 from memnet_core.io.core.scenes import Scenes, chosen_image

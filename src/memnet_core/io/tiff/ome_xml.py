@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from memnet_core.io.core.calibration import Calibration, unit_name, unit_symbol
+from memnet_core.io.core.image import Calibration, unit_name, unit_symbol
 from memnet_core.io.core.limits import parsed_xml
 
 if TYPE_CHECKING:

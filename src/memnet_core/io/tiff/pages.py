@@ -28,7 +28,7 @@ from memnet_core.io.tiff.tags import calibration_of_vendor, check_developed, tag
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from memnet_core.io.core.calibration import Calibration
+    from memnet_core.io.core.image import Calibration
 
 __all__ = [
     "bytes_of_tag",

@@ -10,7 +10,7 @@ import io
 import struct
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.io.raster.uncommon import frame_of
+from memnet_core.io.raster.codecs import frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,10 +55,12 @@ def _guarded(
                 reason = str(error) if type(error) is ValueError else ""
                 reason = reason or f"a {name} stream in it is damaged"
                 raise ValueError(reason) from error
-            if found[0] > length or found[1] > width or found[2] > samples:
+            larger = f"{found[2]} samples" if found[2] > samples else ""
+            if found[0] > length or found[1] > width:
+                larger = f"{found[1]} × {found[0]} pixels"
+            if larger:
                 raise ValueError(
-                    f"a {name} stream in it has {found[1]} × {found[0]} pixels of "
-                    f"{found[2]} samples, more than its page"
+                    f"a {name} stream in it has {larger}, more than its page"
                 )
         return decode(data, index, **options)
 

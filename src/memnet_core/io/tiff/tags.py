@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memnet_core.io.core.calibration import Calibration, unit_name
 from memnet_core.io.core.errors import wrap_parse_errors
+from memnet_core.io.core.image import Calibration, unit_name
 from memnet_core.io.tiff.color import lookup_table
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from memnet_core.io.core.calibration import Calibration
+from memnet_core.io.core.image import Calibration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

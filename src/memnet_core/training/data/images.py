@@ -12,10 +12,11 @@ from PIL import Image
 from memnet_core.errors import TrainingError
 from memnet_core.image_ops.resize import imresize
 from memnet_core.inference.analysis import analyze
+from memnet_core.inference.noise_map import readings_of
 from memnet_core.inference.scaling import AnscombeScaling, scaling_of
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io import open_scenes, set_members
-from memnet_core.noise.correlation import estimate_sigma
+from memnet_core.noise.file import shipped_noise_network
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 from memnet_core.training.data.clean_images import (
     clean_planes,
@@ -320,8 +321,8 @@ def _is_clean(partner: PixelSource, channel: int, found: _Found) -> bool:
     planes = sampled_planes(partner, channel)
     middle = sampled_blocks(partner, [planes[len(planes) // 2]])
     seen = [scaling.forward(block[..., 0].astype(np.float64)) for block in middle]
-    noise = float(np.mean([estimate_sigma(plane) for plane in seen]))
-    return noise < _CLEAN * scaling.level
+    read = readings_of(shipped_noise_network(), seen)
+    return read.level(read.curve()) < _CLEAN * scaling.level
 
 
 def _unpaired_error(name: str, low: Path, high: Path) -> TrainingError:

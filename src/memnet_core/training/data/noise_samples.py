@@ -47,7 +47,7 @@ _FLAT_SHARE = 0.08
 _HALFTONE_SHARE = 0.09
 _BESIDE_BRIGHT_SHARE = 0.05
 _FULL_CONTRAST_SHARE = 0.4
-_KINDS = {"none": 0.24, "added": 0.32, "photons": 0.21, "camera": 0.23}
+_KINDS = {"none": 0.26, "added": 0.24, "photons": 0.24, "camera": 0.26}
 _SUM_SHARE = 0.06
 _RESAMPLED_SHARE = 0.12
 _JPEG_SHARE = 0.2
@@ -312,7 +312,7 @@ class _Photons(NamedTuple):
             black=black,
             read=read,
             rows=brightest * rng.uniform(0.05, 0.7) if rng.random() < 0.2 else 0.0,
-            multiplies=rng.random() < 0.25,
+            multiplies=rng.random() < 0.35,
         )
 
     def counted(self, plane: NDArray[Any], rng: Rng) -> NDArray[Any]:
@@ -350,7 +350,7 @@ class _Camera(NamedTuple):
             read_share=rng.uniform(0.02, 0.7),
             phase=(int(rng.integers(2)), int(rng.integers(2))),
             sharpening=rng.uniform(0, 1) if rng.random() < 0.5 else 0.0,
-            smoothing=rng.uniform(0.2, 1) if rng.random() < 0.5 else 0.0,
+            smoothing=rng.uniform(0.2, 1) if rng.random() < 0.65 else 0.0,
             passes=int(rng.integers(1, 6)),
         )
 

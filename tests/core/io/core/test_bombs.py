@@ -135,7 +135,7 @@ def test_stream_that_is_larger_than_its_page_is_refused(
     with open_image(fitting) as image:
         assert image.image().pixels.max() <= 1
     bomb = write_stream(tmp_path / "b.tif", kind, 8000)
-    assert "has 8000 × 8000 pixels of 1 samples, more than its page" in refusal(bomb)
+    assert "has 8000 × 8000 pixels, more than its page" in refusal(bomb)
 
 
 @pytest.mark.parametrize("kind", ["webp", "png"])

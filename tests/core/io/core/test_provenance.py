@@ -21,7 +21,7 @@ from memnet_core.io.core.fingerprint import (
     looks_same,
 )
 from memnet_core.io.core.provenance import Provenance, provenance_in, provenance_of
-from memnet_core.io.raster.comments import embed_comment
+from memnet_core.io.raster.metadata import embed_comment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,9 +19,14 @@ from memnet_core.io import (
     open_image,
     probe,
 )
-from memnet_core.io.zarr.image import ZarrLayout, create_ome_zarr, layout_for
+from memnet_core.io.zarr.image import (
+    ZarrLayout,
+    create_ome_zarr,
+    layout_for,
+    open_level,
+    shrink_block,
+)
 from memnet_core.io.zarr.ngff import image_attributes, multiscale_of
-from memnet_core.io.zarr.shards import open_level, shrink_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable
