@@ -244,5 +244,5 @@ def test_name_of_a_shipped_model_is_not_taken_unsaid(
     assert "instead of the shipped model 'denoise'" in result.stderr
     assert find_model("denoise").hides_shipped
     listed = CliRunner().invoke(main, ["models", "list"]).stdout.splitlines()
-    told = [line.split()[0] for line in listed if "instead of the shipped" in line]
+    told = [line.split()[0] for line in listed if "in place of the shipped" in line]
     assert told == ["denoise"]

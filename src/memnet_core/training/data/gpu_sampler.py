@@ -189,7 +189,12 @@ class DevicePatches(RandomPatches):
         if self._teachers and any(taught):
             teacher = self._teachers[self._task.scale(levels[0])]
             these = to_device_async(np.flatnonzero(taught), self._device)
-            answer = _answered(teacher, region[these], seen[these], maps[these])
+            # A teacher is told the level, also where the network that learns is not.
+            of = self._task.level_map_value
+            known = [self._level_values(s) or [of(s.place.level)] for s in drawn]
+            column = np.array(known, np.float32)[..., None, None]
+            level_maps = to_device_async(column, self._device)
+            answer = _answered(teacher, region[these], seen[these], level_maps[these])
             if teacher.scale > 1:
                 answer = windows(answer, at[these], (patch, patch))
             clean[these] = clean[these].lerp(answer, self._share)

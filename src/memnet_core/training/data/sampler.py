@@ -246,7 +246,7 @@ class RandomPatches:
         return *pair, self._level_values(sample)
 
     def _level_values(self, sample: Sample) -> list[float]:
-        """Return what the planes of levels hold."""
+        """Return the values of the level planes, none for a network without them."""
         levels = [sample.place.level, sample.chroma_level]
         planes = self._level_map + self._chroma_level
         return [self._task.level_map_value(level) for level in levels[:planes]]
