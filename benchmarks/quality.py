@@ -341,7 +341,7 @@ def panel(comparison: Comparison) -> Panel:
     before = comparison.rows[0].scores[level][0]
     points = [
         Point(
-            row.name,
+            _label(row.name),
             row.seconds_per_megapixel,
             row.scores[level][0] - before,
             row.sha256 is not None,
@@ -352,6 +352,12 @@ def panel(comparison: Comparison) -> Panel:
     over = f"{'RGB ' if benchmark.colors else ''}PSNR gain over {benchmark.input_name}"
     label = f"{over} in dB, {benchmark.task.label(level)}"
     return Panel(f"{benchmark.title} ({benchmark.folder})", label, points)
+
+
+def _label(name: str) -> str:
+    """Return what a point is called: of our network elsewhere, only where it runs."""
+    _, _, program = name.removesuffix(")").partition(" (")
+    return program if program.startswith(("ONNX", "OpenVINO")) else name
 
 
 def record(entry: Entry, comparison: Comparison) -> None:
