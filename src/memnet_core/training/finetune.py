@@ -31,7 +31,9 @@ FEW_MEGAPIXELS = 50
 """Data sets up to this size start from a trained model; about 300 images of BSD."""
 
 
-def start_card(start: str | None, task: str | None, grain: Grain = "white") -> Card:
+def start_card(
+    start: str | None, task: str | None, grain: Grain = "white", channels: int = 1
+) -> Card:
     """Return the card of the model that a run starts from.
 
     Parameters
@@ -42,6 +44,9 @@ def start_card(start: str | None, task: str | None, grain: Grain = "white") -> C
         Required task of the model.
     grain : str
         Noise correlation of the shipped model: ``white`` or ``correlated``.
+    channels : int
+        Planes that the shipped model restores together, if there is the choice: 1 for
+        gray, 3 for color.
 
     Raises
     ------
@@ -52,14 +57,19 @@ def start_card(start: str | None, task: str | None, grain: Grain = "white") -> C
     """
     if start is None:
         cards = [e.card for e in installed()[0] if e.is_shipped and e.card.task == task]
-        fitting = [c for c in cards if c.grain == grain] or cards
-        if not fitting:
+        if not cards:
             init = SettingRef("init")
             raise ModelError(
                 f"No model for {task} ships; give one to start from with {init}",
                 settings=[init],
             )
-        return fitting[0]
+        return min(
+            cards,
+            key=lambda card: (
+                card.grain != grain,
+                card.architecture.image_channels != channels,
+            ),
+        )
     card = find_model(start).card
     if task is not None and card.task != task:
         raise TrainingError(

@@ -177,7 +177,12 @@ def _of_model(given: dict[str, Any], *, is_task_given: bool) -> dict[str, Any]:
     from memnet_core.training.finetune import start_card
 
     task = given["task"] if is_task_given or not given.get("start") else None
-    card = start_card(given.get("start"), task, given.get("grain") or "white")
+    card = start_card(
+        given.get("start"),
+        task,
+        given.get("grain") or "white",
+        given["architecture"].get("image_channels", 1),
+    )
     levels = {} if given.get("pairs") else {"levels": card.levels}
     return {
         "grain": card.grain,

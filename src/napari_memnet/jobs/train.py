@@ -279,24 +279,17 @@ def _settings(request: TrainingRequest) -> dict[str, Any]:
         settings["validation"] = (request.validation,)
     if _is_tuned(request):
         settings["recipe"] = "tune"
-        settings["start"] = request.start or _model_of_layers(request)
+        settings["start"] = request.start or _model_for(request)
     return settings
 
 
-def _model_of_layers(request: TrainingRequest) -> str | None:
-    """Return the shipped model with as many channels as the layers, if any has."""
-    from memnet_core.model.registry import installed
+def _model_for(request: TrainingRequest) -> str:
+    """Return the shipped model to start from, for color where all layers have it."""
+    from memnet_core.training.finetune import start_card
 
     layers = request.pair or request.layers
-    channels = 3 if layers and all(planes.rgb for planes in layers) else 1
-    fitting = (
-        entry.card.name
-        for entry in installed()[0]
-        if entry.is_shipped
-        and (entry.card.task, entry.card.grain) == (request.task, "white")
-        and entry.card.architecture.image_channels == channels
-    )
-    return next(fitting, None) if layers else None
+    colors = bool(layers) and all(planes.rgb for planes in layers)
+    return start_card(None, request.task, channels=3 if colors else 1).name
 
 
 def _images(request: TrainingRequest) -> dict[str, Any]:

@@ -78,6 +78,18 @@ def test_tuning_starts_from_the_model_that_ships(
     assert tune(task="denoise", start=None).start == "noise"
 
 
+def test_shipped_model_to_start_from_has_as_many_channels_as_are_trained(
+    tune: Callable[..., TrainingConfig], install: Install, models_folder: Path
+) -> None:
+    shipped = models_folder.with_name("shipped")
+    shipped.mkdir(exist_ok=True)
+    for name, channels in (("a-color", 3), ("b-gray", 1)):
+        file = install(name, 5, 50, task="denoise", image_channels=channels)
+        file.rename(shipped / file.name)
+    assert tune(task="denoise").start == "b-gray"
+    assert tune(task="denoise", architecture={"image_channels": 3}).start == "a-color"
+
+
 def test_tuning_begins_with_what_the_model_does_and_keeps_its_statistics(
     tune: Callable[..., TrainingConfig], install: Install
 ) -> None:
