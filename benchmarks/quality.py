@@ -46,7 +46,7 @@ from peers import PEERS, System
 from memnet_core.errors import UsageError
 from memnet_core.evaluation.run import restored_colors, restored_plane
 from memnet_core.export.module import ExportableMemNet
-from memnet_core.export.onnx import write_onnx
+from memnet_core.export.onnx import onnx_session, write_onnx
 from memnet_core.inference.engine import Engine
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.model.card import Score
@@ -142,13 +142,7 @@ def programs(path: Path) -> dict[str, Run]:
     threads = torch.get_num_threads()
     runs: dict[str, Run] = {}
     if find_spec("onnxruntime"):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
-        )
+        session = onnx_session(path, threads)
         runs["ONNX Runtime"] = lambda x, level: session.run(
             None, {"image": x, "level": level}
         )[0]

@@ -46,7 +46,7 @@ _GROUPS = {
         *("report", "residual"),
     ),
     "Model and colors": ("model", "nearest", "channels", "consistency"),
-    "Microscopy": (*("value_range", "noise", "hot_pixels", "context", "axes"),),
+    "Microscopy": ("value_range", "noise", "hot_pixels", "context", "axes"),
     "Speed and limits": ("device", "precision", "exit_block", "tta", "max_pixels"),
     "Many machines": ("workers", "scheduler", "share"),
 }

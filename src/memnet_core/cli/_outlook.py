@@ -8,25 +8,30 @@ from memnet_core.cli._options import as_option
 from memnet_core.errors import MemnetError, NothingToDo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from memnet_core.inference.settings import RestoreOptions
     from memnet_core.io import ImageFile
 
-__all__ = ["levels_in", "outlook", "outlook_of"]
+__all__ = ["levels_in", "looked_at", "outlook"]
 
 
-def outlook(
-    path: Path, settings: RestoreOptions, *, axes: str = "", scene: int | None = None
+def looked_at(
+    path: Path,
+    say: Callable[[ImageFile], str],
+    *,
+    axes: str = "",
+    scene: int | None = None,
 ) -> str:
-    """Return what would become of a file, as a run decides it.
+    """Return what is said of a file, or why it cannot be read.
 
     Parameters
     ----------
     path : Path
         The file or folder of an image; of several images the first is looked at.
-    settings : RestoreOptions
-        How it would be restored.
+    say : callable
+        Says it of the open image.
     axes, scene
         As for `memnet_core.io.open_image`.
     """
@@ -34,13 +39,17 @@ def outlook(
 
     try:
         with open_image(path, axes, scene=scene) as source:
-            return outlook_of(source, settings)
+            return say(source)
     except MemnetError as error:
-        return f"FAILED: {error.spelled(as_option)}"
+        return _failed(error)
 
 
-def outlook_of(source: ImageFile, settings: RestoreOptions) -> str:
-    """Return what would be done with an open image."""
+def _failed(error: MemnetError) -> str:
+    return f"FAILED: {error.spelled(as_option)}"
+
+
+def outlook(source: ImageFile, settings: RestoreOptions) -> str:
+    """Return what would be done with an open image, as a run decides it."""
     from memnet_core.inference.plan import plan_restore
     from memnet_core.tasks import find_task
 
@@ -49,7 +58,7 @@ def outlook_of(source: ImageFile, settings: RestoreOptions) -> str:
     except NothingToDo as error:
         return f"skipped: {error.spelled(as_option)}"
     except MemnetError as error:
-        return f"FAILED: {error.spelled(as_option)}"
+        return _failed(error)
     label = find_task(settings.task).label
     levels = dict.fromkeys(label(channel.level) for channel in plan.channels)
     return f"{settings.task} {' and '.join(levels)} by {plan.entry().card.name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from memnet_core.cli._options import (
     restoration_options,
     settings_of,
 )
-from memnet_core.cli._outlook import outlook
+from memnet_core.cli._outlook import looked_at, outlook
 from memnet_core.cli._progress import EXIT_FAILED, EXIT_INTERRUPTED, follow
 
 if TYPE_CHECKING:
@@ -220,12 +221,7 @@ def batch(
     if overwrite and update:
         raise click.UsageError("--overwrite redoes everything; leave --update out.")
     _check_sharing(workers, scheduler, share, overwrite=overwrite)
-    if os.path.lexists(output) and not os.path.isdir(output):
-        raise UsageError(f"{output} is a file; the output has to be a folder.")
-    if report and report.suffix.lower() != ".json":
-        raise UsageError(f"{report} is no name for a report; give it the suffix .json.")
-    if report and not os.access(report.parent, os.W_OK):
-        raise UsageError(f"{report} cannot be written; name an existing folder.")
+    _check_writable(output, report)
     found = find_inputs(inputs, output, recursive=recursive)
     if found.passed_over:
         click.echo(escape_control_chars(found.passed_over), err=True)
@@ -266,6 +262,24 @@ def batch(
     if report:
         write_report(report, run)
     raise SystemExit(code or (EXIT_FAILED if found.unreadable else 0))
+
+
+def _check_writable(output: Path, report: Path | None) -> None:
+    """Refuse an output that is no folder, and a report that cannot be written.
+
+    Raises
+    ------
+    UsageError
+        If there is one.
+    """
+    from memnet_core.errors import UsageError
+
+    if os.path.lexists(output) and not os.path.isdir(output):
+        raise UsageError(f"{output} is a file; the output has to be a folder.")
+    if report and report.suffix.lower() != ".json":
+        raise UsageError(f"{report} is no name for a report; give it the suffix .json.")
+    if report and not os.access(report.parent, os.W_OK):
+        raise UsageError(f"{report} cannot be written; name an existing folder.")
 
 
 def _check_sharing(
@@ -310,6 +324,11 @@ def _planned(job: Job, settings: RestoreOptions) -> str:
         return f"{arrow}  (cannot be read)"
     shape = "×".join(map(str, job.header.shape))
     several = f"{job.header.scenes} images, first " if job.header.scenes > 1 else ""
-    would = outlook(job.source, settings, axes=job.axes, scene=job.scene)
+    would = looked_at(
+        job.source,
+        partial(outlook, settings=settings),
+        axes=job.axes,
+        scene=job.scene,
+    )
     header = f"{several}{shape} {job.header.dtype} {job.header.format}"
     return f"{arrow}  ({header})  {escape_control_chars(would)}"

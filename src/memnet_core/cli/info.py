@@ -17,7 +17,7 @@ from memnet_core.cli._options import (
     optional_restoration_options,
     settings_of,
 )
-from memnet_core.cli._outlook import levels_in, outlook_of
+from memnet_core.cli._outlook import levels_in, looked_at, outlook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,26 +79,23 @@ def info(
 def _rows(folder: Path, settings: RestoreOptions | None) -> Iterator[str]:
     """Yield a line for each image in a folder: size, levels, what would be done."""
     from memnet_core.batch import find_inputs
-    from memnet_core.errors import MemnetError, UsageError
-    from memnet_core.io import open_image
+    from memnet_core.errors import UsageError
 
     sources = find_inputs([str(folder)], Path(os.devnull), recursive=False).sources
     if not sources:
         raise UsageError(f"No images found in {folder}.")
     width = max(len(source.path.name) for source in sources)
-    for source in sources:
-        name = f"{source.path.name:<{width}}"
-        try:
-            with open_image(source.path) as image:
-                size = f"{'×'.join(map(str, image.sizes))} {image.dtype}"
-                if settings:
-                    told = outlook_of(image, settings)
-                else:
-                    told = "  ".join(f"{k} {v}" for k, v in levels_in(image).items())
-        except MemnetError as error:
-            yield f"{name}  FAILED: {error.spelled(as_option)}"
+
+    def said(image: ImageFile) -> str:
+        size = f"{'×'.join(map(str, image.sizes))} {image.dtype}"
+        if settings:
+            told = outlook(image, settings)
         else:
-            yield f"{name}  {size:<20}  {told}"
+            told = "  ".join(map(" ".join, levels_in(image).items()))
+        return f"{size:<20}  {told}"
+
+    for source in sources:
+        yield f"{source.path.name:<{width}}  {looked_at(source.path, said)}"
 
 
 def _refuse_others(context: click.Context) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from memnet_core.export.module import ExportableMemNet
     from memnet_core.model.fused import Activation, FusedBlock, GateTerm
 
-__all__ = ["OPSET", "run_onnx", "write_onnx"]
+__all__ = ["OPSET", "onnx_session", "run_onnx", "write_onnx"]
 
 OPSET = 13
 """Operator set of ONNX 1.8 (2020), which every current runtime reads."""
@@ -79,20 +79,33 @@ def write_onnx(
     path.write_bytes(model.SerializeToString())
 
 
+def onnx_session(path: Path, threads: int = 1) -> Any:
+    """Open an ONNX file in ONNX Runtime, on the CPU.
+
+    Raises
+    ------
+    ImportError
+        If ONNX Runtime is not installed.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"]
+    )
+
+
 def run_onnx(path: Path, *inputs: NDArray[np.float32]) -> NDArray[np.float32] | None:
     """Run an ONNX file on an image, and a level if it takes one.
 
     Returns None if ONNX Runtime is not installed.
     """
     try:
-        import onnxruntime
+        session = onnx_session(path)
     except ImportError:
         return None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"]
-    )
     [restored] = session.run(None, dict(zip(("image", "level"), inputs, strict=False)))
     return np.asarray(restored, np.float32)
 

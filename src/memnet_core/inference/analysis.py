@@ -199,7 +199,7 @@ def _judged(
     )
     told: list[str] = []
     if line and is_counted and (settings.noise != "auto" or not shared):
-        found, told = _counted(source, channel, planes, line, settings)
+        found, told = _counted(source, channel, planes, blocks, line, settings)
     else:
         is_wide = source.dtype.itemsize > 1
         is_likely = line and line.is_likely and is_wide and not shared
@@ -215,9 +215,10 @@ def _judged(
         noise = (
             found.level / 255 * (scaling.high - scaling.low) if dark is None else dark
         )
+        values = np.concatenate([block[np.isfinite(block)] for block in blocks])
         update |= {
-            "ceiling": _saturation(blocks),
-            "padding": _padding(blocks, _APART * noise),
+            "ceiling": _saturation(values),
+            "padding": _padding(values, _APART * noise),
         }
     told += ["noise shared by neighbors"] if shared else []
     return found.model_copy(update=update), told
@@ -227,11 +228,11 @@ def _counted(
     source: PixelSource,
     channel: int,
     planes: list[int],
+    blocks: list[NDArray[Any]],
     line: PoissonGaussianNoise,
     settings: RestoreOptions,
 ) -> tuple[ChannelParams, list[str]]:
     """Return the parameters of a channel whose noise is that of photons."""
-    blocks = sampled_blocks(source, planes)
     hot: list[str] = []
     even_line, frames = line, 1.0
     if settings.hot_pixels == "auto":
@@ -308,9 +309,8 @@ def _finest(
     return deviation
 
 
-def _padding(blocks: list[NDArray[Any]], apart: float) -> float | None:
+def _padding(values: NDArray[Any], apart: float) -> float | None:
     """Return the lowest value if many pixels have it and no other comes near it."""
-    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
     if not values.size:
         return None
     lowest = float(values.min())
@@ -320,9 +320,8 @@ def _padding(blocks: list[NDArray[Any]], apart: float) -> float | None:
     return lowest if others.min() - lowest > apart else None
 
 
-def _saturation(blocks: list[NDArray[Any]]) -> float | None:
+def _saturation(values: NDArray[Any]) -> float | None:
     """Return the highest value if so many pixels have it that it is a limit."""
-    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
     if not values.size:
         return None
     top = values.max()

@@ -174,18 +174,14 @@ def plan_restore(
         _check_need(task, strongest, settings.model, faintest, photons=photons)
     grayish = settings.channels != "luminance" and _is_gray(source)
     coding = _coding(source) if task.undoes_jpeg else None
-    colored = settings.channels == "joint" or (
-        settings.channels is None
-        and source.shape[-1] > 2
-        and not grayish
-        and not _has_fine_chroma(coding)
-    )
+    is_open = settings.channels is None and not grayish
+    colored = is_open and source.shape[-1] > 2 and not _has_fine_chroma(coding)
     entry = choose_model(
         task.name,
         strongest,
         settings.model,
         nearest=settings.nearest or (task.noisy and settings.level is None),
-        colors=colored,
+        colors=colored or settings.channels == "joint",
         grain="correlated" if judged.is_mapped else "white",
     )
     card = entry.card
@@ -206,14 +202,11 @@ def plan_restore(
     )
     if mode in ("each", "joint") and grayish:
         mode = "single"
-    is_last = not coding or task.level_map_value(strongest) <= _OLDER + (
-        task.level_map_value(estimate_quality(coding.tables[0]).quality)
-    )
+    is_last = not coding or _is_of_last(coding, strongest, task)
     consistency = settings.consistency and is_last
     if settings.consistency and not is_last:
         remarks.append("not held to the last compression, which is not the coarsest")
-    is_open = settings.channels is None and mode == "luminance" and not grayish
-    if is_open and coding and coding.has_chroma:
+    if is_open and mode == "luminance" and coding and coding.has_chroma:
         mode = "chroma"
         remarks.append("chroma restored at its own resolution")
     return RestorePlan(
@@ -277,6 +270,12 @@ def _coding(source: PixelSource) -> JpegCoding | None:
     if coding.has_chroma and not SubsampledChroma(source, coding).is_explained():
         return replace(coding, sampling=coding.sampling[:1])
     return coding
+
+
+def _is_of_last(coding: JpegCoding, quality: float, task: Task) -> bool:
+    """Whether a quality is that of the last compression, and of no coarser one."""
+    last = estimate_quality(coding.tables[0]).quality
+    return task.level_map_value(quality) <= _OLDER + task.level_map_value(last)
 
 
 def _has_fine_chroma(coding: JpegCoding | None) -> bool:

@@ -47,8 +47,8 @@ _FIRST = 6
 _QUALITIES = np.arange(4, 91)
 _STEPS = np.array(
     [
-        [luminance_table(int(q))[BLOCK * v + u] for v, u in _FREQUENCIES]
-        for q in _QUALITIES
+        [table[BLOCK * v + u] for v, u in _FREQUENCIES]
+        for table in map(luminance_table, _QUALITIES.tolist())
     ],
     np.float32,
 )

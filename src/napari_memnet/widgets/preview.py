@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from napari_memnet.layers.results import (
     result_layer,
     unlink,
 )
-from napari_memnet.layers.source import fingerprint, layer_planes, place_of
+from napari_memnet.layers.source import fingerprint, place_of
 from napari_memnet.layers.view import current_index, visible_region
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ _DELAY_MS = 250
 Request = tuple["Image", "RestoreOptions"]
 
 
-@dataclass(frozen=True, eq=True)
+@dataclass(frozen=True)
 class _Wish:
     """What a preview shows, and everything that it depends on."""
 
@@ -74,6 +74,7 @@ class _Wish:
     settings: RestoreOptions
     pixels: int | str
     attributes: tuple[str, ...]
+    source: RestoreRequest = field(compare=False)
 
 
 def _named(layer: Image, region: LayerRegion) -> str:
@@ -213,7 +214,7 @@ class Preview(QObject):  # type: ignore[misc]
                 raise UsageError("The preview needs a 2D view.")
             index = current_index(self._viewer, layer)
             region = visible_region(self._viewer, layer, index)
-            pixels = fingerprint(layer_planes(layer).data, region)
+            source = RestoreRequest.of(layer, region)
         except MemnetError as error:
             self._fail(str(error))
             return None
@@ -224,19 +225,15 @@ class Preview(QObject):  # type: ignore[misc]
             self.told.emit(f"{place} is restored in {self._instead.name!r}.")
             return None
         attributes = tuple(str(getattr(layer, name)) for name in _PLACED[:-1])
-        return _Wish(layer, region, settings, pixels, attributes)
+        pixels = fingerprint(source.planes.data, region)
+        return _Wish(layer, region, settings, pixels, attributes, source)
 
     def _compute(self, wish: _Wish) -> None:
         place = _named(wish.layer, wish.region)
         self.told.emit(f"Computing the preview of {place}…")
         started = time.perf_counter()
-        try:
-            source = RestoreRequest.of(wish.layer, wish.region)
-        except MemnetError as error:
-            self._fail(str(error))
-            return
         work = Work(
-            restore_region(source, wish.settings),
+            restore_region(wish.source, wish.settings),
             "MemNet preview",
             quiet=True,
             parent=self,
