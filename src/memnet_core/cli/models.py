@@ -159,7 +159,7 @@ def list_models() -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        click.echo(" ".join(cells).rstrip())
     if not entries:
         click.echo("No model is installed; add one with 'memnet models add FILE'.")
     for problem in problems:
@@ -168,7 +168,7 @@ def list_models() -> None:
 
 def _purpose(card: Card) -> str:
     title = TASKS[card.task].title
-    return f"{title}, in color" if card.architecture.image_channels > 1 else title
+    return f"{title}, color" if card.architecture.image_channels > 1 else title
 
 
 def _origin(entry: Entry) -> str:

@@ -54,6 +54,15 @@ def test_list_names_models_and_where_they_are_from(
     assert result.stdout.splitlines()[1].endswith(" shipped")
 
 
+def test_list_of_shipped_models_fits_into_80_columns(
+    memnet: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMNET_MODELS", str(tmp_path / "none are added"))
+    rows = memnet("models", "list").stdout.splitlines()
+    assert len(rows) > 1
+    assert max(map(len, rows)) <= 80
+
+
 def test_list_names_unusable_files(
     memnet: Command, install: Install, models_folder: Path
 ) -> None:
