@@ -328,3 +328,13 @@ def test_sentences_are_short(document: str) -> None:
         for sentence in re.split(r"(?<=[.:;!?])\s", paragraph)
     ]
     assert not [sentence for sentence in sentences if len(sentence.split()) > 25]
+
+
+def test_figures_of_the_readme_are_those_of_the_page_of_models() -> None:
+    readme = (ROOT / "README.md").read_text()
+    measured = (ROOT / "docs" / "models.md").read_text().splitlines()
+    rows = re.findall(r"^\| [`*].+?[`*] \| (.+) \|$", readme, re.M)
+    assert len(rows) >= 6
+    for row in rows:
+        figures = {*row.split(" | ")}
+        assert any(figures <= {*re.split(r"[ /|]+", line)} for line in measured), row
