@@ -179,22 +179,29 @@ class RowStream:
         they go on in parts, so that no map becomes higher than a strip. Without
         BatchNorm the ReLU of B_m is computed here, once for all that read it.
         """
-        relu = torch.clamp_min(memory, 0) if self._shares_relu else None
-        if m and len(memory):
-            norm, weight = self._fusion[m - 1]
-            if weight or m == len(self._blocks):
-                term = norm(memory) if relu is None else relu
-                for place, part in self._fused.places(m, memory):
-                    part.add_(term[place], alpha=weight)
         if m == len(self._blocks):
+            self._fuse(m, memory, self._relu(memory))
             yield self._fused.take(len(memory), memory)
             return
-        parts = torch.split(memory, self._most)
-        relus = [None] * len(parts) if relu is None else torch.split(relu, self._most)
-        for part, activated in zip(parts, relus, strict=True):
+        for part in torch.split(memory, self._most):
+            relu = self._relu(part)
+            self._fuse(m, part, relu)
             for block in self._blocks[m:]:
-                block.remember(m, part, activated)
+                block.remember(m, part, relu)
             yield from self._passed(m + 1, self._blocks[m](part))
+
+    def _relu(self, memory: Tensor) -> Tensor | None:
+        return self._frame.activated(_relu, memory) if self._shares_relu else None
+
+    def _fuse(self, m: int, memory: Tensor, relu: Tensor | None) -> None:
+        """Add the features of B_m to the weighted sum of all."""
+        if not m or not len(memory):
+            return
+        norm, weight = self._fusion[m - 1]
+        if weight or m == len(self._blocks):
+            term = self._frame.activated(norm, memory) if relu is None else relu
+            for place, part in self._fused.places(m, memory):
+                part.add_(term[place], alpha=weight)
 
     def _cells(self, x: Tensor) -> Tensor:
         """Return complete cells as planes, (N, C·u², h / u, W / u), or no rows."""
@@ -221,6 +228,7 @@ class _Block:
     """A memory block whose gate takes up each memory as soon as it exists."""
 
     def __init__(self, frame: RowLayout, weights: FusedBlock) -> None:
+        self._frame = frame
         self._weights = weights
         self._recursions = [
             (
@@ -255,7 +263,7 @@ class _Block:
     def _admit(self, term: int, x: Tensor, relu: Tensor | None = None) -> None:
         if len(x):
             gate = cast("GateTerm", self._weights.gates[term])
-            activated = gate.norm(x) if relu is None else relu
+            activated = self._frame.activated(gate.norm, x) if relu is None else relu
             for place, part in self._gate.places(term, x):
                 gate.convolution.add_to(part, activated[place])
 
