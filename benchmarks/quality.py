@@ -47,6 +47,7 @@ from memnet_core.errors import UsageError
 from memnet_core.evaluation.run import restored_colors, restored_plane
 from memnet_core.export.module import ExportableMemNet
 from memnet_core.export.onnx import onnx_session, write_onnx
+from memnet_core.image_ops.color import rgb2ycbcr_luminance
 from memnet_core.inference.engine import Engine
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.model.card import Score
@@ -186,13 +187,25 @@ def on_colors(entry: Entry, levels: Sequence[int], channels: Channels | None) ->
     )
 
 
+def luminance_of_colors(entry: Entry, levels: Sequence[int]) -> System:
+    """Return a model for colors whose luminance is scored, rounded as in a file."""
+    system = on_colors(entry, levels, "joint")
+
+    def restore(sample: Sample, level: float) -> NDArray[Any]:
+        colors = system.restore(sample, level)
+        return rgb2ycbcr_luminance(np.clip(np.rint(colors), 0, 255).astype(np.uint8))
+
+    return replace(system, restore=restore)
+
+
 def ours(benchmark: Benchmark, entry: Entry) -> list[System]:
     """Return a model in the ways in which it serves a benchmark, if it does."""
     if entry.card.task != benchmark.task.name:
         return []
     if not benchmark.colors:
-        gray = not is_for_colors(entry)
-        if not gray:
+        if is_for_colors(entry):
+            if benchmark.reads_colors:
+                return [luminance_of_colors(entry, benchmark.levels)]
             return []
         others = (
             exported(entry, benchmark.levels) if entry.card.name == "denoise" else []
@@ -413,8 +426,8 @@ def main(
         print_table(comparison)
         comparisons.append(comparison)
         for entry in entries if recording else ():
-            is_of_task = entry.card.task == benchmark.task.name
-            if is_of_task and is_for_colors(entry) == benchmark.colors:
+            is_own = benchmark.reads_colors or benchmark.colors == is_for_colors(entry)
+            if is_own and entry.card.task == benchmark.task.name:
                 record(entry, comparison)
     if json_file:
         text = json.dumps([asdict(c) for c in comparisons], indent=1)
