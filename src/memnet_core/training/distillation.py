@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Teacher", "chain", "dncnn", "ffdnet", "read_teachers", "smfanet"]
 
-_SMFA_REACH = 16
-"""Margin in pixels. SMFANet uses statistics of its whole input; with this margin those
-of a crop are close to those of the image."""
-
 _UNREADABLE = (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 """Errors that NumPy raises for files without arrays."""
 
@@ -56,13 +52,10 @@ class Teacher:
         and returns the restored planes; called without gradients.
     scale : int
         Upscaling factor of the output.
-    margin : int
-        Pixels that it needs around a patch, in its input.
     """
 
     restore: Callable[[Tensor, Tensor], Tensor]
     scale: int = 1
-    margin: int = 0
 
 
 def dncnn(weights: Weights, planes: Tensor) -> Tensor:
@@ -220,9 +213,7 @@ def _foreign(path: Path, weights: Weights, config: TrainingConfig) -> Teacher:
     if "to_feat.weight" in weights:
         _check(path, "enlarging", config.task == "sr")
         return Teacher(
-            lambda planes, _: _in_color(weights, planes),
-            scale=_smfa_scale(weights),
-            margin=_SMFA_REACH,
+            lambda planes, _: _in_color(weights, planes), scale=_smfa_scale(weights)
         )
     inputs = weights["w0"].shape[1] if "w0" in weights else 0
     outputs = len(weights[f"w{len(weights) // 2 - 1}"]) if inputs else 0

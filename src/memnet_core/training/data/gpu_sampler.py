@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from memnet_core.errors import TrainingError
+from memnet_core.image_ops.resize import modcrop
 from memnet_core.jpeg.dct_bounds import TO_YCC
 from memnet_core.noise.synthesis import draw_noise
 from memnet_core.training.data.gpu_degradations import (
@@ -67,7 +68,8 @@ class DevicePatches(RandomPatches):
 
     Which they are follows from the seed, the step and the number in the same way; the
     noise comes from the device, and differs with the numbers asked for. Where there are
-    teachers, their answers have a share in what is called clean.
+    teachers, their answers have a share in what is called clean. A teacher that
+    enlarges is asked for whole images, each when it is first drawn.
 
     Parameters
     ----------
@@ -80,14 +82,12 @@ class DevicePatches(RandomPatches):
     def __init__(
         self, config: TrainingConfig, images: TrainingImages, device: torch.device
     ) -> None:
-        task = config.kind
         self._share = config.teacher_share
         self._teachers = read_teachers(config, device) if config.teacher else {}
-        margins = {s: s * each.margin for s, each in self._teachers.items()}
-        super().__init__(
-            config, images, lambda level: margins.get(task.scale(level), 0)
-        )
+        enlarging = any(teacher.scale > 1 for teacher in self._teachers.values())
+        super().__init__(config, images, aligned=enlarging)
         self._device = device
+        self._enlarged: dict[tuple[int, int], _Resident] = {}
         self._clean = _Resident([clean for clean, _ in self._pairs], device)
         self._degraded = (
             _Resident([degraded for _, degraded in self._pairs], device)
@@ -187,27 +187,43 @@ class DevicePatches(RandomPatches):
             seen = windows(degraded, at, (patch, patch))
             told = maps.expand(-1, -1, patch, patch)
         if self._teachers and any(taught):
-            teacher = self._teachers[self._task.scale(levels[0])]
             these = to_device_async(np.flatnonzero(taught), self._device)
-            # A teacher is told the level, also where the network that learns is not.
-            of = self._task.level_map_value
-            known = [self._level_values(s) or [of(s.place.level)] for s in drawn]
-            column = np.array(known, np.float32)[..., None, None]
-            level_maps = to_device_async(column, self._device)
-            answer = _answered(teacher, region[these], seen[these], level_maps[these])
+            teacher = self._teachers[self._task.scale(levels[0])]
             if teacher.scale > 1:
-                answer = windows(answer, at[these], (patch, patch))
+                whole = [self._enlargement(s.place, teacher) for s in drawn]
+                answer = _varied(torch.cat(whole), varieties)[..., rows, columns]
+                answer = windows(answer, at, (patch, patch))[these]
+            else:
+                # A teacher is told the level, also where the network is not.
+                of = self._task.level_map_value
+                known = [self._level_values(s) or [of(s.place.level)] for s in drawn]
+                column = np.array(known, np.float32)[..., None, None]
+                level_maps = to_device_async(column, self._device)
+                answer = _restored(teacher, seen[these], level_maps[these])
             clean[these] = clean[these].lerp(answer, self._share)
         return seen, clean, told
 
+    def _enlargement(self, place: PatchLocation, teacher: Teacher) -> Tensor:
+        """Return what a teacher makes of the small image, cropped at a place.
+
+        It sees the whole image once, which costs less than margins around each patch,
+        and as a network that uses statistics of its input is meant to.
+        """
+        key = place.image, teacher.scale
+        if key not in self._enlarged:
+            clean = modcrop(self._pairs[place.image][0], teacher.scale)
+            planes = np.atleast_3d(clean).transpose(2, 0, 1).astype(np.float32)[None]
+            small = shrunk(to_device_async(planes, self._device), teacher.scale)
+            answer = _restored(teacher, small, small[:, :1, :1, :1])[0]
+            pixels = answer.round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+            self._enlarged[key] = _Resident([pixels], self._device)
+        return self._enlarged[key].crops([place._replace(image=0)])
+
 
 @torch.no_grad()
-def _answered(
-    teacher: Teacher, region: Tensor, degraded: Tensor, values: Tensor
-) -> Tensor:
-    """Return what a teacher makes of degraded patches, or of small clean regions."""
-    given = shrunk(region, teacher.scale) if teacher.scale > 1 else degraded
-    return 255 * teacher.restore(given / 255, values)
+def _restored(teacher: Teacher, degraded: Tensor, values: Tensor) -> Tensor:
+    """Return what a teacher makes of pixels in [0, 255], on that scale."""
+    return 255 * teacher.restore(degraded / 255, values)
 
 
 def _column(values: Sequence[float]) -> NDArray[np.float32]:
@@ -224,7 +240,7 @@ class _Resident:
     """Planes of several sizes in one tensor on a device."""
 
     def __init__(self, planes: Sequence[NDArray[Any]], device: torch.device) -> None:
-        channels = 3 if planes[0].ndim == 3 else 1
+        channels = np.atleast_3d(planes[0]).shape[2]
         self._widths = [plane.shape[1] for plane in planes]
         areas = [plane.shape[0] * plane.shape[1] for plane in planes]
         self._firsts = np.cumsum([0, *areas])

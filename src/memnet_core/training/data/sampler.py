@@ -17,7 +17,7 @@ from memnet_core.training.data.augment import SyntheticAugment, draw_variety
 from memnet_core.training.data.jpeg_histories import compress_twice, draw_history
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -167,22 +167,18 @@ class RandomPatches:
         Task, levels, phases and seed.
     images : TrainingImages
         What to draw from.
-    margin : callable, optional
-        Extra pixels around a patch, by level, in addition to the support of the
-        degradation.
+    aligned : bool
+        Whether regions begin at multiples of the scale, as those of pairs do.
     """
 
     def __init__(
-        self,
-        config: TrainingConfig,
-        images: TrainingImages,
-        margin: Callable[[float], int] | None = None,
+        self, config: TrainingConfig, images: TrainingImages, *, aligned: bool = False
     ) -> None:
-        self._least_margin = margin
         self._task = config.kind
         self._levels = config.levels
         self._seed = config.seed
         self._paired = images.degraded is not None
+        self._aligned = aligned or self._paired
         self._level_map = config.architecture.level_map
         self._chroma_level = config.architecture.chroma_level
         self._all_noise = config.noise == "all"
@@ -256,7 +252,7 @@ class RandomPatches:
         image = int(np.searchsorted(self._cumulated, rng.random(), side="right"))
         level = self._task.draw_level(self._levels, rng)
         side = self._region(patch, level)
-        grid = self._task.multiple(level) if self._paired else 1
+        grid = self._task.multiple(level) if self._aligned else 1
         top, left = (
             grid * int(rng.integers(0, (size - side) // grid + 1))
             for size in self._pairs[image][0].shape[:2]
@@ -321,7 +317,7 @@ class RandomPatches:
         grid of the degradation may begin at any pixel.
         """
         phases = self._task.period(level) // self._task.multiple(level)
-        margin = self._margin(level)
+        margin = self._task.receptive_margin(level)
         phase = rng.integers(0, phases, 2)
         return margin + int(phase[0]), margin + int(phase[1])
 
@@ -331,12 +327,7 @@ class RandomPatches:
             return patch
         period = self._task.period(level)
         whole = math.ceil((patch + period - 1) / period) * period
-        return whole + 2 * self._margin(level)
-
-    def _margin(self, level: float) -> int:
-        """Return how many pixels around a patch are cropped, too."""
-        margin = self._task.receptive_margin(level)
-        return max(margin, self._least_margin(level)) if self._least_margin else margin
+        return whole + 2 * self._task.receptive_margin(level)
 
 
 class GridPatches:
