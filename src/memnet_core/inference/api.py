@@ -69,10 +69,12 @@ def restore(
         or else ``YX``; ``YXS`` where a third and last one has 3 or 4 color samples;
         or planes behind each other.
     task : str
-        ``denoise``, ``deblock`` or ``sr``.
+        ``denoise``, ``deblock``, ``sr``, or ``auto`` for what the image needs: blocks
+        of a JPEG are removed, then noise. One that needs nothing comes back as it is.
     level : float or ``auto``
         Noise deviation in gray levels of 255, JPEG quality, or scale; ``auto`` finds
-        it out, which super-resolution cannot.
+        it out, which super-resolution cannot. Super-resolution removes blocks and
+        noise first, unless ``clean=False``.
     axes : str
         Letters out of TZCYXS, one for each axis.
     scene : int or str, optional

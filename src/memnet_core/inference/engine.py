@@ -13,7 +13,8 @@ from memnet_core._util.devices import (
     select_device,
 )
 from memnet_core.errors import ModelError, NotFinite, OutOfMemory, UsageError
-from memnet_core.inference.plan import Prepared, RestorePlan, plan_restore
+from memnet_core.inference.plan import Prepared, RestorePlan
+from memnet_core.inference.steps import plan_chain
 from memnet_core.model.checkpoint import load_model
 from memnet_core.model.streaming import EvaluationNetwork
 
@@ -295,14 +296,15 @@ def prepare(
     Raises
     ------
     MemnetError
-        As `plan_restore`; also if the model or the device does not serve.
+        As `plan_chain`; also if the model or the device does not serve.
     """
-    return bind_engine(plan_restore(source, settings), settings.device, models)
+    return bind_engine(plan_chain(source, settings), settings.device, models)
 
 
 def bind_engine(
     decision: RestorePlan, device: str = "auto", models: EngineCache | None = None
 ) -> Prepared:
-    """Return a decision with the engine on a device; see `prepare`."""
+    """Return a decision with the engines on a device; see `prepare`."""
+    before = tuple(bind_engine(plan, device, models) for plan in decision.before)
     engine = (models or _MODELS).engine(decision, device)
-    return Prepared(decision, engine, decision.entry())
+    return Prepared(decision, engine, decision.entry(), before)
