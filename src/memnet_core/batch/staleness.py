@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from memnet_core.errors import MemnetError
 from memnet_core.inference.provenance import non_default_options
 from memnet_core.io.core.fingerprint import is_same, last_change, looks_same
 from memnet_core.io.core.provenance import provenance_of
 from memnet_core.model.registry import choose_model
-from memnet_core.tasks import find_task
+from memnet_core.tasks import Grain, find_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +109,7 @@ class StalenessChecker:
     def _served_by(self, made: Provenance, model: str | None) -> frozenset[str]:
         """Return the hashes of the models that may be taken now; its own if none is.
 
-        Whether its source has colors is not known without a look at its pixels.
+        Whether its source has colors, and which noise, is known by its pixels only.
         """
         level = max(made.levels, key=find_task(made.task).level_map_value)
         key = made.task, level
@@ -117,9 +117,15 @@ class StalenessChecker:
             try:
                 entries = [
                     choose_model(
-                        made.task, level, model, nearest=True, colors=colors
+                        made.task,
+                        level,
+                        model,
+                        nearest=True,
+                        colors=colors,
+                        grain=grain,
                     )
                     for colors in (False, True)
+                    for grain in get_args(Grain)
                 ]
             except MemnetError:
                 return frozenset({made.sha256})

@@ -6,6 +6,7 @@ result wherever they come from.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
 from memnet_core.errors import ModelError, NothingToDo, SettingRef
 from memnet_core.inference.analysis import ChannelParams, SourceAnalysis, analyze
-from memnet_core.inference.channels import ColorMode, color_mode
+from memnet_core.inference.channels import IMAGES, ColorMode, color_mode
 from memnet_core.inference.noise_choice import check_noise, lowest_useful_sigma
 from memnet_core.inference.scaling import LinearScaling, scaling_of
 from memnet_core.inference.settings import (
@@ -24,6 +25,7 @@ from memnet_core.inference.settings import (
     check_strength,
     strength_in_words,
 )
+from memnet_core.inference.tta import TURNS
 from memnet_core.jpeg.chroma import SubsampledChroma
 from memnet_core.jpeg.coding import JpegCoding, chroma_table, estimate_quality
 from memnet_core.model.registry import (
@@ -392,6 +394,16 @@ class Prepared:
         """Return the shape that a source of shape (N, H, W, S) is restored to."""
         count, height, width, samples = shape
         return count, height * self.scale, width * self.scale, samples
+
+    def seconds(self, shape: tuple[int, ...]) -> float:
+        """Return about how long all steps take for a source of shape (N, H, W, S)."""
+        return sum(
+            step.engine.pace
+            * math.prod(step.result_shape(shape)[:3])
+            * IMAGES.get(step.decision.colors, 1)
+            * (TURNS if step.decision.tta else 1)
+            for step in self.steps
+        )
 
     def __str__(self) -> str:
         """Say it in one line."""

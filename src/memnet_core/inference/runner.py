@@ -11,7 +11,12 @@ import numpy as np
 from memnet_core.errors import DeviceError, NotFinite, OutOfMemory
 from memnet_core.image_ops.color import without_alpha
 from memnet_core.image_ops.dtype import to_dtype
-from memnet_core.inference.channels import add_chroma, from_planes, select_input
+from memnet_core.inference.channels import (
+    IMAGES,
+    add_chroma,
+    from_planes,
+    select_input,
+)
 from memnet_core.inference.jpeg import ChromaRowReader, ChromaSource, JpegConstraint
 from memnet_core.inference.noise_map import NoiseMap
 from memnet_core.inference.plan import plane_scaling
@@ -279,11 +284,8 @@ class PlaneRunner:
 
     @property
     def images(self) -> int:
-        """How many images of the plane the network sees at once.
-
-        Both planes of chroma are half of one, or less.
-        """
-        return {"each": 3, "chroma": 2}.get(self.mode, 1)
+        """How many images of the plane the network sees at once."""
+        return IMAGES.get(self.mode, 1)
 
     def window(self, engine: Engine, part: slice, axis: int) -> slice:
         """Return what the network sees along an axis to restore a part of it."""
@@ -657,9 +659,7 @@ class _RestoredSource(SourceWrapper):
         self._top = rows.start
         return self._rows[: rows.stop - rows.start]
 
-    def _restored(
-        self, plane: int, top: int, columns: slice
-    ) -> Iterator[NDArray[Any]]:
+    def _restored(self, plane: int, top: int, columns: slice) -> Iterator[NDArray[Any]]:
         """Yield rows from one on, in order."""
         engine, height = self._prepared.engine, self.shape[1]
         job = _PlaneJob(

@@ -15,11 +15,13 @@ from memnet_core.inference.plan import RestorePlan, plan_restore
 from memnet_core.tasks import AUTO, CLEANING, find_task
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memnet_core.inference.settings import RestoreOptions
     from memnet_core.sources.protocols import PixelSource
     from memnet_core.tasks import Task
 
-__all__ = ["RestoreStep", "plan_chain", "plan_steps"]
+__all__ = ["RestoreStep", "joined", "plan_chain", "plan_steps"]
 
 _LEAST_GAIN = 0.1
 """Gain in dB by the card's scores below which a step does not pay."""
@@ -93,7 +95,11 @@ def plan_chain(source: PixelSource, settings: RestoreOptions) -> RestorePlan:
     MemnetError
         As `plan_steps`.
     """
-    steps = plan_steps(source, settings)
+    return joined(plan_steps(source, settings), settings)
+
+
+def joined(steps: Sequence[RestoreStep], settings: RestoreOptions) -> RestorePlan:
+    """Return the plan of the last of some steps; see `plan_chain`."""
     plans = [step.plan for step in steps if step.plan]
     if not plans:
         reasons = ", ".join(step.reason for step in steps)
@@ -103,9 +109,7 @@ def plan_chain(source: PixelSource, settings: RestoreOptions) -> RestorePlan:
         return last
     done = ", then ".join(plan.label for plan in plans)
     told = dict.fromkeys(remark for plan in plans for remark in plan.remarks)
-    return last.model_copy(
-        update={"before": tuple(before), "remarks": (done, *told)}
-    )
+    return last.model_copy(update={"before": tuple(before), "remarks": (done, *told)})
 
 
 def _done(task: Task, plan: RestorePlan) -> RestoreStep:
@@ -134,7 +138,7 @@ def _cleaning(source: PixelSource, task: Task, settings: RestoreOptions) -> Rest
     except (LevelError, NothingToDo, UsageError) as error:
         reason, _, _ = str(error).partition(" (")
         if level is None and not isinstance(error, UsageError):
-            reason = f"no {task.quantity} was found"
+            reason = f"no {task.quantity}"
         return RestoreStep(task.name, None, reason.rstrip("."), level)
     if step.gain is not None and step.gain < _LEAST_GAIN:
         reason = f"{task.label(step.level or 0)} would gain {step.gain:.2f} dB only"

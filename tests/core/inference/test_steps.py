@@ -34,7 +34,7 @@ TWICE = RestoreOptions(task="sr", level=2)
 
 def smooth(height: int = 96, width: int = 96) -> NDArray[Any]:
     y, x = np.mgrid[:height, :width]
-    return 120 + 60 * np.sin(x / 9) * np.cos(y / 11)
+    return np.asarray(120 + 60 * np.sin(x / 9) * np.cos(y / 11))
 
 
 def noisy(sigma: float, height: int = 96, width: int = 96) -> NDArray[np.uint8]:
@@ -107,7 +107,7 @@ def test_a_model_whose_scores_promise_little_is_left_out(
 def test_nothing_is_done_with_what_is_clean() -> None:
     with array(noisy(0)) as source, pytest.raises(NothingToDo) as error:
         plan_chain(source, AUTO)
-    assert str(error.value).startswith("needs none: no JPEG quality was found, σ 0")
+    assert str(error.value).startswith("needs none: no JPEG quality, σ 0")
 
 
 def test_a_plan_of_several_steps_goes_to_json_and_back(
