@@ -17,6 +17,7 @@ from memnet_core.tasks import AUTO, CLEANING, find_task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from memnet_core.inference.analysis import SourceAnalysis
     from memnet_core.inference.settings import RestoreOptions
     from memnet_core.sources.protocols import PixelSource
     from memnet_core.tasks import Task
@@ -132,8 +133,8 @@ def _cleaning(source: PixelSource, task: Task, settings: RestoreOptions) -> Rest
         judged = analyze(source, asked)
         level = judged.strongest(task)
         counted = any(channel.is_stabilized for channel in judged.channels)
-        if not counted and _is_mild(task, level):
-            return RestoreStep(task.name, None, f"{task.label(level)} is mild", level)
+        if not counted and (why := _why_left(task, level, judged)):
+            return RestoreStep(task.name, None, f"{task.label(level)} {why}", level)
         step = _done(task, plan_restore(source, asked, judged))
     except (LevelError, NothingToDo, UsageError) as error:
         reason, _, _ = str(error).partition(" (")
@@ -146,8 +147,12 @@ def _cleaning(source: PixelSource, task: Task, settings: RestoreOptions) -> Rest
     return step
 
 
-def _is_mild(task: Task, level: float) -> bool:
-    """Whether a level is milder than what is worth a step."""
+def _why_left(task: Task, level: float, judged: SourceAnalysis) -> str:
+    """Return why what was found is not worth a step; empty if it is."""
     if task.mildest is None:
-        return False
-    return task.level_map_value(level) < task.level_map_value(task.mildest)
+        return ""
+    if task.level_map_value(level) < task.level_map_value(task.mildest):
+        return "is mild"
+    if all(channel.may_be_texture for channel in judged.channels):
+        return "may be texture"
+    return ""

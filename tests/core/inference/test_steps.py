@@ -83,6 +83,17 @@ def test_an_image_gets_what_it_needs_and_blocks_go_first(
         assert done(source, unclean) == ["sr"]
 
 
+def test_what_differs_from_place_to_place_may_be_texture_and_stays() -> None:
+    strengths = np.random.default_rng(1).choice([1, 6, 12, 24], (12, 12))
+    grain = np.random.default_rng(0).normal(0, 1, (192, 192))
+    pixels = smooth(192, 192) + np.kron(strengths, np.ones((16, 16))) * grain
+    with array(pixels.clip(0, 255).astype(np.uint8)) as source:
+        _, noise = plan_steps(source, AUTO)
+    assert noise.level is not None
+    assert noise.level > 3
+    assert noise.reason == f"σ {noise.level:g} may be texture"
+
+
 def test_each_step_says_why_it_is_done_or_not(jpeg: Callable[..., Path]) -> None:
     with open_image(jpeg(noisy(0), 40)) as source:
         blocks, noise, large = plan_steps(source, TWICE)
