@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.uint8]
 
-KINDS = [(0, None), (0, 98), (0, 95), (0, 75), (0, 40), (0, 20), (0, 10)]
-KINDS += [(2, None), (5, None), (15, None), (5, 95), (15, 75), (15, 40)]
+KINDS = [(0, None), (0, 98), (0, 95), (0, 75), (0, 40), (0, 10)]
+KINDS += [(5, None), (15, None), (15, 75)]
 """Deviation of the noise, and JPEG quality."""
 
 
