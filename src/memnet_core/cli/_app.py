@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import glob
 import io
 import logging
 import os
@@ -150,7 +149,7 @@ def _was_interrupted(error: BaseException) -> bool:
 
 def _is_input(argument: str) -> bool:
     """Whether an argument in the place of a command is meant as a file or folder."""
-    return os.path.lexists(argument) or os.sep in argument or glob.has_magic(argument)
+    return os.path.lexists(argument) or any(c in argument for c in (os.sep, *"*?"))
 
 
 def _american(token: str) -> str:
