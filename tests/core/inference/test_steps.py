@@ -203,8 +203,9 @@ def test_python_restores_by_what_the_image_needs() -> None:
     restored = restore_image(pixels, task="auto")
     before, after = (np.abs(image - smooth()).mean() for image in (pixels, restored))
     assert after < before / 2
+    assert np.array_equal(restore_image(noisy(0), task="auto"), noisy(0))
     with pytest.raises(NothingToDo):
-        restore_image(noisy(0), task="auto")
+        restore_image(noisy(0), task="denoise")
 
 
 @pytest.mark.parametrize("wrong", [{"sigma": 20}, {"model": "sr"}, {"exit_block": 2}])
