@@ -140,10 +140,10 @@ def check_arguments(arguments: list[str]) -> None:
             continue
         if name in PLACEHOLDERS:
             return
-        name, found, rest = command.resolve_command(context, [name, *rest])
+        _, found, rest = command.resolve_command(context, [name, *rest])
         assert found, f"no command {name}"
         command = found
-        context = click.Context(command, parent=context, info_name=name)
+        context = click.Context(command, parent=context, info_name=found.name)
     if PLACEHOLDERS & set(rest) or not rest:  # a command is only mentioned
         known = {opt for p in command.get_params(context) for opt in p.opts}
         given = {word for word in rest if word.startswith("-")}

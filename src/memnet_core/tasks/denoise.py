@@ -35,8 +35,8 @@ class Denoise(Task):
     help = "standard deviation in gray levels of 255.  [default: auto, estimated]"
     bounds = (0, 255)
     noisy = True
-    # Of 25 clean pictures 23 read as σ 0 to 2.9, the others have grain (benchmarks/
-    # steps.py); below it there is little to gain.
+    # Of 25 clean pictures 23 read as less; one has grain, one texture (see
+    # `Readings.may_be_texture`). benchmarks/steps.py prints what is done.
     mildest = 3
     channels = "each"
     field = LevelField(
