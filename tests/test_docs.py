@@ -140,10 +140,10 @@ def check_arguments(arguments: list[str]) -> None:
             continue
         if name in PLACEHOLDERS:
             return
-        found = command.get_command(context, name)
+        _, found, rest = command.resolve_command(context, [name, *rest])
         assert found, f"no command {name}"
         command = found
-        context = click.Context(command, parent=context, info_name=name)
+        context = click.Context(command, parent=context, info_name=found.name)
     if PLACEHOLDERS & set(rest) or not rest:  # a command is only mentioned
         known = {opt for p in command.get_params(context) for opt in p.opts}
         given = {word for word in rest if word.startswith("-")}
@@ -205,7 +205,7 @@ def run(*arguments: str) -> None:
 def is_cheap(arguments: list[str]) -> bool:
     """Whether a command can be run here and now."""
     return (
-        arguments[0] in CHEAP
+        (arguments[0] in CHEAP or Path(arguments[0]).exists())
         and not ELSEWHERE & set(arguments)
         and not any(word.startswith("/") for word in arguments)
     )

@@ -227,7 +227,7 @@ class StepExecutor:
                 source = part.source
                 source.metadata = replace(source.metadata, provenance=str(made))
             for prepared in ready:
-                yield from self._announce_model(prepared)
+                yield from self._announce_models(prepared)
             make_folder(job.output.parent, job.root)
             sinks = opened.enter_context(
                 create_scenes(
@@ -324,14 +324,15 @@ class StepExecutor:
         """Open the source of a result; that of another one is closed."""
         self.close()
         self._maker = ShardWorker(work, job, self.settings.device, self.models)
-        yield from self._announce_model(self._maker.prepared)
+        yield from self._announce_models(self._maker.prepared)
 
-    def _announce_model(self, prepared: Prepared) -> Generator[ModelReady, None, None]:
-        """Tell of a model when it is used for the first time."""
-        entry = prepared.entry
-        if self.entries.get(entry.card.name) != entry:
-            self.entries[entry.card.name] = entry
-            yield ModelReady(entry, str(prepared.engine.device))
+    def _announce_models(self, prepared: Prepared) -> Generator[ModelReady, None, None]:
+        """Tell of models when they are used for the first time."""
+        for step in prepared.steps:
+            entry = step.entry
+            if self.entries.get(entry.card.name) != entry:
+                self.entries[entry.card.name] = entry
+                yield ModelReady(entry, str(step.engine.device))
 
 
 def _outcome(

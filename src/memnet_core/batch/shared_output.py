@@ -29,9 +29,10 @@ from memnet_core._util.atomic_write import (
 )
 from memnet_core._version import __version__
 from memnet_core.errors import ImageError
-from memnet_core.inference.plan import RestorePlan, plan_restore
+from memnet_core.inference.plan import RestorePlan
 from memnet_core.inference.provenance import provenance
 from memnet_core.inference.scaling import scaling_of
+from memnet_core.inference.steps import plan_chain
 from memnet_core.io.api import scenes_of
 from memnet_core.io.core.errors import wrap_read_errors
 from memnet_core.io.core.fingerprint import fingerprint_of
@@ -344,7 +345,7 @@ def join_or_create(job: Job, settings: RestoreOptions) -> SharedResult:
 def _planned(
     request: dict[str, Any], source: ImageFile, settings: RestoreOptions
 ) -> SharedPlan:
-    decision = plan_restore(source, settings)
+    decision = plan_chain(source, settings)
     return SharedPlan(
         request=request,
         token=secrets.token_hex(8),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from memnet_core.errors import MemnetError
 from memnet_core.inference.provenance import non_default_options
 from memnet_core.io.core.fingerprint import is_same, last_change, looks_same
 from memnet_core.io.core.provenance import provenance_of
 from memnet_core.model.registry import choose_model
-from memnet_core.tasks import find_task
+from memnet_core.tasks import Grain, find_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ class StalenessChecker:
     """
 
     settings: RestoreOptions | None
-    _checksums: dict[float, frozenset[str]] = field(default_factory=dict)
+    _checksums: dict[tuple[str, float], frozenset[str]] = field(default_factory=dict)
 
     def state_of(self, job: Job, outline: Fingerprint | None = None) -> OutputState:
         """Return what there is of the result of a job.
@@ -86,8 +86,9 @@ class StalenessChecker:
         asked = self.settings
         if asked is None:
             return ""
-        if made.task != asked.task:
-            return f"it was made by another task ({made.task})"
+        made_by = made.options.get("task", made.task)
+        if made_by != asked.task:
+            return f"it was made by another task ({made_by})"
         task = find_task(made.task)
         before, now = dict(made.options), non_default_options(asked, job.axes)
         before.pop("noise_grain", None)  # of earlier versions, which chose by it
@@ -100,28 +101,36 @@ class StalenessChecker:
             names = sorted(n for n in before | now if before.get(n) != now.get(n))
             named = ", ".join(name.replace("_", " ") for name in names)
             return f"it was made with other settings ({named})"
-        if made.sha256 not in self._served_by(made, asked):
-            return f"it was made with another model ({made.model})"
+        for step, model in ((made, asked.model), *((m, None) for m in made.before)):
+            if step.sha256 not in self._served_by(step, model):
+                return f"it was made with another model ({step.model})"
         return ""
 
-    def _served_by(self, made: Provenance, asked: RestoreOptions) -> frozenset[str]:
+    def _served_by(self, made: Provenance, model: str | None) -> frozenset[str]:
         """Return the hashes of the models that may be taken now; its own if none is.
 
-        Whether its source has colors is not known without a look at its pixels.
+        Whether its source has colors, and which noise, is known by its pixels only.
         """
         level = max(made.levels, key=find_task(made.task).level_map_value)
-        if level not in self._checksums:
+        key = made.task, level
+        if key not in self._checksums:
             try:
                 entries = [
                     choose_model(
-                        made.task, level, asked.model, nearest=True, colors=colors
+                        made.task,
+                        level,
+                        model,
+                        nearest=True,
+                        colors=colors,
+                        grain=grain,
                     )
                     for colors in (False, True)
+                    for grain in get_args(Grain)
                 ]
             except MemnetError:
                 return frozenset({made.sha256})
-            self._checksums[level] = frozenset(e.card.sha256 for e in entries)
-        return self._checksums[level]
+            self._checksums[key] = frozenset(e.card.sha256 for e in entries)
+        return self._checksums[key]
 
 
 def _other_source(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import os
 import sys
 import warnings
 from typing import Any
@@ -33,12 +34,29 @@ from memnet_core.cli.reproduce import reproduce
 from memnet_core.cli.restore import restore
 from memnet_core.cli.train import train
 from memnet_core.errors import ImageError, MemnetError
+from memnet_core.tasks import AUTO
 
 __all__ = ["main"]
 
 
 class _Group(click.Group):
     """A group that turns what goes wrong into messages and exit codes."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Take ``memnet in/ out/`` for ``memnet batch --task auto in/ out/``.
+
+        The name of a command wins over a folder of that name. A file and the name of
+        another one are for ``restore``.
+        """
+        if self.get_command(ctx, args[0]) is None and _is_input(args[0]):
+            one = os.path.isfile(args[0]) and len(args) == 2
+            is_file = (
+                one and os.path.splitext(args[1])[1] and not os.path.isdir(args[1])
+            )
+            args = ["restore" if is_file else "batch", "--task", AUTO, *args]
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         prepare_process()
@@ -129,6 +147,11 @@ def _was_interrupted(error: BaseException) -> bool:
     return False
 
 
+def _is_input(argument: str) -> bool:
+    """Whether an argument in the place of a command is meant as a file or folder."""
+    return os.path.lexists(argument) or any(c in argument for c in (os.sep, *"*?"))
+
+
 def _american(token: str) -> str:
     """Take options by their names of earlier versions: ``--colour``, ``--licence``."""
     return token.replace("colour", "color").replace("licence", "license")
@@ -150,7 +173,11 @@ def _american(token: str) -> str:
     help="Show the traceback of every error.",
 )
 def main(*, debug: bool) -> None:
-    """Restore noisy, blocky or too-small images with MemNet."""
+    """Restore noisy, blocky or too-small images with MemNet.
+
+    \b
+    memnet in/ out/    restores what each file needs, as batch --task auto does
+    """  # noqa: D301
 
 
 _COMMANDS = (

@@ -15,7 +15,7 @@ from memnet_core.inference.settings import (
     RestoreOptions,
     options_from,
 )
-from memnet_core.tasks import TASKS
+from memnet_core.tasks import AUTO, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ AnyFunction = TypeVar("AnyFunction", bound="Callable[..., Any]")
 
 
 _GROUPS = {
-    "Task and level": ("task", "q", "sigma", "scale", "strength"),
+    "Task and level": ("task", "q", "sigma", "scale", "clean", "strength"),
     "Files and results": (
         *("recursive", "file_format", "overwrite", "update", "dry_run", "quiet"),
         *("report", "residual"),
@@ -185,9 +185,15 @@ def _level_option(task: Task) -> Callable[[AnyFunction], AnyFunction]:
 def _task_option(*, required: bool) -> Callable[[AnyFunction], AnyFunction]:
     return click.option(
         "--task",
-        type=click.Choice(list(TASKS)),
+        type=click.Choice([AUTO, *TASKS]),
         required=required,
-        help=", ".join(f"{task.name}: {task.title}" for task in TASKS.values()) + ".",
+        help=", ".join(
+            [
+                f"{AUTO}: What each file needs",
+                *(f"{task.name}: {task.title}" for task in TASKS.values()),
+            ]
+        )
+        + ".",
     )
 
 
@@ -282,18 +288,18 @@ def settings_of(*, task: str, **options: Any) -> RestoreOptions:
     LevelError
         If there is no such level.
     """
-    wanted = TASKS[task]
+    wanted = TASKS.get(task)
     for other in TASKS.values():
         if options[other.option] is None:
             del options[other.option]
-    needs = wanted.option not in options and not wanted.estimable
+    needs = wanted and wanted.option not in options and not wanted.estimable
     try:
         settings = options_from(task, keywords=options)
     except UsageError as error:
         raise click.UsageError(error.spelled(as_option)) from error
-    if needs:
+    if wanted and needs:
         raise click.UsageError(f"--task {task} needs --{wanted.option}.")
-    if settings.level is not None:
+    if wanted and settings.level is not None:
         wanted.check(settings.level)
     return settings
 

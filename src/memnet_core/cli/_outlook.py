@@ -1,4 +1,4 @@
-"""What would be done with a file, in a few words: for ``info FOLDER`` and dry runs."""
+"""What would be done with a file, in a row: for ``info FOLDER`` and dry runs."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from memnet_core.cli._options import as_option
 from memnet_core.errors import MemnetError, NothingToDo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from memnet_core.inference.settings import RestoreOptions
+    from memnet_core.inference.steps import RestoreStep
     from memnet_core.io import ImageFile
 
-__all__ = ["levels_in", "looked_at", "outlook"]
+__all__ = ["in_words", "outlook"]
 
 
-def looked_at(
-    path: Path,
-    say: Callable[[ImageFile], str],
-    *,
-    axes: str = "",
-    scene: int | None = None,
+def outlook(
+    path: Path, settings: RestoreOptions, *, axes: str = "", scene: int | None = None
 ) -> str:
-    """Return what is said of a file, or why it cannot be read.
+    """Return size, JPEG quality and noise of a file, seconds, and what would be done.
+
+    A run decides by the same code. Why a file cannot be restored stands in the place
+    of what would be done.
 
     Parameters
     ----------
     path : Path
         The file or folder of an image; of several images the first is looked at.
-    say : callable
-        Says it of the open image.
+    settings : RestoreOptions
+        What is asked for.
     axes, scene
         As for `memnet_core.io.open_image`.
     """
@@ -39,46 +38,44 @@ def looked_at(
 
     try:
         with open_image(path, axes, scene=scene) as source:
-            return say(source)
+            return _row(source, settings)
     except MemnetError as error:
-        return _failed(error)
+        return f"FAILED: {error.spelled(as_option)}"
 
 
-def _failed(error: MemnetError) -> str:
-    return f"FAILED: {error.spelled(as_option)}"
+def in_words(step: RestoreStep) -> str:
+    """Return what a step does, by which model, and why, or why it is left out."""
+    if step.plan is None:
+        return f"left out: {step.reason}"
+    gain = f", about {step.gain:+.1f} dB" if step.gain else ""
+    why = f": {step.reason}" if step.reason else ""
+    return f"{step.plan.label} by {step.plan.entry().card.name}{gain}{why}"
 
 
-def outlook(source: ImageFile, settings: RestoreOptions) -> str:
-    """Return what would be done with an open image, as a run decides it."""
-    from memnet_core.inference.plan import plan_restore
-    from memnet_core.tasks import find_task
+def _row(source: ImageFile, settings: RestoreOptions) -> str:
+    from memnet_core.inference.engine import bind_engine
+    from memnet_core.inference.steps import joined, plan_steps
+    from memnet_core.tasks import CLEANING, find_task
 
+    size = f"{'×'.join(map(str, source.sizes))} {source.dtype}"
+    levels, seconds = {}, "-"
     try:
-        plan = plan_restore(source, settings)
+        steps = plan_steps(source, settings)
+        for step in steps:
+            if step.level is not None:
+                levels[step.task] = find_task(step.task).label(step.level)
+        plan = joined(steps, settings)
     except NothingToDo as error:
-        return f"skipped: {error.spelled(as_option)}"
+        would = f"skipped: {error.spelled(as_option)}"
     except MemnetError as error:
-        return _failed(error)
-    label = find_task(settings.task).label
-    levels = dict.fromkeys(label(channel.level) for channel in plan.channels)
-    return f"{settings.task} {' and '.join(levels)} by {plan.entry().card.name}"
-
-
-def levels_in(source: ImageFile) -> dict[str, str]:
-    """Return the levels that can be found in an image, by what they are called."""
-    from memnet_core.inference.analysis import analyze
-    from memnet_core.inference.settings import RestoreOptions
-    from memnet_core.tasks import TASKS
-
-    found = {}
-    for task in TASKS.values():
-        if not task.estimable:
-            continue
-        try:
-            channels = analyze(source, RestoreOptions(task=task.name)).channels
-        except MemnetError:
-            found[task.quantity] = "-"
-        else:
-            levels = dict.fromkeys(task.label(c.level) for c in channels)
-            found[task.quantity] = " ".join(levels)
-    return found
+        would = f"FAILED: {error.spelled(as_option)}"
+    else:
+        prepared = bind_engine(plan, settings.device)
+        seconds = f"{prepared.seconds(source.shape):.1f} s"
+        would = ", then ".join(
+            f"{step.decision.label} by {step.entry.card.name}"
+            for step in prepared.steps
+        )
+    found = [levels.get(task.name, "-") for task in CLEANING]
+    row = [f"{size:<20}", *(f"{level:<6}" for level in found), f"{seconds:>7}", would]
+    return "  ".join(row)

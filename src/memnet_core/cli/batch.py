@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from memnet_core.cli._options import (
     restoration_options,
     settings_of,
 )
-from memnet_core.cli._outlook import looked_at, outlook
+from memnet_core.cli._outlook import outlook
 from memnet_core.cli._progress import EXIT_FAILED, EXIT_INTERRUPTED, follow
 
 if TYPE_CHECKING:
@@ -36,10 +35,10 @@ def check_residual(settings: RestoreOptions, *, asked: bool) -> None:
         If it is asked for.
     """
     from memnet_core.errors import UsageError
-    from memnet_core.tasks import find_task
+    from memnet_core.tasks import TASKS
 
-    task = find_task(settings.task)
-    if asked and settings.level is not None and task.scale(settings.level) > 1:
+    task = TASKS.get(settings.task)
+    if asked and task and settings.level and task.scale(settings.level) > 1:
         raise UsageError(
             f"--residual does not go with --task {task.name}, whose results have more "
             "pixels than their sources."
@@ -195,6 +194,9 @@ def batch(
 ) -> None:
     """Restore INPUTS (files, folders, "globs", .txt lists) into the folder OUTPUT.
 
+    With --task auto each file gets what it needs: blocks of a JPEG are removed, then
+    noise; one that needs nothing is skipped. `memnet in/ out/` is short for that.
+
     Results that exist are skipped, so the same command goes on where it was
     interrupted; those that are out of date are named, and redone with --update. Every
     image of a file, a plate or a collection is restored, and a set of OME-TIFFs once.
@@ -322,13 +324,6 @@ def _planned(job: Job, settings: RestoreOptions) -> str:
         return f"{arrow}  (exists{but}, skipped)"
     if job.header is None:
         return f"{arrow}  (cannot be read)"
-    shape = "×".join(map(str, job.header.shape))
     several = f"{job.header.scenes} images, first " if job.header.scenes > 1 else ""
-    would = looked_at(
-        job.source,
-        partial(outlook, settings=settings),
-        axes=job.axes,
-        scene=job.scene,
-    )
-    header = f"{several}{shape} {job.header.dtype} {job.header.format}"
-    return f"{arrow}  ({header})  {escape_control_chars(would)}"
+    would = outlook(job.source, settings, axes=job.axes, scene=job.scene)
+    return f"{arrow}  {several}{escape_control_chars(would)}"

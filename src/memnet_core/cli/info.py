@@ -17,7 +17,7 @@ from memnet_core.cli._options import (
     optional_restoration_options,
     settings_of,
 )
-from memnet_core.cli._outlook import levels_in, looked_at, outlook
+from memnet_core.cli._outlook import in_words, outlook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,8 @@ def info(
 
     With --task, say what batch and restore would do with the same options. Of a file,
     plate or collection with several images, list these; --scene describes one of them.
-    Of a folder, print a row for each file.
+    Of a folder, print a row for each file: size, JPEG quality, noise, seconds, and what
+    would be done.
     """
     from memnet_core.io import is_image_folder, open_scenes
 
@@ -66,7 +67,10 @@ def info(
     if settings is None:
         _refuse_others(click.get_current_context())
     if file.is_dir() and not is_image_folder(file):
-        for row in _rows(file, settings):
+        from memnet_core.inference.settings import RestoreOptions
+        from memnet_core.tasks import AUTO
+
+        for row in _rows(file, settings or RestoreOptions(task=AUTO)):
             click.echo(escape_control_chars(row))
         return
     with open_scenes(file) as scenes:
@@ -76,8 +80,8 @@ def info(
             click.echo(f"{name:<15} {escape_control_chars(value)}")
 
 
-def _rows(folder: Path, settings: RestoreOptions | None) -> Iterator[str]:
-    """Yield a line for each image in a folder: size, levels, what would be done."""
+def _rows(folder: Path, settings: RestoreOptions) -> Iterator[str]:
+    """Yield a row for each image in a folder."""
     from memnet_core.batch import find_inputs
     from memnet_core.errors import UsageError
 
@@ -85,17 +89,8 @@ def _rows(folder: Path, settings: RestoreOptions | None) -> Iterator[str]:
     if not sources:
         raise UsageError(f"No images found in {folder}.")
     width = max(len(source.path.name) for source in sources)
-
-    def said(image: ImageFile) -> str:
-        size = f"{'×'.join(map(str, image.sizes))} {image.dtype}"
-        if settings:
-            told = outlook(image, settings)
-        else:
-            told = "  ".join(map(" ".join, levels_in(image).items()))
-        return f"{size:<20}  {told}"
-
     for source in sources:
-        yield f"{source.path.name:<{width}}  {looked_at(source.path, said)}"
+        yield f"{source.path.name:<{width}}  {outlook(source.path, settings)}"
 
 
 def _refuse_others(context: click.Context) -> None:
@@ -137,8 +132,10 @@ def _of_one(
 ) -> Iterator[tuple[str, str]]:
     """Yield what is known of one image, and what a task, or each, would do with it."""
     from memnet_core.errors import ImageError
+    from memnet_core.inference.settings import RestoreOptions
+    from memnet_core.inference.steps import plan_steps
     from memnet_core.io import provenance_of
-    from memnet_core.tasks import TASKS
+    from memnet_core.tasks import AUTO, TASKS
 
     number = scenes.number(scene)
     if scenes.are_folders:
@@ -155,6 +152,9 @@ def _of_one(
             return
         for task in TASKS.values():
             yield from _found(source, task) if task.estimable else _offered(task)
+        steps = plan_steps(source, RestoreOptions(task=AUTO))
+        done = [step.plan.label for step in steps if step.plan]
+        yield "auto", ", then ".join(done) or "would do nothing"
 
 
 def _facts(source: ImageFile) -> Iterator[tuple[str, str]]:
@@ -177,15 +177,21 @@ def _facts(source: ImageFile) -> Iterator[tuple[str, str]]:
         yield "not kept", ", ".join(metadata.dropped)
 
 
-def _told(made: Provenance) -> str:
-    """Return in words how a file was made."""
+def _done(made: Provenance) -> str:
+    """Return task and levels of a step."""
     from memnet_core.tasks import TASKS
 
     symbol = TASKS[made.task].symbol if made.task in TASKS else ""
     levels = " and ".join(f"{level:g}" for level in dict.fromkeys(made.levels))
+    return f"{made.task} {symbol} {levels}"
+
+
+def _told(made: Provenance) -> str:
+    """Return in words how a file was made."""
     ranges = dict.fromkeys(f"{r[0]:g} to {r[1]:g}" for r in made.ranges if r)
+    before = [f"{_done(step)}, then " for step in made.before]
     parts = [
-        f"memnet {made.memnet}, {made.task} {symbol} {levels}",
+        f"memnet {made.memnet}, {''.join(before)}{_done(made)}",
         f"values {' and '.join(ranges)}" if ranges else "",
         f"model {made.model} ({made.sha256[:12]})",
         *(f"{name.replace('_', ' ')} {value}" for name, value in made.options.items()),
@@ -209,23 +215,23 @@ def _values(source: ImageFile) -> str:
 
 
 def _planned(source: ImageFile, settings: RestoreOptions) -> Iterator[tuple[str, str]]:
-    """Yield all that is decided for an image."""
+    """Yield all that is decided for an image: each step, and more of the last."""
     from memnet_core._util.devices import select_device
     from memnet_core.errors import NothingToDo
-    from memnet_core.inference.analysis import analyze
-    from memnet_core.inference.plan import plan_restore
-    from memnet_core.tasks import find_task
+    from memnet_core.inference.steps import plan_steps
 
-    task = find_task(settings.task)
-    yield "task", f"{task.name}: {task.title}"
-    judged = analyze(source, settings)
-    levels = dict.fromkeys(task.label(c.level) for c in judged.channels)
-    yield "level", "; ".join([" and ".join(levels), *judged.remarks])
     try:
-        decision = plan_restore(source, settings, judged)
+        steps = plan_steps(source, settings)
     except NothingToDo as error:
         yield "would be done", f"nothing: {error.spelled(as_option)}"
         return
+    for step in steps:
+        yield step.task, in_words(step)
+    plans = [step.plan for step in steps if step.plan]
+    if not plans:
+        yield "would be done", "nothing"
+        return
+    decision = plans[-1]
     card = decision.entry().card
     card.architecture.check_exit_block(settings.exit_block)
     yield "model", f"{decision.model} ({card.serves})"
@@ -234,12 +240,9 @@ def _planned(source: ImageFile, settings: RestoreOptions) -> Iterator[tuple[str,
         yield "strength", f"{decision.strength:g}"
     ranges = dict.fromkeys(str(c.scaling) for c in decision.channels if c.scaling)
     yield "range", " and ".join(ranges) or "of each plane"
-    if decision.coding and decision.consistency:
+    if any(plan.coding and plan.consistency for plan in plans):
         yield "held to", "the intervals of the JPEG"
     yield "device", str(select_device(settings.device))
-    remarks = [told for told in decision.remarks if told not in judged.remarks]
-    if remarks:
-        yield "remarks", "; ".join(remarks)
 
 
 def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:

@@ -408,7 +408,8 @@ def restored_colors(
     """
     if sample.source is None:
         raise ValueError("The sample has no source.")
-    prepared = prepare(sample.source, replace(settings, value_range=(0.0, 255.0)))
+    settings = replace(settings, value_range=(0.0, 255.0), clean=False)
+    prepared = prepare(sample.source, settings)
     shape = prepared.result_shape(sample.source.shape)
     result = np.empty(shape, sample.source.dtype)
     for _ in restore(sample.source, ArraySink(result), prepared):

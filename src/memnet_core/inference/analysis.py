@@ -81,6 +81,8 @@ class ChannelParams(BaseModel):
         network as a map.
     is_shared : bool
         Whether neighboring pixels were found to share the noise.
+    may_be_texture : bool
+        Whether what was read as noise may be texture.
     ceiling : float, optional
         Value at which the image is saturated; no result exceeds it.
     padding : float, optional
@@ -103,6 +105,7 @@ class ChannelParams(BaseModel):
     frames: Annotated[FiniteFloat, Field(ge=1)] = 1.0
     curve: NoiseCurve | None = None
     is_shared: bool = False
+    may_be_texture: bool = False
     ceiling: FiniteFloat | None = None
     padding: FiniteFloat | None = None
 
@@ -209,7 +212,10 @@ def _judged(
             curve = read.curve(floor)
             level = float(np.mean([r.level(r.curve(floor)) for r in by_sample]))
         found, told = _even(source, planes, blocks, scaling, curve, level, settings)
-    update: dict[str, Any] = {"is_shared": shared}
+    update: dict[str, Any] = {
+        "is_shared": shared,
+        "may_be_texture": read.may_be_texture,
+    }
     if task.noisy:
         dark = line.deviation(line.dark) if line else None
         noise = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 
-from memnet_core.errors import UsageError
+from memnet_core.errors import NothingToDo, UsageError
 from memnet_core.inference.engine import prepare
 from memnet_core.inference.provenance import provenance
 from memnet_core.inference.runner import restore as run
@@ -16,6 +16,7 @@ from memnet_core.inference.settings import RestoreKeywords, options_from
 from memnet_core.io import Image, ImageFile, in_memory, open_image
 from memnet_core.progress import Progress
 from memnet_core.sources.protocols import ArraySink
+from memnet_core.tasks import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,10 +70,12 @@ def restore(
         or else ``YX``; ``YXS`` where a third and last one has 3 or 4 color samples;
         or planes behind each other.
     task : str
-        ``denoise``, ``deblock`` or ``sr``.
+        ``denoise``, ``deblock``, ``sr``, or ``auto`` for what the image needs: blocks
+        of a JPEG are removed, then noise. One that needs nothing comes back as it is.
     level : float or ``auto``
         Noise deviation in gray levels of 255, JPEG quality, or scale; ``auto`` finds
-        it out, which super-resolution cannot.
+        it out, which super-resolution cannot. Super-resolution removes blocks and
+        noise first, unless ``clean=False``.
     axes : str
         Letters out of TZCYXS, one for each axis.
     scene : int or str, optional
@@ -99,7 +102,13 @@ def restore(
     """
     asked = options_from(task, level, settings)
     with opened(what, axes, scene) as source:
-        prepared = prepare(source, asked)
+        try:
+            prepared = prepare(source, asked)
+        except NothingToDo:
+            if asked.task != AUTO:
+                raise
+            same = source.image()
+            return same if isinstance(what, Image | Path | str) else same.pixels.copy()
         result = np.empty(prepared.result_shape(source.shape), source.dtype)
         for event in run(source, ArraySink(result), prepared):
             if progress and isinstance(event, Progress):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from memnet_core.inference.settings import Channels
 
 __all__ = [
+    "IMAGES",
     "ColorMode",
     "add_chroma",
     "color_mode",
@@ -32,6 +33,13 @@ ColorMode = Literal["single", "luminance", "chroma", "each", "joint"]
 """One sample, or what becomes of three; ``single`` also serves gray pictures in color,
 whose every sample changes by the same. ``chroma`` restores luminance, and the chroma of
 a JPEG at its own, lower resolution."""
+
+
+IMAGES: dict[ColorMode, int] = {"each": 3, "chroma": 2}
+"""Images that the network sees of a plane, if more than one.
+
+Both planes of chroma are half of one, or less.
+"""
 
 
 def color_mode(

@@ -58,6 +58,10 @@ _LEAST = 0.05
 _QUIET = 0.25
 """Share of the cells of a sample that are taken for quiet ones."""
 
+_QUIETEST, _EVEN = 0.1, 0.53
+"""Share of the cells as bright, and how much of the usual deviation is read there of
+noise: 0.6 to 0.9 from σ 5 on (benchmarks/steps.py); 0.5 of shrubs that read as σ 8."""
+
 _HELD_FROM = 0.3
 """Ratio from which on fine details count as noise: 0.4 to 1.0 in simulated cameras."""
 
@@ -109,7 +113,9 @@ class Readings(NamedTuple):
             np.concatenate([nothing, *(part.sigmas for part in parts)]),
         )
 
-    def curve(self, floor: Deviation | None = None) -> NoiseCurve:
+    def curve(
+        self, floor: Deviation | None = None, quantile: float = _QUANTILE
+    ) -> NoiseCurve:
         """Return the deviation by brightness, nowhere below `floor`."""
         if not self.means.size:
             return NoiseCurve(means=(0.0,), sigmas=(0.0,))
@@ -117,7 +123,7 @@ class Readings(NamedTuple):
         parts = brightness_classes(len(order), _CLASSES, _FEWEST) or [slice(None)]
         means = np.array([self.means[order[part]].mean() for part in parts])
         sigmas = _UNBIASED * np.array(
-            [np.quantile(self.sigmas[order[part]], _QUANTILE) for part in parts]
+            [np.quantile(self.sigmas[order[part]], quantile) for part in parts]
         )
         if floor:
             sigmas = np.maximum(sigmas, floor(means))
@@ -128,6 +134,12 @@ class Readings(NamedTuple):
         if not self.means.size:
             return 0.0
         return float(np.sqrt(np.mean(curve(self.means) ** 2)))
+
+    @property
+    def may_be_texture(self) -> bool:
+        """Whether cells as bright differ so much that texture may have been read."""
+        quietest = self.level(self.curve(quantile=_QUIETEST))
+        return quietest < _EVEN * self.level(self.curve())
 
     def is_shared(self, deviation: Deviation) -> bool:
         """Whether neighbors share the noise: the finest details hold too little of it.

@@ -6,6 +6,7 @@ result wherever they come from.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
 from memnet_core.errors import ModelError, NothingToDo, SettingRef
 from memnet_core.inference.analysis import ChannelParams, SourceAnalysis, analyze
-from memnet_core.inference.channels import ColorMode, color_mode
+from memnet_core.inference.channels import IMAGES, ColorMode, color_mode
 from memnet_core.inference.noise_choice import check_noise, lowest_useful_sigma
 from memnet_core.inference.scaling import LinearScaling, scaling_of
 from memnet_core.inference.settings import (
@@ -24,6 +25,7 @@ from memnet_core.inference.settings import (
     check_strength,
     strength_in_words,
 )
+from memnet_core.inference.tta import TURNS
 from memnet_core.jpeg.chroma import SubsampledChroma
 from memnet_core.jpeg.coding import JpegCoding, chroma_table, estimate_quality
 from memnet_core.model.registry import (
@@ -34,7 +36,7 @@ from memnet_core.model.registry import (
     installed,
 )
 from memnet_core.sources.sampling import sampled_blocks
-from memnet_core.tasks import find_task
+from memnet_core.tasks import AUTO, find_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,6 +83,8 @@ class RestorePlan(BaseModel):
         How a JPEG codes the source, as far as it matters.
     chroma_level : float, optional
         Level of its chroma, where it is known to be another.
+    before : tuple of RestorePlan
+        What is done first, one after the other: this restores their result.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,6 +103,7 @@ class RestorePlan(BaseModel):
     consistency: bool = True
     coding: JpegCoding | None = None
     chroma_level: float | None = None
+    before: tuple[RestorePlan, ...] = ()
 
     @field_validator("task")
     @classmethod
@@ -110,6 +115,13 @@ class RestorePlan(BaseModel):
         """The level, of several the strongest."""
         task = find_task(self.task)
         return max((c.level for c in self.channels), key=task.level_map_value)
+
+    @property
+    def label(self) -> str:
+        """Task and levels in a few words, such as ``denoise σ 8.5``."""
+        label = find_task(self.task).label
+        levels = dict.fromkeys(label(channel.level) for channel in self.channels)
+        return f"{self.task} {' and '.join(levels)}"
 
     @property
     def scale(self) -> int:
@@ -142,7 +154,7 @@ class RestorePlan(BaseModel):
 def plan_restore(
     source: PixelSource, settings: RestoreOptions, judged: SourceAnalysis | None = None
 ) -> RestorePlan:
-    """Find out what is not given, and choose the model.
+    """Find out what is not given for one task, and choose the model.
 
     Parameters
     ----------
@@ -235,6 +247,8 @@ def check_model(settings: RestoreOptions) -> None:
     MemnetError
         If none is for the task or the level that is given, or has the exit block.
     """
+    if settings.task == AUTO:  # what each file needs is known with the file
+        return
     level, task = settings.level, find_task(settings.task)
     check_noise(task, settings)
     entry = choose_model(
@@ -352,11 +366,19 @@ class Prepared:
         The network on its device.
     entry : Entry
         The model.
+    before : tuple of Prepared
+        What is done first, in this order.
     """
 
     decision: RestorePlan
     engine: Engine
     entry: Entry = field(compare=False)
+    before: tuple[Prepared, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Prepared, ...]:
+        """All that is done, in this order."""
+        return (*self.before, self)
 
     @property
     def task(self) -> Task:
@@ -372,6 +394,16 @@ class Prepared:
         """Return the shape that a source of shape (N, H, W, S) is restored to."""
         count, height, width, samples = shape
         return count, height * self.scale, width * self.scale, samples
+
+    def seconds(self, shape: tuple[int, ...]) -> float:
+        """Return about how long all steps take for a source of shape (N, H, W, S)."""
+        return sum(
+            step.engine.pace
+            * math.prod(step.result_shape(shape)[:3])
+            * IMAGES.get(step.decision.colors, 1)
+            * (TURNS if step.decision.tta else 1)
+            for step in self.steps
+        )
 
     def __str__(self) -> str:
         """Say it in one line."""

@@ -9,7 +9,7 @@ from memnet_core._version import __version__
 from memnet_core.inference.scaling import AnscombeScaling
 from memnet_core.inference.settings import RestoreOptions
 from memnet_core.io.core.provenance import Provenance
-from memnet_core.tasks import find_task
+from memnet_core.tasks import AUTO, find_task
 
 if TYPE_CHECKING:
     from memnet_core.inference.plan import RestorePlan
@@ -37,7 +37,12 @@ def non_default_options(settings: RestoreOptions, axes: str = "") -> dict[str, A
         for name, value in asdict(settings).items()
         if value != defaults[name] and name not in _TOLD_OTHERWISE
     }
-    if not find_task(settings.task).undoes_jpeg:
+    if settings.task == AUTO:
+        return asked | {"task": AUTO} | ({"axes": axes} if axes else {})
+    task = find_task(settings.task)
+    if not task.needs_clean:
+        asked.pop("clean", None)
+    if not (task.undoes_jpeg or (task.needs_clean and settings.clean)):
         asked.pop("consistency", None)
     return asked | ({"axes": axes} if axes else {})
 
@@ -73,5 +78,8 @@ def provenance(
         ranges=tuple(ranges),
         photons=tuple(noises) if any(noises) else (),
         options=non_default_options(settings, axes),
+        before=tuple(
+            provenance(plan, RestoreOptions(task=plan.task)) for plan in decision.before
+        ),
         source=source,
     )

@@ -11,7 +11,12 @@ import numpy as np
 from memnet_core.errors import DeviceError, NotFinite, OutOfMemory
 from memnet_core.image_ops.color import without_alpha
 from memnet_core.image_ops.dtype import to_dtype
-from memnet_core.inference.channels import add_chroma, from_planes, select_input
+from memnet_core.inference.channels import (
+    IMAGES,
+    add_chroma,
+    from_planes,
+    select_input,
+)
 from memnet_core.inference.jpeg import ChromaRowReader, ChromaSource, JpegConstraint
 from memnet_core.inference.noise_map import NoiseMap
 from memnet_core.inference.plan import plane_scaling
@@ -21,6 +26,7 @@ from memnet_core.noise.file import shipped_noise_network
 from memnet_core.progress import Notice, Progress
 from memnet_core.sources.frame_average import TemporalAverage
 from memnet_core.sources.hot_pixels import HotPixelsRemoved
+from memnet_core.sources.protocols import SourceWrapper
 from memnet_core.sources.regions import PixelRegion, input_window, split_columns
 from memnet_core.sources.wrappers import BicubicUpsampled, NaNFilled, is_constant_plane
 
@@ -188,9 +194,12 @@ def restore(
     wanted = region or PixelRegion.whole(prepared.result_shape(source.shape))
     done, total = 0, wanted.pixels
     blank, holes = 0, False
-    readied = Preprocessing(source, prepared.decision)
+    cleaned = source
+    for step in prepared.before:
+        cleaned = _RestoredSource(cleaned, step)
+    readied = Preprocessing(cleaned, prepared.decision)
     for plane in wanted.planes:
-        job = _PlaneJob(prepared, source, plane, readied.channel(source.channel(plane)))
+        job = _PlaneJob(prepared, cleaned, plane, readied, source)
         before = done
         events = job.run(sink, wanted.rows, wanted.columns)
         if prepared.decision.strength == 0:
@@ -275,16 +284,8 @@ class PlaneRunner:
 
     @property
     def images(self) -> int:
-        """How many images of the plane the network sees at once.
-
-        Both planes of chroma are half of one, or less.
-        """
-        return {"each": 3, "chroma": 2}.get(self.mode, 1)
-
-    def bands(self, engine: Engine, columns: slice) -> list[slice]:
-        """Divide columns as the memory of the device asks for."""
-        room = engine.widest(self.images) - 2 * engine.radius
-        return split_columns(columns, max(room, _NARROWEST))
+        """How many images of the plane the network sees at once."""
+        return IMAGES.get(self.mode, 1)
 
     def window(self, engine: Engine, part: slice, axis: int) -> slice:
         """Return what the network sees along an axis to restore a part of it."""
@@ -412,16 +413,23 @@ class _PlaneJob:
     """One plane of a source on its way into a sink."""
 
     def __init__(
-        self, prepared: Prepared, source: PixelSource, plane: int, readied: PixelSource
+        self,
+        prepared: Prepared,
+        source: PixelSource,
+        plane: int,
+        preprocessing: Preprocessing,
+        original: PixelSource,
     ) -> None:
         decision, task = prepared.decision, prepared.task
-        channel = decision.channels[source.channel(plane)]
+        number = source.channel(plane)
+        channel = decision.channels[number]
         self.prepared, self.source, self.plane = prepared, source, plane
+        self.original = original
         self.ceiling, self.padding = channel.ceiling, channel.padding
         self.is_counted = channel.is_stabilized
         scaling = channel.scaling or plane_scaling(source, plane)
         self.gray = (scaling.low + scaling.high) / 2
-        self.filled = NaNFilled(readied, self.gray)
+        self.filled = NaNFilled(preprocessing.channel(number), self.gray)
         base: PixelSource = self.filled
         if prepared.scale > 1:
             base = BicubicUpsampled(self.filled, prepared.scale)
@@ -448,10 +456,21 @@ class _PlaneJob:
             strength=decision.strength,
         )
 
+    def bands(self, columns: slice) -> list[slice]:
+        """Divide columns as the memory of the device asks for, which steps share."""
+        steps, scale = self.prepared.steps, self.prepared.scale
+        images = self.runner.images * len(steps)
+        room = min(
+            (scale if step is not self.prepared else 1)
+            * (step.engine.widest(images) - 2 * step.engine.radius)
+            for step in steps
+        )
+        return split_columns(columns, max(room, _NARROWEST))
+
     def is_blank(self, rows: slice, columns: slice) -> bool:
         """Whether the plane holds one value only, judged by what is read first."""
         engine, runner = self.prepared.engine, self.runner
-        first = runner.bands(engine, columns)[0]
+        first = self.bands(columns)[0]
         seen, across = runner.window(engine, rows, 0), runner.window(engine, first, 1)
         step = engine.strip_rows(across.stop - across.start, runner.images)
         strip = slice(seen.start, min(seen.start + step, seen.stop))
@@ -461,8 +480,11 @@ class _PlaneJob:
                 slice(part.start // scale, -(-part.stop // scale))
                 for part in (strip, across)
             )
-        pixels = self.filled.look_ahead(self.plane, strip, across)
-        return is_constant_plane(self.source, self.plane, pixels)
+        if self.source is self.original:
+            pixels = self.filled.look_ahead(self.plane, strip, across)
+        else:  # which a step before has not to be begun for
+            pixels = self.original.read(self.plane, strip, across)
+        return is_constant_plane(self.original, self.plane, pixels)
 
     def repeat(
         self, sink: Sink, rows: slice, columns: slice
@@ -475,16 +497,16 @@ class _PlaneJob:
             yield float((strip.stop - rows.start) * width)
 
     def _original(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """Return the source's pixels at places of the result."""
+        """Return the pixels of the input at places of the result."""
         scale = self.prepared.scale
         if scale == 1:
-            return self.source.read(self.plane, rows, columns)
+            return self.original.read(self.plane, rows, columns)
         down, across = (
             np.arange(part.start, part.stop) // scale for part in (rows, columns)
         )
         seen = slice(int(down[0]), int(down[-1]) + 1)
         beside = slice(int(across[0]), int(across[-1]) + 1)
-        pixels = self.source.read(self.plane, seen, beside)
+        pixels = self.original.read(self.plane, seen, beside)
         repeated: NDArray[Any] = pixels[down - seen.start][:, across - beside.start]
         return repeated
 
@@ -492,7 +514,7 @@ class _PlaneJob:
         """Restore a part of the plane; yield how many pixels are done, and notices."""
         engine = self.prepared.engine
         finished = 0
-        parts = deque((rows, band) for band in self.runner.bands(engine, columns))
+        parts = deque((rows, band) for band in self.bands(columns))
         while parts:
             rows, columns = parts.popleft()
             width = columns.stop - columns.start
@@ -599,3 +621,57 @@ class _PlaneJob:
             original = self._original(rows, columns)
             result = np.where(np.isfinite(original), result, original)
         return result
+
+
+class _RestoredSource(SourceWrapper):
+    """What a step makes of a source, computed row by row where the next step reads it.
+
+    Its pixels are those that the step alone would write into a file.
+
+    Parameters
+    ----------
+    source : PixelSource
+        What the step restores.
+    prepared : Prepared
+        The step.
+    """
+
+    def __init__(self, source: PixelSource, prepared: Prepared) -> None:
+        super().__init__(source)
+        self.jpeg_tables, self.jpeg_coding = (), None
+        self._prepared = prepared
+        self._readied = Preprocessing(source, prepared.decision)
+        self._at = -1, slice(0, 0)
+        self._stream: Iterator[NDArray[Any]] = iter(())
+        self._rows: NDArray[Any]
+        self._top = 0
+
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return a window; rows above those of the window before begin anew."""
+        if (plane, columns) != self._at or rows.start < self._top:
+            self._at, self._top = (plane, columns), rows.start
+            self._stream = self._restored(plane, rows.start, columns)
+            self._rows = next(self._stream)
+        parts = [self._rows]
+        while self._top + sum(map(len, parts)) < rows.stop:
+            parts.append(next(self._stream))
+        self._rows = np.concatenate(parts)[rows.start - self._top :]
+        self._top = rows.start
+        return self._rows[: rows.stop - rows.start]
+
+    def _restored(self, plane: int, top: int, columns: slice) -> Iterator[NDArray[Any]]:
+        """Yield rows from one on, in order."""
+        engine, height = self._prepared.engine, self.shape[1]
+        job = _PlaneJob(
+            self._prepared, self._source, plane, self._readied, self._source
+        )
+        while top < height:
+            try:
+                for _, pixels in job._restored(engine, slice(top, height), columns):
+                    if len(pixels):
+                        top += len(pixels)
+                        yield pixels
+            except NotFinite:
+                if engine.precision == "float32":
+                    raise
+                engine = engine.exact()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 
 from memnet_core.errors import SettingRef, UsageError
-from memnet_core.tasks import TASKS, find_task
+from memnet_core.tasks import AUTO, TASKS, find_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -214,7 +214,8 @@ class RestoreOptions:
     Attributes
     ----------
     task : str
-        Name of one of `memnet_core.tasks.TASKS`.
+        Name of one of `memnet_core.tasks.TASKS`, or ``auto`` for what an image needs;
+        see `memnet_core.inference.steps`.
     level : float, optional
         JPEG quality, noise deviation in gray levels of 255, or scale; None to find
         it out for each input.
@@ -254,6 +255,8 @@ class RestoreOptions:
     consistency : bool
         Whether a restored JPEG is held to what its file says of it: every DCT
         coefficient stays in its quantization interval.
+    clean : bool
+        Super-resolution: whether JPEG blocks and noise are removed first.
 
     Raises
     ------
@@ -403,6 +406,15 @@ class RestoreOptions:
             help="Hold a restored JPEG to the intervals that its file states.",
         ),
     )
+    clean: bool = field(
+        default=True,
+        metadata=_row(
+            group="model",
+            label="clean first",
+            kind=bool,
+            help="sr: remove JPEG blocks and noise first, if there are any.",
+        ),
+    )
 
     def __post_init__(self) -> None:
         for name, setting in SETTINGS.items():
@@ -449,6 +461,7 @@ class RestoreKeywords(TypedDict, total=False):
     tta: bool
     precision: Precision
     consistency: bool
+    clean: bool
 
 
 def options_from(
@@ -459,7 +472,7 @@ def options_from(
     Parameters
     ----------
     task : str
-        Name of the task.
+        Name of the task, or ``auto``.
     level : float or ``auto``
         Level, if it is not among the keywords.
     keywords : mapping of str to object
@@ -471,7 +484,7 @@ def options_from(
     UsageError
         If a name or value is not valid; it lists what is.
     """
-    wanted = find_task(task)
+    wanted = None if task == AUTO else find_task(task)
     levels = {other.option: other for other in TASKS.values()}
     given: dict[str, Any] = {}
     symbol = "level"
@@ -480,7 +493,7 @@ def options_from(
         if name == "noise_grain":
             raise UsageError(NO_GRAIN)
         if name in levels:
-            if name != wanted.option:
+            if wanted is None or name != wanted.option:
                 raise _does_not_go(name, wanted)
             if level != "auto":
                 raise _twice("level", name)
@@ -491,7 +504,17 @@ def options_from(
             raise _twice(field_name, name)
         else:
             given[field_name] = value
-    return RestoreOptions(task=wanted.name, level=_level(symbol, level), **given)
+    options = RestoreOptions(task=task, level=_level(symbol, level), **given)
+    if wanted is None:
+        _check_auto(options)
+    return options
+
+
+def _check_auto(options: RestoreOptions) -> None:
+    """Refuse what is about one task where each file gets those that it needs."""
+    for name in ("level", "model", "exit_block"):
+        if value := getattr(options, name):
+            raise _does_not_go(name, None, value)
 
 
 def _level(name: str, value: Any) -> float | None:
@@ -507,8 +530,13 @@ def _level(name: str, value: Any) -> float | None:
         ) from None
 
 
-def _does_not_go(name: str, task: Task) -> UsageError:
-    wrong, asked = SettingRef(name), SettingRef("task", task.name)
+def _does_not_go(name: str, task: Task | None, value: object = None) -> UsageError:
+    wrong = SettingRef(name, value)
+    asked = SettingRef("task", task.name if task else AUTO)
+    if task is None:
+        return UsageError(
+            f"{wrong} does not go with {asked}; name a task.", settings=[wrong, asked]
+        )
     right = SettingRef(task.option)
     return UsageError(
         f"{wrong} does not go with {asked}; give {right}.",

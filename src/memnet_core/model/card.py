@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -127,6 +128,18 @@ class Card(_Strict):
     def takes_strength(self) -> bool:
         """Whether the strength of what it does can be chosen."""
         return self.architecture.level_map and TASKS[self.task].graded
+
+    def gain(self, level: float) -> float | None:
+        """Return by how many dB a level was improved, between the scores of the card.
+
+        None without scores. Toward no degradation it falls to 0.
+        """
+        value = TASKS[self.task].level_map_value
+        points = sorted((value(s.level), s.psnr - s.input_psnr) for s in self.scores)
+        if not points:
+            return None
+        levels, gains = zip((0.0, 0.0), *points, strict=True)
+        return float(np.interp(value(level), levels, gains))
 
     @property
     def serves(self) -> str:

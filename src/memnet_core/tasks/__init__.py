@@ -12,6 +12,8 @@ from memnet_core.tasks.denoise import CorrelatedDenoise, Denoise
 from memnet_core.tasks.super_resolution import SuperResolution
 
 __all__ = [
+    "AUTO",
+    "CLEANING",
     "CORRELATED",
     "TASKS",
     "Grain",
@@ -26,6 +28,12 @@ TASKS: dict[str, Task] = {
     task.name: task for task in (Deblock(), Denoise(), SuperResolution())
 }
 """All tasks by name."""
+
+AUTO = "auto"
+"""Asks for whatever of `CLEANING` an image needs; it is none of `TASKS`."""
+
+CLEANING = tuple(task for task in TASKS.values() if task.estimable)
+"""What an image may need, in this order: blocks first, then the noise that remains."""
 
 CORRELATED: Task = CorrelatedDenoise()
 """What a model learns that removes noise of any grain; its task is ``denoise``."""

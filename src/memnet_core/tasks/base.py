@@ -147,6 +147,11 @@ class Task(ABC):
         Whether the result can be blended with the input by a strength.
     undoes_jpeg : bool
         Whether the result must not contradict the JPEG file it was made of.
+    needs_clean : bool
+        Whether blocks and noise are removed first: they would be made larger, too.
+    mildest : float, optional
+        Level from which on the task is a part of ``auto``, or goes before another
+        task; without it, an image never needs the task.
     field : LevelField
         Form field for the level.
     recipe_levels : mapping of str to Levels
@@ -182,6 +187,8 @@ class Task(ABC):
     noisy: ClassVar[bool] = False
     graded: ClassVar[bool] = True
     undoes_jpeg: ClassVar[bool] = False
+    needs_clean: ClassVar[bool] = False
+    mildest: ClassVar[float | None] = None
     field: ClassVar[LevelField]
     recipe_levels: ClassVar[Mapping[str, Levels]]
     validation_levels: ClassVar[tuple[float, ...]]

@@ -49,6 +49,7 @@ class Deblock(Task):
     bounds = (1, 100)
     whole = True
     undoes_jpeg = True
+    mildest = 95
     field = LevelField(
         label="JPEG quality",
         value=10,

@@ -35,6 +35,9 @@ class Denoise(Task):
     help = "standard deviation in gray levels of 255.  [default: auto, estimated]"
     bounds = (0, 255)
     noisy = True
+    # Of 25 clean pictures 23 read as less; one has grain, one texture (see
+    # `Readings.may_be_texture`). benchmarks/steps.py prints what is done.
+    mildest = 3
     channels = "each"
     field = LevelField(
         label="noise σ",

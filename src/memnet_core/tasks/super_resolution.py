@@ -33,6 +33,7 @@ class SuperResolution(Task):
     ranges = False
     estimable = False
     graded = False
+    needs_clean = True
     field = LevelField(
         label="scale",
         value=2,

@@ -133,9 +133,9 @@ def plan_for(source: RestoreRequest, settings: RestoreOptions) -> RestorePlan:
     Raises
     ------
     MemnetError
-        As `memnet_core.inference.plan.plan_restore`.
+        As `memnet_core.inference.steps.plan_chain`.
     """
-    from memnet_core.inference.plan import plan_restore
+    from memnet_core.inference.steps import plan_chain
     from memnet_core.model.registry import installed
 
     planes = source.with_tables()
@@ -145,7 +145,7 @@ def plan_for(source: RestoreRequest, settings: RestoreOptions) -> RestorePlan:
     key = pixels, axes, settings, models
     plan = _plans.pop(key, None)
     if plan is None:
-        plan = plan_restore(planes, settings)
+        plan = plan_chain(planes, settings)
         if source.remark:
             remarks = (source.remark, *plan.remarks)
             plan = plan.model_copy(update={"remarks": remarks})

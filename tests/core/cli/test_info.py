@@ -226,14 +226,12 @@ def test_what_batch_would_do_is_told_before_and_after(
         "strength 1.5, as q 3.65, beyond what the model is trained for (deblock q 5-40)"
     )
     assert told == {
-        "task": "deblock: Remove JPEG blocks",
-        "level": "q 10; q 10 by its quantization table",
+        "deblock": f"deblock q 10 by map: q 10 by its quantization table; {remark}",
         "planes": "each by itself",
         "strength": "1.5",
         "range": "0 to 255",
         "held to": "the intervals of the JPEG",
         "device": "cpu",
-        "remarks": remark,
     }
     result = memnet("batch", *options, path, "out")
     assert f"; q 10 by its quantization table; {remark}" in result.stderr

@@ -28,7 +28,7 @@ def assert_refused(result: Result, told: str) -> None:
     ("options", "told"),
     [
         ("", "Missing option '--task'"),
-        ("--task restore", "'restore' is not one of 'deblock', 'denoise', 'sr'"),
+        ("--task restore", "'restore' is not one of 'auto', 'deblock', 'denoise'"),
         ("--task deblock --q abc", "'abc' is neither a level nor 'auto'"),
         ("--task deblock --q 0", "'0' is neither a level nor 'auto'"),
         ("--task deblock --q nan", "'nan' is neither a level nor 'auto'"),

@@ -40,6 +40,8 @@ class Provenance(BaseModel):
         Gain, black and read noise of channels whose noise was made the same everywhere.
     options : dict
         What was asked for besides, as far as it is not the default.
+    before : tuple of Provenance
+        What was done first, in this order.
     source : Fingerprint, optional
         What it was made of; None for pixels that came from no file.
     """
@@ -54,6 +56,7 @@ class Provenance(BaseModel):
     ranges: tuple[tuple[FiniteFloat, FiniteFloat] | None, ...] = ()
     photons: tuple[tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None, ...] = ()
     options: dict[str, Any] = {}
+    before: tuple[Provenance, ...] = ()
     source: Fingerprint | None = None
 
     def __str__(self) -> str:
