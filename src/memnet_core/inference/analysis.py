@@ -17,8 +17,11 @@ from memnet_core.inference.noise_choice import (
 from memnet_core.inference.noise_map import NoiseCurve, Readings, readings_of
 from memnet_core.inference.scaling import (
     AnscombeScaling,
+    CyclicScaling,
     LinearScaling,
     Scaling,
+    cyclic_scaling_of,
+    looks_cyclic,
     scaling_of,
     stabilized_of,
 )
@@ -72,7 +75,7 @@ class ChannelParams(BaseModel):
     ----------
     level : float
         Degradation level.
-    scaling : LinearScaling or AnscombeScaling, optional
+    scaling : LinearScaling, AnscombeScaling or CyclicScaling, optional
         What becomes 0 and 1; None where every plane has its own.
     frames : float
         Planes in the means that the network sees; 1 where it sees single ones.
@@ -184,6 +187,12 @@ def _judged(
     """Return level and scaling of a channel, and how they were found."""
     planes = sampled_planes(source, channel)
     blocks = sampled_blocks(source, planes)
+    is_cyclic = settings.cyclic
+    if is_cyclic is None:
+        is_open = settings.value_range == settings.noise == "auto"
+        is_cyclic = is_open and looks_cyclic(blocks, source.dtype)
+    if is_cyclic and task.noisy:
+        return _cyclic(source, planes, blocks, settings)
     scaling = scaling_of(blocks, source.dtype, settings.value_range)
     line = noise_of(blocks, task, settings)
     by_sample: list[Readings] = []
@@ -197,9 +206,9 @@ def _judged(
     is_counted = line and is_poisson_gaussian(
         line, blocks, source, settings, is_read=bool(finest and read.holds(finest))
     )
-    told: list[str] = []
+    told = ["values seem to come around; jumps are taken for edges"] * is_cyclic
     if line and is_counted and (settings.noise != "auto" or not shared):
-        found, told = _counted(source, channel, planes, blocks, line, settings)
+        found, said = _counted(source, channel, planes, blocks, line, settings)
     else:
         is_wide = source.dtype.itemsize > 1
         is_likely = line and line.is_likely and is_wide and not shared
@@ -208,7 +217,8 @@ def _judged(
         if by_sample:
             curve = read.curve(floor)
             level = float(np.mean([r.level(r.curve(floor)) for r in by_sample]))
-        found, told = _even(source, planes, blocks, scaling, curve, level, settings)
+        found, said = _even(source, planes, blocks, scaling, curve, level, settings)
+    told += said
     update: dict[str, Any] = {"is_shared": shared}
     if task.noisy:
         dark = line.deviation(line.dark) if line else None
@@ -222,6 +232,32 @@ def _judged(
         }
     told += ["noise shared by neighbors"] if shared else []
     return found.model_copy(update=update), told
+
+
+def _cyclic(
+    source: PixelSource,
+    planes: list[int],
+    blocks: list[NDArray[Any]],
+    settings: RestoreOptions,
+) -> tuple[ChannelParams, list[str]]:
+    """Return the parameters of a channel whose values come around."""
+    if blocks[0].shape[-1] > 1:
+        named = SettingRef("cyclic", True)
+        raise UsageError(
+            f"Colors do not come around; {named} is for images of one channel.",
+            settings=[named],
+        )
+    scaling = cyclic_scaling_of(blocks, source.dtype, settings.value_range)
+    level, curve, spread = settings.level, None, ""
+    if level is None:
+        read = Readings.joined(_read(source, planes, scaling))
+        curve = read.curve()
+        level, spread = round(read.level(curve), 1), _spread(curve)
+    found = ChannelParams(level=level, scaling=scaling, curve=curve)
+    return found, [
+        f"values come around at {scaling}: restored as sine and cosine",
+        f"σ {level:g} of 255 in these{spread}",
+    ]
 
 
 def _counted(
@@ -374,7 +410,7 @@ def _without_hot_pixels(
 
 
 def _read(
-    source: PixelSource, planes: list[int], scaling: LinearScaling
+    source: PixelSource, planes: list[int], scaling: LinearScaling | CyclicScaling
 ) -> list[Readings]:
     """Read the noise of a sample of the middle plane, by sample of a pixel."""
     filled = NaNFilled(source, (scaling.low + scaling.high) / 2)
@@ -383,7 +419,12 @@ def _read(
     network = shipped_noise_network()
     return [
         readings_of(
-            network, [scaling.forward(b[..., n].astype(np.float64)) for b in blocks]
+            network,
+            [
+                plane
+                for block in blocks
+                for plane in scaling.forward(block[None, ..., n].astype(np.float64))
+            ],
         )
         for n in range(blocks[0].shape[-1])
     ]

@@ -15,7 +15,7 @@ from memnet_core.inference.channels import add_chroma, from_planes, select_input
 from memnet_core.inference.jpeg import ChromaRowReader, ChromaSource, JpegConstraint
 from memnet_core.inference.noise_map import NoiseMap
 from memnet_core.inference.plan import plane_scaling
-from memnet_core.inference.scaling import AnscombeScaling
+from memnet_core.inference.scaling import AnscombeScaling, CyclicScaling
 from memnet_core.inference.tta import TURNS, average_over_dihedral
 from memnet_core.noise.file import shipped_noise_network
 from memnet_core.progress import Notice, Progress
@@ -279,6 +279,8 @@ class PlaneRunner:
 
         Both planes of chroma are half of one, or less.
         """
+        if isinstance(self.scaling, CyclicScaling):
+            return 2
         return {"each": 3, "chroma": 2}.get(self.mode, 1)
 
     def bands(self, engine: Engine, columns: slice) -> list[slice]:
@@ -587,6 +589,8 @@ class _PlaneJob:
                 moved = self.jpeg.chroma.upsample(samples.take(cells[0]), rows, columns)
                 restored = add_chroma(restored, moved)
             restored = self.jpeg.project(self.plane, colors, restored, rows, columns)
+        if isinstance(self.runner.scaling, CyclicScaling):
+            restored = self.runner.scaling.wrapped(restored)
         if self.ceiling is not None:
             restored = np.minimum(restored, np.maximum(colors, self.ceiling))
         if self.is_counted and self.source.dtype.kind in "ui":
