@@ -64,6 +64,10 @@ _TIED, _OFTEN = 10, 2
 """Pixels at the highest value that indicate saturation, and how many times as many as
 at the next lower one."""
 
+_FEW_VALUES = 64
+"""Span of 8-bit values below which rounding each to the nearest shifts sums by some
+percent; above it spread rounding would cost clean pictures more than it brings."""
+
 _VARIES = 1.3
 """Ratio of the strongest to the weakest noise from which on both are told."""
 
@@ -86,6 +90,8 @@ class ChannelParams(BaseModel):
         Whether neighboring pixels were found to share the noise.
     ceiling : float, optional
         Value at which the image is saturated; no result exceeds it.
+    spreads_rounding : bool
+        Whether the error of rounding to whole values is spread, so that sums are kept.
     padding : float, optional
         Lowest value, where it lies so far below the others that it stands for no
         light, as beside the tiles of a mosaic; such pixels stay.
@@ -108,6 +114,7 @@ class ChannelParams(BaseModel):
     is_shared: bool = False
     ceiling: FiniteFloat | None = None
     padding: FiniteFloat | None = None
+    spreads_rounding: bool = False
 
     def at_most(self, level: float) -> ChannelParams:
         """Return parameters whose noise is nowhere stronger than a level."""
@@ -229,6 +236,7 @@ def _judged(
         update |= {
             "ceiling": _saturation(values),
             "padding": _padding(values, _APART * noise),
+            "spreads_rounding": _spreads_rounding(values),
         }
     told += ["noise shared by neighbors"] if shared else []
     return found.model_copy(update=update), told
@@ -345,6 +353,14 @@ def _finest(
     return deviation
 
 
+def _spreads_rounding(values: NDArray[Any]) -> bool:
+    """Whether sums of a restored sample would shift if each value were just rounded."""
+    if values.dtype.kind not in "ui" or not values.size:
+        return False
+    low, high = np.percentile(values, (0.1, 99.9))
+    return bool(values.dtype.itemsize > 1 or high - low < _FEW_VALUES)
+
+
 def _padding(values: NDArray[Any], apart: float) -> float | None:
     """Return the lowest value if many pixels have it and no other comes near it."""
     if not values.size:
@@ -353,6 +369,8 @@ def _padding(values: NDArray[Any], apart: float) -> float | None:
     others = values[values > lowest]
     if values.size - others.size < _TIED or not others.size:
         return None
+    # Whole values of few photons are one apart, however little their noise.
+    apart = max(apart, float(values.dtype.kind in "ui"))
     return lowest if others.min() - lowest > apart else None
 
 

@@ -420,7 +420,7 @@ class _PlaneJob:
         channel = decision.channels[source.channel(plane)]
         self.prepared, self.source, self.plane = prepared, source, plane
         self.ceiling, self.padding = channel.ceiling, channel.padding
-        self.is_counted = channel.is_stabilized
+        self.spreads_rounding = channel.spreads_rounding
         scaling = channel.scaling or plane_scaling(source, plane)
         self.gray = (scaling.low + scaling.high) / 2
         self.filled = NaNFilled(readied, self.gray)
@@ -593,7 +593,7 @@ class _PlaneJob:
             restored = self.runner.scaling.wrapped(restored)
         if self.ceiling is not None:
             restored = np.minimum(restored, np.maximum(colors, self.ceiling))
-        if self.is_counted and self.source.dtype.kind in "ui":
+        if self.spreads_rounding:
             restored = restored + _spread_rounding(rows, columns)
         if self.padding is not None:
             restored = np.where(colors == self.padding, colors, restored)

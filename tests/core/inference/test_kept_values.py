@@ -150,6 +150,21 @@ def test_sigma_is_said_in_values_of_the_image() -> None:
     assert "σ 30 of 255, 300 in values of the image" in decision.remarks
 
 
+@pytest.mark.parametrize(
+    ("peak", "gain", "black"), [(1, 2.17, 100), (2, 2.17, 100), (2, 1, 0), (1, 1, 0)]
+)
+def test_sums_of_few_photons_are_kept_in_whole_values(
+    peak: float, gain: float, black: float
+) -> None:
+    rng, place = np.random.default_rng(0), np.linspace(0, 6 * np.pi, 192)
+    means = peak * (0.1 + 0.9 * np.multiply.outer(np.sin(place), np.sin(place)) ** 4)
+    counts = gain * (rng.poisson(means) + rng.normal(0, black / 60, means.shape))
+    noisy = np.round(counts + black).astype(np.uint16)
+    found = restored(noisy, "denoise", nearest=True)
+    before, after = (float(pixels.mean()) - black for pixels in (noisy, found))
+    assert after == pytest.approx(before, rel=0.04)
+
+
 def noisy_phase() -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Return a phase and what noise and wrapping leave of it, shape (96, 96)."""
     rng, phase = np.random.default_rng(4), np.add.outer(*2 * [np.arange(96) * 0.15])

@@ -140,7 +140,8 @@ def phases(noise: float = 0.2) -> NDArray[np.float32]:
     """Return wrapped phases of a slope with some noise, shape (96, 96, 1)."""
     slope = np.add.outer(np.arange(96) * 0.2, np.arange(96) * 0.1)
     slope += np.random.default_rng(3).normal(0, noise, slope.shape)
-    return np.angle(np.exp(1j * slope))[..., None].astype(np.float32)
+    wrapped: NDArray[np.float32] = np.angle(np.exp(1j * slope)).astype(np.float32)
+    return wrapped[..., None]
 
 
 def test_wrapped_phases_look_cyclic_also_beside_holes() -> None:
