@@ -40,7 +40,11 @@ def test_messages_name_fields_of_the_window() -> None:
         RestoreOptions(task="sr", level=2, channels="each", exit_block=1, device="cpu"),
         RestoreOptions(task="denoise", value_range=(-12.5, 4095.0), level=0.3),
         RestoreOptions(
-            task="denoise", value_range="dtype", consistency=False, tta=True
+            task="denoise",
+            value_range="dtype",
+            cyclic=False,
+            tta=True,
+            consistency=False,
         ),
     ],
     ids=str,

@@ -177,7 +177,7 @@ def run_adaptation(
     options.check(series.shape[1])
     device = select_device(settings.device)
     # The nearest model is a start, even if it does not cover the noise.
-    plan = plan_restore(source, replace(settings, nearest=True))
+    plan = plan_restore(source, replace(settings, nearest=True, cyclic=False))
     _check_noise(plan, options.objective)
     model, card = load_model(plan.entry().path)
     yield Notice(

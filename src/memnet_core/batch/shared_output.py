@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -331,8 +331,12 @@ def join_or_create(job: Job, settings: RestoreOptions) -> SharedResult:
             source.metadata = replace(source.metadata, provenance=str(told))
             _make(folder, plan, source, job.root)
     work = SharedResult(folder)
+    known = work.plan.request.get("settings", {})
     # Earlier versions chose the model by the grain of the noise.
-    work.plan.request.get("settings", {}).pop("noise_grain", None)
+    known.pop("noise_grain", None)
+    for row in fields(settings):  # what an earlier version did not know was not asked
+        if row.name in request["settings"]:
+            known.setdefault(row.name, row.default)
     if work.plan.request != request:
         raise ImageError(
             f"{folder} holds an unfinished result of other settings or of another "

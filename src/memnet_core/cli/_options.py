@@ -46,7 +46,7 @@ _GROUPS = {
         *("report", "residual"),
     ),
     "Model and colors": ("model", "nearest", "channels", "consistency"),
-    "Microscopy": ("value_range", "noise", "hot_pixels", "context", "axes"),
+    "Microscopy": ("value_range", "noise", "hot_pixels", "cyclic", "context", "axes"),
     "Speed and limits": ("device", "precision", "exit_block", "tta", "max_pixels"),
     "Many machines": ("workers", "scheduler", "share"),
 }
@@ -203,9 +203,9 @@ def option_of(name: str) -> Callable[[AnyFunction], AnyFunction]:
     option = f"--{(row.option or name).replace('_', '-')}"
     value = getattr(default, name)
     given: dict[str, Any] = {"help": row.help}
-    if row.kind is bool and value:
+    if row.kind is bool and (value or row.optional):
         option += f"/--no-{option.removeprefix('--')}"
-        given |= {"default": True, "show_default": True}
+        given |= {"default": value, "show_default": not row.optional}
     elif row.kind is bool:
         given["is_flag"] = True
     else:

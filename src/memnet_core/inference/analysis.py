@@ -17,8 +17,11 @@ from memnet_core.inference.noise_choice import (
 from memnet_core.inference.noise_map import NoiseCurve, Readings, readings_of
 from memnet_core.inference.scaling import (
     AnscombeScaling,
+    CyclicScaling,
     LinearScaling,
     Scaling,
+    cyclic_scaling_of,
+    looks_cyclic,
     scaling_of,
     stabilized_of,
 )
@@ -61,6 +64,10 @@ _TIED, _OFTEN = 10, 2
 """Pixels at the highest value that indicate saturation, and how many times as many as
 at the next lower one."""
 
+_FEW_VALUES = 64
+"""Span of 8-bit values below which rounding each to the nearest shifts sums by some
+percent; above it spread rounding would cost clean pictures more than it brings."""
+
 _VARIES = 1.3
 """Ratio of the strongest to the weakest noise from which on both are told."""
 
@@ -72,7 +79,7 @@ class ChannelParams(BaseModel):
     ----------
     level : float
         Degradation level.
-    scaling : LinearScaling or AnscombeScaling, optional
+    scaling : LinearScaling, AnscombeScaling or CyclicScaling, optional
         What becomes 0 and 1; None where every plane has its own.
     frames : float
         Planes in the means that the network sees; 1 where it sees single ones.
@@ -85,6 +92,8 @@ class ChannelParams(BaseModel):
         Whether what was read as noise may be texture.
     ceiling : float, optional
         Value at which the image is saturated; no result exceeds it.
+    spreads_rounding : bool
+        Whether the error of rounding to whole values is spread, so that sums are kept.
     padding : float, optional
         Lowest value, where it lies so far below the others that it stands for no
         light, as beside the tiles of a mosaic; such pixels stay.
@@ -108,6 +117,7 @@ class ChannelParams(BaseModel):
     may_be_texture: bool = False
     ceiling: FiniteFloat | None = None
     padding: FiniteFloat | None = None
+    spreads_rounding: bool = False
 
     def at_most(self, level: float) -> ChannelParams:
         """Return parameters whose noise is nowhere stronger than a level."""
@@ -187,6 +197,12 @@ def _judged(
     """Return level and scaling of a channel, and how they were found."""
     planes = sampled_planes(source, channel)
     blocks = sampled_blocks(source, planes)
+    is_cyclic = settings.cyclic
+    if is_cyclic is None:
+        is_open = settings.value_range == settings.noise == "auto"
+        is_cyclic = is_open and looks_cyclic(blocks, source.dtype)
+    if is_cyclic and task.noisy:
+        return _cyclic(source, planes, blocks, settings)
     scaling = scaling_of(blocks, source.dtype, settings.value_range)
     line = noise_of(blocks, task, settings)
     by_sample: list[Readings] = []
@@ -200,9 +216,9 @@ def _judged(
     is_counted = line and is_poisson_gaussian(
         line, blocks, source, settings, is_read=bool(finest and read.holds(finest))
     )
-    told: list[str] = []
+    told = ["values seem to come around; jumps are taken for edges"] * is_cyclic
     if line and is_counted and (settings.noise != "auto" or not shared):
-        found, told = _counted(source, channel, planes, blocks, line, settings)
+        found, said = _counted(source, channel, planes, blocks, line, settings)
     else:
         is_wide = source.dtype.itemsize > 1
         is_likely = line and line.is_likely and is_wide and not shared
@@ -211,7 +227,8 @@ def _judged(
         if by_sample:
             curve = read.curve(floor)
             level = float(np.mean([r.level(r.curve(floor)) for r in by_sample]))
-        found, told = _even(source, planes, blocks, scaling, curve, level, settings)
+        found, said = _even(source, planes, blocks, scaling, curve, level, settings)
+    told += said
     update: dict[str, Any] = {
         "is_shared": shared,
         "may_be_texture": read.may_be_texture,
@@ -225,9 +242,36 @@ def _judged(
         update |= {
             "ceiling": _saturation(values),
             "padding": _padding(values, _APART * noise),
+            "spreads_rounding": _spreads_rounding(values),
         }
     told += ["noise shared by neighbors"] if shared else []
     return found.model_copy(update=update), told
+
+
+def _cyclic(
+    source: PixelSource,
+    planes: list[int],
+    blocks: list[NDArray[Any]],
+    settings: RestoreOptions,
+) -> tuple[ChannelParams, list[str]]:
+    """Return the parameters of a channel whose values come around."""
+    if blocks[0].shape[-1] > 1:
+        named = SettingRef("cyclic", True)
+        raise UsageError(
+            f"Colors do not come around; {named} is for images of one channel.",
+            settings=[named],
+        )
+    scaling = cyclic_scaling_of(blocks, source.dtype, settings.value_range)
+    level, curve, spread = settings.level, None, ""
+    if level is None:
+        read = Readings.joined(_read(source, planes, scaling))
+        curve = read.curve()
+        level, spread = round(read.level(curve), 1), _spread(curve)
+    found = ChannelParams(level=level, scaling=scaling, curve=curve)
+    return found, [
+        f"values come around at {scaling}: restored as sine and cosine",
+        f"σ {level:g} of 255 in these{spread}",
+    ]
 
 
 def _counted(
@@ -315,6 +359,14 @@ def _finest(
     return deviation
 
 
+def _spreads_rounding(values: NDArray[Any]) -> bool:
+    """Whether sums of a restored sample would shift if each value were just rounded."""
+    if values.dtype.kind not in "ui" or not values.size:
+        return False
+    low, high = np.percentile(values, (0.1, 99.9))
+    return bool(values.dtype.itemsize > 1 or high - low < _FEW_VALUES)
+
+
 def _padding(values: NDArray[Any], apart: float) -> float | None:
     """Return the lowest value if many pixels have it and no other comes near it."""
     if not values.size:
@@ -323,6 +375,8 @@ def _padding(values: NDArray[Any], apart: float) -> float | None:
     others = values[values > lowest]
     if values.size - others.size < _TIED or not others.size:
         return None
+    # Whole values of few photons are one apart, however little their noise.
+    apart = max(apart, float(values.dtype.kind in "ui"))
     return lowest if others.min() - lowest > apart else None
 
 
@@ -380,7 +434,7 @@ def _without_hot_pixels(
 
 
 def _read(
-    source: PixelSource, planes: list[int], scaling: LinearScaling
+    source: PixelSource, planes: list[int], scaling: LinearScaling | CyclicScaling
 ) -> list[Readings]:
     """Read the noise of a sample of the middle plane, by sample of a pixel."""
     filled = NaNFilled(source, (scaling.low + scaling.high) / 2)
@@ -389,7 +443,12 @@ def _read(
     network = shipped_noise_network()
     return [
         readings_of(
-            network, [scaling.forward(b[..., n].astype(np.float64)) for b in blocks]
+            network,
+            [
+                plane
+                for block in blocks
+                for plane in scaling.forward(block[None, ..., n].astype(np.float64))
+            ],
         )
         for n in range(blocks[0].shape[-1])
     ]

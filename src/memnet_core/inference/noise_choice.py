@@ -50,6 +50,14 @@ def check_noise(task: Task, settings: RestoreOptions) -> None:
     UsageError
         If it does not.
     """
+    if settings.cyclic and (not task.noisy or _is_chosen(settings)):
+        named = SettingRef("cyclic", True)
+        other = (
+            SettingRef("noise", settings.noise)
+            if task.noisy
+            else SettingRef("task", task.name)
+        )
+        raise UsageError(f"{named} excludes {other}.", settings=[named, other])
     if not _is_chosen(settings):
         return
     if isinstance(settings.noise, tuple):

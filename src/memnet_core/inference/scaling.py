@@ -1,7 +1,8 @@
 """How the values of an image become the network's [0, 1], and back.
 
-A scaling is chosen once for every channel of an input: a linear one, or one after which
-noise of photons is the same everywhere. Another would be a class with the same methods.
+A scaling is chosen once for every channel of an input: a linear one, one after which
+noise of photons is the same everywhere, or the sine and cosine of values that come
+around. Another would be a class with the same methods.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from memnet_core.errors import ImageError, UsageError
+from memnet_core.errors import ImageError, SettingRef, UsageError
 from memnet_core.noise.anscombe import (
     electrons_of,
     exact_unbiased_inverse,
@@ -28,12 +29,41 @@ if TYPE_CHECKING:
     from memnet_core.inference.settings import RangeChoice
     from memnet_core.noise.estimation import PoissonGaussianNoise
 
-__all__ = ["AnscombeScaling", "LinearScaling", "Scaling", "scaling_of", "stabilized_of"]
+__all__ = [
+    "AnscombeScaling",
+    "CyclicScaling",
+    "LinearScaling",
+    "Scaling",
+    "cyclic_scaling_of",
+    "looks_cyclic",
+    "scaling_of",
+    "stabilized_of",
+]
 
 _PERCENTILES = (0.1, 99.9)
 
 _NOISE = 4
 """Standard deviations below black that may be noise; what is lower stands for none."""
+
+_PERIODS = ((-math.pi, math.pi), (0, 2 * math.pi), (-180, 180), (0, 360))
+"""Ends of phases and angles."""
+
+_SLACK = 1e-6
+"""Share of a period by which rounded values may leave it."""
+
+_FULL = 0.98
+"""Share of a period that wrapped values fill at least."""
+
+_JUMP, _STEP = 0.75, (0.35, 0.65)
+"""Differences of neighbors, as shares of a period: where values come around, and where
+only edges of an object or strong noise lead."""
+
+_JUMPS, _RATIO = 20, 3
+"""Jumps that are no chance, and how many times as many as steps."""
+
+_AT_ENDS = 0.1
+"""Share of the pixels within 1 % of the ends from which on an image is of black and
+white; of wrapped values there are about 0.02."""
 
 
 class LinearScaling(BaseModel):
@@ -169,7 +199,77 @@ class AnscombeScaling(BaseModel):
         return forward(electrons, self.read_noise / self.gain)
 
 
-Scaling = Annotated[LinearScaling | AnscombeScaling, Field(discriminator="kind")]
+class CyclicScaling(BaseModel):
+    """Values that come around, such as phases, as their cosine and their sine.
+
+    The network sees two images in place of one: where values jump from one end of the
+    period to the other, neither has an edge.
+
+    Attributes
+    ----------
+    low, high : float
+        Ends of the period, which mean the same, in the unit of the pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["cyclic"] = "cyclic"
+    low: FiniteFloat
+    high: FiniteFloat
+
+    def forward(
+        self, values: NDArray[np.float64], beyond: float = math.inf
+    ) -> NDArray[np.float32]:
+        """Return cosines and sines in [0, 1], one behind the other on the first axis.
+
+        Parameters
+        ----------
+        values : ndarray, shape (1, ...)
+            Any values.
+        beyond : float
+            Does not matter: nothing lies beyond.
+        """
+        angles = (values - self.low) * (2 * math.pi / (self.high - self.low))
+        parts = np.concatenate([np.cos(angles), np.sin(angles)])
+        return ((1 + parts) / 2).astype(np.float32)
+
+    def forward_mean(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Map values without noise to what the network is to make of noisy ones."""
+        return self.forward(values)
+
+    def inverse_difference(
+        self,
+        values: NDArray[np.float64],
+        after: NDArray[np.float32],
+        beyond: float = math.inf,
+    ) -> NDArray[np.float64]:
+        """Return what to add to values, of which the network made `after`.
+
+        It is at most half a period, and `wrapped` brings the sum back between the ends.
+        """
+        turns = (_turns(after) - _turns(self.forward(values))) % 1
+        return np.where(turns > 0.5, turns - 1, turns) * (self.high - self.low)
+
+    def wrapped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values between the ends; what lies there stays exactly."""
+        period = self.high - self.low
+        outside = (values < self.low) | (values > self.high)
+        return np.where(outside, self.low + (values - self.low) % period, values)
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
+def _turns(parts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return angles as fractions of a turn; no length shows in them."""
+    cosines, sines = np.split(2 * parts.astype(np.float64) - 1, 2)
+    turns: NDArray[np.float64] = np.arctan2(sines, cosines) / (2 * math.pi)
+    return turns
+
+
+Scaling = Annotated[
+    LinearScaling | AnscombeScaling | CyclicScaling, Field(discriminator="kind")
+]
 """Any of them, told apart by `kind`."""
 
 
@@ -247,3 +347,77 @@ def stabilized_of(
         black=black,
         read_noise=read_noise,
     )
+
+
+def looks_cyclic(blocks: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> bool:
+    """Whether floats are wrapped phases or angles beyond doubt.
+
+    They fill a period, and neighbors are either alike or nearly a period apart.
+
+    Parameters
+    ----------
+    blocks : sequence of ndarray, shape (h, w, S)
+        A sample of a channel.
+    dtype : dtype
+        Their type.
+    """
+    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    ends = _period(values) if dtype.kind == "f" and values.size else None
+    if ends is None or blocks[0].shape[-1] > 1:
+        return False
+    low, high = ends
+    period = high - low
+    inner = np.minimum(values - low, high - values) > 0.01 * period
+    if np.ptp(values) < _FULL * period or np.mean(~inner) > _AT_ENDS:
+        return False
+    finite = [np.where(np.isfinite(block), block, np.nan) for block in blocks]
+    differences = [np.diff(block, axis=axis) for block in finite for axis in (0, 1)]
+    apart = np.concatenate([np.abs(found).ravel() / period for found in differences])
+    jumps = np.count_nonzero(apart > _JUMP)
+    steps = np.count_nonzero((apart > _STEP[0]) & (apart < _STEP[1]))
+    return bool(jumps >= _JUMPS and jumps > _RATIO * steps)
+
+
+def cyclic_scaling_of(
+    blocks: Sequence[NDArray[Any]], dtype: np.dtype[Any], choice: RangeChoice
+) -> CyclicScaling:
+    """Return the scaling of values that come around.
+
+    Parameters
+    ----------
+    blocks, dtype
+        As for `looks_cyclic`.
+    choice : str or (float, float)
+        Two values are the ends; else they are those of the integer type, or the first
+        of -π to π, 0 to 2π, -180 to 180 and 0 to 360 that holds all values.
+
+    Raises
+    ------
+    UsageError
+        If floats lie in none of these, or values are not numbers that can come around.
+    """
+    if isinstance(choice, tuple):
+        linear = scaling_of(blocks, dtype, choice)
+        return CyclicScaling(low=linear.low, high=linear.high)
+    if dtype.kind in "ui":
+        limits = np.iinfo(dtype)  # behind the highest value follows the lowest
+        return CyclicScaling(low=limits.min - 0.5, high=limits.max + 0.5)
+    values = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    ends = _period(values) if dtype.kind == "f" and values.size else None
+    if ends is None:
+        given = SettingRef("range", "LO,HI")
+        raise UsageError(
+            "The values lie in no period of phases or angles; give the two values that "
+            f"mean the same with {given}.",
+            settings=[given],
+        )
+    return CyclicScaling(low=ends[0], high=ends[1])
+
+
+def _period(values: NDArray[Any]) -> tuple[float, float] | None:
+    """Return the first of the usual periods that holds all values."""
+    for low, high in _PERIODS:
+        slack = _SLACK * (high - low)
+        if values.min() >= low - slack and values.max() <= high + slack:
+            return low, high
+    return None

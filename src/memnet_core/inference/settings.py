@@ -237,6 +237,10 @@ class RestoreOptions:
     hot_pixels : str
         Denoising: ``auto`` replaces single pixels that are far too bright, where noise
         is of photons; ``keep`` leaves them.
+    cyclic : bool, optional
+        Denoising: whether the ends of the range mean the same, as of phases from -π to
+        π; such values are restored as sine and cosine. None: where floats show it
+        beyond doubt.
     context : int
         Denoising: 3 averages each plane with the ones before and after it in time, else
         in depth, where these show the same and noise is of photons.
@@ -348,6 +352,18 @@ class RestoreOptions:
             "is of photons (auto), or leave them.",
         ),
     )
+    cyclic: bool | None = field(
+        default=None,
+        metadata=_row(
+            group="noise",
+            label="cyclic values",
+            kind=bool,
+            optional=True,
+            help="denoise: values come around, as phases do, and are restored as sine "
+            "and cosine; --range LO,HI gives the period.  [default: where floats show "
+            "it beyond doubt]",
+        ),
+    )
     context: Context = field(
         default=1,
         metadata=_row(
@@ -455,6 +471,7 @@ class RestoreKeywords(TypedDict, total=False):
     range: RangeChoice
     noise: NoiseChoice
     hot_pixels: HotPixels
+    cyclic: bool | None
     context: Context
     device: str
     exit_block: int | None

@@ -187,7 +187,7 @@ class _Elided(QObject):  # type: ignore[misc]
 
 
 class NoiseFields:
-    """Where noise is stronger, and hot pixels.
+    """Where noise is stronger, hot pixels, and values that come around.
 
     Attributes
     ----------
@@ -195,6 +195,8 @@ class NoiseFields:
         Whether it grows with the signal; only where its strength is found out.
     hot_pixels : CheckBox
         Whether single pixels that are far too bright are replaced.
+    cyclic : ComboBox
+        Whether the ends of the range mean the same, as of phases.
     """
 
     def __init__(self) -> None:
@@ -215,16 +217,23 @@ class NoiseFields:
             tooltip="Replace single pixels that are far brighter than shot noise "
             "explains; structures as wide as the point spread function stay.",
         )
+        self.cyclic = ComboBox(
+            label="cyclic values",
+            choices=[("automatic", None), ("yes", True), ("no", False)],
+            tooltip="Phases and angles come around: both ends of their range mean the "
+            "same. They are restored as sine and cosine. “Automatic” does so if "
+            "floats clearly show it.",
+        )
 
     @property
     def all(self) -> list[Widget]:
         """All fields, in the order of the form."""
-        return [self.noise, self.hot_pixels]
+        return [self.noise, self.hot_pixels, self.cyclic]
 
     @property
     def by_name(self) -> dict[str, Any]:
         """The fields, by the name under which a choice is remembered."""
-        names = ("noise", "hot pixels")
+        names = ("noise", "hot pixels", "cyclic values")
         return dict(zip(names, self.all, strict=True))
 
     def show(self, task: str, *, is_open: bool, is_given: bool) -> None:
@@ -238,4 +247,8 @@ class NoiseFields:
         if is_given or not TASKS[task].noisy:
             return {}
         hot = "auto" if self.hot_pixels.value else "keep"
-        return {"noise": self.noise.value, "hot_pixels": hot}
+        return {
+            "noise": self.noise.value,
+            "hot_pixels": hot,
+            "cyclic": self.cyclic.value,
+        }

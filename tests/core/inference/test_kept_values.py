@@ -150,6 +150,71 @@ def test_sigma_is_said_in_values_of_the_image() -> None:
     assert "σ 30 of 255, 300 in values of the image" in decision.remarks
 
 
+@pytest.mark.parametrize(
+    ("peak", "gain", "black"), [(1, 2.17, 100), (2, 2.17, 100), (2, 1, 0), (1, 1, 0)]
+)
+def test_sums_of_few_photons_are_kept_in_whole_values(
+    peak: float, gain: float, black: float
+) -> None:
+    rng, place = np.random.default_rng(0), np.linspace(0, 6 * np.pi, 192)
+    means = peak * (0.1 + 0.9 * np.multiply.outer(np.sin(place), np.sin(place)) ** 4)
+    counts = gain * (rng.poisson(means) + rng.normal(0, black / 60, means.shape))
+    noisy = np.round(counts + black).astype(np.uint16)
+    found = restored(noisy, "denoise", nearest=True)
+    before, after = (float(pixels.mean()) - black for pixels in (noisy, found))
+    assert after == pytest.approx(before, rel=0.04)
+
+
+def noisy_phase() -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return a phase and what noise and wrapping leave of it, shape (96, 96)."""
+    rng, phase = np.random.default_rng(4), np.add.outer(*2 * [np.arange(96) * 0.15])
+    waves = np.exp(1j * phase) + rng.normal(0, 0.3, (2, 96, 96)).T @ (1, 1j)
+    return phase, np.angle(waves).astype(np.float32)
+
+
+def off(found: NDArray[Any], phase: NDArray[Any]) -> float:
+    return float(np.sqrt(np.mean(np.angle(np.exp(1j * (found - phase))) ** 2)))
+
+
+def test_wrapped_phases_have_no_edges_where_they_jump() -> None:
+    phase, noisy = noisy_phase()
+    cyclic = restored(noisy, "denoise")
+    assert off(cyclic, phase) < 0.4 * off(noisy, phase)
+    assert np.abs(cyclic).max() <= np.float32(np.pi)
+    linear = restored(noisy, "denoise", cyclic=False)
+    assert off(linear, phase) > 2 * off(cyclic, phase)
+
+
+def test_integers_come_around_where_that_is_asked_for() -> None:
+    phase, noisy = noisy_phase()
+    turns = (noisy / (2 * np.pi) * 256 % 256).astype(np.uint8)
+    found = restored(turns, "denoise", cyclic=True)
+    assert off((found + 0.5) * (2 * np.pi / 256), phase) < 0.4 * off(noisy, phase)
+
+
+def test_a_region_of_cyclic_values_is_that_part_of_the_whole() -> None:
+    _, noisy = noisy_phase()
+    stack = noisy[None, ..., None]
+    prepared = prepare(ArraySource(stack), RestoreOptions(task="denoise"))
+    region = PixelRegion([0], slice(30, 51), slice(7, 60))
+    part, _ = run(stack, prepared, region)
+    all_of_it, _ = run(stack, prepared)
+    np.testing.assert_array_equal(part[:, 30:51, 7:60], all_of_it[:, 30:51, 7:60])
+
+
+def test_cyclic_values_are_said_and_refused_where_they_cannot_be_restored() -> None:
+    _, noisy = noisy_phase()
+    source = ArraySource(noisy[None, ..., None])
+    said = plan_restore(source, RestoreOptions(task="denoise")).remarks
+    assert any("restored as sine and cosine" in remark for remark in said)
+    said = plan_restore(source, RestoreOptions(task="sr", level=2)).remarks
+    assert any("jumps are taken for edges" in remark for remark in said)
+    with pytest.raises(UsageError, match="cyclic=True excludes task='sr'"):
+        plan_restore(source, RestoreOptions(task="sr", level=2, cyclic=True))
+    with pytest.raises(UsageError, match="images of one channel"):
+        restored(np.zeros((32, 32, 3), np.float32), "denoise", cyclic=True)
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 @pytest.mark.parametrize(
     ("colors", "sampling"),

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from memnet_core.errors import ImageError, UsageError
-from memnet_core.inference.scaling import LinearScaling, scaling_of
+from memnet_core.inference.scaling import (
+    CyclicScaling,
+    LinearScaling,
+    cyclic_scaling_of,
+    looks_cyclic,
+    scaling_of,
+)
 from memnet_core.sources.protocols import ArraySource
 from memnet_core.sources.sampling import sampled_blocks, sampled_planes
 
@@ -128,3 +134,58 @@ def test_sample_of_a_large_plane_reaches_all_its_borders() -> None:
 def test_sample_leaves_alpha_out() -> None:
     source = ArraySource(np.ones((1, 5, 6, 4), np.uint8))
     assert [block.shape for block in sampled_blocks(source, [0])] == [(5, 6, 3)]
+
+
+def phases(noise: float = 0.2) -> NDArray[np.float32]:
+    """Return wrapped phases of a slope with some noise, shape (96, 96, 1)."""
+    slope = np.add.outer(np.arange(96) * 0.2, np.arange(96) * 0.1)
+    slope += np.random.default_rng(3).normal(0, noise, slope.shape)
+    wrapped: NDArray[np.float32] = np.angle(np.exp(1j * slope)).astype(np.float32)
+    return wrapped[..., None]
+
+
+def test_wrapped_phases_look_cyclic_also_beside_holes() -> None:
+    holed = phases()
+    holed[5:9, 5:9] = np.inf
+    for pixels in (phases(), phases() + np.float32(np.pi), np.degrees(phases()), holed):
+        assert looks_cyclic([pixels], pixels.dtype)
+
+
+def test_what_only_fills_the_range_of_phases_does_not_look_cyclic() -> None:
+    rng = np.random.default_rng(1)
+    spread = rng.uniform(-np.pi, np.pi, (96, 96, 1)).astype(np.float32)
+    masked = np.where(rng.random((96, 96, 1)) < 0.5, -np.pi, np.pi).astype(np.float32)
+    smooth = np.sort(spread, axis=0)
+    for pixels in (spread, masked, smooth, phases() / 2):
+        assert not looks_cyclic([pixels], pixels.dtype)
+
+
+def test_values_that_come_around_change_by_the_shorter_way() -> None:
+    scaling = CyclicScaling(low=-180, high=180)
+    values = np.array([[170.0, -175.0, 10.0]])
+    after = scaling.forward(np.array([[-170.0, 175.0, 30.0]]))
+    change = scaling.inverse_difference(values, after)
+    np.testing.assert_allclose(change, [[20, -10, 20]], atol=1e-4)
+    np.testing.assert_allclose(
+        scaling.wrapped(values + change), [[-170, 175, 30]], atol=1e-4
+    )
+
+
+def test_cyclic_values_that_nothing_changed_stay_exactly() -> None:
+    values = np.array([[-np.pi, np.pi, 0.1, -2.7]])
+    scaling = CyclicScaling(low=-np.pi, high=np.pi)
+    change = scaling.inverse_difference(values, scaling.forward(values))
+    np.testing.assert_array_equal(scaling.wrapped(values + change), values)
+
+
+def test_the_period_is_that_of_the_type_or_the_first_that_holds_the_values() -> None:
+    def ends(values: NDArray[Any], choice: Any = "auto") -> tuple[float, float]:
+        scaling = cyclic_scaling_of([values[..., None]], values.dtype, choice)
+        return scaling.low, scaling.high
+
+    assert ends(np.zeros((2, 2), np.uint8)) == (-0.5, 255.5)
+    assert ends(np.array([[0.0, 6.1]])) == (0, 2 * np.pi)
+    assert ends(np.array([[0.0, 350.0]])) == (0, 360)
+    assert ends(np.array([[0.0, 350.0]]), (0, 400)) == (0, 400)
+    with pytest.raises(UsageError, match="lie in no period"):
+        ends(np.array([[0.0, 700.0]]))

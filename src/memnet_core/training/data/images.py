@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from memnet_core.inference.scaling import LinearScaling
+    from memnet_core.inference.scaling import Scaling
     from memnet_core.sources.protocols import PixelSource
     from memnet_core.training.config import TrainingConfig
 
@@ -291,7 +291,7 @@ def _pairs_of_planes(
 class _Found(NamedTuple):
     """Scaling of a degraded channel, and its level for a network with a level map."""
 
-    scaling: LinearScaling | AnscombeScaling
+    scaling: Scaling
     level: float | None
 
 
@@ -304,7 +304,8 @@ def _found(source: PixelSource, config: TrainingConfig) -> list[_Found]:
         )
         scalings = (scaling_of(blocks, source.dtype, choice) for blocks in samples)
         return [_Found(scaling, None) for scaling in scalings]
-    judged = analyze(source, RestoreOptions(task=config.task, value_range=choice))
+    options = RestoreOptions(task=config.task, value_range=choice, cyclic=False)
+    judged = analyze(source, options)
     is_told = config.architecture.level_map
     return [
         _Found(channel.scaling, channel.level if is_told else None)
