@@ -94,7 +94,11 @@ def try_lock_orphan(lock: Path, things: Iterable[Path]) -> Iterator[bool]:
         return
     try:
         taken = _lock(handle)
-        if taken and (_is_of_this_kernel(handle) or _locks_reach_others(lock)):
+        if taken and (
+            _is_of_this_kernel(handle)
+            or _is_unused(handle, things)
+            or _locks_reach_others(lock)
+        ):
             yield True
         else:
             yield taken is not False and _is_stale([lock, *things])
@@ -143,6 +147,11 @@ def _kernel() -> str:
 def _is_of_this_kernel(handle: int) -> bool:
     os.lseek(handle, 0, os.SEEK_SET)
     return os.read(handle, 256) == _kernel().encode()
+
+
+def _is_unused(handle: int, things: Iterable[Path]) -> bool:
+    """Whether a run ended before it wrote into its lock, and so before it used it."""
+    return not os.fstat(handle).st_size and not any(map(os.path.lexists, things))
 
 
 def _locks_reach_others(path: Path) -> bool:

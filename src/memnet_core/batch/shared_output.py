@@ -226,17 +226,14 @@ class SharedResult:
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.folder / "locks" / name, timeout=-1 if wait else 0)
-        try:
+        with suppress(Timeout, FileNotFoundError):
             lock.acquire()
-        except (Timeout, FileNotFoundError):
-            yield False
-            return
         try:
-            yield True
+            yield lock.is_locked
         finally:
             lock.release()
-            if not (self.folder / _PLAN).exists():
-                shutil.rmtree(self.folder, ignore_errors=True)
+            # The lock may have made a folder anew that another run had removed.
+            _remove_without(self.folder, _PLAN)
 
     def finish(self, output: Path, *, overwrite: bool) -> None:
         """Put the complete image at its place, unless another run was faster.
@@ -295,12 +292,34 @@ def remove_leftovers(output: Path) -> None:
 
     A power cut can undo the removal; a run that is at it finds that another one did.
     """
-    folder = work_folder(output)
-    if folder.is_symlink():
+    _remove_without(work_folder(output), "image")
+
+
+def _remove_without(folder: Path, name: str) -> None:
+    """Remove a folder unless there is a file of a name in it.
+
+    It stays open meanwhile: what another run places at its path is another one, and
+    what is placed has a plan and an image from the start.
+    """
+    if not shutil.rmtree.avoids_symlink_attacks:  # Windows
+        if not (folder / name).exists():
+            shutil.rmtree(folder, ignore_errors=True)
         return
-    if os.path.exists(folder) and not os.path.exists(folder / "image"):
-        (folder / _PLAN).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            entries = os.listdir(handle)
+            if name in entries:
+                return
+            # Without its plan nobody joins what is left of it.
+            for entry in sorted(entries, key=lambda entry: entry != _PLAN):
+                try:
+                    os.unlink(entry, dir_fd=handle)
+                except OSError:
+                    shutil.rmtree(entry, ignore_errors=True, dir_fd=handle)
+        finally:
+            os.close(handle)
+        os.rmdir(folder)
 
 
 def join_or_create(job: Job, settings: RestoreOptions) -> SharedResult:
@@ -375,8 +394,7 @@ def _make(folder: Path, plan: SharedPlan, source: ImageFile, root: Path | None) 
             (temporary / plan.token).touch()
             (temporary / _PLAN).write_text(plan.model_dump_json())
             sync_tree(temporary)
-            if not (folder / _PLAN).exists():
-                shutil.rmtree(folder, ignore_errors=True)
+            _remove_without(folder, _PLAN)
             place_folder(temporary, folder, overwrite=False)
     except OSError as error:
         raise ImageError(

@@ -246,6 +246,20 @@ def test_folder_of_several_entries_is_none_of_ours_and_stays(tmp_path: Path) -> 
     assert names(planted) == ["a", "b"]
 
 
+@pytest.mark.parametrize("suffixes", [(), (".tif",)])
+def test_lock_of_a_run_killed_before_it_wrote_into_it_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffixes: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(temp_locks, "_locks_reach_others", lambda _: False)
+    base = f"{temp_locks.PREFIX}{'0' * 32}"
+    lock = tmp_path / f"{base}{temp_locks.LOCK_SUFFIX}"
+    lock.touch()
+    for suffix in suffixes:  # a power cut can empty a lock whose owner is elsewhere
+        (tmp_path / f"{base}{suffix}").touch()
+    assert remove_abandoned(tmp_path) == 0
+    assert lock.exists() == bool(suffixes)
+
+
 def test_another_machine_removes_what_is_left_once_its_lock_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import filelock
 import numpy as np
 import pytest
 import tifffile
@@ -24,7 +25,12 @@ from memnet_core.batch import (
 )
 from memnet_core.batch.executor import StepExecutor, first_step
 from memnet_core.batch.report import failure
-from memnet_core.batch.shared_output import SharedResult, join_or_create, work_folder
+from memnet_core.batch.shared_output import (
+    SharedResult,
+    join_or_create,
+    remove_leftovers,
+    work_folder,
+)
 from memnet_core.errors import ImageError
 from memnet_core.inference.api import restore
 from memnet_core.inference.settings import RestoreOptions
@@ -382,6 +388,45 @@ def test_planted_link_in_place_of_the_work_folder_is_refused(
     list(run.events())
     assert "is a link" in run.outcomes[0].message
     assert contents(outside) == {"plan.json": b"{}"}
+
+
+def test_lock_that_is_not_had_leaves_no_folder(
+    stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def acquire(lock: filelock.FileLock) -> None:
+        Path(lock.lock_file).parent.mkdir(parents=True)  # as it does before it fails
+        raise filelock.Timeout(lock.lock_file)
+
+    (job,) = run_of(stack, tmp_path / "a.ome.zarr").jobs
+    work = join_or_create(job, RestoreOptions(task="denoise", level=30.0))
+    shutil.rmtree(work.folder)
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    with work.claimed("0-0", wait=False) as held:
+        assert not held
+    assert not work.folder.exists()
+
+
+def test_folder_of_the_next_result_is_not_removed_with_that_of_the_last(
+    stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = run_of(stack, tmp_path / "a.ome.zarr").jobs
+    work = join_or_create(job, RestoreOptions(task="denoise", level=30.0))
+    following = tmp_path / "following"
+    shutil.copytree(work.folder, following)
+    shutil.rmtree(work.folder / "image")
+    before, listed = contents(following), os.listdir
+
+    def replaced_meanwhile(handle: int) -> list[str]:
+        found = listed(handle)
+        work.folder.rename(tmp_path / "cleared")
+        following.rename(work.folder)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", replaced_meanwhile)
+        remove_leftovers(job.output)
+    assert contents(work.folder) == before
+    assert not any((tmp_path / "cleared").iterdir())
 
 
 def test_overwriting_replaces_the_whole_image(stack: Path, tmp_path: Path) -> None:

@@ -100,6 +100,16 @@ def test_zarr_of_millions_of_planes_takes_no_memory(tmp_path: Path) -> None:
     assert "it describes 20,000,000 planes" in refusal(tmp_path / "a.zarr")
 
 
+def test_canvas_of_an_animation_is_measured_before_it_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "a.webp"
+    frames = [Image.new("RGB", (64, 56), (0, 0, 9 * n)) for n in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    data = bytearray(path.read_bytes())
+    data[24:27] = (1_048_616 - 1).to_bytes(3, "little")
+    path.write_bytes(data)
+    assert "its 3 frames of 1048616 × 56 pixels take " in refusal(path)
+
+
 STREAMS: dict[str, Callable[..., Any]] = {
     "jpeg": imagecodecs.jpeg_encode,
     "png": imagecodecs.png_encode,
