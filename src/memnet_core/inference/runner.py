@@ -408,7 +408,8 @@ def _spread_rounding(rows: slice, columns: slice) -> NDArray[np.float64]:
     """
     y, x = np.mgrid[rows, columns]
     spread: NDArray[np.float64] = 52.9829189 * ((0.06711056 * x + 0.00583715 * y) % 1)
-    return (spread % 1 - 0.5)[..., None]
+    # Short of a half, so that what the network leaves as it is stays a whole value.
+    return 0.99 * (spread % 1 - 0.5)[..., None]
 
 
 class _PlaneJob:
