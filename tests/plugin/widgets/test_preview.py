@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtGui import QHideEvent, QShowEvent
 
-from memnet_core.inference import engine, plan
+from memnet_core.inference import engine, steps
 from memnet_core.model.checkpoint import load_model
 from memnet_core.model.streaming import RowStream
 from napari_memnet.layers.source import LayerRegion, layer_planes
@@ -145,13 +145,13 @@ def test_the_next_preview_decides_nothing_anew_unless_something_else_is_asked_fo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decided: list[Any] = []
-    original = plan.plan_restore
+    original = steps.plan_chain
 
     def decide(*asked: Any) -> Any:
         decided.append(asked)
         return original(*asked)
 
-    monkeypatch.setattr(plan, "plan_restore", decide)
+    monkeypatch.setattr(steps, "plan_chain", decide)
     layer = viewer.add_image(noise(3, 40, 48), name="cells")
     for plane in range(3):
         viewer.dims.set_current_step(0, plane)
@@ -213,7 +213,7 @@ def test_restoring_takes_over_what_the_preview_measured(
     def measured_again(*asked: Any) -> Any:
         raise AssertionError(asked)
 
-    monkeypatch.setattr(plan, "plan_restore", measured_again)
+    monkeypatch.setattr(steps, "plan_chain", measured_again)
     widget.apply()
     wait(lambda: widget.run.work is None)
     assert [layer.name for layer in viewer.layers if "denoised" in layer.name]
