@@ -21,9 +21,9 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ if __name__ == "__main__":
 
 import numpy as np
 import tifffile
+from child import do_and_exit
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def run(arguments: Sequence[str], kill_after: float = PATIENCE) -> tuple[int, st
     started = time.monotonic()
     child = os.fork()
     if not child:
-        _be_child(arguments)
+        do_and_exit(partial(_memnet, arguments), Path("said"))
     with contextlib.suppress(PermissionError):  # the child was faster
         os.setpgid(child, child)
     while True:
@@ -242,25 +243,12 @@ def run(arguments: Sequence[str], kill_after: float = PATIENCE) -> tuple[int, st
     return os.waitstatus_to_exitcode(status), Path("said").read_text()
 
 
-def _be_child(arguments: Sequence[str]) -> None:
-    code = 70
-    try:
-        with contextlib.suppress(PermissionError):
-            os.setpgid(0, 0)
-        handle = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        from memnet_core.cli import main as memnet
+def _memnet(arguments: Sequence[str]) -> None:
+    with contextlib.suppress(PermissionError):
+        os.setpgid(0, 0)
+    from memnet_core.cli import main as memnet
 
-        memnet([*arguments], prog_name="memnet")
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 1
-    except BaseException:  # noqa: BLE001 - what the command let through
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    memnet([*arguments], prog_name="memnet")
 
 
 if __name__ == "__main__":

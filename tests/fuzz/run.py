@@ -23,8 +23,8 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
 
 from attacks import KINDS, prepare
+from child import do_and_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -192,7 +193,7 @@ def _in_process(
     started = time.monotonic()
     child = os.fork()
     if not child:
-        _be_child(action, told, room, most_seconds)
+        do_and_exit(partial(_bounded, action, room, most_seconds), told)
     while True:
         ended, status, used = os.wait4(child, os.WNOHANG)
         if ended:
@@ -210,33 +211,18 @@ def _in_process(
     return os.waitstatus_to_exitcode(status), output, seconds, memory
 
 
-def _be_child(
-    action: Callable[[], None], told: Path, room: Path, most_seconds: int
-) -> None:
-    code = 70
-    try:
-        os.setpgid(0, 0)
-        handle = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        faulthandler.dump_traceback_later(PATIENCE - 2)
-        faulthandler.register(signal.SIGXCPU, chain=True)
-        resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, most_seconds + 2))
-        os.environ["MEMNET_ROOM"] = str(room)
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + LIMIT
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        action()
-        code = 0
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 1
-    except BaseException:  # noqa: BLE001 - what the command let through
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+def _bounded(action: Callable[[], None], room: Path, most_seconds: int) -> None:
+    """Do something in this process, within bounds of time and memory."""
+    os.setpgid(0, 0)
+    faulthandler.dump_traceback_later(PATIENCE - 2)
+    faulthandler.register(signal.SIGXCPU, chain=True)
+    resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, most_seconds + 2))
+    os.environ["MEMNET_ROOM"] = str(room)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + LIMIT
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    action()
 
 
 if __name__ == "__main__":

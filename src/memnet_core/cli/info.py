@@ -20,8 +20,9 @@ from memnet_core.cli._options import (
 from memnet_core.cli._outlook import in_words, outlook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
+    from memnet_core.inference.analysis import SourceAnalysis
     from memnet_core.inference.settings import RestoreOptions
     from memnet_core.io import ImageFile, Provenance, Scenes
     from memnet_core.tasks import Task
@@ -150,9 +151,13 @@ def _of_one(
         if settings:
             yield from _planned(source, settings)
             return
+        judged = {}
         for task in TASKS.values():
-            yield from _found(source, task) if task.estimable else _offered(task)
-        steps = plan_steps(source, RestoreOptions(task=AUTO))
+            if not task.estimable:
+                yield from _offered(task)
+            elif found := (yield from _found(source, task)):
+                judged[task.name] = found
+        steps = plan_steps(source, RestoreOptions(task=AUTO), judged)
         done = [step.plan.label for step in steps if step.plan]
         yield "auto", ", then ".join(done) or "would do nothing"
 
@@ -245,8 +250,10 @@ def _planned(source: ImageFile, settings: RestoreOptions) -> Iterator[tuple[str,
     yield "device", str(select_device(settings.device))
 
 
-def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
-    """Yield the level of a file, and what would be done about it."""
+def _found(
+    source: ImageFile, task: Task
+) -> Generator[tuple[str, str], None, SourceAnalysis | None]:
+    """Yield the level of a file, and what would be done; return what was found."""
     from memnet_core.errors import LevelError, MemnetError, NothingToDo
     from memnet_core.inference.analysis import analyze
     from memnet_core.inference.plan import plan_restore
@@ -256,10 +263,10 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
     try:
         judged = analyze(source, settings)
     except (LevelError, NothingToDo):
-        return
+        return None
     except MemnetError as error:
         yield task.quantity, f"unknown: {error.spelled(as_option)}"
-        return
+        return None
     ranges = dict.fromkeys(str(channel.scaling) for channel in judged.channels)
     noise = [r for r in judged.remarks if r.startswith("noise: ")]
     if noise:
@@ -271,9 +278,10 @@ def _found(source: ImageFile, task: Task) -> Iterator[tuple[str, str]]:
         decision = plan_restore(source, settings, judged)
     except MemnetError as error:
         yield task.name, error.spelled(as_option)
-        return
+        return judged
     told = [f"model {decision.entry().card.name!r} would serve", *decision.remarks]
     yield task.name, ", ".join(t for t in told if t not in judged.remarks)
+    return judged
 
 
 def _offered(task: Task) -> Iterator[tuple[str, str]]:

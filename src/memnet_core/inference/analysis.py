@@ -363,8 +363,10 @@ def _spreads_rounding(values: NDArray[Any]) -> bool:
     """Whether sums of a restored sample would shift if each value were just rounded."""
     if values.dtype.kind not in "ui" or not values.size:
         return False
+    if values.dtype.itemsize > 1:
+        return True
     low, high = np.percentile(values, (0.1, 99.9))
-    return bool(values.dtype.itemsize > 1 or high - low < _FEW_VALUES)
+    return bool(high - low < _FEW_VALUES)
 
 
 def _padding(values: NDArray[Any], apart: float) -> float | None:

@@ -124,6 +124,13 @@ class RestorePlan(BaseModel):
         return f"{self.task} {' and '.join(levels)}"
 
     @property
+    def images(self) -> int:
+        """How many images the network sees of a plane, at most."""
+        scalings = (channel.scaling for channel in self.channels)
+        each = max(scaling.images if scaling else 1 for scaling in scalings)
+        return IMAGES.get(self.colors, 1) * each
+
+    @property
     def scale(self) -> int:
         """How many times higher and wider the result is."""
         return find_task(self.task).scale(self.level)
@@ -400,7 +407,7 @@ class Prepared:
         return sum(
             step.engine.pace
             * math.prod(step.result_shape(shape)[:3])
-            * IMAGES.get(step.decision.colors, 1)
+            * step.decision.images
             * (TURNS if step.decision.tta else 1)
             for step in self.steps
         )

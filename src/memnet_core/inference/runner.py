@@ -20,7 +20,7 @@ from memnet_core.inference.channels import (
 from memnet_core.inference.jpeg import ChromaRowReader, ChromaSource, JpegConstraint
 from memnet_core.inference.noise_map import NoiseMap
 from memnet_core.inference.plan import plane_scaling
-from memnet_core.inference.scaling import AnscombeScaling, CyclicScaling
+from memnet_core.inference.scaling import AnscombeScaling
 from memnet_core.inference.tta import TURNS, average_over_dihedral
 from memnet_core.noise.file import shipped_noise_network
 from memnet_core.progress import Notice, Progress
@@ -285,9 +285,7 @@ class PlaneRunner:
     @property
     def images(self) -> int:
         """How many images of the plane the network sees at once."""
-        if isinstance(self.scaling, CyclicScaling):
-            return 2
-        return IMAGES.get(self.mode, 1)
+        return IMAGES.get(self.mode, 1) * self.scaling.images
 
     def window(self, engine: Engine, part: slice, axis: int) -> slice:
         """Return what the network sees along an axis to restore a part of it."""
@@ -612,8 +610,7 @@ class _PlaneJob:
                 moved = self.jpeg.chroma.upsample(samples.take(cells[0]), rows, columns)
                 restored = add_chroma(restored, moved)
             restored = self.jpeg.project(self.plane, colors, restored, rows, columns)
-        if isinstance(self.runner.scaling, CyclicScaling):
-            restored = self.runner.scaling.wrapped(restored)
+        restored = self.runner.scaling.wrapped(restored)
         if self.ceiling is not None:
             restored = np.minimum(restored, np.maximum(colors, self.ceiling))
         if self.spreads_rounding:

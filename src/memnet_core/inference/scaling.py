@@ -8,7 +8,7 @@ around. Another would be a class with the same methods.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
@@ -66,7 +66,31 @@ _AT_ENDS = 0.1
 white; of wrapped values there are about 0.02."""
 
 
-class LinearScaling(BaseModel):
+class _Ends(BaseModel):
+    """Two values between which the others lie, in the unit of the pixels.
+
+    Attributes
+    ----------
+    images : int
+        How many images the network sees in place of one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: ClassVar[int] = 1
+
+    low: FiniteFloat
+    high: FiniteFloat
+
+    def wrapped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return restored values between the ends, if these mean the same."""
+        return values
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
+class LinearScaling(_Ends):
     """Two values that become 0 and 1.
 
     The network sees what lies beyond them only as far as noise reaches; as its change
@@ -78,11 +102,7 @@ class LinearScaling(BaseModel):
         In the unit of the pixels.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["linear"] = "linear"
-    low: FiniteFloat
-    high: FiniteFloat
 
     def forward(
         self, values: NDArray[np.float64], beyond: float = math.inf
@@ -109,11 +129,8 @@ class LinearScaling(BaseModel):
         before = self.forward(values, beyond)
         return (after.astype(np.float64) - before) * (self.high - self.low)
 
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}"
 
-
-class AnscombeScaling(BaseModel):
+class AnscombeScaling(_Ends):
     """Two values that become 0 and 1, on a scale where noise is the same everywhere.
 
     A camera is taken to show `black` and noise of a deviation of `read_noise` in the
@@ -128,11 +145,7 @@ class AnscombeScaling(BaseModel):
         In the unit of the pixels.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["anscombe"] = "anscombe"
-    low: FiniteFloat
-    high: FiniteFloat
     gain: Annotated[FiniteFloat, Field(gt=0)]
     black: FiniteFloat
     read_noise: Annotated[FiniteFloat, Field(ge=0)]
@@ -186,9 +199,6 @@ class AnscombeScaling(BaseModel):
         unchanged = after == self.forward(values, beyond)
         return np.where(unchanged, 0.0, restored - shown)
 
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}"
-
     @property
     def _ends(self) -> NDArray[np.float64]:
         """What becomes 0 and 1, stabilized."""
@@ -199,7 +209,7 @@ class AnscombeScaling(BaseModel):
         return forward(electrons, self.read_noise / self.gain)
 
 
-class CyclicScaling(BaseModel):
+class CyclicScaling(_Ends):
     """Values that come around, such as phases, as their cosine and their sine.
 
     The network sees two images in place of one: where values jump from one end of the
@@ -211,11 +221,9 @@ class CyclicScaling(BaseModel):
         Ends of the period, which mean the same, in the unit of the pixels.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    images: ClassVar[int] = 2
 
     kind: Literal["cyclic"] = "cyclic"
-    low: FiniteFloat
-    high: FiniteFloat
 
     def forward(
         self, values: NDArray[np.float64], beyond: float = math.inf
@@ -255,9 +263,6 @@ class CyclicScaling(BaseModel):
         period = self.high - self.low
         outside = (values < self.low) | (values > self.high)
         return np.where(outside, self.low + (values - self.low) % period, values)
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}"
 
 
 def _turns(parts: NDArray[np.float32]) -> NDArray[np.float64]:

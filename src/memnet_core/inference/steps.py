@@ -15,7 +15,7 @@ from memnet_core.inference.plan import RestorePlan, plan_restore
 from memnet_core.tasks import AUTO, CLEANING, find_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from memnet_core.inference.analysis import SourceAnalysis
     from memnet_core.inference.settings import RestoreOptions
@@ -55,7 +55,9 @@ class RestoreStep:
 
 
 def plan_steps(
-    source: PixelSource, settings: RestoreOptions
+    source: PixelSource,
+    settings: RestoreOptions,
+    judged: Mapping[str, SourceAnalysis] | None = None,
 ) -> tuple[RestoreStep, ...]:
     """Decide what is done with an image, step by step.
 
@@ -68,6 +70,8 @@ def plan_steps(
         Any input.
     settings : RestoreOptions
         What was asked for.
+    judged : mapping of str to SourceAnalysis, optional
+        What `analyze` says for the tasks of `auto`, where it is known.
 
     Raises
     ------
@@ -75,7 +79,10 @@ def plan_steps(
         As `plan_restore`, for the task that was asked for.
     """
     if settings.task == AUTO:
-        return tuple(_cleaning(source, task, settings) for task in CLEANING)
+        known = judged or {}
+        return tuple(
+            _cleaning(source, task, settings, known.get(task.name)) for task in CLEANING
+        )
     task = find_task(settings.task)
     plan = plan_restore(source, settings)
     first: tuple[RestoreStep, ...] = ()
@@ -118,7 +125,12 @@ def _done(task: Task, plan: RestorePlan) -> RestoreStep:
     return RestoreStep(task.name, plan, "; ".join(plan.remarks), plan.level, gain)
 
 
-def _cleaning(source: PixelSource, task: Task, settings: RestoreOptions) -> RestoreStep:
+def _cleaning(
+    source: PixelSource,
+    task: Task,
+    settings: RestoreOptions,
+    judged: SourceAnalysis | None = None,
+) -> RestoreStep:
     """Decide whether an image needs a task that makes it clean."""
     asked = replace(
         settings,
@@ -130,7 +142,7 @@ def _cleaning(source: PixelSource, task: Task, settings: RestoreOptions) -> Rest
     )
     level = None
     try:
-        judged = analyze(source, asked)
+        judged = judged or analyze(source, asked)
         level = judged.strongest(task)
         counted = any(channel.is_stabilized for channel in judged.channels)
         if not counted and (why := _why_left(task, level, judged)):
