@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from memnet_core._util.atomic_write import remove_abandoned
 from memnet_core._util.devices import describe_hardware, select_device
 from memnet_core.adaptation.clips import Clip, read_clips, series_along, split_frames
 from memnet_core.adaptation.holdout import (
@@ -174,6 +175,7 @@ def run_adaptation(
     MemnetError
         If the source, the model or the output file cannot be used.
     """
+    remove_abandoned(options.file().parent)  # which may put a model back to its place
     options.check(series.shape[1])
     device = select_device(settings.device)
     # The nearest model is a start, even if it does not cover the noise.

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import memnet_core
+from memnet_core._util.temp_locks import LOCK_SUFFIX, locked_temp_name
 from memnet_core.adaptation import loop
 from memnet_core.adaptation.api import adapt
 from memnet_core.adaptation.result import HoldoutRetest, ReadProgress
@@ -81,6 +82,27 @@ def test_a_model_learns_from_frames_and_is_kept_with_a_card(
     assert card.training is not None
     assert (card.training.started_from, card.training.steps) == ("noisy", 30)
     assert "noise2noise" in card.description
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize("is_there", [False, True])
+def test_what_a_killed_run_left_beside_the_model_is_removed(
+    frames: Frames, tmp_path: Path, *, is_there: bool
+) -> None:
+    out = tmp_path / "out" / "mine.safetensors"
+    out.parent.mkdir()
+    with locked_temp_name(out.parent) as base:
+        lock = base.with_name(base.name + LOCK_SUFFIX)
+        kept = lock.read_bytes()
+    lock.write_bytes(kept)  # as the run that held it was killed
+    base.with_name(f"{base.name}.safetensors").write_bytes(b"half")
+    if is_there:
+        out.write_bytes(b"before")
+        with pytest.raises(ModelError, match="already"):
+            adapt(frames(6), axes="TYX", steps=10, out=out)
+    else:
+        adapt(frames(6), axes="TYX", steps=30, out=out)
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
 @pytest.mark.usefixtures("base")
